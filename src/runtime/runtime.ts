@@ -1,0 +1,115 @@
+/**
+ * The seam between the client and the runtime that it runs on: sockets, time, randomness.
+ *
+ * The core knows nothing but these interfaces. One adapter per runtime implements {@link SocketFactory}; the
+ * simulator implements {@link Runtime} in virtual time.
+ *
+ * @module
+ */
+
+/** What TLS needs. Text is PEM. An option that a runtime can't honour is a `ConfigError`, never dropped. */
+export interface TlsOptions {
+  /** Certificate authorities to trust. On Node, Bun and Deno ≥ 2.8 they replace the runtime's own. */
+  readonly ca?: string | readonly string[];
+  /** The client's certificate, for mutual TLS. */
+  readonly cert?: string;
+  /** The client's private key. */
+  readonly key?: string;
+  /** The passphrase of an encrypted key. */
+  readonly passphrase?: string;
+  /** The name to send as SNI and to check the certificate against. @default the host that is dialled */
+  readonly serverName?: string;
+  /** `"full"`: chain and host name; `"ca"`: chain only; `"none"`: nothing. @default "full" */
+  readonly verify?: "full" | "ca" | "none";
+}
+
+/** Where to connect, and in how much time. */
+export interface ConnectOptions {
+  /** Host name or address. */
+  readonly host: string;
+  /** TCP port. */
+  readonly port: number;
+  /** Speak TLS from the first byte. */
+  readonly tls?: TlsOptions | boolean;
+  /** How long connecting, TLS handshake included, may take, in ms. */
+  readonly timeoutMs?: number;
+  /** Gives up on the attempt. */
+  readonly signal?: AbortSignal;
+}
+
+/** What a socket tells its owner. */
+export interface SocketEvents {
+  /** Bytes have come. The chunk is BORROWED: it is valid only during the call. */
+  onData(chunk: Uint8Array): void;
+  /** The socket has ended, with the reason if it wasn't an orderly end. Exactly once after `connect()` resolved. */
+  onClose(error?: Error): void;
+}
+
+/** A connected stream of bytes. */
+export interface Socket {
+  /**
+   * Takes over the bytes of one frame and sends them in order. The parts must not change until the answer to the
+   * frame has come: Node and Deno send the changed bytes.
+   *
+   * @returns false when more than the high water mark (1 MB) waits; then await `drained()`
+   */
+  write(parts: Uint8Array | readonly Uint8Array[]): boolean;
+  /** Resolves when what waits is below the mark again, also when the socket closes. Await it only after a `false`. */
+  drained(): Promise<void>;
+  /** Bytes that were written and not yet handed to the operating system. */
+  readonly bufferedBytes: number;
+  /** Sends what waits, then ends. Idempotent. */
+  close(): void;
+  /** Ends at once; what waits is dropped. Idempotent. */
+  destroy(error?: Error): void;
+}
+
+/** What of TLS, and of the life of a socket, a runtime can do. */
+export interface SocketCapabilities {
+  /** Own certificate authorities. */
+  readonly ca: boolean;
+  /** A client certificate. */
+  readonly clientCert: boolean;
+  /** A server name other than the host. */
+  readonly serverName: boolean;
+  /** `verify: "ca"`. */
+  readonly skipHostname: boolean;
+  /** `verify: "none"`. */
+  readonly insecure: boolean;
+  /** A socket may outlive the request that opened it (false on workerd outside a Durable Object). */
+  readonly detached: boolean;
+}
+
+/** Opens sockets. The four adapters implement it; a caller may inject his own as `options.connect`. */
+export interface SocketFactory {
+  /** For messages: `"node"`, `"deno"`, `"bun"`, `"workerd"`, or the name of an own one. */
+  readonly name: string;
+  /** What can be asked of it. */
+  readonly can: SocketCapabilities;
+  /** Connects, TLS handshake included. Rejects with a `ConnectionError` that names host and port. */
+  connect(options: ConnectOptions, events: SocketEvents): Promise<Socket>;
+}
+
+/** A timer that was set. */
+export interface Timer {
+  /** Takes it back. Nothing happens when it has fired. */
+  cancel(): void;
+}
+
+/** Everything that the client takes from its runtime. */
+export interface Runtime {
+  /** `"node"`, `"deno"`, `"bun"`, `"workerd"` or `"virtual"`. */
+  readonly name: string;
+  /** Opens sockets. */
+  readonly sockets: SocketFactory;
+  /** Monotonic milliseconds from an arbitrary start, for deadlines. */
+  now(): number;
+  /** Milliseconds since the epoch, a whole number, for record timestamps. */
+  wallNow(): number;
+  /** Calls back once after the given time. */
+  setTimer(callback: () => void, delayMs: number): Timer;
+  /** Calls back after the current turn, so that what one turn hands over is gathered. */
+  defer(callback: () => void): void;
+  /** A number from 0 (inclusive) to 1 (exclusive), for jitter and the choice of partitions. */
+  random(): number;
+}
