@@ -1,0 +1,53 @@
+/**
+ * Compiles `mod.ts`, `src` and `test` to `dist` with tsc: what npm gets, and what Node 20 tests.
+ *
+ *     node scripts/build.mjs [--force]
+ *
+ * Does nothing when `dist` is newer than its sources.
+ */
+
+import { chmod, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { listFiles, newestMs, root, run } from "./lib/tools.mjs";
+
+const stamp = join(root, "dist", ".stamp");
+
+/** Builds when needed; resolves to whether it did, rejects with the compiler's messages. */
+export async function build({ force = false } = {}) {
+  const sources = [
+    ...["package.json", "package-lock.json", "tsconfig.build.json", "mod.ts"].filter((path) =>
+      existsSync(join(root, path))
+    ),
+    ...await listFiles("src"),
+    ...await listFiles("test", (path) => !path.startsWith(join("test", "runtimes"))),
+  ];
+  // The list is part of the stamp, so that a file that was taken away counts as a change.
+  const state = `${await newestMs(sources)}\n${sources.join("\n")}\n`;
+  if (!force && existsSync(stamp) && await readFile(stamp, "utf8") === state) return false;
+
+  // Built beside and swapped in, so that a program that runs from dist never finds half of it.
+  const fresh = join(root, `.dist-${process.pid}`);
+  const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
+  const result = await run(process.execPath, [tsc, "-p", "tsconfig.build.json", "--outDir", fresh]);
+  const bin = join(fresh, "src", "cli", "bin.js");
+  if (existsSync(bin)) await chmod(bin, 0o755);
+  if (result.code === 0) await writeFile(join(fresh, ".stamp"), state);
+  await rm(join(root, "dist"), { recursive: true, force: true });
+  if (existsSync(fresh)) await rename(fresh, join(root, "dist"));
+  if (result.code !== 0) throw new Error(`tsc failed with exit code ${result.code}\n${result.output}`);
+  return true;
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
+  try {
+    const startedMs = performance.now();
+    const built = await build({ force: process.argv.includes("--force") });
+    const seconds = ((performance.now() - startedMs) / 1000).toFixed(1);
+    console.log(built ? `Built dist in ${seconds} s` : "dist is up to date");
+  } catch (error) {
+    console.error(error.message);
+    process.exitCode = 1;
+  }
+}

@@ -1,0 +1,155 @@
+/**
+ * Interop with real Kafka: every codec and acks from every runtime, read back by other people's clients; other
+ * people's clients against the embedded broker; a whole data set and the Java console consumer.
+ *
+ *     node scripts/interop.mjs [--version 4.1.1] [--runtime node22,bun] [--codec zstd] [--acks all] [--reader java]
+ *                              [--part control,matrix,schemas,demo,embedded]
+ *
+ * Needs a JDK and Maven; says "skipped" where there is none, which is a failure in CI (environment variable `CI`).
+ */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { parseArgs } from "node:util";
+import { ensureKafka, kafkaVersions, missingForKafka, startKafka } from "./kafka.mjs";
+import { install } from "./tools/install.mjs";
+import { cacheDir } from "./lib/tools.mjs";
+
+/** What can be asked for by name. */
+const everything = {
+  versions: kafkaVersions,
+  runtimes: ["node20", "node22", "node24", "node26", "deno", "bun", "workerd"],
+  codecs: ["none", "gzip", "snappy", "lz4", "zstd"],
+  acks: ["0", "1", "all"],
+  readers: ["java", "librdkafka", "kafkajs"],
+  parts: ["control", "matrix", "schemas", "demo", "embedded"],
+};
+
+/**
+ * Runs the interop tests; `only` narrows them: `{ versions, runtimes, codecs, acks, readers, parts }`, each a list.
+ *
+ * @returns `{ passed, failed, skipped: [{ name, reason, allowed }] }`; details go to `log`
+ */
+export async function runInterop({ only = {}, log = (line) => console.log(line) } = {}) {
+  const wanted = { ...everything, ...withoutUndefined(only) };
+  const tally = new Tally(log);
+  const noJdk = missingForKafka();
+  if (noJdk !== undefined) {
+    const names = wanted.versions.map((version) => `interop with Kafka ${version}`);
+    for (const name of [...names, "interop with the embedded broker"]) tally.skip(name, noJdk, !process.env.CI);
+    return tally.summary();
+  }
+  for (const folder of ["test/interop", "test/runtimes"]) await install(folder, log);
+  mkdirSync(join(cacheDir, "interop"), { recursive: true });
+  // Loaded here, as they import what has just been installed.
+  const { runMatrixPart, runControlPart } = await import("../test/interop/matrix.mjs");
+  const { runDemoPart } = await import("../test/interop/demo.mjs");
+  const { runEmbeddedPart } = await import("../test/interop/embedded.mjs");
+  const { runSchemasPart } = await import("../test/interop/schemas.mjs");
+  const parts = wanted.parts;
+  for (const version of wanted.versions) {
+    await tally.guard(`Kafka ${version}`, async () => {
+      const libs = await ensureKafka(version);
+      if (parts.includes("schemas")) await runSchemasPart({ version, libs, tally });
+      if (!parts.some((part) => ["control", "matrix", "demo"].includes(part))) return;
+      const kafka = await startKafka({ version });
+      try {
+        const control = await runControlPart({ kafka, wanted, tally });
+        if (parts.includes("matrix")) await runMatrixPart({ kafka, wanted, tally, javaPartitions: control });
+        if (parts.includes("demo") && version === wanted.versions[0]) await runDemoPart({ kafka, tally });
+      } finally {
+        await kafka.stop();
+      }
+    });
+  }
+  if (parts.includes("embedded")) {
+    const libs = await ensureKafka(wanted.versions[0]);
+    await tally.guard("embedded broker", () => runEmbeddedPart({ libs, wanted, tally }));
+  }
+  return tally.summary();
+}
+
+/** Counts the tests by name and prints what went wrong: the first failures in full, the others by name. */
+class Tally {
+  #log;
+  #names = new Set();
+  #passed = 0;
+  #failed = 0;
+  #skipped = [];
+
+  constructor(log) {
+    this.#log = log;
+  }
+
+  /** A test whose differences are already known: passed when there are none. */
+  check(name, differences) {
+    if (this.#names.has(name)) throw new Error(`Two interop tests are named "${name}"`);
+    this.#names.add(name);
+    if (differences.length === 0) {
+      this.#passed++;
+      return;
+    }
+    this.#failed++;
+    this.#log(`✗ ${name}`);
+    if (this.#failed > 20) return;
+    for (const line of differences.slice(0, 6)) this.#log(`    ${line}`);
+    if (differences.length > 6) this.#log(`    … and ${differences.length - 6} more differences`);
+  }
+
+  skip(name, reason, allowed) {
+    this.#skipped.push({ name, reason, allowed });
+    this.#log(`- ${name}: skipped, ${reason}`);
+  }
+
+  /** Runs a part and times it; an exception in it is one failed test. */
+  async guard(name, body) {
+    const startedMs = performance.now();
+    const before = this.#passed;
+    try {
+      await body();
+    } catch (error) {
+      this.check(`${name}: runs to its end`, [error.stack ?? String(error)]);
+    }
+    const seconds = ((performance.now() - startedMs) / 1000).toFixed(1);
+    this.#log(`${name}: ${this.#passed - before} passed in ${seconds} s`);
+  }
+
+  summary() {
+    return { passed: this.#passed, failed: this.#failed, skipped: this.#skipped };
+  }
+}
+
+function withoutUndefined(object) {
+  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined));
+}
+
+async function main() {
+  const option = { type: "string" };
+  const { values } = parseArgs({
+    options: { version: option, runtime: option, codec: option, acks: option, reader: option, part: option },
+  });
+  const list = (name, known) => {
+    const names = values[name]?.split(",");
+    const unknown = names?.find((each) => !known.includes(each) && name !== "version");
+    if (unknown !== undefined) throw new Error(`There is no ${name} "${unknown}", wanted one of ${known.join(", ")}`);
+    return names;
+  };
+  const only = {
+    versions: list("version", everything.versions),
+    runtimes: list("runtime", everything.runtimes),
+    codecs: list("codec", everything.codecs),
+    acks: list("acks", everything.acks),
+    readers: list("reader", everything.readers),
+    parts: list("part", everything.parts),
+  };
+  const { passed, failed, skipped } = await runInterop({ only });
+  console.log(`${passed} passed, ${failed} failed, ${skipped.length} skipped`);
+  if (failed > 0 || passed === 0 || skipped.some(({ allowed }) => !allowed)) process.exitCode = 1;
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
+  await main().catch((error) => {
+    console.error(error.message);
+    process.exitCode = 1;
+  });
+}

@@ -1,0 +1,83 @@
+/** Where things are, and how a child process is run: shared by the scripts. */
+
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { readdir, stat } from "node:fs/promises";
+import { join, relative, sep } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const root = fileURLToPath(new URL("../..", import.meta.url)).replace(/[/\\]$/, "");
+export const cacheDir = join(root, ".cache");
+export const runtimesDir = join(root, "test", "runtimes");
+
+/** The path of an executable that `test/runtimes` brings, or undefined where it isn't installed. */
+export function runtimeBinary(name) {
+  const modules = join(runtimesDir, "node_modules");
+  const path = name.startsWith("node") ? join(modules, name, "bin", "node") : join(modules, ".bin", name);
+  if (existsSync(path)) return path;
+  if (name === `node${process.versions.node.split(".")[0]}`) return process.execPath;
+  return undefined;
+}
+
+/** Every file under a folder, as paths from the root with forward slashes, in order of the alphabet. */
+export async function listFiles(folder, accept = () => true) {
+  const found = [];
+  for (const entry of await readdir(join(root, folder), { withFileTypes: true })) {
+    if (entry.name === "node_modules" || entry.name.startsWith(".")) continue;
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) found.push(...await listFiles(path, accept));
+    else if (accept(path)) found.push(relative(".", path).split(sep).join("/"));
+  }
+  return found.sort();
+}
+
+/** When the newest of the files was changed, in ms since the epoch. */
+export async function newestMs(paths) {
+  const stats = await Promise.all(paths.map((path) => stat(join(root, path))));
+  return Math.max(0, ...stats.map((each) => each.mtimeMs));
+}
+
+/**
+ * Runs a program to its end and keeps what it printed. Its whole process group is killed when time is up, so that
+ * no grandchild keeps the pipes open.
+ */
+export function run(command, args, { cwd = root, env = process.env, timeoutMs = 600_000, onLine } = {}) {
+  return new Promise((resolve) => {
+    const startedMs = performance.now();
+    const child = spawn(command, args, { cwd, env, stdio: ["ignore", "pipe", "pipe"], detached: true });
+    let output = "";
+    let timedOut = false;
+    const kill = () => {
+      try {
+        process.kill(-child.pid, "SIGKILL");
+      } catch {
+        // it has just ended by itself
+      }
+    };
+    const timer = setTimeout(() => {
+      timedOut = true;
+      kill();
+    }, timeoutMs);
+    process.once("exit", kill);
+    const read = (stream) => {
+      let rest = "";
+      stream.setEncoding("utf8").on("data", (text) => {
+        output += text;
+        if (onLine === undefined) return;
+        const lines = (rest + text).split("\n");
+        rest = lines.pop();
+        lines.forEach((line) => onLine(line));
+      });
+    };
+    read(child.stdout);
+    read(child.stderr);
+    const end = (code, error) => {
+      clearTimeout(timer);
+      process.removeListener("exit", kill);
+      if (error !== undefined) output += `${error}\n`;
+      resolve({ code, output, timedOut, elapsedMs: performance.now() - startedMs });
+    };
+    child.once("error", (error) => end(-1, error));
+    child.once("close", (code) => end(code ?? -1));
+  });
+}

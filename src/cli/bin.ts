@@ -1,0 +1,11 @@
+#!/usr/bin/env node
+/**
+ * The `sluice` command.
+ *
+ * @module
+ */
+
+import process from "node:process";
+import { main } from "./main.ts";
+
+process.exitCode = await main(process.argv.slice(2));

@@ -1,0 +1,56 @@
+/**
+ * One line on standard error: what went wrong, what was delivered all the same, and what to do next.
+ *
+ * @module
+ */
+
+import { KafkaError } from "../errors.ts";
+import type { CliIo } from "./io.ts";
+import { formatCount } from "./summary.ts";
+import type { Tally } from "./tally.ts";
+
+/** Prints a complaint, and the counts of the run when there was one. */
+export function complain(io: Pick<CliIo, "stderr">, complaint: string, tally?: Tally): void {
+  const counts = tally === undefined ? "" : ` ${countsOf(tally)}`;
+  io.stderr(`sluice: ${sentence(complaint)}${counts}\n`);
+}
+
+/** What an error says, and what can be done about it. */
+export function explain(error: unknown, topic?: string): string {
+  if (!(error instanceof KafkaError)) {
+    return `Unexpected ${error instanceof Error ? `${error.name}: ${error.message}` : String(error)}`;
+  }
+  const advice = adviceFor(error, topic);
+  return advice === "" ? error.message : `${sentence(error.message)} ${advice}`;
+}
+
+function adviceFor(error: KafkaError, topic: string | undefined): string {
+  switch (error.code) {
+    case "UNKNOWN_TOPIC_OR_PARTITION":
+      return `Create the topic${topic === undefined ? "" : ` "${topic}"`}, or let the broker do it with ` +
+        "--property allowAutoTopicCreation=true";
+    case "NETWORK_EXCEPTION":
+    case "BROKER_NOT_AVAILABLE":
+      return `Check --brokers, or start a broker to try with: sluice broker`;
+    case "DELIVERY_TIMEOUT":
+      return "Look at the broker, or raise --timeout-ms";
+    case "RECORD_TOO_LARGE":
+    case "MESSAGE_TOO_LARGE":
+      return "Make the record smaller, or raise max.message.bytes of the topic";
+    default:
+      return "";
+  }
+}
+
+function countsOf(tally: Tally): string {
+  const parts = [`Delivered ${formatCount(tally.delivered)} ${tally.delivered === 1 ? "record" : "records"}`];
+  if (tally.failed > 0) parts.push(`${formatCount(tally.failed)} not delivered`);
+  const possibly = tally.failures.reduce((sum, failure) => sum + failure.possiblyPersisted, 0);
+  if (possibly > 0) parts.push(`${formatCount(possibly)} of them possibly in the log`);
+  return sentence(parts.join(", "));
+}
+
+function sentence(text: string): string {
+  const line = text.replace(/\s*\n\s*/g, " ").trim();
+  return /[.?!]$/.test(line) ? line : `${line}.`;
+}

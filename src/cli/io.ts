@@ -1,0 +1,33 @@
+/**
+ * What the command line needs from the world, so that a test can stand in for it.
+ *
+ * @module
+ */
+
+/** Bytes to read, and a way to stop in the middle of them. */
+export interface InputSource {
+  /** The bytes, in order. A chunk is valid until the next one is asked for. */
+  readonly chunks: AsyncIterable<Uint8Array>;
+  /** How many bytes there are, when that is known beforehand. */
+  readonly totalBytes: number | undefined;
+  /** Stops reading. A read that waits ends. Idempotent. */
+  close(): void;
+}
+
+/** The world. */
+export interface CliIo {
+  /** Environment variables. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** The runtime's name and version, such as `"node 22.1.0"`. */
+  readonly runtime: string;
+  /** Whether standard error is a terminal. */
+  readonly isTTY: boolean;
+  /** Writes to standard output. */
+  stdout(text: string): void;
+  /** Writes to standard error. */
+  stderr(text: string): void;
+  /** Opens a file; `"-"` is standard input. Rejects when it can't be read. */
+  open(file: string): Promise<InputSource>;
+  /** Calls back when the user or the system asks to stop. Returns what undoes it. */
+  onInterrupt(callback: () => void): () => void;
+}

@@ -1,0 +1,175 @@
+/**
+ * Cuts a stream of bytes into lines, or into the elements of one JSON array, without holding more than one of them.
+ *
+ * @module
+ */
+
+import { KafkaError } from "../errors.ts";
+
+/** A piece of the input and the line that it starts on, counted from 1. */
+export interface Piece {
+  /** The bytes as they stood in the input; BORROWED until the next call. */
+  readonly bytes: Uint8Array;
+  /** Where it starts. */
+  readonly line: number;
+}
+
+/** Cuts chunks into pieces. A piece that is wrong throws, after the ones before it were given out. */
+export interface Splitter {
+  /** Gives out the pieces that the chunk completes. */
+  push(chunk: Uint8Array): Iterable<Piece>;
+  /** Gives out what is left at the end of the input. */
+  end(): Iterable<Piece>;
+}
+
+/** The longest piece that is gathered: the same as the largest request that the producer sends by default. */
+export const maxPieceBytes = 104_857_600;
+
+/** Says that the input can't be read on from a line. Code `BAD_INPUT`. */
+export function badInput(line: number, complaint: string): KafkaError {
+  return new KafkaError(`Line ${line}: ${complaint}`, { code: "BAD_INPUT" });
+}
+
+const newline = 0x0a;
+const carriageReturn = 0x0d;
+
+/** Lines end with LF or CR LF; the last one may have no end. */
+export class LineSplitter implements Splitter {
+  readonly #rest = new Rest();
+  #line = 0;
+
+  *push(chunk: Uint8Array): Iterable<Piece> {
+    let start = 0;
+    for (;;) {
+      const end = chunk.indexOf(newline, start);
+      if (end < 0) break;
+      yield this.#next(this.#rest.take(chunk.subarray(start, end)));
+      start = end + 1;
+    }
+    this.#rest.keep(chunk.subarray(start), this.#line + 1);
+  }
+
+  *end(): Iterable<Piece> {
+    if (this.#rest.byteLength > 0) yield this.#next(this.#rest.take());
+  }
+
+  #next(bytes: Uint8Array): Piece {
+    const last = bytes.length - 1;
+    return { bytes: bytes[last] === carriageReturn ? bytes.subarray(0, last) : bytes, line: ++this.#line };
+  }
+}
+
+const quote = 0x22;
+const comma = 0x2c;
+const openBracket = 0x5b;
+const backslash = 0x5c;
+const closeBracket = 0x5d;
+const openBrace = 0x7b;
+const closeBrace = 0x7d;
+const byteOrderMark = [0xef, 0xbb, 0xbf];
+
+/** The elements of the one JSON array that the input is. Only the commas are found here: the parser judges the rest. */
+export class JsonArraySplitter implements Splitter {
+  readonly #rest = new Rest();
+  #state: "before" | "inside" | "after" = "before";
+  #position = 0;
+  #line = 1;
+  #depth = 0;
+  #inString = false;
+  #escaped = false;
+  #elements = 0;
+
+  *push(chunk: Uint8Array): Iterable<Piece> {
+    let start = 0;
+    for (let index = 0; index < chunk.length; index++) {
+      const byte = chunk[index]!;
+      if (byte === newline) this.#line++;
+      if (this.#state !== "inside") {
+        this.#outside(byte, this.#position + index);
+        start = index + 1;
+      } else if (this.#inString) {
+        if (this.#escaped) this.#escaped = false;
+        else if (byte === backslash) this.#escaped = true;
+        else if (byte === quote) this.#inString = false;
+      } else if (byte === quote) {
+        this.#inString = true;
+      } else if (byte === openBrace || byte === openBracket) {
+        this.#depth++;
+      } else if (this.#depth > 0) {
+        if (byte === closeBrace || byte === closeBracket) this.#depth--;
+      } else if (byte === comma || byte === closeBracket) {
+        const element = this.#element(this.#rest.take(chunk.subarray(start, index)));
+        start = index + 1;
+        if (byte === closeBracket) this.#state = "after";
+        if (element.bytes.length > 0) yield element;
+        else if (byte === comma || this.#elements > 0) {
+          throw badInput(this.#line, `a comma has no element ${byte === comma ? "before" : "after"} it`);
+        }
+      }
+    }
+    this.#position += chunk.length;
+    if (this.#state === "inside") this.#rest.keep(chunk.subarray(start), this.#line);
+  }
+
+  // deno-lint-ignore require-yield
+  *end(): Iterable<Piece> {
+    if (this.#state === "before") throw badInput(this.#line, "the input is empty, wanted a JSON array");
+    if (this.#state === "inside") throw badInput(this.#line, `the input ends inside the JSON array, wanted "]"`);
+  }
+
+  #outside(byte: number, position: number): void {
+    if (isBlank(byte)) return;
+    if (this.#state === "after") throw badInput(this.#line, "more follows the JSON array, wanted the end of the input");
+    if (position < 3 && byte === byteOrderMark[position]) return;
+    if (byte !== openBracket) {
+      const found = JSON.stringify(String.fromCharCode(byte));
+      throw badInput(this.#line, `the input starts with ${found}, wanted a JSON array (or use --format ndjson)`);
+    }
+    this.#state = "inside";
+  }
+
+  /** Without the blanks around it. */
+  #element(bytes: Uint8Array): Piece {
+    let start = 0;
+    let end = bytes.length;
+    let line = this.#line;
+    while (start < end && isBlank(bytes[start]!)) start++;
+    for (let at = bytes.indexOf(newline, start); at >= 0; at = bytes.indexOf(newline, at + 1)) line--;
+    while (end > start && isBlank(bytes[end - 1]!)) end--;
+    if (end > start) this.#elements++;
+    return { bytes: bytes.subarray(start, end), line };
+  }
+}
+
+/** What a chunk left behind for the next one to complete. */
+class Rest {
+  #parts: Uint8Array[] = [];
+  byteLength = 0;
+
+  keep(bytes: Uint8Array, line: number): void {
+    if (bytes.length === 0) return;
+    this.byteLength += bytes.length;
+    if (this.byteLength > maxPieceBytes) {
+      throw badInput(line, `more than ${maxPieceBytes} bytes belong to one record, wanted fewer`);
+    }
+    this.#parts.push(bytes.slice());
+  }
+
+  take(last?: Uint8Array): Uint8Array {
+    if (this.byteLength === 0) return last ?? new Uint8Array(0);
+    const whole = new Uint8Array(this.byteLength + (last?.length ?? 0));
+    let position = 0;
+    for (const part of this.#parts) {
+      whole.set(part, position);
+      position += part.length;
+    }
+    if (last) whole.set(last, position);
+    this.#parts = [];
+    this.byteLength = 0;
+    return whole;
+  }
+}
+
+function isBlank(byte: number): boolean {
+  return byte === 0x20 || byte === 0x09 || byte === carriageReturn || byte === newline;
+}

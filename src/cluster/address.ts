@@ -1,0 +1,49 @@
+/**
+ * Where a broker listens, and how callers write it down.
+ *
+ * @module
+ */
+
+import { ConfigError } from "../errors.ts";
+
+/** A host and a port. */
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+const DEFAULT_PORT = 9092;
+
+/** Writes an address as `host:port`, with brackets around an IPv6 host. */
+export function formatAddress(address: Address): string {
+  return address.host.includes(":") ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
+}
+
+/**
+ * Reads the `brokers` option: a list, or one string with commas between the servers. The port defaults to 9092.
+ *
+ * @throws {ConfigError} when there is no server or one of them can't be read
+ */
+export function parseAddresses(brokers: string | readonly string[]): Address[] {
+  const parts = (typeof brokers === "string" ? brokers.split(",") : [...brokers].flatMap((entry) => entry.split(",")))
+    .map((part) => part.trim()).filter((part) => part !== "");
+  if (parts.length === 0) {
+    throw new ConfigError("brokers", 'Set "brokers" to at least one server, such as "localhost:9092".');
+  }
+  const seen = new Map<string, Address>();
+  for (const part of parts) {
+    const address = parseAddress(part);
+    seen.set(formatAddress(address), address);
+  }
+  return [...seen.values()];
+}
+
+function parseAddress(text: string): Address {
+  const match = /^(?:\[([0-9a-fA-F:.%]+)\]|([^:[\]\s/@]+))(?::(\d{1,5}))?$/.exec(text);
+  const host = match?.[1] ?? match?.[2];
+  const port = match?.[3] === undefined ? DEFAULT_PORT : Number(match[3]);
+  if (host === undefined || port < 1 || port > 65_535) {
+    throw new ConfigError("brokers", `Write each server of "brokers" as host:port: ${JSON.stringify(text)} is not.`);
+  }
+  return { host, port };
+}

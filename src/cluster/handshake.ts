@@ -1,0 +1,130 @@
+/**
+ * From nothing to a connection that can be used: socket, then ApiVersions, within one deadline.
+ *
+ * @module
+ */
+
+import { ConnectionError, KafkaError, ProtocolError, TimeoutError } from "../errors.ts";
+import { nextApiVersionsVersion, sanitizeSoftwareName, sanitizeSoftwareVersion } from "../protocol/api.ts";
+import { brokerError } from "../protocol/error_codes.ts";
+import { ApiVersions } from "../protocol/messages/api_versions.ts";
+import type { ResponseOf } from "../protocol/schema.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import { type Address, formatAddress } from "./address.ts";
+import { Connection, type ConnectionOptions, type VersionRange } from "./connection.ts";
+import { SOFTWARE_NAME, SOFTWARE_VERSION } from "./software.ts";
+
+const UNSUPPORTED_VERSION = 35;
+const INVALID_REQUEST = 42;
+
+/**
+ * Opens a connection and learns what the broker speaks.
+ *
+ * `connectTimeoutMs` covers TCP, TLS and handshake together. A server that hangs up on a modern ApiVersions request
+ * is asked once more, on a new connection, in the oldest version (some proxies know no other).
+ */
+export async function openConnection(
+  runtime: Runtime,
+  address: Address,
+  options: ConnectionOptions,
+  signal: AbortSignal,
+): Promise<Connection> {
+  const deadlineMs = runtime.now() + options.connectTimeoutMs;
+  const first = new Connection(runtime, address, options);
+  try {
+    return await withinDeadline(runtime, first, deadlineMs, ApiVersions.clientVersions[1], signal);
+  } catch (error) {
+    if (!(error instanceof HungUpError)) throw error;
+    return await withinDeadline(runtime, new Connection(runtime, address, options), deadlineMs, 0, signal);
+  }
+}
+
+/** The server closed the connection instead of answering the very first request. */
+class HungUpError extends ConnectionError {}
+
+async function withinDeadline(
+  runtime: Runtime,
+  connection: Connection,
+  deadlineMs: number,
+  version: number,
+  signal: AbortSignal,
+): Promise<Connection> {
+  const name = formatAddress(connection.address);
+  const attempt = new AbortController();
+  const leftMs = Math.max(1, deadlineMs - runtime.now());
+  const giveUp = (reason: KafkaError): void => {
+    connection.destroy(reason);
+    attempt.abort(reason);
+  };
+  const timer = runtime.setTimer(() => {
+    const message = `Connecting to ${name} took longer than connectTimeoutMs.`;
+    giveUp(new TimeoutError(message, { code: "CONNECT_TIMED_OUT", broker: name }));
+  }, leftMs);
+  const onAbort = (): void => giveUp(new ConnectionError(`Connecting to ${name} was given up.`, { broker: name }));
+  signal.addEventListener("abort", onAbort);
+  try {
+    if (signal.aborted) onAbort();
+    await connection.dial(leftMs, attempt.signal);
+    await shakeHands(connection, leftMs, version);
+    connection.watchIdle();
+    return connection;
+  } catch (error) {
+    const reason = connection.error ?? (error instanceof KafkaError ? error : undefined) ??
+      new ConnectionError(`Connecting to ${name} failed.`, { broker: name, cause: error });
+    connection.destroy(reason);
+    throw error instanceof HungUpError ? error : reason;
+  } finally {
+    timer.cancel();
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
+async function shakeHands(connection: Connection, timeoutMs: number, firstVersion: number): Promise<void> {
+  let version = firstVersion;
+  while (true) {
+    const response = await ask(connection, version, timeoutMs, firstVersion > 0 && version === firstVersion);
+    if (response.errorCode === 0) {
+      connection.versions = offered(response);
+      return;
+    }
+    const next = response.errorCode === UNSUPPORTED_VERSION
+      ? nextApiVersionsVersion(version, response)
+      // The broker dislikes the software's name; version 0 has no such field and the connection is still good.
+      : response.errorCode === INVALID_REQUEST && version > 0
+      ? 0
+      : undefined;
+    if (next === undefined) {
+      throw brokerError(response.errorCode, { api: "ApiVersions", broker: formatAddress(connection.address) });
+    }
+    version = next;
+  }
+}
+
+async function ask(
+  connection: Connection,
+  version: number,
+  timeoutMs: number,
+  mayHangUp: boolean,
+): Promise<ResponseOf<typeof ApiVersions>> {
+  const body = version < 3 ? {} : {
+    clientSoftwareName: sanitizeSoftwareName(SOFTWARE_NAME),
+    clientSoftwareVersion: sanitizeSoftwareVersion(SOFTWARE_VERSION),
+  };
+  try {
+    return await connection.request(ApiVersions, version, body, timeoutMs);
+  } catch (error) {
+    const ended = connection.error;
+    if (mayHangUp && ended instanceof ConnectionError && !(ended instanceof ProtocolError)) {
+      throw new HungUpError(ended.message, { broker: formatAddress(connection.address), cause: ended });
+    }
+    throw error;
+  }
+}
+
+function offered(response: ResponseOf<typeof ApiVersions>): Map<number, VersionRange> {
+  const versions = new Map<number, VersionRange>();
+  for (const { apiKey, minVersion, maxVersion } of response.apiKeys) {
+    versions.set(apiKey, { min: minVersion, max: maxVersion });
+  }
+  return versions;
+}

@@ -1,0 +1,126 @@
+/**
+ * What is known of topics: partitions, leaders, leader epochs. Merging never goes back in time.
+ *
+ * @module
+ */
+
+import type { Metadata } from "../protocol/messages/metadata.ts";
+import type { ResponseOf } from "../protocol/schema.ts";
+
+/** The id of a topic whose id isn't known. */
+export const ZERO_TOPIC_ID = "00000000000000000000000000000000";
+
+/** Who leads a partition. */
+export interface PartitionMetadata {
+  /** Node id of the leader, −1 while there is none. */
+  leaderId: number;
+  /** Counts the elections of the partition, −1 if the broker doesn't tell. */
+  leaderEpoch: number;
+}
+
+/** What is known of a topic. */
+export interface TopicMetadata {
+  readonly name: string;
+  /** 32 hexadecimal digits; {@link ZERO_TOPIC_ID} if the broker doesn't tell. */
+  topicId: string;
+  /** The broker's last word on the topic; 0 is none. */
+  errorCode: number;
+  /** By partition index. Kept through an error, so that leader epochs can't go back. */
+  partitions: PartitionMetadata[];
+  /** Set on use and cleared at each refresh: a topic that stays unused is forgotten. */
+  touched: boolean;
+  /** When the topic was last found touched, on the monotonic clock. */
+  lastUsedMs: number;
+}
+
+type TopicResponse = ResponseOf<typeof Metadata>["topics"][number];
+type PartitionResponse = TopicResponse["partitions"][number];
+
+const LEADER_NOT_AVAILABLE = 5;
+
+/** True when records can be routed: the topic exists and its partitions are known. */
+export function isUsable(topic: TopicMetadata): boolean {
+  return topic.partitions.length > 0 && (topic.errorCode === 0 || topic.errorCode === LEADER_NOT_AVAILABLE);
+}
+
+/** The topics that a client uses. */
+export class MetadataCache {
+  readonly #topics = new Map<string, TopicMetadata>();
+
+  /** The topic, whether it was answered for or not; undefined if it was never asked for. */
+  get(name: string): TopicMetadata | undefined {
+    return this.#topics.get(name);
+  }
+
+  /** Names to ask for. */
+  names(): string[] {
+    return [...this.#topics.keys()];
+  }
+
+  /** Puts a topic on the list of those to ask for. */
+  add(name: string, nowMs: number): TopicMetadata {
+    const topic: TopicMetadata = {
+      name,
+      topicId: ZERO_TOPIC_ID,
+      errorCode: 0,
+      partitions: [],
+      touched: true,
+      lastUsedMs: nowMs,
+    };
+    this.#topics.set(name, topic);
+    return topic;
+  }
+
+  /** Forgets topics that nobody has used for `maxIdleMs`, unless `inUse` says otherwise. */
+  expire(nowMs: number, maxIdleMs: number, inUse: (name: string) => boolean): void {
+    for (const topic of this.#topics.values()) {
+      if (topic.touched || inUse(topic.name)) {
+        topic.touched = false;
+        topic.lastUsedMs = nowMs;
+      } else if (nowMs - topic.lastUsedMs >= maxIdleMs) {
+        this.#topics.delete(topic.name);
+      }
+    }
+  }
+
+  /** Takes in a response. True if it brought anything new. */
+  merge(topics: readonly TopicResponse[]): boolean {
+    let changed = false;
+    for (const answer of topics) {
+      const topic = answer.name === null ? undefined : this.#topics.get(answer.name);
+      if (topic !== undefined && mergeTopic(topic, answer)) changed = true;
+    }
+    return changed;
+  }
+}
+
+function mergeTopic(topic: TopicMetadata, answer: TopicResponse): boolean {
+  let changed = topic.errorCode !== answer.errorCode;
+  topic.errorCode = answer.errorCode;
+  if (answer.errorCode !== 0) return changed;
+
+  const recreated = answer.topicId !== ZERO_TOPIC_ID && topic.topicId !== ZERO_TOPIC_ID &&
+    answer.topicId !== topic.topicId;
+  if (topic.topicId !== answer.topicId) changed = true;
+  topic.topicId = answer.topicId;
+  // A new topic under an old name starts its epochs anew, and may have fewer partitions.
+  const known = recreated ? [] : topic.partitions;
+  const count = answer.partitions.reduce((most, { partitionIndex }) => Math.max(most, partitionIndex + 1), 0);
+  const merged = Array.from({ length: count }, (_, index) => known[index] ?? { leaderId: -1, leaderEpoch: -1 });
+  for (const partition of answer.partitions) {
+    const current = merged[partition.partitionIndex]!;
+    if (isOlder(partition, current)) continue;
+    if (current.leaderId !== partition.leaderId || current.leaderEpoch !== partition.leaderEpoch) {
+      merged[partition.partitionIndex] = { leaderId: partition.leaderId, leaderEpoch: partition.leaderEpoch };
+      changed = true;
+    }
+  }
+  if (topic.partitions.length !== count) changed = true;
+  topic.partitions = merged;
+  return changed;
+}
+
+/** A broker that lags behind must not move a partition back to an earlier leader. */
+function isOlder(answer: PartitionResponse, current: PartitionMetadata): boolean {
+  return answer.leaderEpoch >= 0 && answer.leaderEpoch < current.leaderEpoch;
+}

@@ -1,0 +1,11 @@
+/**
+ * What the client calls itself towards brokers (KIP-511) and in `--version`.
+ *
+ * @module
+ */
+
+/** Without the npm scope: brokers refuse `@` and `/` in a software name. */
+export const SOFTWARE_NAME = "sluice-kafka";
+
+/** The version of the package; a check compares it with the manifests. */
+export const SOFTWARE_VERSION = "0.1.0";

@@ -1,0 +1,327 @@
+/**
+ * LZ4 frames: written as Kafka's Java reader wants them, read with every flag that the format has.
+ *
+ * Written are independent blocks of 64 KB, with neither content size nor checksums. Java refuses linked blocks.
+ *
+ * @module
+ */
+
+import { CompressionError } from "../errors.ts";
+import { xxhash32 } from "./xxhash32.ts";
+
+const MAGIC = 0x184d2204;
+const BLOCK_SIZE = 65_536;
+/** Magic, `60` version 1 with independent blocks, `40` blocks of 64 KB, and the checksum of these two bytes. */
+const FRAME_HEADER = Uint8Array.of(0x04, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82);
+const STORED = 0x8000_0000;
+
+const MIN_MATCH = 4;
+/** The last bytes of a block are always literals. */
+const LAST_LITERALS = 5;
+/** The last match starts at least this far from the end of its block. */
+const MATCH_FROM_END = 12;
+/** After 2^6 misses the search begins to skip bytes. */
+const SKIP_TRIGGER = 6;
+
+const MAX_HASH_BITS = 13;
+/** Where in its block a hash was last seen. Block-relative positions fit in 16 bits. */
+let hashTable: Uint16Array | undefined;
+
+/** Compressed bytes before they are cut to size, kept for the next batch up to this size. */
+const KEPT_OUTPUT = 2 << 20;
+let keptOutput: Uint8Array | undefined;
+
+/** Compresses into one LZ4 frame. The output never exceeds the input by more than 11 bytes and 4 a block. */
+export function lz4Compress(input: Uint8Array): Uint8Array {
+  const bound = FRAME_HEADER.length + input.length + 4 * Math.ceil(input.length / BLOCK_SIZE) + 4;
+  const output = keptOutput !== undefined && keptOutput.length >= bound ? keptOutput : new Uint8Array(bound);
+  if (bound <= KEPT_OUTPUT) keptOutput = output;
+  output.set(FRAME_HEADER);
+  let at = FRAME_HEADER.length;
+  for (let start = 0; start < input.length; start += BLOCK_SIZE) {
+    const end = Math.min(start + BLOCK_SIZE, input.length);
+    let size = compressBlock(input, start, end, output, at + 4);
+    if (size === 0) {
+      output.set(input.subarray(start, end), at + 4);
+      size = end - start;
+      writeWord(output, at, size | STORED);
+    } else {
+      writeWord(output, at, size);
+    }
+    at += 4 + size;
+  }
+  writeWord(output, at, 0);
+  return output.slice(0, at + 4);
+}
+
+/**
+ * Decompresses the first LZ4 frame of `input`. What follows its end mark is ignored, as Kafka does.
+ *
+ * The sizes of all blocks are added up first, so that neither a false content size nor a bomb is ever allocated.
+ */
+export function lz4Decompress(input: Uint8Array, maxSize: number): Uint8Array {
+  const frame = readFrame(input, maxSize);
+  const output = new Uint8Array(frame.size);
+  let at = 0;
+  for (const { start, end, stored } of frame.blocks) {
+    if (stored) {
+      output.set(input.subarray(start, end), at);
+      at += end - start;
+    } else {
+      at = decompressBlock(input, start, end, output, at, frame.linked ? 0 : at);
+    }
+  }
+  if (frame.contentChecksum !== undefined && xxhash32(output) !== frame.contentChecksum) {
+    throw corrupt("the content checksum does not match");
+  }
+  return output;
+}
+
+/** Compresses one block, or returns 0 when that would not make it smaller. */
+function compressBlock(input: Uint8Array, start: number, end: number, output: Uint8Array, outputStart: number): number {
+  const size = end - start;
+  const table = hashTable ??= new Uint16Array(1 << MAX_HASH_BITS);
+  const hashBits = size <= 4096 ? 10 : MAX_HASH_BITS;
+  const shift = 32 - hashBits;
+  table.fill(0, 0, 1 << hashBits);
+  const outputEnd = outputStart + size;
+  const lastStart = end - MATCH_FROM_END;
+  const matchEnd = end - LAST_LITERALS;
+  let out = outputStart;
+  let anchor = start;
+  let i = start + 1; // an empty slot of the table says "at the start", so the start needs no entry
+
+  while (i <= lastStart) {
+    let candidate = 0;
+    let misses = 1 << SKIP_TRIGGER;
+    for (;;) {
+      const word = input[i]! | (input[i + 1]! << 8) | (input[i + 2]! << 16) | (input[i + 3]! << 24);
+      const hash = Math.imul(word, 0x9e3779b1) >>> shift;
+      candidate = start + table[hash]!;
+      table[hash] = i - start;
+      if (
+        input[candidate] === (word & 255) && input[candidate + 1] === (word >>> 8 & 255) &&
+        input[candidate + 2] === (word >>> 16 & 255) && input[candidate + 3] === word >>> 24
+      ) break;
+      i += misses++ >>> SKIP_TRIGGER;
+      if (i > lastStart) return finishBlock(input, anchor, end, output, outputStart, out, outputEnd);
+    }
+    while (i > anchor && candidate > start && input[i - 1] === input[candidate - 1]) {
+      i--;
+      candidate--;
+    }
+    const offset = i - candidate;
+    let j = i + MIN_MATCH;
+    while (j < matchEnd && input[j] === input[j - offset]) j++;
+
+    const literals = i - anchor;
+    // Token, two lengths with their extra bytes, offset, and the literals of the end must leave the block smaller.
+    if (out + literals + (literals / 255 | 0) + ((j - i) / 255 | 0) + 5 >= outputEnd) return 0;
+    out = writeLiterals(input, anchor, literals, Math.min(j - i - MIN_MATCH, 15), output, out);
+    output[out++] = offset;
+    output[out++] = offset >>> 8;
+    if (j - i - MIN_MATCH >= 15) out = writeLength(output, out, j - i - MIN_MATCH - 15);
+
+    i = anchor = j;
+    if (i <= lastStart) {
+      const k = i - 2;
+      const word = input[k]! | (input[k + 1]! << 8) | (input[k + 2]! << 16) | (input[k + 3]! << 24);
+      table[Math.imul(word, 0x9e3779b1) >>> shift] = k - start;
+    }
+  }
+  return finishBlock(input, anchor, end, output, outputStart, out, outputEnd);
+}
+
+function finishBlock(
+  input: Uint8Array,
+  anchor: number,
+  end: number,
+  output: Uint8Array,
+  outputStart: number,
+  out: number,
+  outputEnd: number,
+): number {
+  const literals = end - anchor;
+  if (out + literals + (literals / 255 | 0) + 2 >= outputEnd) return 0;
+  return writeLiterals(input, anchor, literals, 0, output, out) - outputStart;
+}
+
+function writeLiterals(
+  input: Uint8Array,
+  from: number,
+  length: number,
+  matchToken: number,
+  output: Uint8Array,
+  at: number,
+): number {
+  let out = at;
+  if (length < 15) {
+    output[out++] = (length << 4) | matchToken;
+  } else {
+    output[out++] = 0xf0 | matchToken;
+    out = writeLength(output, out, length - 15);
+  }
+  if (length > 64) {
+    output.set(input.subarray(from, from + length), out);
+  } else {
+    for (let k = 0; k < length; k++) output[out + k] = input[from + k]!;
+  }
+  return out + length;
+}
+
+function writeLength(output: Uint8Array, at: number, length: number): number {
+  let out = at;
+  let rest = length;
+  for (; rest >= 255; rest -= 255) output[out++] = 255;
+  output[out++] = rest;
+  return out;
+}
+
+function writeWord(output: Uint8Array, at: number, value: number): void {
+  output[at] = value;
+  output[at + 1] = value >>> 8;
+  output[at + 2] = value >>> 16;
+  output[at + 3] = value >>> 24;
+}
+
+interface Block {
+  readonly start: number;
+  readonly end: number;
+  readonly stored: boolean;
+}
+
+interface Frame {
+  readonly blocks: readonly Block[];
+  readonly size: number;
+  readonly linked: boolean;
+  readonly contentChecksum: number | undefined;
+}
+
+function readFrame(input: Uint8Array, maxSize: number): Frame {
+  if (input.length < FRAME_HEADER.length || readWord(input, 0) !== MAGIC) throw corrupt("the frame's magic is missing");
+  const flags = input[4]!;
+  if (flags >>> 6 !== 1) throw corrupt(`the version is ${flags >>> 6}, wanted 1`);
+  if (flags & 0x03) throw corrupt("the frame needs a dictionary or sets a reserved flag");
+  const sizeCode = (input[5]! >>> 4) & 7;
+  if (sizeCode < 4 || input[5]! & 0x8f) throw corrupt("the block descriptor is invalid");
+  const maxBlockSize = 1 << (8 + 2 * sizeCode);
+  const hasContentSize = (flags & 0x08) !== 0;
+  const headerEnd = hasContentSize ? 14 : 6;
+  if (headerEnd >= input.length) throw corrupt("the header is cut short");
+  if ((xxhash32(input, 4, headerEnd) >>> 8 & 255) !== input[headerEnd]) {
+    throw corrupt("the header checksum does not match");
+  }
+
+  const blocks: Block[] = [];
+  let size = 0;
+  let at = headerEnd + 1;
+  for (;;) {
+    const word = readWord(input, at);
+    at += 4;
+    if (word === 0) break;
+    const length = word & ~STORED;
+    const block: Block = { start: at, end: at + length, stored: word >= STORED };
+    if (length > maxBlockSize || block.end > input.length) throw corrupt(`a block of ${length} bytes is out of bounds`);
+    const blockSize = block.stored ? length : measureBlock(input, at, block.end);
+    if (blockSize > maxBlockSize) throw corrupt(`a block holds ${blockSize} bytes, wanted at most ${maxBlockSize}`);
+    size += blockSize;
+    if (size > maxSize) throw new CompressionError(`Decompressing lz4 gives more than ${maxSize} bytes, the limit`);
+    blocks.push(block);
+    at = block.end;
+    if (flags & 0x10) {
+      if (readWord(input, at) !== xxhash32(input, block.start, block.end)) {
+        throw corrupt("a block checksum does not match");
+      }
+      at += 4;
+    }
+  }
+  if (hasContentSize && (readWord(input, 6) !== size || readWord(input, 10) !== 0)) {
+    throw corrupt("the content size does not match");
+  }
+  return {
+    blocks,
+    size,
+    linked: (flags & 0x20) === 0,
+    contentChecksum: flags & 0x04 ? readWord(input, at) : undefined,
+  };
+}
+
+/** How many bytes a compressed block decompresses to. Checks every bound but the offsets. */
+function measureBlock(input: Uint8Array, start: number, end: number): number {
+  let size = 0;
+  let at = start;
+  for (;;) {
+    if (at >= end) throw corrupt("a block ends without its last literals");
+    const token = input[at++]!;
+    let literals = token >>> 4;
+    if (literals === 15) {
+      let more;
+      do {
+        if (at >= end) throw corrupt("a length is cut short");
+        literals += more = input[at++]!;
+      } while (more === 255);
+    }
+    at += literals;
+    size += literals;
+    if (at > end) throw corrupt("literals run over the end of their block");
+    if (at === end) return size;
+    at += 2;
+    let match = (token & 15) + MIN_MATCH;
+    if ((token & 15) === 15) {
+      let more;
+      do {
+        if (at >= end) throw corrupt("a length is cut short");
+        match += more = input[at++]!;
+      } while (more === 255);
+    }
+    if (at > end) throw corrupt("an offset is cut short");
+    size += match;
+  }
+}
+
+/** Decompresses a block that {@link measureBlock} has found sound. Matches may reach back to `floor`. */
+function decompressBlock(
+  input: Uint8Array,
+  start: number,
+  end: number,
+  output: Uint8Array,
+  outputStart: number,
+  floor: number,
+): number {
+  let out = outputStart;
+  let at = start;
+  for (;;) {
+    const token = input[at++]!;
+    let literals = token >>> 4;
+    if (literals === 15) {
+      let more;
+      do literals += more = input[at++]!; while (more === 255);
+    }
+    if (literals > 64) {
+      output.set(input.subarray(at, at + literals), out);
+    } else {
+      for (let k = 0; k < literals; k++) output[out + k] = input[at + k]!;
+    }
+    out += literals;
+    at += literals;
+    if (at === end) return out;
+    const offset = input[at]! | (input[at + 1]! << 8);
+    at += 2;
+    let match = (token & 15) + MIN_MATCH;
+    if (match === 15 + MIN_MATCH) {
+      let more;
+      do match += more = input[at++]!; while (more === 255);
+    }
+    if (offset === 0 || out - offset < floor) throw corrupt(`a match reaches ${offset} bytes back, before the start`);
+    for (const stop = out + match; out < stop; out++) output[out] = output[out - offset]!;
+  }
+}
+
+function readWord(input: Uint8Array, at: number): number {
+  if (at + 4 > input.length) throw corrupt("the frame is cut short");
+  return (input[at]! | (input[at + 1]! << 8) | (input[at + 2]! << 16) | (input[at + 3]! << 24)) >>> 0;
+}
+
+function corrupt(what: string): CompressionError {
+  return new CompressionError(`Decompressing lz4 failed, ${what}`);
+}

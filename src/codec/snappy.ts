@@ -1,0 +1,250 @@
+/**
+ * Snappy: written as one raw block, read raw or in the framing of Java's xerial library.
+ *
+ * @module
+ */
+
+import { CompressionError } from "../errors.ts";
+
+/** Matches are looked for within 64 KB, so that positions fit in 16 bits and the table in a CPU's first cache. */
+const FRAGMENT_SIZE = 65_536;
+const MAX_HASH_BITS = 13;
+const SKIP_TRIGGER = 5;
+/** A match is looked for only where a word can be read behind the next position. */
+const MARGIN = 15;
+/** No element of the format expands more than a copy of 64 bytes, which takes three. */
+const MAX_RATIO = 22;
+
+const XERIAL_MAGIC = Uint8Array.of(0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0x00);
+const XERIAL_HEADER_SIZE = 16;
+
+let hashTable: Uint16Array | undefined;
+
+/** Compressed bytes before they are cut to size, kept for the next batch up to this size. */
+const KEPT_OUTPUT = 2 << 20;
+let keptOutput: Uint8Array | undefined;
+
+/** Compresses into one raw Snappy block. */
+export function snappyCompress(input: Uint8Array): Uint8Array {
+  const bound = 32 + input.length + Math.ceil(input.length / 6);
+  const output = keptOutput !== undefined && keptOutput.length >= bound ? keptOutput : new Uint8Array(bound);
+  if (bound <= KEPT_OUTPUT) keptOutput = output;
+  let at = 0;
+  let rest = input.length;
+  for (; rest > 127; rest = Math.floor(rest / 128)) output[at++] = (rest & 127) | 128;
+  output[at++] = rest;
+  for (let start = 0; start < input.length; start += FRAGMENT_SIZE) {
+    at = compressFragment(input, start, Math.min(start + FRAGMENT_SIZE, input.length), output, at);
+  }
+  return output.slice(0, at);
+}
+
+/**
+ * Decompresses one raw Snappy block, or what Java writes: blocks in xerial framing.
+ *
+ * The declared lengths are checked against `maxSize` and against what so many bytes can expand to at all, before
+ * anything is allocated.
+ */
+export function snappyDecompress(input: Uint8Array, maxSize: number): Uint8Array {
+  if (!isXerial(input)) {
+    const { size, start } = readBlockHeader(input, 0, input.length);
+    checkSize(size, maxSize);
+    const output = new Uint8Array(size);
+    decompressBlock(input, start, input.length, output, 0, size);
+    return output;
+  }
+  let total = 0;
+  for (let at = XERIAL_HEADER_SIZE; at < input.length;) {
+    const end = chunkEnd(input, at);
+    total += readBlockHeader(input, at + 4, end).size;
+    checkSize(total, maxSize);
+    at = end;
+  }
+  const output = new Uint8Array(total);
+  let out = 0;
+  for (let at = XERIAL_HEADER_SIZE; at < input.length;) {
+    const end = chunkEnd(input, at);
+    const { size, start } = readBlockHeader(input, at + 4, end);
+    decompressBlock(input, start, end, output, out, out + size);
+    out += size;
+    at = end;
+  }
+  return output;
+}
+
+function compressFragment(
+  input: Uint8Array,
+  start: number,
+  end: number,
+  output: Uint8Array,
+  outputStart: number,
+): number {
+  const table = hashTable ??= new Uint16Array(1 << MAX_HASH_BITS);
+  const hashBits = end - start <= 4096 ? 10 : MAX_HASH_BITS;
+  const shift = 32 - hashBits;
+  table.fill(0, 0, 1 << hashBits);
+  const lastStart = end - MARGIN;
+  let out = outputStart;
+  let anchor = start;
+  let i = start + 1; // an empty slot of the table says "at the start", so the start needs no entry
+
+  search: while (i <= lastStart) {
+    let candidate = 0;
+    let misses = 1 << SKIP_TRIGGER;
+    for (;;) {
+      const word = input[i]! | (input[i + 1]! << 8) | (input[i + 2]! << 16) | (input[i + 3]! << 24);
+      const hash = Math.imul(word, 0x1e35a7bd) >>> shift;
+      candidate = start + table[hash]!;
+      table[hash] = i - start;
+      if (
+        input[candidate] === (word & 255) && input[candidate + 1] === (word >>> 8 & 255) &&
+        input[candidate + 2] === (word >>> 16 & 255) && input[candidate + 3] === word >>> 24
+      ) break;
+      i += misses++ >>> SKIP_TRIGGER;
+      if (i > lastStart) break search;
+    }
+    const offset = i - candidate;
+    let j = i + 4;
+    while (j < end && input[j] === input[j - offset]) j++;
+    if (i > anchor) out = writeLiterals(input, anchor, i - anchor, output, out);
+    out = writeCopy(output, out, offset, j - i);
+    i = anchor = j;
+    if (i <= lastStart) {
+      const k = i - 1;
+      const word = input[k]! | (input[k + 1]! << 8) | (input[k + 2]! << 16) | (input[k + 3]! << 24);
+      table[Math.imul(word, 0x1e35a7bd) >>> shift] = k - start;
+    }
+  }
+  return anchor < end ? writeLiterals(input, anchor, end - anchor, output, out) : out;
+}
+
+function writeLiterals(input: Uint8Array, from: number, length: number, output: Uint8Array, at: number): number {
+  let out = at;
+  const n = length - 1;
+  if (n < 60) {
+    output[out++] = n << 2;
+  } else if (n < 256) {
+    output[out++] = 60 << 2;
+    output[out++] = n;
+  } else {
+    output[out++] = 61 << 2;
+    output[out++] = n;
+    output[out++] = n >>> 8;
+  }
+  if (length > 64) {
+    output.set(input.subarray(from, from + length), out);
+  } else {
+    for (let k = 0; k < length; k++) output[out + k] = input[from + k]!;
+  }
+  return out + length;
+}
+
+function writeCopy(output: Uint8Array, at: number, offset: number, length: number): number {
+  let out = at;
+  let rest = length;
+  while (rest > 64) {
+    // Four bytes at least must be left for the last copy.
+    const part = rest < 68 ? 60 : 64;
+    output[out++] = ((part - 1) << 2) | 2;
+    output[out++] = offset;
+    output[out++] = offset >>> 8;
+    rest -= part;
+  }
+  if (rest < 12 && offset < 2048) {
+    output[out++] = ((offset >>> 8) << 5) | ((rest - 4) << 2) | 1;
+    output[out++] = offset;
+  } else {
+    output[out++] = ((rest - 1) << 2) | 2;
+    output[out++] = offset;
+    output[out++] = offset >>> 8;
+  }
+  return out;
+}
+
+function isXerial(input: Uint8Array): boolean {
+  return input.length >= XERIAL_HEADER_SIZE && XERIAL_MAGIC.every((byte, i) => input[i] === byte);
+}
+
+function chunkEnd(input: Uint8Array, at: number): number {
+  const length = at + 4 > input.length
+    ? -1
+    : (input[at]! << 24) | (input[at + 1]! << 16) | (input[at + 2]! << 8) | input[at + 3]!;
+  if (length < 0 || at + 4 + length > input.length) throw corrupt("a chunk is cut short");
+  return at + 4 + length;
+}
+
+function readBlockHeader(input: Uint8Array, from: number, end: number): { size: number; start: number } {
+  let size = 0;
+  let at = from;
+  for (let scale = 1;; scale *= 128) {
+    if (at >= end || scale > 2 ** 28) throw corrupt("the length of a block is cut short or too long");
+    const byte = input[at++]!;
+    size += (byte & 127) * scale;
+    if (byte < 128) break;
+  }
+  if (size > (end - at) * MAX_RATIO) throw corrupt(`${end - at} bytes cannot hold ${size}, the declared length`);
+  return { size, start: at };
+}
+
+function decompressBlock(
+  input: Uint8Array,
+  start: number,
+  end: number,
+  output: Uint8Array,
+  floor: number,
+  outputEnd: number,
+): void {
+  let at = start;
+  let out = floor;
+  while (at < end) {
+    const tag = input[at++]!;
+    let length = (tag >>> 2) + 1;
+    if ((tag & 3) === 0) {
+      if (length > 60) {
+        const width = length - 60;
+        if (at + width > end) throw corrupt("a length is cut short");
+        length = readLittle(input, at, width) + 1;
+        at += width;
+      }
+      if (at + length > end || out + length > outputEnd) throw corrupt("literals run over the end");
+      if (length > 64) {
+        output.set(input.subarray(at, at + length), out);
+      } else {
+        for (let k = 0; k < length; k++) output[out + k] = input[at + k]!;
+      }
+      at += length;
+      out += length;
+      continue;
+    }
+    let offset = 0;
+    const width = (tag & 3) === 3 ? 4 : tag & 3;
+    if (at + width > end) throw corrupt("an offset is cut short");
+    if (width === 1) {
+      length = (tag >>> 2 & 7) + 4;
+      offset = ((tag >>> 5) << 8) | input[at]!;
+    } else {
+      offset = readLittle(input, at, width);
+    }
+    at += width;
+    if (offset === 0 || out - offset < floor) throw corrupt(`a copy reaches ${offset} bytes back, before the start`);
+    if (out + length > outputEnd) throw corrupt("a copy runs over the end");
+    for (const stop = out + length; out < stop; out++) output[out] = output[out - offset]!;
+  }
+  if (out !== outputEnd) throw corrupt(`${outputEnd - out} bytes are missing`);
+}
+
+function readLittle(input: Uint8Array, at: number, width: number): number {
+  let value = input[at]!;
+  if (width > 1) value |= input[at + 1]! << 8;
+  if (width > 2) value |= input[at + 2]! << 16;
+  if (width > 3) value |= input[at + 3]! << 24;
+  return value >>> 0;
+}
+
+function checkSize(size: number, maxSize: number): void {
+  if (size > maxSize) throw new CompressionError(`Decompressing snappy gives more than ${maxSize} bytes, the limit`);
+}
+
+function corrupt(what: string): CompressionError {
+  return new CompressionError(`Decompressing snappy failed, ${what}`);
+}

@@ -1,0 +1,62 @@
+/**
+ * The part of `node:zlib` that the codecs use, on every runtime that has it.
+ *
+ * @module
+ */
+
+import { builtinModule } from "../runtime/builtin.ts";
+
+/** What `node:zlib` takes as options, as far as it is used here. */
+export interface ZlibOptions {
+  /** Of gzip: 1 to 9. */
+  readonly level?: number;
+  /** Of zstd, by the number of the parameter. */
+  readonly params?: Readonly<Record<number, number>>;
+  /** Of zstd: the exact size of the input, which keeps the window and the tables small. */
+  readonly pledgedSrcSize?: number;
+  /** Decompressing fails when the output grows beyond it. */
+  readonly maxOutputLength?: number;
+}
+
+/** A function of `node:zlib` that works on a thread of the pool. */
+export type ZlibFunction = (
+  input: Uint8Array,
+  options: ZlibOptions,
+  callback: (error: Error | null, output: Uint8Array) => void,
+) => void;
+
+/** A function of `node:zlib` that works at once. */
+export type ZlibSyncFunction = (input: Uint8Array, options: ZlibOptions) => Uint8Array;
+
+/** `node:zlib`, as far as it is used here. Node before 22.15 has no zstd. */
+export interface Zlib {
+  readonly constants: { readonly ZSTD_c_compressionLevel?: number };
+  readonly gzip: ZlibFunction;
+  readonly gzipSync: ZlibSyncFunction;
+  readonly gunzipSync: ZlibSyncFunction;
+  readonly zstdCompress?: ZlibFunction;
+  readonly zstdCompressSync?: ZlibSyncFunction;
+  readonly zstdDecompressSync?: ZlibSyncFunction;
+}
+
+/** `node:zlib`, or undefined on a runtime without it, such as workerd without `nodejs_compat`. */
+export function nodeZlib(): Zlib | undefined {
+  return builtinModule("node:zlib") as Zlib | undefined;
+}
+
+/** Runs a function of `node:zlib` on a thread. */
+export function onThread(run: ZlibFunction, input: Uint8Array, options: ZlibOptions): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    run(input, options, (error, output) => error ? reject(error) : resolve(plain(output)));
+  });
+}
+
+/** Runs a function of `node:zlib` here and now. */
+export function atOnce(run: ZlibSyncFunction, input: Uint8Array, options: ZlibOptions): Uint8Array {
+  return plain(run(input, options));
+}
+
+/** A `Buffer` differs from a `Uint8Array` in `slice()` and `toString()`, so none leaves this module. */
+function plain(buffer: Uint8Array): Uint8Array {
+  return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
+}

@@ -1,0 +1,126 @@
+/**
+ * Frames: a header, a body and the length before them.
+ *
+ * This is the whole surface of the protocol for a connection or a broker: pick an API from `messages/`, a version
+ * with {@link chooseVersion}, and turn bodies into frames and back.
+ *
+ * @module
+ */
+
+import { ProtocolError } from "../errors.ts";
+import * as messages from "./messages/mod.ts";
+import { Reader } from "./reader.ts";
+import type { AnyApi, RequestInputOf, ResponseInputOf, ResponseOf } from "./schema.ts";
+import { Writer } from "./writer.ts";
+
+export {
+  chooseVersion,
+  nextApiVersionsVersion,
+  PRODUCE_WITH_TOPIC_NAMES,
+  PRODUCE_WITH_ZSTD,
+  sanitizeSoftwareName,
+  sanitizeSoftwareVersion,
+  TRANSACTION_V1_CAPS,
+} from "./negotiation.ts";
+export type { AnyApi, Api, RequestInputOf, RequestOf, ResponseInputOf, ResponseOf } from "./schema.ts";
+
+/** Every API by its number. */
+export const API_BY_KEY: ReadonlyMap<number, AnyApi> = new Map(
+  Object.values(messages).map((api): [number, AnyApi] => [api.key, api]),
+);
+
+/** What stands before the body of a request. */
+export interface RequestHeader {
+  /** Number of the API. */
+  readonly apiKey: number;
+  /** The API, undefined for one that is not spoken here. */
+  readonly api: AnyApi | undefined;
+  /** Version in which the body is written. */
+  readonly apiVersion: number;
+  /** Comes back in the response. */
+  readonly correlationId: number;
+  /** Who asks, for the broker's log and quotas. */
+  readonly clientId: string | null;
+  /** Stands at the first byte of the body. */
+  readonly reader: Reader;
+}
+
+/** A response as it came. */
+export interface ResponseFrame<A extends AnyApi> {
+  /** The one of the request that it answers. */
+  readonly correlationId: number;
+  /** The body. */
+  readonly body: ResponseOf<A>;
+}
+
+/** A request frame with its length before it, in pieces to be written in order. Record batches are not copied. */
+export function encodeRequestFrame<A extends AnyApi>(
+  api: A,
+  version: number,
+  correlationId: number,
+  clientId: string | null,
+  body: RequestInputOf<A>,
+): Uint8Array[] {
+  const writer = new Writer();
+  writer.int32(0);
+  writer.int16(api.key);
+  writer.int16(version);
+  writer.int32(correlationId);
+  writer.nullableString(clientId);
+  if (api.requestHeaderVersion(version) >= 2) writer.uvarint(0);
+  api.encodeRequest(writer, version, body as never);
+  return framed(writer);
+}
+
+/** A response frame with its length before it, in pieces to be written in order. Record batches are not copied. */
+export function encodeResponseFrame<A extends AnyApi>(
+  api: A,
+  version: number,
+  correlationId: number,
+  body: ResponseInputOf<A>,
+): Uint8Array[] {
+  const writer = new Writer();
+  writer.int32(0);
+  writer.int32(correlationId);
+  if (api.responseHeaderVersion(version) >= 1) writer.uvarint(0);
+  api.encodeResponse(writer, version, body as never);
+  return framed(writer);
+}
+
+/** Reads a response frame, without its length, that answers a request of this API and version. */
+export function decodeResponseFrame<A extends AnyApi>(api: A, version: number, frame: Uint8Array): ResponseFrame<A> {
+  const reader = new Reader(frame);
+  const correlationId = reader.int32();
+  if (api.responseHeaderVersion(version) >= 1) reader.skipTags();
+  return { correlationId, body: api.decodeResponse(reader, version) as ResponseOf<A> };
+}
+
+/** The correlation id of a response frame without its length, which tells what the rest of it is. */
+export function readCorrelationId(frame: Uint8Array): number {
+  return new Reader(frame).int32();
+}
+
+/** Reads the header of a request frame without its length; the body is left to `api.decodeRequest(reader, …)`. */
+export function decodeRequestHeader(frame: Uint8Array): RequestHeader {
+  const reader = new Reader(frame);
+  const apiKey = reader.int16();
+  const apiVersion = reader.int16();
+  const correlationId = reader.int32();
+  const clientId = reader.nullableString();
+  const api = API_BY_KEY.get(apiKey);
+  if (api !== undefined && api.requestHeaderVersion(apiVersion) >= 2) reader.skipTags();
+  return { apiKey, api, apiVersion, correlationId, clientId, reader };
+}
+
+const MAX_FRAME_BYTES = 0x7fff_ffff;
+
+function framed(writer: Writer): Uint8Array[] {
+  const { parts, byteLength } = writer.finish();
+  const [first] = parts;
+  const length = byteLength - 4;
+  if (first === undefined || length > MAX_FRAME_BYTES) {
+    throw new ProtocolError(`Writing a frame of "${length}" bytes: wanted at most ${MAX_FRAME_BYTES}.`);
+  }
+  new DataView(first.buffer, first.byteOffset).setInt32(0, length);
+  return parts;
+}

@@ -1,0 +1,34 @@
+import { type Api, defineApi } from "../schema.ts";
+
+const declaration = {
+  key: 18,
+  name: "ApiVersions",
+  versions: [0, 4],
+  flexible: 3,
+  request: {
+    clientSoftwareName: { type: "string", since: 3, ignorable: true },
+    clientSoftwareVersion: { type: "string", since: 3, ignorable: true },
+  },
+  response: {
+    errorCode: "int16",
+    apiKeys: { array: { apiKey: "int16", minVersion: "int16", maxVersion: "int16" } },
+    throttleTimeMs: { type: "int32", since: 1, default: 0, ignorable: true },
+    supportedFeatures: {
+      array: { name: "string", minVersion: "int16", maxVersion: "int16" },
+      since: 3,
+      tag: 0,
+      ignorable: true,
+    },
+    finalizedFeaturesEpoch: { type: "int64", since: 3, tag: 1, default: -1n, ignorable: true },
+    finalizedFeatures: {
+      array: { name: "string", maxVersionLevel: "int16", minVersionLevel: "int16" },
+      since: 3,
+      tag: 2,
+      ignorable: true,
+    },
+    zkMigrationReady: { type: "bool", since: 3, tag: 3, default: false, ignorable: true },
+  },
+} as const;
+
+/** Asks which APIs and versions a broker speaks (KIP-35, KIP-511, KIP-584); the first request of a connection. */
+export const ApiVersions: Api<typeof declaration> = defineApi(declaration);

@@ -1,0 +1,59 @@
+import { type Api, defineApi } from "../schema.ts";
+
+const declaration = {
+  key: 3,
+  name: "Metadata",
+  versions: [0, 13],
+  clientVersions: [4, 13],
+  flexible: 9,
+  request: {
+    topics: {
+      array: {
+        topicId: { type: "uuid", since: 10, default: "00000000000000000000000000000000", ignorable: true },
+        name: { type: "string", nullable: 10 },
+      },
+      nullable: 1,
+    },
+    allowAutoTopicCreation: { type: "bool", since: 4, default: true },
+    includeClusterAuthorizedOperations: { type: "bool", since: 8, until: 10, default: false },
+    includeTopicAuthorizedOperations: { type: "bool", since: 8, default: false },
+  },
+  response: {
+    throttleTimeMs: { type: "int32", since: 3, default: 0, ignorable: true },
+    brokers: {
+      array: {
+        nodeId: "int32",
+        host: "string",
+        port: "int32",
+        rack: { type: "string", since: 1, nullable: 1, default: null, ignorable: true },
+      },
+    },
+    clusterId: { type: "string", since: 2, nullable: 2, default: null, ignorable: true },
+    controllerId: { type: "int32", since: 1, default: -1, ignorable: true },
+    topics: {
+      array: {
+        errorCode: "int16",
+        name: { type: "string", nullable: 12 },
+        topicId: { type: "uuid", since: 10, ignorable: true },
+        isInternal: { type: "bool", since: 1, default: false, ignorable: true },
+        partitions: {
+          array: {
+            errorCode: "int16",
+            partitionIndex: "int32",
+            leaderId: "int32",
+            leaderEpoch: { type: "int32", since: 7, default: -1, ignorable: true },
+            replicaNodes: "int32[]",
+            isrNodes: "int32[]",
+            offlineReplicas: { type: "int32[]", since: 5, default: [], ignorable: true },
+          },
+        },
+        topicAuthorizedOperations: { type: "int32", since: 8, default: -2147483648 },
+      },
+    },
+    clusterAuthorizedOperations: { type: "int32", since: 8, until: 10, default: -2147483648 },
+    errorCode: { type: "int16", since: 13, default: 0, ignorable: true },
+  },
+} as const;
+
+/** Asks for brokers, topics, partitions and their leaders (KIP-516 topic ids from version 10). */
+export const Metadata: Api<typeof declaration> = defineApi(declaration);

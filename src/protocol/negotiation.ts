@@ -1,0 +1,86 @@
+/**
+ * Which version of an API to speak, as pure functions.
+ *
+ * @module
+ */
+
+import { UnsupportedVersionError } from "../errors.ts";
+import { ApiVersions } from "./messages/api_versions.ts";
+import type { AnyApi, ResponseOf } from "./schema.ts";
+
+/**
+ * The highest version that the client, the broker and `cap` allow.
+ *
+ * The broker's minimum is no promise: Kafka 4 advertises Produce from 0 and refuses 0 to 2 (KAFKA-18659), so only
+ * the client's own range decides what is low enough.
+ *
+ * @throws UnsupportedVersionError naming the API and both ranges, when there is none
+ */
+export function chooseVersion(api: AnyApi, brokerMin: number, brokerMax: number, cap: number = Infinity): number {
+  const [clientMin, clientMax] = api.clientVersions;
+  const version = Math.min(clientMax, brokerMax, cap);
+  if (version >= Math.max(clientMin, brokerMin)) return version;
+  const own = `${clientMin} to ${Math.min(clientMax, cap)}`;
+  throw new UnsupportedVersionError(
+    `Choosing a version of ${api.name}: the broker speaks ${brokerMin} to ${brokerMax}, wanted one of ${own}.`,
+  );
+}
+
+const UNSUPPORTED_VERSION = 35;
+const INVALID_REQUEST = 42;
+
+/**
+ * The version in which ApiVersions is to be asked again on the same connection after an error, or undefined when
+ * the connection is to be closed.
+ *
+ * Always lower than `sent`, so the exchange ends. A broker that refuses the version tells its own range (KIP-511);
+ * one that dislikes the software name (42) is asked in version 0, which has none.
+ */
+export function nextApiVersionsVersion(
+  sent: number,
+  body: Pick<ResponseOf<typeof ApiVersions>, "errorCode" | "apiKeys">,
+): number | undefined {
+  if (sent <= 0) return undefined;
+  if (body.errorCode === INVALID_REQUEST) return 0;
+  if (body.errorCode !== UNSUPPORTED_VERSION) return undefined;
+  const hint = body.apiKeys.find(({ apiKey }) => apiKey === ApiVersions.key);
+  const next = hint === undefined ? 0 : Math.min(ApiVersions.maxVersion, hint.maxVersion);
+  return next >= 0 && next < sent ? next : undefined;
+}
+
+/**
+ * A client software name that every broker takes: letters, digits, `-` and `.`, the first and last one a letter or
+ * digit (KIP-511). `"unknown"` when nothing of it is left.
+ */
+export function sanitizeSoftwareName(name: string): string {
+  const clean = name.replace(/[^a-zA-Z0-9.-]+/g, "-").replace(/^[^a-zA-Z0-9]+/, "");
+  return clean.slice(0, endOfName(clean)) || "unknown";
+}
+
+/** A client software version that every broker takes; the rules are those of {@link sanitizeSoftwareName}. */
+export function sanitizeSoftwareVersion(version: string): string {
+  return sanitizeSoftwareName(version);
+}
+
+/** Index after the last letter or digit; a regular expression for it would be quadratic. */
+function endOfName(text: string): number {
+  let end = text.length;
+  while (end > 0 && !/[a-zA-Z0-9]/.test(text[end - 1]!)) end--;
+  return end;
+}
+
+/**
+ * The version caps of a transaction without KIP-890's second version: a higher one means to the broker that the
+ * producer follows the new rules, and one wrong request can wedge the transactional id.
+ */
+export const TRANSACTION_V1_CAPS: { readonly Produce: 11; readonly TxnOffsetCommit: 4; readonly EndTxn: 4 } = {
+  Produce: 11,
+  TxnOffsetCommit: 4,
+  EndTxn: 4,
+};
+
+/** The last Produce version that names topics; later ones need the topic id of every topic in the request. */
+export const PRODUCE_WITH_TOPIC_NAMES = 12;
+
+/** The first Produce version that takes zstd (KIP-110). */
+export const PRODUCE_WITH_ZSTD = 7;

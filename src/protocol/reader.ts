@@ -1,0 +1,247 @@
+/**
+ * Bytes to values, with every bound checked.
+ *
+ * A length field is compared with what is left before anything is allocated, so a hostile peer can't make the
+ * client reserve what it claims. Byte fields are views of the input, not copies.
+ *
+ * @module
+ */
+
+import { ProtocolError } from "../errors.ts";
+
+/** Up to this many bytes a loop over ASCII beats the call into TextDecoder. */
+const SHORT_STRING = 32;
+
+// A byte order mark is part of the string; the default is to swallow it.
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
+const HEX: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+
+/** Reads one message. Every method throws {@link ProtocolError} when the input ends too early or can't be right. */
+export class Reader {
+  /** The field being read when an error was thrown, from the outermost struct; kept by the message compiler. */
+  path = "";
+  /** The input. */
+  readonly bytes: Uint8Array;
+  /** Where the next value begins. */
+  offset: number;
+  /** Where the input ends. */
+  readonly end: number;
+  readonly #view: DataView;
+
+  /** Reads `bytes` from `offset` up to `end`. */
+  constructor(bytes: Uint8Array, offset: number = 0, end: number = bytes.length) {
+    this.bytes = bytes;
+    this.offset = offset;
+    this.end = end;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  /** Bytes not read yet. */
+  get remaining(): number {
+    return this.end - this.offset;
+  }
+
+  /** Throws unless everything was read. */
+  expectEnd(): void {
+    if (this.offset !== this.end) {
+      throw new ProtocolError(`Over-long input: ${this.remaining} bytes left after the last field, wanted none.`);
+    }
+  }
+
+  /** Reads a signed 8-bit integer. */
+  int8(): number {
+    return this.#view.getInt8(this.#take(1));
+  }
+
+  /** Reads a signed 16-bit integer. */
+  int16(): number {
+    return this.#view.getInt16(this.#take(2));
+  }
+
+  /** Reads a signed 32-bit integer. */
+  int32(): number {
+    return this.#view.getInt32(this.#take(4));
+  }
+
+  /** Reads a signed 64-bit integer. */
+  int64(): bigint {
+    return this.#view.getBigInt64(this.#take(8));
+  }
+
+  /** Reads an unsigned 16-bit integer. */
+  uint16(): number {
+    return this.#view.getUint16(this.#take(2));
+  }
+
+  /** Reads an unsigned 32-bit integer. */
+  uint32(): number {
+    return this.#view.getUint32(this.#take(4));
+  }
+
+  /** Reads a 64-bit floating point number. */
+  float64(): number {
+    return this.#view.getFloat64(this.#take(8));
+  }
+
+  /** Reads one byte; anything but 0 is true. */
+  bool(): boolean {
+    return this.#view.getInt8(this.#take(1)) !== 0;
+  }
+
+  /** Reads an unsigned 32-bit integer of one to five bytes. */
+  uvarint(): number {
+    let value = 0;
+    for (let shift = 0; shift < 28; shift += 7) {
+      const byte = this.#view.getUint8(this.#take(1));
+      value |= (byte & 0x7f) << shift;
+      if (byte < 0x80) return value;
+    }
+    const last = this.#view.getUint8(this.#take(1));
+    if (last > 0x0f) throw new ProtocolError("Reading a varint of more than 32 bits: wanted at most 5 bytes.");
+    return (value | (last << 28)) >>> 0;
+  }
+
+  /** Reads a signed 32-bit integer of one to five bytes, zig-zag coded. */
+  varint(): number {
+    const value = this.uvarint();
+    return (value >>> 1) ^ -(value & 1);
+  }
+
+  /** Reads a signed 64-bit integer of one to ten bytes, zig-zag coded. */
+  varlong(): bigint {
+    let low = 0;
+    let shift = 0;
+    // Most are small: five bytes and less need no BigInt arithmetic.
+    for (; shift < 28; shift += 7) {
+      const byte = this.#view.getUint8(this.#take(1));
+      low |= (byte & 0x7f) << shift;
+      if (byte < 0x80) return BigInt((low >>> 1) ^ -(low & 1));
+    }
+    let value = BigInt(low);
+    for (; shift < 63; shift += 7) {
+      const byte = this.#view.getUint8(this.#take(1));
+      value |= BigInt(byte & 0x7f) << BigInt(shift);
+      if (byte < 0x80) return (value >> 1n) ^ -(value & 1n);
+    }
+    const last = this.#view.getUint8(this.#take(1));
+    if (last > 1) throw new ProtocolError("Reading a varlong of more than 64 bits: wanted at most 10 bytes.");
+    value |= BigInt(last) << 63n;
+    return (value >> 1n) ^ -(value & 1n);
+  }
+
+  /** Reads 16 bytes as 32 lower-case hexadecimal digits. */
+  uuid(): string {
+    const at = this.#take(16);
+    let text = "";
+    for (let i = at; i < at + 16; i++) text += HEX[this.bytes[i]!];
+    return text;
+  }
+
+  /** Reads a string behind an int16 length; null is an error. */
+  string(): string {
+    return this.nullableString() ?? unexpectedNull("string");
+  }
+
+  /** Reads a string behind an int16 length, null for -1. */
+  nullableString(): string | null {
+    const length = this.int16();
+    return length === -1 ? null : this.#text(length);
+  }
+
+  /** Reads a string behind its length plus one as an unsigned varint; null is an error. */
+  compactString(): string {
+    return this.compactNullableString() ?? unexpectedNull("string");
+  }
+
+  /** Reads a string behind its length plus one as an unsigned varint, null for 0. */
+  compactNullableString(): string | null {
+    const length = this.uvarint() - 1;
+    return length === -1 ? null : this.#text(length);
+  }
+
+  /** Reads bytes behind an int32 length; null is an error. */
+  byteField(): Uint8Array {
+    return this.nullableBytes() ?? unexpectedNull("byte field");
+  }
+
+  /** Reads bytes behind an int32 length, null for -1. */
+  nullableBytes(): Uint8Array | null {
+    const length = this.int32();
+    return length === -1 ? null : this.raw(length);
+  }
+
+  /** Reads bytes behind their length plus one as an unsigned varint; null is an error. */
+  compactBytes(): Uint8Array {
+    return this.compactNullableBytes() ?? unexpectedNull("byte field");
+  }
+
+  /** Reads bytes behind their length plus one as an unsigned varint, null for 0. */
+  compactNullableBytes(): Uint8Array | null {
+    const length = this.uvarint() - 1;
+    return length === -1 ? null : this.raw(length);
+  }
+
+  /** Reads `length` bytes as a view of the input. */
+  raw(length: number): Uint8Array {
+    const at = this.#take(length);
+    return this.bytes.subarray(at, at + length);
+  }
+
+  /** Reads an int32 element count, -1 for null, and checks that so many elements can follow. */
+  arrayLength(minElementSize: number): number {
+    return this.#count(this.int32(), minElementSize);
+  }
+
+  /** Reads an element count plus one as an unsigned varint, -1 for null, and checks that so many can follow. */
+  compactArrayLength(minElementSize: number): number {
+    return this.#count(this.uvarint() - 1, minElementSize);
+  }
+
+  /** Skips the tag section of a struct of which no tag is known. */
+  skipTags(): void {
+    for (let left = this.uvarint(); left > 0; left--) {
+      this.uvarint();
+      this.#take(this.uvarint());
+    }
+  }
+
+  #count(count: number, minElementSize: number): number {
+    if (count < -1) throw new ProtocolError(`Reading an array of "${count}" elements: wanted -1 or more.`);
+    if (count * minElementSize > this.remaining) {
+      throw new ProtocolError(
+        `Truncated input: ${count} elements need ${count * minElementSize} bytes, ${this.remaining} left.`,
+      );
+    }
+    return count;
+  }
+
+  #text(length: number): string {
+    const at = this.#take(length);
+    if (length <= SHORT_STRING) {
+      let text = "";
+      for (let i = at; i < at + length; i++) {
+        const byte = this.bytes[i]!;
+        if (byte >= 0x80) return decoder.decode(this.bytes.subarray(at, at + length));
+        text += String.fromCharCode(byte);
+      }
+      return text;
+    }
+    return decoder.decode(this.bytes.subarray(at, at + length));
+  }
+
+  /** Checks that `size` bytes are left and returns where they begin. */
+  #take(size: number): number {
+    const at = this.offset;
+    if (size < 0) throw new ProtocolError(`Reading a field of "${size}" bytes: wanted -1 (null) or more.`);
+    if (at + size > this.end) {
+      throw new ProtocolError(`Truncated input: a field needs ${size} bytes, ${this.remaining} left.`);
+    }
+    this.offset = at + size;
+    return at;
+  }
+}
+
+function unexpectedNull(what: string): never {
+  throw new ProtocolError(`Reading null: wanted a ${what}.`);
+}

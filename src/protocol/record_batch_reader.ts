@@ -1,0 +1,219 @@
+/**
+ * Record batches to records, with every bound checked.
+ *
+ * @module
+ */
+
+import { ProtocolError } from "../errors.ts";
+import { Reader } from "./reader.ts";
+import * as layout from "./record_batch_layout.ts";
+
+/** The header of a batch. */
+export interface BatchHeader {
+  /** Offset of the first record in the log. */
+  readonly baseOffset: bigint;
+  /** Bytes after the length field. */
+  readonly batchLength: number;
+  /** Epoch of the leader that appended it. */
+  readonly partitionLeaderEpoch: number;
+  /** Always 2. */
+  readonly magic: number;
+  /** CRC-32C of everything after it. */
+  readonly crc: number;
+  /** All attribute bits. */
+  readonly attributes: number;
+  /** Offset of the last record less `baseOffset`. */
+  readonly lastOffsetDelta: number;
+  /** What the records' timestamps are relative to, in ms. */
+  readonly baseTimestamp: bigint;
+  /** The highest timestamp, or the broker's own where it sets them, in ms. */
+  readonly maxTimestamp: bigint;
+  /** -1n for a producer that is not idempotent. */
+  readonly producerId: bigint;
+  /** -1 for a producer that is not idempotent. */
+  readonly producerEpoch: number;
+  /** -1 for a producer that is not idempotent. */
+  readonly baseSequence: number;
+  /** How many records follow. */
+  readonly recordsCount: number;
+  /** 0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd. */
+  readonly codecId: number;
+  /** The broker set the timestamps. */
+  readonly isLogAppendTime: boolean;
+  /** The batch belongs to a transaction. */
+  readonly isTransactional: boolean;
+  /** The batch holds a control record, not data. */
+  readonly isControl: boolean;
+}
+
+/** A record as it stands in the log. Byte fields are views. */
+export interface DecodedRecord {
+  /** Offset in the log. */
+  readonly offset: bigint;
+  /** In ms; the broker's own where it sets them. */
+  readonly timestamp: bigint;
+  /** The key's bytes, or null. */
+  readonly key: Uint8Array | null;
+  /** The value's bytes, or null. */
+  readonly value: Uint8Array | null;
+  /** Name and value in their order, repeats kept. */
+  readonly headers: readonly (readonly [name: string, value: Uint8Array | null])[];
+}
+
+/** A batch that was read. */
+export interface RecordBatch {
+  /** Its header. */
+  readonly header: BatchHeader;
+  /** The whole batch, a view of the input. */
+  readonly bytes: Uint8Array;
+  /** Its records. */
+  readonly records: readonly DecodedRecord[];
+}
+
+/** What reading needs from the codec layer. */
+export interface BatchReaderOptions {
+  /** CRC-32C as an unsigned number. */
+  readonly crc32c: (bytes: Uint8Array) => number;
+  /** Undoes codec 1 to 4. Never called for codec 0. */
+  readonly decompress?: (codecId: number, bytes: Uint8Array) => Uint8Array | Promise<Uint8Array>;
+}
+
+/** The smallest record: length, attributes, two deltas, two lengths, a header count. */
+const MIN_RECORD_BYTES = 7;
+
+/**
+ * Reads the batches of a Produce request or a Fetch response one after the other.
+ *
+ * A batch that is cut off at the end is left out, as brokers cut Fetch responses by bytes.
+ *
+ * @throws ProtocolError for a wrong CRC, an old format or a record that does not fit its batch
+ */
+export async function* readRecordBatches(
+  bytes: Uint8Array,
+  options: BatchReaderOptions,
+): AsyncGenerator<RecordBatch, void, undefined> {
+  for (const { header, bytes: batch } of splitRecordBatches(bytes)) {
+    verifyCrc(header, batch, options.crc32c);
+    const section = batch.subarray(layout.RECORDS);
+    const raw = header.codecId === 0 ? section : await decompressed(header.codecId, section, options);
+    yield { header, bytes: batch, records: decodeRecords(header, raw) };
+  }
+}
+
+/** Finds the batches in a blob without looking into them: header and bytes of each, a cut-off last one left out. */
+export function* splitRecordBatches(
+  bytes: Uint8Array,
+): Generator<{ readonly header: BatchHeader; readonly bytes: Uint8Array }, void, undefined> {
+  for (let start = 0; bytes.length - start >= layout.LOG_OVERHEAD;) {
+    const length = new Reader(bytes, start + layout.BATCH_LENGTH).int32();
+    if (length < layout.BATCH_OVERHEAD - layout.LOG_OVERHEAD) {
+      throw new ProtocolError(`Reading a batch of "${length}" bytes: wanted at least 49.`);
+    }
+    const end = start + layout.LOG_OVERHEAD + length;
+    if (end > bytes.length) return;
+    const batch = bytes.subarray(start, end);
+    yield { header: readBatchHeader(batch), bytes: batch };
+    start = end;
+  }
+}
+
+/** Reads the header of a whole batch. */
+export function readBatchHeader(batch: Uint8Array): BatchHeader {
+  const reader = new Reader(batch);
+  const baseOffset = reader.int64();
+  const batchLength = reader.int32();
+  const partitionLeaderEpoch = reader.int32();
+  const magic = reader.int8();
+  if (magic !== layout.MAGIC_V2) throw new ProtocolError(`Reading a batch of magic "${magic}": wanted 2.`);
+  const crc = reader.uint32();
+  const attributes = reader.int16();
+  return {
+    baseOffset,
+    batchLength,
+    partitionLeaderEpoch,
+    magic,
+    crc,
+    attributes,
+    lastOffsetDelta: reader.int32(),
+    baseTimestamp: reader.int64(),
+    maxTimestamp: reader.int64(),
+    producerId: reader.int64(),
+    producerEpoch: reader.int16(),
+    baseSequence: reader.int32(),
+    recordsCount: reader.int32(),
+    codecId: attributes & layout.CODEC_MASK,
+    isLogAppendTime: (attributes & layout.LOG_APPEND_TIME_BIT) !== 0,
+    isTransactional: (attributes & layout.TRANSACTIONAL_BIT) !== 0,
+    isControl: (attributes & layout.CONTROL_BIT) !== 0,
+  };
+}
+
+/** Throws {@link ProtocolError} unless the batch's CRC is the one of its bytes. */
+export function verifyCrc(header: BatchHeader, batch: Uint8Array, crc32c: (bytes: Uint8Array) => number): void {
+  const actual = crc32c(batch.subarray(layout.ATTRIBUTES)) >>> 0;
+  if (actual !== header.crc) {
+    throw new ProtocolError(`Checking a batch: its bytes have the CRC ${actual}, wanted "${header.crc}".`);
+  }
+}
+
+/** Reads the uncompressed records section of a batch: exactly as many records as the header says, and no more. */
+export function decodeRecords(header: BatchHeader, section: Uint8Array): DecodedRecord[] {
+  const count = header.recordsCount;
+  if (count < 0 || count * MIN_RECORD_BYTES > section.length) {
+    throw new ProtocolError(`Reading "${count}" records from ${section.length} bytes: wanted 7 bytes for each.`);
+  }
+  const reader = new Reader(section);
+  const records: DecodedRecord[] = [];
+  for (let i = 0; i < count; i++) records.push(decodeRecord(header, reader));
+  reader.expectEnd();
+  return records;
+}
+
+function decodeRecord(header: BatchHeader, reader: Reader): DecodedRecord {
+  const length = reader.varint();
+  if (length < 0 || length > reader.remaining) {
+    throw new ProtocolError(`Reading a record of "${length}" bytes: wanted at most the ${reader.remaining} left.`);
+  }
+  const end = reader.offset + length;
+  reader.int8();
+  const timestampDelta = reader.varlong();
+  const offset = header.baseOffset + BigInt(reader.varint());
+  const key = nullableBytes(reader);
+  const value = nullableBytes(reader);
+  const headers = decodeHeaders(reader);
+  if (reader.offset !== end) {
+    throw new ProtocolError(`Reading a record of ${length} bytes: its fields take ${reader.offset - end + length}.`);
+  }
+  const timestamp = header.isLogAppendTime ? header.maxTimestamp : header.baseTimestamp + timestampDelta;
+  return { offset, timestamp, key, value, headers };
+}
+
+function decodeHeaders(reader: Reader): DecodedRecord["headers"] {
+  const count = reader.varint();
+  if (count < 0 || 2 * count > reader.remaining) {
+    throw new ProtocolError(`Reading "${count}" headers from ${reader.remaining} bytes: wanted 2 bytes for each.`);
+  }
+  if (count === 0) return NO_HEADERS;
+  const headers: [string, Uint8Array | null][] = [];
+  for (let i = 0; i < count; i++) {
+    const name = nullableBytes(reader);
+    if (name === null) throw new ProtocolError("Reading null: wanted a header's name.");
+    headers.push([decoder.decode(name), nullableBytes(reader)]);
+  }
+  return headers;
+}
+
+const NO_HEADERS: readonly never[] = Object.freeze([]);
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
+function nullableBytes(reader: Reader): Uint8Array | null {
+  const length = reader.varint();
+  return length === -1 ? null : reader.raw(length);
+}
+
+async function decompressed(codecId: number, section: Uint8Array, options: BatchReaderOptions): Promise<Uint8Array> {
+  if (options.decompress === undefined) {
+    throw new ProtocolError(`Reading a batch of codec "${codecId}": wanted an uncompressed one.`);
+  }
+  return await options.decompress(codecId, section);
+}

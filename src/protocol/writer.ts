@@ -1,0 +1,282 @@
+/**
+ * Values to bytes, big-endian as Kafka wants them, in a buffer that grows.
+ *
+ * Large byte fields are not copied: the result is a list of parts in which they stand by reference, so a caller
+ * must leave those bytes alone until the socket has taken them.
+ *
+ * @module
+ */
+
+import { ProtocolError } from "../errors.ts";
+import { writeUvarint } from "./varint.ts";
+
+/** What {@link Writer.finish} gives: the bytes in pieces, and how many there are in all. */
+export interface WrittenParts {
+  /** The pieces in order. Together they are the whole output. */
+  readonly parts: Uint8Array[];
+  /** Total length in bytes. */
+  readonly byteLength: number;
+}
+
+const INITIAL_CAPACITY = 256;
+/** Below this a copy is cheaper than one more piece for the socket to write. */
+const COPY_LIMIT = 1024;
+/** Up to this many characters a loop beats the call into TextEncoder. */
+const SHORT_STRING = 64;
+
+const encoder = new TextEncoder();
+
+/** Writes one message. Every method throws {@link ProtocolError} for a value that its type can't carry. */
+export class Writer {
+  /** The field being written when an error was thrown, from the outermost struct; kept by the message compiler. */
+  path = "";
+  readonly #parts: Uint8Array[] = [];
+  #finishedLength = 0;
+  #buffer: Uint8Array;
+  #view: DataView;
+  /** Where the piece that is not in `#parts` yet begins. */
+  #start = 0;
+  #offset = 0;
+
+  /** Starts with room for `capacity` bytes; more is taken as needed. */
+  constructor(capacity: number = INITIAL_CAPACITY) {
+    this.#buffer = new Uint8Array(capacity);
+    this.#view = new DataView(this.#buffer.buffer);
+  }
+
+  /** Bytes written so far, those by reference included. */
+  get byteLength(): number {
+    return this.#finishedLength + this.#offset - this.#start;
+  }
+
+  /** Writes a signed 8-bit integer. */
+  int8(value: number): void {
+    if (value << 24 >> 24 !== value) throw unfit(value, "an int8");
+    this.#view.setInt8(this.#take(1), value);
+  }
+
+  /** Writes a signed 16-bit integer. */
+  int16(value: number): void {
+    if (value << 16 >> 16 !== value) throw unfit(value, "an int16");
+    this.#view.setInt16(this.#take(2), value);
+  }
+
+  /** Writes a signed 32-bit integer. */
+  int32(value: number): void {
+    if ((value | 0) !== value) throw unfit(value, "an int32");
+    this.#view.setInt32(this.#take(4), value);
+  }
+
+  /** Writes a signed 64-bit integer. */
+  int64(value: bigint): void {
+    if (typeof value !== "bigint" || BigInt.asIntN(64, value) !== value) throw unfit(value, "an int64 (a bigint)");
+    this.#view.setBigInt64(this.#take(8), value);
+  }
+
+  /** Writes an unsigned 16-bit integer. */
+  uint16(value: number): void {
+    if ((value & 0xffff) !== value) throw unfit(value, "a uint16");
+    this.#view.setUint16(this.#take(2), value);
+  }
+
+  /** Writes an unsigned 32-bit integer. */
+  uint32(value: number): void {
+    if (value >>> 0 !== value) throw unfit(value, "a uint32");
+    this.#view.setUint32(this.#take(4), value);
+  }
+
+  /** Writes a 64-bit floating point number. */
+  float64(value: number): void {
+    if (typeof value !== "number") throw unfit(value, "a float64");
+    this.#view.setFloat64(this.#take(8), value);
+  }
+
+  /** Writes one byte, 0 or 1. */
+  bool(value: boolean): void {
+    if (typeof value !== "boolean") throw unfit(value, "a boolean");
+    this.#view.setInt8(this.#take(1), value ? 1 : 0);
+  }
+
+  /** Writes an unsigned 32-bit integer in one to five bytes. */
+  uvarint(value: number): void {
+    if (value >>> 0 !== value) throw unfit(value, "an unsigned varint");
+    this.#reserve(5);
+    this.#offset = writeUvarint(this.#buffer, this.#offset, value);
+  }
+
+  /** Writes a signed 32-bit integer in one to five bytes, zig-zag coded. */
+  varint(value: number): void {
+    if ((value | 0) !== value) throw unfit(value, "a varint");
+    this.uvarint(((value << 1) ^ (value >> 31)) >>> 0);
+  }
+
+  /** Writes a signed 64-bit integer in one to ten bytes, zig-zag coded. */
+  varlong(value: bigint): void {
+    if (typeof value !== "bigint" || BigInt.asIntN(64, value) !== value) throw unfit(value, "a varlong (a bigint)");
+    this.#reserve(10);
+    let rest = BigInt.asUintN(64, (value << 1n) ^ (value >> 63n));
+    for (; rest >= 0x80n; rest >>= 7n) this.#buffer[this.#offset++] = Number(rest & 0x7fn) | 0x80;
+    this.#buffer[this.#offset++] = Number(rest);
+  }
+
+  /** Writes 16 bytes from 32 hexadecimal digits. */
+  uuid(value: string): void {
+    if (typeof value !== "string" || !/^[0-9a-fA-F]{32}$/.test(value)) throw unfit(value, "a uuid of 32 hex digits");
+    let at = this.#take(16);
+    for (let i = 0; i < 32; i += 2) this.#buffer[at++] = parseInt(value.slice(i, i + 2), 16);
+  }
+
+  /** Writes a string behind an int16 length in UTF-8 bytes. */
+  string(value: string): void {
+    this.#string(value, false);
+  }
+
+  /** Writes a string or null (length -1). */
+  nullableString(value: string | null): void {
+    if (value === null) this.int16(-1);
+    else this.#string(value, false);
+  }
+
+  /** Writes a string behind its length plus one as an unsigned varint. */
+  compactString(value: string): void {
+    this.#string(value, true);
+  }
+
+  /** Writes a string or null (length field 0). */
+  compactNullableString(value: string | null): void {
+    if (value === null) this.uvarint(0);
+    else this.#string(value, true);
+  }
+
+  /** Writes bytes behind an int32 length. */
+  bytes(value: Uint8Array | readonly Uint8Array[]): void {
+    this.int32(byteLengthOf(value));
+    this.raw(value);
+  }
+
+  /** Writes bytes or null (length -1). */
+  nullableBytes(value: Uint8Array | readonly Uint8Array[] | null): void {
+    if (value === null) this.int32(-1);
+    else this.bytes(value);
+  }
+
+  /** Writes bytes behind their length plus one as an unsigned varint. */
+  compactBytes(value: Uint8Array | readonly Uint8Array[]): void {
+    this.uvarint(byteLengthOf(value) + 1);
+    this.raw(value);
+  }
+
+  /** Writes bytes or null (length field 0). */
+  compactNullableBytes(value: Uint8Array | readonly Uint8Array[] | null): void {
+    if (value === null) this.uvarint(0);
+    else this.compactBytes(value);
+  }
+
+  /** Writes bytes with no length before them; large ones by reference. */
+  raw(value: Uint8Array | readonly Uint8Array[]): void {
+    if (!(value instanceof Uint8Array)) {
+      for (const part of value) this.raw(part);
+    } else if (value.length < COPY_LIMIT) {
+      this.#buffer.set(value, this.#take(value.length));
+    } else {
+      this.#closePart();
+      this.#parts.push(value);
+      this.#finishedLength += value.length;
+    }
+  }
+
+  /** Ends the message. The writer is of no more use. */
+  finish(): WrittenParts {
+    this.#closePart();
+    return { parts: this.#parts, byteLength: this.#finishedLength };
+  }
+
+  /** Ends the message and gives it as one array, copied when there are several parts. */
+  finishAsBytes(): Uint8Array {
+    const { parts, byteLength } = this.finish();
+    if (parts.length === 1 && parts[0] !== undefined) return parts[0];
+    const all = new Uint8Array(byteLength);
+    let at = 0;
+    for (const part of parts) {
+      all.set(part, at);
+      at += part.length;
+    }
+    return all;
+  }
+
+  #string(value: string, compact: boolean): void {
+    if (typeof value !== "string") throw unfit(value, "a string");
+    if (value.length <= SHORT_STRING) {
+      this.#reserve(value.length + 2);
+      const at = this.#offset + (compact ? 1 : 2);
+      let i = 0;
+      for (; i < value.length; i++) {
+        const code = value.charCodeAt(i);
+        if (code >= 0x80) break;
+        this.#buffer[at + i] = code;
+      }
+      if (i === value.length) {
+        if (compact) this.#buffer[this.#offset] = i + 1;
+        else this.#view.setInt16(this.#offset, i);
+        this.#offset = at + i;
+        return;
+      }
+    }
+    const bytes = encoder.encode(value);
+    if (compact) {
+      this.uvarint(bytes.length + 1);
+    } else {
+      if (bytes.length > 0x7fff) {
+        throw new ProtocolError(
+          `Writing a string of ${bytes.length} bytes ("${value.slice(0, 40)}…"): wanted at most 32767 bytes.`,
+        );
+      }
+      this.int16(bytes.length);
+    }
+    this.raw(bytes);
+  }
+
+  /** Makes room for `size` bytes and returns where they go. */
+  #take(size: number): number {
+    this.#reserve(size);
+    const at = this.#offset;
+    this.#offset = at + size;
+    return at;
+  }
+
+  #reserve(size: number): void {
+    if (this.#offset + size <= this.#buffer.length) return;
+    // Finished parts keep the old buffer; only the open piece moves to the new one.
+    const pending = this.#buffer.subarray(this.#start, this.#offset);
+    const grown = new Uint8Array(Math.max(2 * (pending.length + size), INITIAL_CAPACITY));
+    grown.set(pending);
+    this.#buffer = grown;
+    this.#view = new DataView(grown.buffer);
+    this.#start = 0;
+    this.#offset = pending.length;
+  }
+
+  #closePart(): void {
+    if (this.#offset === this.#start) return;
+    const part = this.#buffer.subarray(this.#start, this.#offset);
+    this.#parts.push(part);
+    this.#finishedLength += part.length;
+    this.#start = this.#offset;
+  }
+}
+
+function byteLengthOf(value: Uint8Array | readonly Uint8Array[]): number {
+  if (value instanceof Uint8Array) return value.length;
+  if (!Array.isArray(value)) throw unfit(value, "a Uint8Array");
+  let length = 0;
+  for (const part of value as readonly Uint8Array[]) {
+    if (!(part instanceof Uint8Array)) throw unfit(part, "a Uint8Array");
+    length += part.length;
+  }
+  return length;
+}
+
+function unfit(value: unknown, wanted: string): ProtocolError {
+  const shown = typeof value === "object" && value !== null ? "an object" : `"${String(value)}"`;
+  return new ProtocolError(`Writing ${shown}: wanted ${wanted}.`);
+}

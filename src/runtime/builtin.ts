@@ -1,0 +1,17 @@
+/**
+ * Node's built-in modules, where the runtime has them.
+ *
+ * A static `node:` import would keep the bundle from loading on workerd, and a dynamic one would make the callers
+ * wait; `process.getBuiltinModule` (Node 20.16, Deno 2.1, Bun 1.1) does neither.
+ *
+ * @module
+ */
+
+interface WithBuiltins {
+  readonly process?: { getBuiltinModule?(name: string): unknown };
+}
+
+/** The module, such as `"node:zlib"`, or undefined where there is none. */
+export function builtinModule<T = unknown>(name: string): T | undefined {
+  return (globalThis as WithBuiltins).process?.getBuiltinModule?.(name) as T | undefined;
+}

@@ -1,0 +1,169 @@
+/**
+ * Sockets from `Bun.connect`.
+ *
+ * @module
+ */
+
+import { ConfigError } from "../errors.ts";
+import { dial, isAddress, lostError } from "./dial.ts";
+import { QueueSocket, type SegmentSink } from "./queue_socket.ts";
+import type { ConnectOptions, SocketEvents, SocketFactory, TlsOptions } from "./runtime.ts";
+import { tlsOptions } from "./tls.ts";
+
+/** What is used of Bun's sockets; written down here because the types must be there on every runtime. */
+interface BunSocket {
+  /** Takes what the system takes now and says how much that was; negative when the socket is closed. */
+  write(bytes: Uint8Array, byteOffset?: number, byteLength?: number): number;
+  shutdown(): void;
+  terminate(): void;
+  setNoDelay(noDelay: boolean): boolean;
+  setKeepAlive(enable: boolean, initialDelayMs?: number): boolean;
+}
+
+interface BunHandlers {
+  readonly binaryType: "uint8array";
+  open(socket: BunSocket): void;
+  handshake?(socket: BunSocket, success: boolean, error: (Error & { code?: string }) | null): void;
+  data(socket: BunSocket, chunk: Uint8Array): void;
+  drain(socket: BunSocket): void;
+  end(socket: BunSocket): void;
+  close(socket: BunSocket, error?: Error): void;
+  error(socket: BunSocket, error: Error): void;
+  connectError(socket: BunSocket, error: Error): void;
+}
+
+interface BunNamespace {
+  connect(options: { hostname: string; port: number; tls?: unknown; socket: BunHandlers }): Promise<BunSocket>;
+}
+
+/** Sockets of Bun. */
+export function bunSockets(): SocketFactory {
+  const factory: SocketFactory = {
+    name: "bun",
+    can: { ca: true, clientCert: true, serverName: true, skipHostname: true, insecure: true, detached: true },
+    connect: (options, events) => dial(factory, options, (cancelled) => open(options, events, cancelled)),
+  };
+  return factory;
+}
+
+function open(options: ConnectOptions, events: SocketEvents, cancelled: AbortSignal): Promise<QueueSocket> {
+  const namespace = (globalThis as { Bun?: BunNamespace }).Bun;
+  if (namespace === undefined) {
+    throw new ConfigError("connect", `Sockets of "bun" run only on Bun, wanted those of the present runtime`);
+  }
+  return new Promise((resolve, reject) => {
+    const tls = tlsOptions(options);
+    let queue: QueueSocket | undefined;
+    let sink: BunSink | undefined;
+    let failure: Error | undefined;
+    const connected = (socket: BunSocket): void => {
+      sink = new BunSink(socket);
+      queue = new QueueSocket(sink, events);
+      resolve(queue);
+    };
+    const handlers: BunHandlers = {
+      binaryType: "uint8array",
+      open(socket) {
+        if (cancelled.aborted) return socket.terminate();
+        cancelled.addEventListener("abort", () => socket.terminate(), { once: true });
+        socket.setNoDelay(true);
+        socket.setKeepAlive(true, 60_000);
+        if (tls === undefined) connected(socket);
+      },
+      data: (_, chunk) => queue?.received(chunk),
+      drain: () => sink?.resume(),
+      end: () => queue?.ended(),
+      close(_, error) {
+        failure ??= error;
+        queue?.ended(failure && lostError(options, failure));
+        reject(failure ?? new Error("the peer closed the connection"));
+      },
+      error: (_, error) => void (failure ??= error),
+      connectError: (_, error) => reject(error),
+    };
+    if (tls !== undefined) {
+      handlers.handshake = (socket, success, error) => {
+        const refusal = judge(tls, success, error);
+        if (refusal === undefined) return connected(socket);
+        reject(refusal);
+        socket.terminate();
+      };
+    }
+    namespace.connect({
+      hostname: options.host,
+      port: options.port,
+      ...(tls === undefined ? {} : { tls: translate(options, tls) }),
+      socket: handlers,
+    }).catch(reject);
+  });
+}
+
+/** Bun takes at once what the system has room for, and calls `drain` when there is room again. */
+class BunSink implements SegmentSink {
+  readonly gathers = false;
+  readonly #socket: BunSocket;
+  #segments: readonly Uint8Array[] = [];
+  #index = 0;
+  #offset = 0;
+  #done: (() => void) | undefined;
+
+  constructor(socket: BunSocket) {
+    this.#socket = socket;
+  }
+
+  send(segments: readonly Uint8Array[], done: () => void): void {
+    this.#segments = segments;
+    this.#index = 0;
+    this.#offset = 0;
+    this.#done = done;
+    this.resume();
+  }
+
+  resume(): void {
+    if (this.#done === undefined) return;
+    while (this.#index < this.#segments.length) {
+      const segment = this.#segments[this.#index]!;
+      const written = this.#offset === 0
+        ? this.#socket.write(segment)
+        : this.#socket.write(segment, this.#offset, segment.byteLength - this.#offset);
+      if (written < 0) return; // closed; the event follows
+      this.#offset += written;
+      if (this.#offset < segment.byteLength) return;
+      this.#index++;
+      this.#offset = 0;
+    }
+    const done = this.#done;
+    this.#done = undefined;
+    this.#segments = [];
+    done();
+  }
+
+  shutdown(): void {
+    this.#socket.shutdown();
+  }
+
+  kill(): void {
+    this.#done = undefined;
+    this.#segments = [];
+    this.#socket.terminate();
+  }
+}
+
+function translate(options: ConnectOptions, tls: TlsOptions): Record<string, unknown> {
+  const name = tls.serverName ?? options.host;
+  return {
+    ...(tls.ca === undefined ? {} : { ca: tls.ca }),
+    ...(tls.cert === undefined ? {} : { cert: tls.cert, key: tls.key }),
+    ...(tls.passphrase === undefined ? {} : { passphrase: tls.passphrase }),
+    serverName: isAddress(name) ? "" : name,
+    rejectUnauthorized: (tls.verify ?? "full") === "full",
+  };
+}
+
+/** The reason to refuse the peer, if there is one. Bun checks the name with the chain: only the code tells which. */
+function judge(tls: TlsOptions, success: boolean, error: (Error & { code?: string }) | null): Error | undefined {
+  if (error === null) return success ? undefined : new Error("the TLS handshake failed");
+  if (tls.verify === "none") return undefined;
+  if (tls.verify === "ca" && error.code === "ERR_TLS_CERT_ALTNAME_INVALID") return undefined;
+  return error;
+}

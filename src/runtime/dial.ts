@@ -1,0 +1,94 @@
+/**
+ * What the four adapters do alike when they connect: the time limit, giving up, and errors that name the address.
+ *
+ * @module
+ */
+
+import { AuthenticationError, ConnectionError, KafkaError } from "../errors.ts";
+import type { QueueSocket } from "./queue_socket.ts";
+import type { ConnectOptions, Socket, SocketFactory } from "./runtime.ts";
+import { checkTls } from "./tls.ts";
+
+/** Host and port as one reads and writes them, with brackets around an IPv6 address. */
+export function formatAddress(host: string, port: number): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** Whether a host is an address already: TLS sends no server name for one. */
+export function isAddress(host: string): boolean {
+  return host.includes(":") || /^\d{1,3}(\.\d{1,3}){3}$/.test(host);
+}
+
+/**
+ * Runs one attempt to connect under `timeoutMs` and `signal`. `open` frees what it has when `cancelled` is aborted;
+ * if it comes up with a socket in spite of that, the socket is abandoned.
+ */
+export async function dial(
+  factory: SocketFactory,
+  options: ConnectOptions,
+  open: (cancelled: AbortSignal) => Promise<QueueSocket>,
+): Promise<Socket> {
+  checkTls(factory, options.tls);
+  const { signal, timeoutMs } = options;
+  const address = formatAddress(options.host, options.port);
+  const abandoned = (): ConnectionError =>
+    new ConnectionError(`Connecting to "${address}" was given up`, { broker: address, cause: signal?.reason });
+  if (signal?.aborted) throw abandoned();
+
+  const attempt = new AbortController();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let giveUp: (() => void) | undefined;
+  const interrupted = new Promise<never>((_, reject) => {
+    if (timeoutMs !== undefined) {
+      const tooLong = (): void =>
+        reject(
+          new ConnectionError(`Connecting to "${address}" took longer than ${timeoutMs} ms`, { broker: address }),
+        );
+      timer = setTimeout(tooLong, timeoutMs);
+    }
+    giveUp = () => reject(abandoned());
+    signal?.addEventListener("abort", giveUp, { once: true });
+  });
+  const opened = open(attempt.signal);
+  try {
+    return await Promise.race([opened, interrupted]);
+  } catch (error) {
+    opened.then((socket) => socket.abandon(), () => {});
+    attempt.abort(error);
+    throw error instanceof KafkaError ? error : connectError(address, error);
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", giveUp!);
+  }
+}
+
+/** The error of a connection that was open, for `onClose`. */
+export function lostError(options: ConnectOptions, cause: unknown): KafkaError {
+  const broker = formatAddress(options.host, options.port);
+  if (isTlsRefusal(cause)) {
+    return new AuthenticationError(`TLS with "${broker}" failed: ${reason(cause)}`, { broker, cause });
+  }
+  return new ConnectionError(`Connection to "${broker}" was lost: ${reason(cause)}`, { broker, cause });
+}
+
+function connectError(broker: string, cause: unknown): KafkaError {
+  if (isTlsRefusal(cause)) {
+    return new AuthenticationError(`TLS with "${broker}" failed: ${reason(cause)}`, { broker, cause });
+  }
+  return new ConnectionError(`Connecting to "${broker}" failed: ${reason(cause)}`, { broker, cause });
+}
+
+function reason(cause: unknown): string {
+  // Node reports one error per address that a name resolves to, under an outer one without a message.
+  if (cause instanceof AggregateError && cause.message === "") return cause.errors.map(reason).join(", ");
+  const { message, code } = cause as { message?: string; code?: unknown };
+  if (typeof code !== "string" || message?.includes(code)) return message || String(cause);
+  return message ? `${message} (${code})` : code;
+}
+
+/** A certificate that was refused stays refused; a reset or an end within the handshake may not come again. */
+function isTlsRefusal(cause: unknown): boolean {
+  const { code, message } = (cause ?? {}) as { code?: unknown; message?: unknown };
+  return /^(ERR_TLS|ERR_SSL|CERT_|UNABLE_TO_|DEPTH_ZERO|SELF_SIGNED|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE)/
+    .test(String(code)) || /invalid peer certificate|received fatal alert/.test(String(message));
+}

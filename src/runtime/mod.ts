@@ -1,0 +1,31 @@
+/**
+ * The seam to the runtime: bring own sockets, a proxy, a clock, or take one runtime's adapter by name.
+ *
+ * @example Producing through sockets of one's own choice
+ * ```ts
+ * import { nodeSockets } from "@sluice/kafka/sockets";
+ *
+ * const sockets = nodeSockets(); // for the option "connect" of a producer
+ * console.assert(sockets.can.clientCert);
+ * ```
+ *
+ * @module
+ */
+
+export { bunSockets } from "./bun.ts";
+export { denoSockets } from "./deno.ts";
+export { nodeSockets } from "./node.ts";
+export { QueueSocket, type SegmentSink } from "./queue_socket.ts";
+export type {
+  ConnectOptions,
+  Runtime,
+  Socket,
+  SocketCapabilities,
+  SocketEvents,
+  SocketFactory,
+  Timer,
+  TlsOptions,
+} from "./runtime.ts";
+export { selectRuntime, selectSockets, systemRuntime } from "./select.ts";
+export { checkTls } from "./tls.ts";
+export { workerdSockets } from "./workerd.ts";

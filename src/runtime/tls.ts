@@ -1,0 +1,45 @@
+/**
+ * TLS options: what a runtime can't do is refused, never dropped.
+ *
+ * @module
+ */
+
+import { ConfigError } from "../errors.ts";
+import type { ConnectOptions, SocketFactory, TlsOptions } from "./runtime.ts";
+
+/** The options of a connection that is to speak TLS, with defaults; undefined when it is to be plain. */
+export function tlsOptions(options: ConnectOptions): TlsOptions | undefined {
+  if (options.tls === undefined || options.tls === false) return undefined;
+  return options.tls === true ? {} : options.tls;
+}
+
+/**
+ * Throws a `ConfigError` that names the first TLS option which the sockets can't honour, or which makes no sense
+ * without another.
+ */
+export function checkTls(factory: SocketFactory, tls: TlsOptions | boolean | undefined): void {
+  if (typeof tls !== "object") return;
+  const { can, name } = factory;
+  const refuse = (option: string, what: string): never => {
+    throw new ConfigError(option, `Option "${option}" can't be honoured: sockets of "${name}" ${what}`);
+  };
+  if (tls.ca !== undefined && !can.ca) refuse("tls.ca", "trust only the runtime's own certificate authorities");
+  for (const option of ["cert", "key", "passphrase"] as const) {
+    if (tls[option] !== undefined && !can.clientCert) refuse(`tls.${option}`, "send no client certificate");
+  }
+  if (tls.serverName !== undefined && !can.serverName) {
+    refuse("tls.serverName", "always check the name of the host that is dialled");
+  }
+  if (tls.verify === "ca" && !can.skipHostname) refuse("tls.verify", 'always check the host name, wanted "full"');
+  if (tls.verify === "none" && !can.insecure) refuse("tls.verify", 'always check the certificate, wanted "full"');
+
+  const pairs = [["cert", "key"], ["key", "cert"], ["passphrase", "key"]] as const;
+  for (const [option, other] of pairs) {
+    if (tls[option] !== undefined && tls[other] === undefined) {
+      throw new ConfigError(
+        `tls.${option}`,
+        `Option "tls.${option}" is of no use alone, wanted "tls.${other}" with it`,
+      );
+    }
+  }
+}

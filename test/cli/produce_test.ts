@@ -1,0 +1,249 @@
+import assert from "node:assert/strict";
+import { produceCommand } from "../../src/cli/arguments.ts";
+import type { CliIo } from "../../src/cli/io.ts";
+import { type OutgoingRecord, produce, type RecordSink } from "../../src/cli/produce.ts";
+import type { ProduceSummary } from "../../src/cli/summary.ts";
+import type { Delivery } from "../../src/cli/tally.ts";
+import { ConnectionError, DeliveryTimeoutError, RecordTooLargeError } from "../../src/errors.ts";
+import { test } from "../harness.ts";
+
+/** A world that remembers what was written, and whose input is given in chunks. */
+function world(chunks: AsyncIterable<Uint8Array> | readonly string[]): CliIo & {
+  out: string;
+  err: string;
+  interrupt(): void;
+  closed: boolean;
+} {
+  const encoder = new TextEncoder();
+  const listeners = new Set<() => void>();
+  async function* encoded(texts: readonly string[]): AsyncIterable<Uint8Array> {
+    for (const text of texts) yield await Promise.resolve(encoder.encode(text));
+  }
+  return {
+    env: {},
+    runtime: "test 1.0.0",
+    isTTY: false,
+    out: "",
+    err: "",
+    closed: false,
+    stdout(text) {
+      this.out += text;
+    },
+    stderr(text) {
+      this.err += text;
+    },
+    open(file) {
+      if (file === "missing") return Promise.reject(Object.assign(new TypeError("ENOENT: x"), { code: "ENOENT" }));
+      return Promise.resolve({
+        chunks: Array.isArray(chunks) ? encoded(chunks) : chunks as AsyncIterable<Uint8Array>,
+        totalBytes: undefined,
+        close: () => void (this.closed = true),
+      });
+    },
+    onInterrupt(callback) {
+      listeners.add(callback);
+      return () => void listeners.delete(callback);
+    },
+    interrupt() {
+      for (const listener of listeners) listener();
+    },
+  };
+}
+
+type OnDelivery = (error: unknown, metadata?: Delivery | null) => void;
+
+/** A producer that keeps what it is given, up to a capacity, and answers when it is told to. */
+class FakeSink implements RecordSink {
+  readonly log: OutgoingRecord[] = [];
+  readonly waiting: { record: OutgoingRecord; onDelivery: OnDelivery }[] = [];
+  readonly calls: string[] = [];
+  highWater = 0;
+  capacity = Infinity;
+  failure: ((record: OutgoingRecord) => unknown) | undefined;
+  connecting: () => Promise<void> = () => Promise.resolve();
+
+  connect(): Promise<void> {
+    return this.connecting();
+  }
+
+  partitionsFor(): Promise<unknown> {
+    return Promise.resolve([]);
+  }
+
+  produce(record: OutgoingRecord, onDelivery: OnDelivery): boolean {
+    if (this.waiting.length >= this.capacity) return false;
+    this.waiting.push({ record, onDelivery });
+    this.highWater = Math.max(this.highWater, this.waiting.length);
+    return true;
+  }
+
+  async ready(): Promise<void> {
+    await Promise.resolve();
+    this.answer();
+  }
+
+  async flush(): Promise<void> {
+    this.calls.push("flush");
+    await Promise.resolve();
+    this.answer();
+  }
+
+  async close(options: { timeoutMs?: number } = {}): Promise<void> {
+    this.calls.push(`close ${options.timeoutMs ?? "unbounded"}`);
+    await Promise.resolve();
+    this.answer();
+  }
+
+  traffic(): { batches: null; requests: null; retries: null; compressionRatio: null } {
+    return { batches: null, requests: null, retries: null, compressionRatio: null };
+  }
+
+  answer(): void {
+    for (const { record, onDelivery } of this.waiting.splice(0)) {
+      const error = this.failure?.(record);
+      if (error !== undefined) {
+        onDelivery(error, null);
+        continue;
+      }
+      this.log.push(record);
+      onDelivery(null, { partition: 0, offset: BigInt(this.log.length - 1) });
+    }
+  }
+}
+
+const decoder = new TextDecoder();
+const command = (...more: string[]) => produceCommand(["-b", "b:1", "-t", "t", "--json", ...more]);
+const summaryOf = (io: { out: string }) => JSON.parse(io.out) as ProduceSummary;
+
+test("cli produce: records of every chunk arrive in order with key, headers and partition, exit code 0", async () => {
+  const io = world(["a:1\nb", ":2\n", "c:3"]);
+  const sink = new FakeSink();
+  const exitCode = await produce(command("-k", ":", "-H", "h=x", "-p", "2"), io, () => sink);
+  assert.equal(exitCode, 0);
+  assert.deepEqual(sink.log.map(({ key, value }) => `${decoder.decode(key!)}=${decoder.decode(value!)}`), [
+    "a=1",
+    "b=2",
+    "c=3",
+  ]);
+  assert.deepEqual(sink.log[0]!.headers, [["h", "x"]]);
+  assert.equal(sink.log[0]!.partition, 2);
+  assert.equal(summaryOf(io).records, 3);
+  assert.equal(summaryOf(io).bytes, 3 * 4);
+  assert.equal(io.err, "");
+  assert.equal(io.closed, true);
+});
+
+test("cli produce: no more is taken than the producer has room for", async () => {
+  const io = world(["x\n".repeat(10_000)]);
+  const sink = new FakeSink();
+  sink.capacity = 100;
+  assert.equal(await produce(command(), io, () => sink), 0);
+  assert.equal(sink.log.length, 10_000);
+  assert.equal(sink.highWater, 100);
+});
+
+test("cli produce: a line that is not JSON ends the reading, what came before is delivered, exit code 2", async () => {
+  const io = world(["1\n2\n{\n4\n"]);
+  const sink = new FakeSink();
+  assert.equal(await produce(command("-f", "ndjson"), io, () => sink), 2);
+  assert.equal(sink.log.length, 2);
+  assert.equal(io.err, 'sluice: Line 3: "{" is not JSON. Delivered 2 records.\n');
+  assert.equal(summaryOf(io).records, 2);
+});
+
+test("cli produce: a file that is not there is named before anything is connected, exit code 2", async () => {
+  const io = world([]);
+  const sink = new FakeSink();
+  sink.connecting = () => assert.fail("connected");
+  assert.equal(await produce(command("missing"), io, () => sink), 2);
+  assert.equal(
+    io.err,
+    'sluice: Cannot read "missing": no such file, wanted a readable file or - for standard input.\n',
+  );
+});
+
+test("cli produce: a refused connection is one line with advice, exit code 1", async () => {
+  const io = world(["never read\n"]);
+  const sink = new FakeSink();
+  sink.connecting = () => Promise.reject(new ConnectionError("Connecting to b:1 failed:\n refused"));
+  assert.equal(await produce(command(), io, () => sink), 1);
+  assert.equal(
+    io.err,
+    "sluice: Connecting to b:1 failed: refused. Check --brokers, or start a broker to try with: sluice broker. " +
+      "Delivered 0 records.\n",
+  );
+});
+
+test("cli produce: a record that is too large is counted and the others go on, exit code 1", async () => {
+  const io = world(["a\nbig\nc\n"]);
+  const sink = new FakeSink();
+  sink.failure = ({ value }) => value!.length > 1 ? new RecordTooLargeError("Record is too large") : undefined;
+  assert.equal(await produce(command(), io, () => sink), 1);
+  assert.equal(sink.log.length, 2);
+  assert.deepEqual(summaryOf(io).errors, [{ code: "RECORD_TOO_LARGE", message: "Record is too large", records: 1 }]);
+  assert.match(io.err, /^sluice: Record is too large\. Make .* Delivered 2 records, 1 not delivered\.\n$/);
+});
+
+test("cli produce: an undeliverable record ends the reading of an endless input, exit code 1", async () => {
+  async function* endless(): AsyncIterable<Uint8Array> {
+    for (;;) yield await Promise.resolve(new TextEncoder().encode("x\n".repeat(50)));
+  }
+  const io = world(endless());
+  const sink = new FakeSink();
+  sink.capacity = 120;
+  sink.failure = () => new DeliveryTimeoutError("Gave up", { persisted: "possibly" });
+  assert.equal(await produce(command(), io, () => sink), 1);
+  assert.match(io.err, /^sluice: Gave up\. .*Delivered 0 records, 120 not delivered, 120 of them possibly in the log/);
+});
+
+test("cli produce: an interrupt ends a read that waits, delivers what was taken in bounded time, exit code 130", async () => {
+  let started = () => {};
+  const waiting = new Promise<void>((resolve) => started = resolve);
+  async function* stuck(): AsyncIterable<Uint8Array> {
+    yield await Promise.resolve(new TextEncoder().encode("a\nb\n"));
+    started();
+    await new Promise<never>(() => {});
+  }
+  const io = world(stuck());
+  const sink = new FakeSink();
+  const run = produce(command(), io, () => sink);
+  await waiting;
+  io.interrupt();
+  assert.equal(await run, 130);
+  assert.deepEqual(sink.calls, ["close 5000"]);
+  assert.equal(io.closed, true);
+  assert.equal(summaryOf(io).records, 2);
+  assert.equal(summaryOf(io).interrupted, true);
+});
+
+test("cli produce: an interrupt ends a connection attempt that hangs", async () => {
+  const io = world([]);
+  const sink = new FakeSink();
+  sink.connecting = () => new Promise(() => {});
+  const run = produce(command(), io, () => sink);
+  await Promise.resolve();
+  await Promise.resolve();
+  io.interrupt();
+  assert.equal(await run, 130);
+});
+
+test("cli produce: quiet prints nothing but complaints", async () => {
+  const io = world(["a\n"]);
+  assert.equal(await produce(produceCommand(["-b", "b:1", "-t", "t", "-q"]), io, () => new FakeSink()), 0);
+  assert.equal(io.out + io.err, "");
+});
+
+test("cli produce: progress as JSON is a line each time, and none without a terminal", async () => {
+  async function* slow(): AsyncIterable<Uint8Array> {
+    yield await Promise.resolve(new TextEncoder().encode("a\nb\n"));
+    await new Promise((resolve) => setTimeout(resolve, 600));
+  }
+  const io = world(slow());
+  assert.equal(await produce(command("--progress", "json"), io, () => new FakeSink()), 0);
+  const lines = io.err.trim().split("\n").map((line) => JSON.parse(line) as { pending: number });
+  assert.ok(lines.length >= 1);
+  assert.equal(lines[0]!.pending, 2);
+  const silent = world(slow());
+  assert.equal(await produce(command(), silent, () => new FakeSink()), 0);
+  assert.equal(silent.err, "");
+});

@@ -1,0 +1,135 @@
+/**
+ * The side of kafkajs in the interop tests: kafkajs.mjs produce | read | offsets <plan.json>.
+ *
+ * What it finds goes to standard output, one JSON value a line, in the form that Interop.java prints. kafkajs hands
+ * headers over as an object, so the order of different names is lost.
+ */
+import { readFileSync } from "node:fs";
+import { once } from "node:events";
+import { compress as zstdCompress, init as zstdInit } from "@bokuweb/zstd-wasm";
+import { decompress as zstdDecompress } from "fzstd";
+import kafkajs from "kafkajs";
+import lz4 from "lz4js";
+import snappy from "kafkajs-snappy";
+
+const { CompressionCodecs, CompressionTypes, Kafka, Partitioners, logLevel } = kafkajs;
+// kafkajs prints a warning about the partitioner otherwise; it is Java's here.
+const createPartitioner = Partitioners.DefaultPartitioner;
+
+CompressionCodecs[CompressionTypes.Snappy] = snappy;
+CompressionCodecs[CompressionTypes.LZ4] = () => ({
+  compress: async (encoder) => Buffer.from(lz4.compress(encoder.buffer)),
+  decompress: async (buffer) => Buffer.from(lz4.decompress(buffer)),
+});
+CompressionCodecs[CompressionTypes.ZSTD] = () => ({
+  compress: async (encoder) => {
+    await zstdInit();
+    return Buffer.from(zstdCompress(encoder.buffer, 3));
+  },
+  decompress: async (buffer) => Buffer.from(zstdDecompress(buffer)),
+});
+
+const codecTypes = { none: "None", gzip: "GZIP", snappy: "Snappy", lz4: "LZ4", zstd: "ZSTD" };
+
+/** Produces the records to each topic; kafkajs doesn't say where each of them went. */
+async function produce(kafka, plan) {
+  const messages = plan.records.map(({ key, value, headers, partition, timestamp }) => ({
+    key: decode(key),
+    value: decode(value),
+    headers: headersObject(headers),
+    timestamp: String(timestamp),
+    ...(partition === null ? {} : { partition }),
+  }));
+  for (const { topic, codec, acks } of plan.topics) {
+    const producer = kafka.producer({ createPartitioner, idempotent: acks === "all" });
+    await producer.connect();
+    const compression = CompressionTypes[codecTypes[codec]];
+    await producer.send({ topic, messages, acks: acks === "all" ? -1 : acks, compression });
+    await producer.disconnect();
+    await print({ topic });
+  }
+}
+
+/** Prints each record of each topic once all have been seen or time is up. */
+async function read(kafka, plan) {
+  const consumer = kafka.consumer({ groupId: `kafkajs-${process.pid}`, maxWaitTimeInMs: 50 });
+  await consumer.connect();
+  await consumer.subscribe({ topics: plan.topics, fromBeginning: true });
+  const missing = new Map(plan.topics.map((topic) => [topic, plan.count]));
+  let failure;
+  await new Promise((done) => {
+    const deadline = setTimeout(done, plan.withinMs);
+    consumer.on(consumer.events.CRASH, ({ payload }) => {
+      failure = payload.error;
+      done();
+    });
+    const eachBatch = async ({ batch: { topic, partition, messages } }) => {
+      for (const { offset, timestamp, key, value, headers } of messages) {
+        await print({
+          topic,
+          partition,
+          offset: Number(offset),
+          timestamp: Number(timestamp),
+          key: encode(key),
+          value: encode(value),
+          headers: headersList(headers),
+        });
+      }
+      const left = (missing.get(topic) ?? 0) - messages.length;
+      if (left > 0) missing.set(topic, left);
+      else missing.delete(topic);
+      if (missing.size > 0) return;
+      // One more look when all is there: a record too many is a failure as well.
+      clearTimeout(deadline);
+      setTimeout(done, 300);
+    };
+    consumer.run({ autoCommit: false, partitionsConsumedConcurrently: 3, eachBatch }).catch((error) => {
+      failure = error;
+      done();
+    });
+  });
+  await consumer.disconnect();
+  if (failure !== undefined) throw failure;
+}
+
+/** Prints { topic, partition, low, high } of each partition: what a broker without consumer groups can be asked. */
+async function offsets(kafka, plan) {
+  const admin = kafka.admin();
+  await admin.connect();
+  for (const topic of plan.topics) {
+    for (const { partition, low, high } of await admin.fetchTopicOffsets(topic)) {
+      await print({ topic, partition, low: Number(low), high: Number(high) });
+    }
+  }
+  await admin.disconnect();
+}
+
+function headersObject(pairs) {
+  const object = {};
+  for (const [name, value] of pairs) (object[name] ??= []).push(decode(value));
+  return object;
+}
+
+function headersList(object) {
+  return Object.entries(object ?? {}).flatMap(([name, values]) =>
+    (Array.isArray(values) ? values : [values]).map((value) => [name, encode(value)])
+  );
+}
+
+function encode(bytes) {
+  return Buffer.isBuffer(bytes) ? bytes.toString("base64") : bytes === null ? null : `not bytes: ${bytes}`;
+}
+
+function decode(base64) {
+  return base64 === null ? null : Buffer.from(base64, "base64");
+}
+
+async function print(value) {
+  if (!process.stdout.write(JSON.stringify(value) + "\n")) await once(process.stdout, "drain");
+}
+
+const [, , command, planFile] = process.argv;
+const plan = JSON.parse(readFileSync(planFile, "utf8"));
+const kafka = new Kafka({ clientId: "interop", brokers: plan.brokers.split(","), logLevel: logLevel.NOTHING });
+await { produce, read, offsets }[command](kafka, plan);
+process.exit(process.exitCode ?? 0);
