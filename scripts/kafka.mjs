@@ -149,6 +149,18 @@ export async function freePorts(count, first) {
   }
 }
 
+/** Waits until whatever listens on a port answers Metadata with at least `brokerCount` brokers and a controller. */
+export async function waitForBroker(port, withinMs, { brokerCount = 1, check = () => {} } = {}) {
+  const deadline = Date.now() + withinMs;
+  for (;;) {
+    check();
+    const seen = await askMetadata(port).catch(() => ({ brokers: 0, controller: -1 }));
+    if (seen.brokers >= brokerCount && seen.controller >= 0) return;
+    if (Date.now() > deadline) throw new Error(`Nothing on port ${port} answered like Kafka within ${withinMs} ms`);
+    await new Promise((wake) => setTimeout(wake, 100));
+  }
+}
+
 class KafkaNode {
   #child;
   #config;
@@ -197,17 +209,13 @@ class KafkaNode {
 
   /** Waits until this node answers Metadata with at least `brokerCount` brokers and a controller. */
   async ready(brokerCount, withinMs = 60_000) {
-    const deadline = Date.now() + withinMs;
-    for (;;) {
-      if (this.#child.exitCode !== null) {
-        throw new Error(`Kafka node ${this.id} ended with code ${this.#child.exitCode}:\n${this.#lastLog()}`);
-      }
-      const seen = await askMetadata(this.port).catch(() => ({ brokers: 0, controller: -1 }));
-      if (seen.brokers >= brokerCount && seen.controller >= 0) return;
-      if (Date.now() > deadline) {
-        throw new Error(`Kafka node ${this.id} did not answer within ${withinMs} ms:\n${this.#lastLog()}`);
-      }
-      await new Promise((wake) => setTimeout(wake, 100));
+    const check = () => {
+      if (this.#child.exitCode !== null) throw new Error(`It ended with code ${this.#child.exitCode}`);
+    };
+    try {
+      await waitForBroker(this.port, withinMs, { brokerCount, check });
+    } catch (error) {
+      throw new Error(`Kafka node ${this.id} did not start: ${error.message}\n${this.#lastLog()}`);
     }
   }
 
@@ -238,6 +246,8 @@ function properties(node, voters, nodeCount, config) {
     "transaction.state.log.num.partitions": 3,
     "group.initial.rebalance.delay.ms": 0,
     "log.cleaner.dedupe.buffer.size": 10_485_760,
+    // Tests write old timestamps, which Kafka would take for a reason to delete.
+    "log.retention.ms": -1,
     ...config,
   };
   return Object.entries(all).map(([key, value]) => `${key}=${value}`);

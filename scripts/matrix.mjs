@@ -61,22 +61,28 @@ export async function runMatrix({ names = legNames, filter = "", jobs = 2, timeo
 }
 
 /**
- * Whether each row of `test/features.json` is proved: `{ row: { tests: [names], legs: "all" | [legs] } }`. Only the
- * legs that ran are asked.
+ * Whether each row of `test/features.json` is proved: `{ row: { tests: [names], legs: "all" | [legs] } }`, or a list
+ * of such. `"all"` are the legs of the matrix; `"checks"` and `"interop"` can be named as well. Only the legs that
+ * ran are asked.
  *
  * @returns a line for each gap
  */
 export async function checkFeatures(results) {
   const path = join(root, "test", "features.json");
   if (!existsSync(path)) return [];
+  const known = [...legNames, "checks", "interop"];
   const gaps = [];
-  for (const [row, { tests, legs: claimed }] of Object.entries(JSON.parse(await readFile(path, "utf8")))) {
-    if (!Array.isArray(tests) || tests.length === 0) gaps.push(`${row} names no test`);
-    for (const leg of results) {
-      if (claimed === "all" ? !legNames.includes(leg.name) : !claimed.includes(leg.name)) continue;
-      const passed = new Set(leg.tests.filter((test) => test.status === "passed").map((test) => test.name));
-      for (const name of tests ?? []) {
-        if (!passed.has(name)) gaps.push(`${row} claims ${leg.name}, where "${name}" did not pass`);
+  for (const [row, proofs] of Object.entries(JSON.parse(await readFile(path, "utf8")))) {
+    for (const { tests, legs: claimed } of [proofs].flat()) {
+      const wanted = claimed === "all" ? legNames : claimed;
+      const unknown = wanted.find((name) => !known.includes(name));
+      if (unknown !== undefined) gaps.push(`${row} claims "${unknown}", wanted one of ${known.join(", ")}`);
+      if (!Array.isArray(tests) || tests.length === 0) gaps.push(`${row} names no test`);
+      for (const leg of results.filter(({ name }) => wanted.includes(name))) {
+        const passed = new Set(leg.tests.filter((test) => test.status === "passed").map((test) => test.name));
+        for (const name of tests ?? []) {
+          if (!passed.has(name)) gaps.push(`${row} claims ${leg.name}, where "${name}" did not pass`);
+        }
       }
     }
   }
@@ -122,7 +128,10 @@ function compareNames(results) {
       if (own.has(name)) leg.problems.push(`"${name}" was reported twice, wanted unique names`);
       own.add(name);
     }
-    for (const name of all) if (!own.has(name)) leg.problems.push(`"${name}" did not run, other legs ran it`);
+    const lost = [...all].filter((name) => !own.has(name));
+    if (lost.length > 5) {
+      leg.problems.push(`${lost.length} tests did not run that other legs ran, "${lost[0]}" and so on`);
+    } else for (const name of lost) leg.problems.push(`"${name}" did not run, other legs ran it`);
   }
 }
 

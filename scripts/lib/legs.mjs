@@ -120,7 +120,7 @@ export async function bundle(entry, outfile) {
     platform: "neutral",
     target: "es2022",
     mainFields: ["module", "main"],
-    conditions: ["workerd"],
+    conditions: ["workerd", "worker", "browser"], // those of wrangler
     external: ["cloudflare:*", "node:*"],
     ignoreAnnotations: true,
     keepNames: true,
@@ -184,13 +184,20 @@ async function collect(result, report, problems = []) {
 function conclude(result, tests, problems) {
   const reasons = new Map(lines(result.output, "@@skip").map(({ name, reason }) => [name, reason]));
   const details = new Map(lines(result.output, "@@fail").map(({ name, detail }) => [name, detail]));
+  // Node reports a file that failed as a whole, or that registered nothing, as if it were a test.
+  const files = tests.filter((test) => /_test\.[jt]s$/.test(test.name));
+  tests = tests.filter((test) => !files.includes(test));
+  for (const { name, status } of files) {
+    problems.push(`${name} ${status === "failed" ? "failed outside of its tests" : "registered no test"}`);
+  }
+  if (files.length > 0) problems.push(`The end of the output\n${result.output.slice(-4000)}`);
   for (const test of tests) {
     if (test.status === "skipped") test.detail = reasons.get(test.name) || test.detail;
     if (test.status === "failed") test.detail = details.get(test.name) ?? test.detail;
     if (test.status === "skipped" && !test.detail) problems.push(`"${test.name}" is skipped without a reason`);
   }
   if (result.timedOut) problems.push(`Stopped after ${Math.round(result.elapsedMs / 1000)} s`);
-  const unexplained = result.code !== 0 && !tests.some((test) => test.status === "failed");
+  const unexplained = result.code !== 0 && files.length === 0 && !tests.some((test) => test.status === "failed");
   if (unexplained) problems.push(`Exit code ${result.code}\n${result.output.slice(-4000)}`);
   if (tests.length === 0 && problems.length === 0) problems.push(`No test ran\n${result.output.slice(-4000)}`);
   return { tests, problems, output: result.output };

@@ -4,10 +4,9 @@
  * @module
  */
 
-import { parseArgs } from "node:util";
 import { ConfigError } from "../errors.ts";
 import { formatOf, type InputOptions } from "./records.ts";
-import { brokerSpec, type CommandSpec, produceSpec } from "./options.ts";
+import { brokerSpec, type CommandSpec, type OptionSpec, produceSpec } from "./options.ts";
 
 /** `sluice produce`, understood. */
 export interface ProduceCommand {
@@ -57,29 +56,31 @@ export interface Words {
   readonly positionals: readonly string[];
 }
 
-/** Sorts words by option. Throws a `ConfigError` for an unknown option, a missing value or one too many. */
+/**
+ * Sorts words by option: `--name value`, `--name=value`, `-n value`, `-nvalue`, `--` and then no more options. Throws a
+ * `ConfigError` for an unknown option, a missing value or one too many.
+ */
 export function readWords(spec: CommandSpec, args: readonly string[]): Words {
-  const options = Object.fromEntries(spec.options.map((option) => [option.name, {
-    type: option.value === undefined ? "boolean" as const : "string" as const,
-    multiple: true,
-    ...(option.short === undefined ? {} : { short: option.short }),
-  }]));
-  // Not strict: the runtimes word their complaints differently, and over several lines.
-  const { tokens } = parseArgs({ args: [...args], options, strict: false, allowPositionals: true, tokens: true });
+  // Own code, because workerd has no `parseArgs` and the other runtimes word their complaints differently.
   const values = new Map<string, string[]>();
   const positionals: string[] = [];
-  for (const token of tokens) {
-    if (token.kind === "positional") positionals.push(token.value);
-    if (token.kind !== "option") continue;
-    const known = spec.options.find((option) => option.name === token.name);
-    if (known === undefined) throw new ConfigError(token.name, unknownOption(spec, token.rawName));
-    if (known.value === undefined && token.value !== undefined) {
-      throw new ConfigError(token.name, `Option ${token.rawName} takes no value, got "${token.value}"`);
+  const waiting = [...args];
+  for (let word = waiting.shift(); word !== undefined; word = waiting.shift()) {
+    if (word === "--") {
+      positionals.push(...waiting.splice(0));
+    } else if (word === "-" || !word.startsWith("-")) {
+      positionals.push(word);
+    } else {
+      const { option, rawName, attached } = word.startsWith("--") ? longOption(spec, word) : shortOption(spec, word);
+      if (option.value === undefined && attached !== undefined) {
+        throw new ConfigError(option.name, `Option ${rawName} takes no value, got "${attached}"`);
+      }
+      const value = option.value === undefined ? "" : attached ?? waiting.shift();
+      if (value === undefined) {
+        throw new ConfigError(option.name, `Option ${rawName} has no value, wanted ${option.value}`);
+      }
+      values.set(option.name, [...values.get(option.name) ?? [], value]);
     }
-    if (known.value !== undefined && token.value === undefined) {
-      throw new ConfigError(token.name, `Option ${token.rawName} has no value, wanted ${known.value}`);
-    }
-    values.set(token.name, [...values.get(token.name) ?? [], token.value ?? ""]);
   }
   return {
     one: (name) => values.get(name)?.at(-1),
@@ -87,6 +88,27 @@ export function readWords(spec: CommandSpec, args: readonly string[]): Words {
     has: (name) => values.has(name),
     positionals,
   };
+}
+
+interface FoundOption {
+  readonly option: OptionSpec;
+  readonly rawName: string;
+  readonly attached: string | undefined;
+}
+
+function longOption(spec: CommandSpec, word: string): FoundOption {
+  const equals = word.indexOf("=");
+  const rawName = equals < 0 ? word : word.slice(0, equals);
+  const option = spec.options.find((known) => `--${known.name}` === rawName);
+  if (option === undefined) throw new ConfigError(rawName.slice(2), unknownOption(spec, rawName));
+  return { option, rawName, attached: equals < 0 ? undefined : word.slice(equals + 1) };
+}
+
+function shortOption(spec: CommandSpec, word: string): FoundOption {
+  const rawName = word.slice(0, 2);
+  const option = spec.options.find((known) => `-${known.short}` === rawName);
+  if (option === undefined) throw new ConfigError(rawName.slice(1), unknownOption(spec, word));
+  return { option, rawName, attached: word.length === 2 ? undefined : word.slice(2) };
 }
 
 /** Understands the words after `sluice produce`. Options that only the producer can judge are passed on to it. */
@@ -107,7 +129,7 @@ export function parseProduce(words: Words, env: Readonly<Record<string, string |
   }
   const timeoutMs = number(words, "timeout-ms");
   const compression = words.one("compression");
-  const level = number(words, "level");
+  const level = number(words, "level", /^-?\d{1,3}$/, "a whole number");
   if (level !== undefined && compression === undefined) {
     throw new ConfigError("level", "Option --level is given without a codec, wanted --compression CODEC as well");
   }
@@ -170,13 +192,15 @@ export function brokerCommand(args: readonly string[]): BrokerCommand {
   return parseBroker(readWords(brokerSpec, args));
 }
 
-function number(words: Words, name: string): number | undefined {
+function number(
+  words: Words,
+  name: string,
+  pattern = /^\d{1,15}$/,
+  wanted = "a whole number from 0",
+): number | undefined {
   const text = words.one(name);
-  if (text === undefined) return undefined;
-  if (!/^\d{1,15}$/.test(text)) {
-    throw new ConfigError(name, `Option --${name} is "${text}", wanted a whole number from 0`);
-  }
-  return Number(text);
+  if (text === undefined || pattern.test(text)) return text === undefined ? undefined : Number(text);
+  throw new ConfigError(name, `Option --${name} is "${text}", wanted ${wanted}`);
 }
 
 function oneOf<T extends string>(words: Words, name: string, allowed: readonly T[]): T | undefined {

@@ -31,7 +31,8 @@ function adviceFor(error: KafkaError, topic: string | undefined): string {
         "--property allowAutoTopicCreation=true";
     case "NETWORK_EXCEPTION":
     case "BROKER_NOT_AVAILABLE":
-      return `Check --brokers, or start a broker to try with: sluice broker`;
+    case "BROKERS_UNREACHABLE":
+      return "Check --brokers, or start a broker to try with: sluice broker";
     case "DELIVERY_TIMEOUT":
       return "Look at the broker, or raise --timeout-ms";
     case "RECORD_TOO_LARGE":

@@ -42,16 +42,15 @@ export class RecordParser {
 
   /** Gives out the records that the chunk completes. */
   *push(chunk: Uint8Array): Iterable<InputRecord> {
-    yield* this.#records(this.#splitter.push(chunk));
+    for (const piece of this.#splitter.push(chunk)) {
+      const record = this.#parse(piece);
+      if (record !== undefined) yield record;
+    }
   }
 
   /** Gives out what is left at the end of the input. */
   *end(): Iterable<InputRecord> {
-    yield* this.#records(this.#splitter.end());
-  }
-
-  *#records(pieces: Iterable<Piece>): Iterable<InputRecord> {
-    for (const piece of pieces) {
+    for (const piece of this.#splitter.end()) {
       const record = this.#parse(piece);
       if (record !== undefined) yield record;
     }
@@ -102,14 +101,12 @@ function keyOf(value: unknown, path: readonly string[], line: number): string | 
       ? (key as Record<string, unknown>)[name]
       : undefined;
   }
+  if (key === null || typeof key === "string" || typeof key === "boolean") return key === null ? null : String(key);
+  if (typeof key === "number" && Math.abs(key) <= Number.MAX_SAFE_INTEGER) return String(key);
   const field = JSON.stringify(path.join("."));
   if (key === undefined) throw badInput(line, `the record has no field ${field} to take the key from`);
-  if (key === null || typeof key === "string") return key;
   if (typeof key === "object") throw badInput(line, `the field ${field} is an object, wanted a string or a number`);
-  if (typeof key === "number" && Math.abs(key) > Number.MAX_SAFE_INTEGER) {
-    throw badInput(line, `the field ${field} is a number past 2^53 and would be rounded, wanted a string`);
-  }
-  return String(key);
+  throw badInput(line, `the field ${field} is a number past 2^53 and would be rounded, wanted a string`);
 }
 
 function withoutByteOrderMark(bytes: Uint8Array): Uint8Array {

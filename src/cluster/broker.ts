@@ -117,6 +117,8 @@ export class Broker {
   }
 
   #refuseIfClosed(): void {
-    if (this.#closing.signal.aborted) throw new ConnectionError(`The client was closed; ${formatAddress(this.address)} isn't dialled.`);
+    if (this.#closing.signal.aborted) {
+      throw new ConnectionError(`The client was closed; ${formatAddress(this.address)} isn't dialled.`);
+    }
   }
 }

@@ -138,11 +138,11 @@ export class Cluster {
     endpoints: readonly { readonly nodeId: number; readonly host: string; readonly port: number }[],
   ): boolean {
     for (const { nodeId, host, port } of endpoints) this.#place(nodeId, { host, port });
-    const current: PartitionMetadata | undefined = this.#metadata.get(name)?.partitions[partition];
+    const partitions = this.#metadata.get(name)?.partitions;
+    const current: PartitionMetadata | undefined = partitions?.[partition];
     if (current === undefined || leader.leaderId < 0 || leader.leaderEpoch <= current.leaderEpoch) return false;
     if (!this.#brokers.has(leader.leaderId)) return false;
-    current.leaderId = leader.leaderId;
-    current.leaderEpoch = leader.leaderEpoch;
+    partitions![partition] = { leaderId: leader.leaderId, leaderEpoch: leader.leaderEpoch };
     return true;
   }
 

@@ -34,7 +34,9 @@ export class FrameAssembler {
     let at = 0;
     while (at < chunk.length) {
       if (this.#prefixFilled < LENGTH_BYTES) {
-        while (this.#prefixFilled < LENGTH_BYTES && at < chunk.length) this.#prefix[this.#prefixFilled++] = chunk[at++]!;
+        while (this.#prefixFilled < LENGTH_BYTES && at < chunk.length) {
+          this.#prefix[this.#prefixFilled++] = chunk[at++]!;
+        }
         if (this.#prefixFilled < LENGTH_BYTES) return;
         this.#frameSize = this.#checkedSize();
         this.#frameFilled = 0;

@@ -13,9 +13,9 @@ export const ZERO_TOPIC_ID = "00000000000000000000000000000000";
 /** Who leads a partition. */
 export interface PartitionMetadata {
   /** Node id of the leader, −1 while there is none. */
-  leaderId: number;
+  readonly leaderId: number;
   /** Counts the elections of the partition, −1 if the broker doesn't tell. */
-  leaderEpoch: number;
+  readonly leaderEpoch: number;
 }
 
 /** What is known of a topic. */

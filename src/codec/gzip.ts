@@ -1,5 +1,5 @@
 /**
- * gzip: `node:zlib` where the runtime has it, the package `fflate` elsewhere and in portable mode.
+ * gzip: `zlib` where the runtime has it, the package `fflate` elsewhere and in portable mode.
  *
  * @module
  */
@@ -7,7 +7,7 @@
 import { CompressionError } from "../errors.ts";
 import type { Codec } from "./codec.ts";
 import { crcTable } from "./crc32c.ts";
-import { atOnce, onThread, type Zlib } from "./zlib.ts";
+import { atOnce, onThread, outputLimit, type Zlib } from "./zlib.ts";
 
 type Fflate = typeof import("fflate");
 
@@ -19,7 +19,7 @@ const THREAD_FROM = 32_768;
 /** How much is handed to fflate at a time. It expands that, a thousandfold at most, before the limit is checked. */
 const INPUT_SLICE = 4096;
 
-/** gzip by `node:zlib`. */
+/** gzip by `zlib`. */
 export function zlibGzip(zlib: Zlib): Codec {
   return {
     name: "gzip",
@@ -30,7 +30,7 @@ export function zlibGzip(zlib: Zlib): Codec {
         : onThread(zlib.gzip, input, { level });
     },
     decompress(input, maxSize) {
-      return atOnce(zlib.gunzipSync, input, { maxOutputLength: Math.max(1, maxSize) });
+      return atOnce(zlib.gunzipSync, input, { maxOutputLength: outputLimit(maxSize) });
     },
   };
 }
@@ -68,13 +68,13 @@ function gunzip(fflate: Fflate, input: Uint8Array, maxSize: number): Uint8Array 
   const stream = new fflate.Gunzip((chunk) => {
     size += chunk.length;
     memberSize += chunk.length;
-    if (size > maxSize) throw new CompressionError(`Decompressing gzip gives more than ${maxSize} bytes, the limit.`);
+    if (size > maxSize) throw new CompressionError(`Decompressing gzip gives more than ${maxSize} bytes, the limit`);
     memberCrc = crc32(memberCrc, chunk);
     chunks.push(chunk);
   });
   const checkTrailer = (end: number) => {
     if (end < 18 || readWord(input, end - 8) !== ~memberCrc >>> 0 || readWord(input, end - 4) !== memberSize >>> 0) {
-      throw new CompressionError("Decompressing gzip failed, the trailer does not match.");
+      throw new CompressionError("Decompressing gzip failed, the trailer does not match");
     }
     memberSize = 0;
     memberCrc = -1;

@@ -48,10 +48,10 @@ const LEVELS: Readonly<Partial<Record<CompressionType, readonly [min: number, ma
 export function resolveCodec(name: CompressionType, options: CodecOptions = {}): Codec {
   const { codecs = "auto", level, custom } = options;
   if (!Object.hasOwn(COMPRESSION_IDS, name)) {
-    throw new ConfigError("compression", `Choose another compression than ${quote(name)}, ${oneOf(COMPRESSION_IDS)}.`);
+    throw new ConfigError("compression", `Choose another compression than ${quote(name)}, ${oneOf(COMPRESSION_IDS)}`);
   }
   if (codecs !== "auto" && codecs !== "portable") {
-    throw new ConfigError("codecs", `Change codecs from ${quote(codecs)}, wanted "auto" or "portable".`);
+    throw new ConfigError("codecs", `Change codecs from ${quote(codecs)}, wanted "auto" or "portable"`);
   }
   const own = custom !== undefined && Object.hasOwn(custom, name) ? custom[name] : undefined;
   if (own !== undefined) return new GuardedCodec(checkCustom(name, own), level);
@@ -85,7 +85,7 @@ function builtIn(name: CompressionType, codecs: CodecSource, kernels: Kernels): 
         "compression",
         'Choose another compression than "zstd", or pass a codec of your own: this runtime compiles no WebAssembly ' +
           'while it runs, and its own zstd was not found or not allowed, wanted codecs "auto" and, on workerd, the ' +
-          "compatibility flag nodejs_compat.",
+          "compatibility flag nodejs_compat",
       );
     }
   }
@@ -132,10 +132,10 @@ class GuardedCodec implements Codec {
   ): Uint8Array | Promise<Uint8Array> {
     const check = (output: Uint8Array): Uint8Array => {
       if (!(output instanceof Uint8Array)) {
-        throw new CompressionError(`${action} gave ${quote(output)}, wanted a Uint8Array.`);
+        throw new CompressionError(`${action} gave ${quote(output)}, wanted a Uint8Array`);
       }
       if (output.length > maxSize) {
-        throw new CompressionError(`${action} gave more than the limit of ${maxSize} bytes.`);
+        throw new CompressionError(`${action} gave more than the limit of ${maxSize} bytes`);
       }
       return output;
     };
@@ -152,7 +152,7 @@ class GuardedCodec implements Codec {
 
   #failure(action: string, error: unknown): CompressionError {
     if (error instanceof CompressionError) return error;
-    return new CompressionError(`${action} failed: ${error instanceof Error ? error.message : String(error)}.`, {
+    return new CompressionError(`${action} failed: ${error instanceof Error ? error.message : String(error)}`, {
       cause: error,
     });
   }
@@ -162,12 +162,12 @@ function checkLevel(name: CompressionType, level: number | undefined): void {
   if (level === undefined) return;
   const range = LEVELS[name];
   if (range === undefined) {
-    throw new ConfigError("compression", `Remove the level ${quote(level)}: ${name} has none, wanted no level.`);
+    throw new ConfigError("compression", `Remove the level ${quote(level)}: ${name} has none, wanted no level`);
   }
   const [min, max] = range;
   if (!Number.isInteger(level) || level < min || level > max) {
     const wanted = `wanted a whole number from ${min} to ${max}`;
-    throw new ConfigError("compression", `Change the level of ${name} from ${quote(level)}, ${wanted}.`);
+    throw new ConfigError("compression", `Change the level of ${name} from ${quote(level)}, ${wanted}`);
   }
 }
 
@@ -176,20 +176,21 @@ function checkCustom(name: CompressionType, codec: Codec): Codec {
     const wanted = `wanted name "${name}" and id ${COMPRESSION_IDS[name]}`;
     throw new ConfigError(
       "codecs",
-      `Change the name ${quote(codec.name)} or the id ${quote(codec.id)} of the own codec for ${name}, ${wanted}.`,
+      `Change the name ${quote(codec.name)} or the id ${quote(codec.id)} of the own codec for ${name}, ${wanted}`,
     );
   }
   if (typeof codec.compress !== "function" || typeof codec.decompress !== "function") {
     throw new ConfigError(
       "codecs",
-      `Complete the own codec for ${name}, wanted the functions compress and decompress.`,
+      `Complete the own codec for ${name}, wanted the functions compress and decompress`,
     );
   }
   return codec;
 }
 
-/** workerd compiles WebAssembly only while a module is being evaluated. */
+/** workerd compiles WebAssembly only while a module is being evaluated, which the first batch is too late for. */
 function compilesWasm(): boolean {
+  if (globalThis.navigator?.userAgent === "Cloudflare-Workers") return false;
   try {
     return new WebAssembly.Module(Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0)) instanceof WebAssembly.Module;
   } catch {

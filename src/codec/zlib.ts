@@ -1,12 +1,15 @@
 /**
- * The part of `node:zlib` that the codecs use, on every runtime that has it.
+ * The part of `zlib` that the codecs use, on every runtime that has it.
  *
  * @module
  */
 
 import { builtinModule } from "../runtime/builtin.ts";
 
-/** What `node:zlib` takes as options, as far as it is used here. */
+const CHUNK_ROOM = 65_536;
+const MAX_OUTPUT = 1 << 30;
+
+/** What `zlib` takes as options, as far as it is used here. */
 export interface ZlibOptions {
   /** Of gzip: 1 to 9. */
   readonly level?: number;
@@ -18,17 +21,17 @@ export interface ZlibOptions {
   readonly maxOutputLength?: number;
 }
 
-/** A function of `node:zlib` that works on a thread of the pool. */
+/** A function of `zlib` that works on a thread of the pool. */
 export type ZlibFunction = (
   input: Uint8Array,
   options: ZlibOptions,
   callback: (error: Error | null, output: Uint8Array) => void,
 ) => void;
 
-/** A function of `node:zlib` that works at once. */
+/** A function of `zlib` that works at once. */
 export type ZlibSyncFunction = (input: Uint8Array, options: ZlibOptions) => Uint8Array;
 
-/** `node:zlib`, as far as it is used here. Node before 22.15 has no zstd. */
+/** `zlib`, as far as it is used here. Node before 22.15 has no zstd. */
 export interface Zlib {
   readonly constants: { readonly ZSTD_c_compressionLevel?: number };
   readonly gzip: ZlibFunction;
@@ -39,21 +42,29 @@ export interface Zlib {
   readonly zstdDecompressSync?: ZlibSyncFunction;
 }
 
-/** `node:zlib`, or undefined on a runtime without it, such as workerd without `nodejs_compat`. */
+/** `zlib`, or undefined on a runtime without it, such as workerd without `nodejs_compat`. */
 export function nodeZlib(): Zlib | undefined {
-  return builtinModule("node:zlib") as Zlib | undefined;
+  return builtinModule("zlib") as Zlib | undefined;
 }
 
-/** Runs a function of `node:zlib` on a thread. */
+/** Runs a function of `zlib` on a thread. */
 export function onThread(run: ZlibFunction, input: Uint8Array, options: ZlibOptions): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
     run(input, options, (error, output) => error ? reject(error) : resolve(plain(output)));
   });
 }
 
-/** Runs a function of `node:zlib` here and now. */
+/** Runs a function of `zlib` here and now. */
 export function atOnce(run: ZlibSyncFunction, input: Uint8Array, options: ZlibOptions): Uint8Array {
   return plain(run(input, options));
+}
+
+/**
+ * The `maxOutputLength` for a limit. workerd wants room for one chunk more than it fills, so the exact limit is left
+ * to the caller, and Node refuses values above its largest buffer.
+ */
+export function outputLimit(maxSize: number): number {
+  return Math.min(maxSize, MAX_OUTPUT) + CHUNK_ROOM;
 }
 
 /** A `Buffer` differs from a `Uint8Array` in `slice()` and `toString()`, so none leaves this module. */

@@ -86,5 +86,5 @@ function readNumber(input: Uint8Array, at: number, width: number): number {
 }
 
 function corrupt(what: string): CompressionError {
-  return new CompressionError(`Decompressing zstd failed, ${what}.`);
+  return new CompressionError(`Decompressing zstd failed, ${what}`);
 }

@@ -11,7 +11,7 @@ import {
   AuthenticationError,
   AuthorizationError,
   BrokerError,
-  KafkaError,
+  type KafkaError,
   type KafkaErrorOptions,
   type Persisted,
   ProducerFencedError,

@@ -107,16 +107,20 @@ export interface ApiDeclaration {
   readonly response: Fields;
 }
 
-type NameOut<T> = T extends `${infer S extends WireType}?` ? WireTypes[S] | null
+/** What a type by its name is decoded to. */
+export type NameOut<T> = T extends `${infer S extends WireType}?` ? WireTypes[S] | null
   : T extends `${infer S extends WireType}[]` ? readonly WireTypes[S][]
   : T extends WireType ? WireTypes[T]
   : never;
 
-type NameIn<T> = T extends "records" ? Uint8Array | readonly Uint8Array[] | null : NameOut<T>;
+/** What a type by its name may be encoded from. */
+export type NameIn<T> = T extends "records" ? Uint8Array | readonly Uint8Array[] | null : NameOut<T>;
 
-type OrNull<F, T> = F extends { readonly nullable: number } ? T | null : T;
+/** Adds null for a field that some version allows to be null. */
+export type OrNull<F, T> = F extends { readonly nullable: number } ? T | null : T;
 
-type FieldOut<F> = F extends string ? NameOut<F>
+/** What a field is decoded to. */
+export type FieldOut<F> = F extends string ? NameOut<F>
   : OrNull<
     F,
     F extends { readonly type: infer T } ? NameOut<T>
@@ -125,7 +129,8 @@ type FieldOut<F> = F extends string ? NameOut<F>
       : never
   >;
 
-type FieldIn<F> = F extends string ? NameIn<F>
+/** What a field may be encoded from. */
+export type FieldIn<F> = F extends string ? NameIn<F>
   : OrNull<
     F,
     F extends { readonly type: infer T } ? NameIn<T>
@@ -134,7 +139,8 @@ type FieldIn<F> = F extends string ? NameIn<F>
       : never
   >;
 
-type Omittable = { readonly default: unknown } | { readonly since: number } | { readonly until: number };
+/** A field that may be left out when encoding. */
+export type Omittable = { readonly default: unknown } | { readonly since: number } | { readonly until: number };
 
 /** A struct as it is decoded: every field is there, those that the version lacks with their default. */
 export type Decoded<S> = { readonly [K in keyof S]: FieldOut<S[K]> };
@@ -185,10 +191,15 @@ export interface AnyApi {
 
 /** An API with the types of its bodies. Whatever can't be read or written is a {@link ProtocolError}. */
 export interface Api<D extends ApiDeclaration> extends AnyApi {
+  /** What {@link defineApi} was given. */
   readonly declaration: D;
+  /** Writes a request body. */
   encodeRequest(writer: Writer, version: number, body: Encodable<D["request"]>): void;
+  /** Writes a response body. */
   encodeResponse(writer: Writer, version: number, body: Encodable<D["response"]>): void;
+  /** Reads a request body up to the end of the input. */
   decodeRequest(reader: Reader, version: number): Decoded<D["request"]>;
+  /** Reads a response body up to the end of the input; an ApiVersions error 35 in version 0, whatever was asked. */
   decodeResponse(reader: Reader, version: number): Decoded<D["response"]>;
 }
 

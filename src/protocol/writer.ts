@@ -52,49 +52,57 @@ export class Writer {
   /** Writes a signed 8-bit integer. */
   int8(value: number): void {
     if (value << 24 >> 24 !== value) throw unfit(value, "an int8");
-    this.#view.setInt8(this.#take(1), value);
+    const at = this.#take(1);
+    this.#view.setInt8(at, value);
   }
 
   /** Writes a signed 16-bit integer. */
   int16(value: number): void {
     if (value << 16 >> 16 !== value) throw unfit(value, "an int16");
-    this.#view.setInt16(this.#take(2), value);
+    const at = this.#take(2);
+    this.#view.setInt16(at, value);
   }
 
   /** Writes a signed 32-bit integer. */
   int32(value: number): void {
     if ((value | 0) !== value) throw unfit(value, "an int32");
-    this.#view.setInt32(this.#take(4), value);
+    const at = this.#take(4);
+    this.#view.setInt32(at, value);
   }
 
   /** Writes a signed 64-bit integer. */
   int64(value: bigint): void {
     if (typeof value !== "bigint" || BigInt.asIntN(64, value) !== value) throw unfit(value, "an int64 (a bigint)");
-    this.#view.setBigInt64(this.#take(8), value);
+    const at = this.#take(8);
+    this.#view.setBigInt64(at, value);
   }
 
   /** Writes an unsigned 16-bit integer. */
   uint16(value: number): void {
     if ((value & 0xffff) !== value) throw unfit(value, "a uint16");
-    this.#view.setUint16(this.#take(2), value);
+    const at = this.#take(2);
+    this.#view.setUint16(at, value);
   }
 
   /** Writes an unsigned 32-bit integer. */
   uint32(value: number): void {
     if (value >>> 0 !== value) throw unfit(value, "a uint32");
-    this.#view.setUint32(this.#take(4), value);
+    const at = this.#take(4);
+    this.#view.setUint32(at, value);
   }
 
   /** Writes a 64-bit floating point number. */
   float64(value: number): void {
     if (typeof value !== "number") throw unfit(value, "a float64");
-    this.#view.setFloat64(this.#take(8), value);
+    const at = this.#take(8);
+    this.#view.setFloat64(at, value);
   }
 
   /** Writes one byte, 0 or 1. */
   bool(value: boolean): void {
     if (typeof value !== "boolean") throw unfit(value, "a boolean");
-    this.#view.setInt8(this.#take(1), value ? 1 : 0);
+    const at = this.#take(1);
+    this.#view.setInt8(at, value ? 1 : 0);
   }
 
   /** Writes an unsigned 32-bit integer in one to five bytes. */
@@ -177,7 +185,8 @@ export class Writer {
     if (!(value instanceof Uint8Array)) {
       for (const part of value) this.raw(part);
     } else if (value.length < COPY_LIMIT) {
-      this.#buffer.set(value, this.#take(value.length));
+      const at = this.#take(value.length);
+      this.#buffer.set(value, at);
     } else {
       this.#closePart();
       this.#parts.push(value);
@@ -236,7 +245,7 @@ export class Writer {
     this.raw(bytes);
   }
 
-  /** Makes room for `size` bytes and returns where they go. */
+  /** Makes room for `size` bytes and returns where they go. `#buffer` and `#view` can be new ones afterwards. */
   #take(size: number): number {
     this.#reserve(size);
     const at = this.#offset;

@@ -5,7 +5,7 @@
  */
 
 import { ConfigError } from "../errors.ts";
-import { dial, isAddress, lostError } from "./dial.ts";
+import { closedError, dial, isAddress, lostError } from "./dial.ts";
 import { QueueSocket, type SegmentSink } from "./queue_socket.ts";
 import type { ConnectOptions, SocketEvents, SocketFactory, TlsOptions } from "./runtime.ts";
 import { tlsOptions } from "./tls.ts";
@@ -76,14 +76,14 @@ function open(options: ConnectOptions, events: SocketEvents, cancelled: AbortSig
       close(_, error) {
         failure ??= error;
         queue?.ended(failure && lostError(options, failure));
-        reject(failure ?? new Error("the peer closed the connection"));
+        reject(failure ?? closedError(options));
       },
       error: (_, error) => void (failure ??= error),
       connectError: (_, error) => reject(error),
     };
     if (tls !== undefined) {
       handlers.handshake = (socket, success, error) => {
-        const refusal = judge(tls, success, error);
+        const refusal = judge(options, tls, success, error);
         if (refusal === undefined) return connected(socket);
         reject(refusal);
         socket.terminate();
@@ -161,8 +161,13 @@ function translate(options: ConnectOptions, tls: TlsOptions): Record<string, unk
 }
 
 /** The reason to refuse the peer, if there is one. Bun checks the name with the chain: only the code tells which. */
-function judge(tls: TlsOptions, success: boolean, error: (Error & { code?: string }) | null): Error | undefined {
-  if (error === null) return success ? undefined : new Error("the TLS handshake failed");
+function judge(
+  options: ConnectOptions,
+  tls: TlsOptions,
+  success: boolean,
+  error: (Error & { code?: string }) | null,
+): Error | undefined {
+  if (error === null) return success ? undefined : closedError(options);
   if (tls.verify === "none") return undefined;
   if (tls.verify === "ca" && error.code === "ERR_TLS_CERT_ALTNAME_INVALID") return undefined;
   return error;

@@ -71,6 +71,12 @@ export function lostError(options: ConnectOptions, cause: unknown): KafkaError {
   return new ConnectionError(`Connection to "${broker}" was lost: ${reason(cause)}`, { broker, cause });
 }
 
+/** The error of a connection that the peer closed before it was ready. */
+export function closedError(options: ConnectOptions): KafkaError {
+  const broker = formatAddress(options.host, options.port);
+  return new ConnectionError(`Connecting to "${broker}" failed: the peer closed the connection`, { broker });
+}
+
 function connectError(broker: string, cause: unknown): KafkaError {
   if (isTlsRefusal(cause)) {
     return new AuthenticationError(`TLS with "${broker}" failed: ${reason(cause)}`, { broker, cause });
@@ -86,9 +92,14 @@ function reason(cause: unknown): string {
   return message ? `${message} (${code})` : code;
 }
 
-/** A certificate that was refused stays refused; a reset or an end within the handshake may not come again. */
+/**
+ * Whether TLS refused the peer, or the peer us, or spoke no TLS at all. That stays so, while a reset or an end within
+ * the handshake may not come again. Node and Bun say it in the code, Deno in the text.
+ */
 function isTlsRefusal(cause: unknown): boolean {
   const { code, message } = (cause ?? {}) as { code?: unknown; message?: unknown };
-  return /^(ERR_TLS|ERR_SSL|CERT_|UNABLE_TO_|DEPTH_ZERO|SELF_SIGNED|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE)/
-    .test(String(code)) || /invalid peer certificate|received fatal alert/.test(String(message));
+  return tlsCodes.test(String(code)) || /invalid peer certificate|received fatal alert/.test(String(message));
 }
+
+const tlsCodes =
+  /^(ERR_TLS|ERR_SSL|ERR_OSSL|ERR_BORINGSSL|EPROTO|CERT_|UNABLE_TO_|DEPTH_ZERO|SELF_SIGNED|HOSTNAME_MISMATCH|INVALID_)/;

@@ -8,7 +8,7 @@ import type { NetConnectOpts, Socket as NetSocket } from "node:net";
 import type { ConnectionOptions as TlsConnectionOptions, TLSSocket } from "node:tls";
 import { ConfigError } from "../errors.ts";
 import { builtinModule } from "./builtin.ts";
-import { dial, isAddress, lostError } from "./dial.ts";
+import { closedError, dial, isAddress, lostError } from "./dial.ts";
 import { QueueSocket, type SegmentSink } from "./queue_socket.ts";
 import type { ConnectOptions, SocketEvents, SocketFactory, TlsOptions } from "./runtime.ts";
 import { tlsOptions } from "./tls.ts";
@@ -41,20 +41,21 @@ export function openNode(options: ConnectOptions, events: SocketEvents, cancelle
     const socket = tls === undefined
       ? net().connect(base as NetConnectOpts)
       : nodeTls().connect({ ...base, ...translate(options, tls) } as TlsConnectionOptions);
-    let failure: Error | undefined;
     cancelled.addEventListener("abort", () => socket.destroy(), { once: true });
     socket.once(tls === undefined ? "connect" : "secureConnect", () => {
       queue = new QueueSocket(nodeSink(socket), events);
       resolve(queue);
     });
-    socket.once("error", (error) => {
-      failure = error;
-      socket.on("error", () => {}); // one reason is enough
+    socket.on("error", (error) => {
+      // Deno doesn't always let "close" follow. What comes after the first reason changes nothing.
+      queue?.ended(lostError(options, error));
+      reject(error);
+      socket.destroy();
     });
     // A peer that ends is answered with an end by Node itself, because half-open is not asked for.
     socket.once("close", () => {
-      queue?.ended(failure && lostError(options, failure));
-      reject(failure ?? new Error("the peer closed the connection"));
+      queue?.ended();
+      reject(closedError(options));
     });
   });
 }

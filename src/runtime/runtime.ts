@@ -86,7 +86,10 @@ export interface SocketFactory {
   readonly name: string;
   /** What can be asked of it. */
   readonly can: SocketCapabilities;
-  /** Connects, TLS handshake included. Rejects with a `ConnectionError` that names host and port. */
+  /**
+   * Connects, TLS handshake included. Rejects with a `ConnectionError` that names host and port, with an
+   * `AuthenticationError` when TLS refuses the peer, or with a `ConfigError` for TLS options that can't be honoured.
+   */
   connect(options: ConnectOptions, events: SocketEvents): Promise<Socket>;
 }
 

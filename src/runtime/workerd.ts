@@ -7,8 +7,8 @@
  * @module
  */
 
-import { ConfigError } from "../errors.ts";
-import { dial, lostError } from "./dial.ts";
+import { ConfigError, ConnectionError } from "../errors.ts";
+import { dial, formatAddress, lostError } from "./dial.ts";
 import { QueueSocket, type SegmentSink } from "./queue_socket.ts";
 import type { ConnectOptions, SocketEvents, SocketFactory } from "./runtime.ts";
 import { tlsOptions } from "./tls.ts";
@@ -67,7 +67,9 @@ async function open(options: ConnectOptions, events: SocketEvents, cancelled: Ab
   try {
     await socket.opened;
   } catch (cause) {
-    throw new Error(`${(cause as Error).message} (workerd says no more than that)`, { cause });
+    const broker = formatAddress(options.host, options.port);
+    const reason = (cause as Error).message;
+    throw new ConnectionError(`Connecting to "${broker}" failed: ${reason} (workerd tells no more)`, { broker, cause });
   } finally {
     cancelled.removeEventListener("abort", cancel);
   }

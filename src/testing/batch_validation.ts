@@ -8,7 +8,15 @@
  * @module
  */
 
-import { BATCH_HEADER_SIZE, BATCH_OFFSETS, BatchHeader, CONTROL, LENGTH_END, TRANSACTIONAL } from "./batch_header.ts";
+import {
+  BATCH_LENGTH,
+  BATCH_OVERHEAD,
+  CONTROL_BIT,
+  LOG_OVERHEAD,
+  MAGIC,
+  TRANSACTIONAL_BIT,
+} from "../protocol/record_batch_layout.ts";
+import { BatchView } from "./batch_view.ts";
 import { RecordCursor } from "./record_cursor.ts";
 import type { TopicRules } from "./topic_config.ts";
 
@@ -33,7 +41,7 @@ export interface Rejection {
 /** A batch that may be appended. */
 export interface ValidBatch {
   /** The batch as it was sent. */
-  readonly header: BatchHeader;
+  readonly header: BatchView;
   /** The latest timestamp that its records really have. */
   readonly maxTimestampMs: bigint;
 }
@@ -69,36 +77,36 @@ const MAGIC_END = 17;
  * that can't be fails every partition of it.
  */
 export function checkFirstHeader(records: Uint8Array): Rejection | undefined {
-  if (records.length < LENGTH_END) return undefined;
+  if (records.length < LOG_OVERHEAD) return undefined;
   const view = new DataView(records.buffer, records.byteOffset, records.byteLength);
-  const length = view.getInt32(BATCH_OFFSETS.batchLength);
+  const length = view.getInt32(BATCH_LENGTH);
   if (length < SMALLEST_BATCH_LENGTH) return rejection(CORRUPT_MESSAGE, CORRUPT_WHOLE_REQUEST);
   if (records.length < MAGIC_END) return undefined;
-  const magic = view.getInt8(BATCH_OFFSETS.magic);
+  const magic = view.getInt8(MAGIC);
   return magic < 0 || magic > 2 ? rejection(CORRUPT_MESSAGE, CORRUPT_WHOLE_REQUEST) : undefined;
 }
 
 /** Whether any batch header of a partition carries the transactional bit. */
 export function isTransactional(records: Uint8Array): boolean {
   const batch = nextBatch(records, 0);
-  return batch !== undefined && batch.length >= BATCH_HEADER_SIZE &&
-    (new BatchHeader(batch).attributes & TRANSACTIONAL) !== 0;
+  return batch !== undefined && batch.length >= BATCH_OVERHEAD &&
+    (new BatchView(batch).attributes & TRANSACTIONAL_BIT) !== 0;
 }
 
 /** Takes the one batch out of a partition's records, or says why that is not what they are. */
-export function onlyBatch(records: Uint8Array, version: number): BatchHeader | Rejection {
+export function onlyBatch(records: Uint8Array, version: number): BatchView | Rejection {
   const bytes = nextBatch(records, 0);
   if (bytes === undefined) return rejection(INVALID_RECORD);
-  if (bytes[BATCH_OFFSETS.magic] !== 2) return rejection(INVALID_RECORD);
-  if (bytes.length < BATCH_HEADER_SIZE) return rejection(CORRUPT_MESSAGE);
-  const header = new BatchHeader(bytes);
+  if (bytes[MAGIC] !== 2) return rejection(INVALID_RECORD);
+  if (bytes.length < BATCH_OVERHEAD) return rejection(CORRUPT_MESSAGE);
+  const header = new BatchView(bytes);
   if (header.compression === ZSTD && version < FIRST_VERSION_WITH_ZSTD) return rejection(UNSUPPORTED_COMPRESSION_TYPE);
   return nextBatch(records, bytes.length) === undefined ? header : rejection(INVALID_RECORD);
 }
 
 /** Validates a batch as the log does before it looks at sequences. */
 export function validateBatch(
-  header: BatchHeader,
+  header: BatchView,
   context: ValidationContext,
 ): ValidBatch | Rejection | Promise<ValidBatch | Rejection> {
   const { rules } = context;
@@ -108,7 +116,7 @@ export function validateBatch(
   if (header.crc !== header.actualCrc) return rejection(CORRUPT_MESSAGE);
   const { recordCount } = header;
   if (recordCount <= 0 || recordCount !== header.lastOffsetDelta + 1) return rejection(INVALID_RECORD);
-  if ((header.attributes & CONTROL) !== 0) return rejection(INVALID_RECORD);
+  if ((header.attributes & CONTROL_BIT) !== 0) return rejection(INVALID_RECORD);
   if (header.producerId >= 0n && header.baseSequence < 0) return rejection(INVALID_RECORD);
   if (header.compression === 0) return finish(header, validateRecords(header, header.records, context), rules);
   let records: Uint8Array | Promise<Uint8Array>;
@@ -125,7 +133,7 @@ export function validateBatch(
 }
 
 /** Kafka compares with the segment's size after all else, right before the append. */
-function finish(header: BatchHeader, result: bigint | Rejection, rules: TopicRules): ValidBatch | Rejection {
+function finish(header: BatchView, result: bigint | Rejection, rules: TopicRules): ValidBatch | Rejection {
   if (typeof result !== "bigint") return result;
   return header.bytes.length > rules.segmentBytes
     ? rejection(RECORD_LIST_TOO_LARGE)
@@ -133,7 +141,7 @@ function finish(header: BatchHeader, result: bigint | Rejection, rules: TopicRul
 }
 
 /** Walks over the records; returns their latest timestamp. */
-function validateRecords(header: BatchHeader, records: Uint8Array, context: ValidationContext): bigint | Rejection {
+function validateRecords(header: BatchView, records: Uint8Array, context: ValidationContext): bigint | Rejection {
   const { rules } = context;
   const isCompressed = header.compression !== 0;
   const base = header.baseTimestampMs;
@@ -197,7 +205,7 @@ function describeErrors(errors: readonly RecordError[]): string {
 function nextBatch(records: Uint8Array, start: number): Uint8Array | undefined {
   if (records.length - start < MAGIC_END) return undefined;
   const view = new DataView(records.buffer, records.byteOffset, records.byteLength);
-  const end = start + LENGTH_END + view.getInt32(start + BATCH_OFFSETS.batchLength);
+  const end = start + LOG_OVERHEAD + view.getInt32(start + BATCH_LENGTH);
   return end > records.length || end < start + MAGIC_END ? undefined : records.subarray(start, end);
 }
 

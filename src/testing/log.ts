@@ -4,7 +4,8 @@
  * @module
  */
 
-import { BatchHeader, LOG_APPEND_TIME } from "./batch_header.ts";
+import { LOG_APPEND_TIME_BIT } from "../protocol/record_batch_layout.ts";
+import { BatchView } from "./batch_view.ts";
 import { RecordCursor } from "./record_cursor.ts";
 
 /** A batch in the log. Its bytes are the log's own copy. */
@@ -73,13 +74,13 @@ export class PartitionLog {
   }
 
   /** Copies a batch to the end, gives it its offsets, and tells who watches. */
-  append(sent: BatchHeader, options: AppendOptions): StoredBatch {
-    const header = new BatchHeader(sent.bytes.slice());
+  append(sent: BatchView, options: AppendOptions): StoredBatch {
+    const header = new BatchView(sent.bytes.slice());
     const { leaderEpoch, logAppendTimeMs } = options;
     const maxTimestampMs = logAppendTimeMs === undefined ? options.maxTimestampMs : BigInt(logAppendTimeMs);
     const attributes = logAppendTimeMs === undefined
-      ? header.attributes & ~LOG_APPEND_TIME
-      : header.attributes | LOG_APPEND_TIME;
+      ? header.attributes & ~LOG_APPEND_TIME_BIT
+      : header.attributes | LOG_APPEND_TIME_BIT;
     header.place(this.#endOffset, leaderEpoch);
     header.stamp(attributes, maxTimestampMs);
     const batch: StoredBatch = {
@@ -113,8 +114,8 @@ export class PartitionLog {
   async offsetForTimestamp(timestamp: bigint, decompress: Decompress): Promise<FoundOffset | undefined> {
     for (const batch of this.#batches) {
       if (batch.maxTimestampMs < timestamp || batch.lastOffset < this.#startOffset) continue;
-      const header = new BatchHeader(batch.bytes);
-      if ((header.attributes & LOG_APPEND_TIME) !== 0) {
+      const header = new BatchView(batch.bytes);
+      if ((header.attributes & LOG_APPEND_TIME_BIT) !== 0) {
         return { offset: batch.baseOffset, timestamp: batch.maxTimestampMs, leaderEpoch: batch.leaderEpoch };
       }
       const cursor = new RecordCursor(

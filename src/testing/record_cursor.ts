@@ -4,17 +4,7 @@
  * @module
  */
 
-/**
- * A position in the records section of a batch.
- *
- * @example
- * ```ts
- * import { RecordCursor } from "./record_cursor.ts";
- *
- * const cursor = new RecordCursor(new Uint8Array([0x0e, 0, 0, 0, 1, 2, 0x76, 0]));
- * console.assert(cursor.next() && !cursor.hasKey && !cursor.next() && !cursor.invalid);
- * ```
- */
+/** A position in the records section of a batch. */
 export class RecordCursor {
   /** Whether the bytes stopped being records; there is no next one then. */
   invalid = false;

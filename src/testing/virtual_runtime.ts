@@ -11,6 +11,7 @@
 
 import { ConfigError, ConnectionError, TimeoutError } from "../errors.ts";
 import type { Runtime, Socket, SocketFactory, Timer } from "../runtime/runtime.ts";
+import { systemRuntime } from "../runtime/select.ts";
 import { seededRandom } from "./random.ts";
 
 /** How a {@link VirtualRuntime} starts. */
@@ -22,6 +23,16 @@ export interface VirtualRuntimeOptions {
   /** What `sockets` is at first; without it every connection is refused. */
   readonly sockets?: SocketFactory;
 }
+
+const noSockets: SocketFactory = {
+  name: "none",
+  can: { ca: false, clientCert: false, serverName: false, skipHostname: false, insecure: false, detached: true },
+  connect({ host, port }): Promise<Socket> {
+    return Promise.reject(
+      new ConnectionError(`Connect to "${host}:${port}" failed, the virtual runtime was given no sockets.`),
+    );
+  },
+};
 
 /** Turns at one instant after which it is taken for a loop that never waits. */
 const TURNS_PER_INSTANT = 100_000;
@@ -47,6 +58,7 @@ export class VirtualRuntime implements Runtime {
   sockets: SocketFactory;
   readonly #wallStartMs: number;
   readonly #random: () => number;
+  readonly #defer: Runtime["defer"] = systemRuntime(noSockets).defer;
   readonly #timers = new TimerQueue();
   readonly #outside = new Set<Promise<unknown>>();
   #deferred: (() => void)[] = [];
@@ -165,7 +177,8 @@ export class VirtualRuntime implements Runtime {
 
   async #drain(reached?: () => boolean): Promise<void> {
     for (let turns = 0; turns < TURNS_PER_INSTANT; turns++) {
-      await eventLoopTurn();
+      // Every promise reaction runs before the event loop's next turn.
+      await new Promise<void>((resolve) => this.#defer(resolve));
       if (this.#outside.size > 0) {
         await Promise.allSettled(this.#outside);
         continue;
@@ -259,24 +272,3 @@ class TimerQueue {
 function isBefore(one: Scheduled, other: Scheduled): boolean {
   return one.atMs < other.atMs || (one.atMs === other.atMs && one.order < other.order);
 }
-
-interface TurnGlobals {
-  readonly setImmediate?: (callback: () => void) => unknown;
-  readonly scheduler?: { wait(delayMs: number): Promise<void> };
-}
-
-/** Every microtask runs before the event loop's next turn; workerd has no `setImmediate` but a scheduler. */
-function eventLoopTurn(): Promise<void> {
-  const { setImmediate, scheduler } = globalThis as unknown as TurnGlobals;
-  return setImmediate === undefined ? scheduler!.wait(0) : new Promise((resolve) => setImmediate(resolve));
-}
-
-const noSockets: SocketFactory = {
-  name: "none",
-  can: { ca: false, clientCert: false, serverName: false, skipHostname: false, insecure: false, detached: true },
-  connect({ host, port }): Promise<Socket> {
-    return Promise.reject(
-      new ConnectionError(`Connect to "${host}:${port}" failed, the virtual runtime was given no sockets.`),
-    );
-  },
-};

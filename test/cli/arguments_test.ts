@@ -80,6 +80,15 @@ test("cli arguments: a wrong line is refused in one line that says what is wante
   for (const [args, message] of cases) assert.equal(refusal(() => produceCommand(args)), message);
 });
 
+test("cli arguments: a value may be attached to a letter and may start with a dash", () => {
+  const command = produceCommand(["-bb:9092", "-tt", "-Hname=-1", "--client-id", "-x-", "-k-"]);
+  assert.equal(command.topic, "t");
+  assert.deepEqual(command.headers, [["name", "-1"]]);
+  assert.equal(command.producer["clientId"], "-x-");
+  assert.equal(command.input.keySeparator, "-");
+  assert.equal(refusal(() => produceCommand([...base, "-qj"])), 'Option -q takes no value, got "j"');
+});
+
 test("cli arguments: what follows two dashes is a file, and one dash is standard input", () => {
   assert.equal(produceCommand([...base, "--", "--odd name"]).file, "--odd name");
   assert.equal(produceCommand([...base, "-"]).file, "-");

@@ -119,8 +119,9 @@ public final class Interop {
             List<TopicPartition> partitions = new ArrayList<>();
             Map<String, Long> missing = new HashMap<>();
             for (JsonNode topic : plan.get("topics")) {
-                missing.put(topic.asText(), plan.get("count").asLong());
-                for (PartitionInfo info : consumer.partitionsFor(topic.asText())) {
+                String name = topic.get("topic").asText();
+                missing.put(name, topic.get("count").asLong());
+                for (PartitionInfo info : consumer.partitionsFor(name)) {
                     partitions.add(new TopicPartition(info.topic(), info.partition()));
                 }
             }

@@ -21,12 +21,22 @@ export function forKafkajs(records) {
  * offsets of each partition must run from 0 without a gap. `looseHeaders` forgives what kafkajs does to headers.
  */
 export function compareRecords(records, found, { looseHeaders = false } = {}) {
+  if (found.length === 0) {
+    return [`read nothing, wanted ${records.length} records`];
+  }
   const lines = [];
-  const byTimestamp = new Map(records.map((record, index) => [record.timestamp, { record, index, times: 0 }]));
+  const byTimestamp = new Map(
+    records.map((
+      record,
+      index,
+    ) => [record.timestamp, { record, index, times: 0 }]),
+  );
   for (const got of found) {
     const want = byTimestamp.get(got.timestamp);
     if (want === undefined) {
-      lines.push(`partition ${got.partition} offset ${got.offset}: timestamp ${got.timestamp}, which nobody sent`);
+      lines.push(
+        `partition ${got.partition} offset ${got.offset}: timestamp ${got.timestamp}, which nobody sent`,
+      );
       continue;
     }
     want.times++;
@@ -34,16 +44,34 @@ export function compareRecords(records, found, { looseHeaders = false } = {}) {
     const headers = looseHeaders ? groupedHeaders : JSON.stringify;
     compare(lines, `${where} key`, got.key, want.record.key);
     compare(lines, `${where} value`, got.value, want.record.value);
-    compare(lines, `${where} headers`, headers(got.headers), headers(want.record.headers));
-    if (want.record.partition !== null) compare(lines, `${where} partition`, got.partition, want.record.partition);
+    compare(
+      lines,
+      `${where} headers`,
+      headers(got.headers),
+      headers(want.record.headers),
+    );
+    if (want.record.partition !== null) {
+      compare(
+        lines,
+        `${where} partition`,
+        got.partition,
+        want.record.partition,
+      );
+    }
   }
   for (const { index, times } of byTimestamp.values()) {
     if (times !== 1) lines.push(`record ${index} was read ${times} times`);
   }
-  if (found.length !== records.length) lines.unshift(`read ${found.length} records, wanted ${records.length}`);
+  if (found.length !== records.length) {
+    lines.unshift(`read ${found.length} records, wanted ${records.length}`);
+  }
   for (const [partition, inPartition] of byPartition(found)) {
     const gap = inPartition.findIndex(({ offset }, at) => offset !== at);
-    if (gap >= 0) lines.push(`partition ${partition}: offset ${inPartition[gap].offset}, wanted ${gap}`);
+    if (gap >= 0) {
+      lines.push(
+        `partition ${partition}: offset ${inPartition[gap].offset}, wanted ${gap}`,
+      );
+    }
   }
   return lines;
 }
@@ -56,7 +84,11 @@ export function compareOrder(records, found) {
     let before = -1;
     for (const { offset, timestamp } of inPartition) {
       const at = index.get(timestamp) ?? -1;
-      if (at < before) lines.push(`partition ${partition} offset ${offset}: record ${at} after record ${before}`);
+      if (at < before) {
+        lines.push(
+          `partition ${partition} offset ${offset}: record ${at} after record ${before}`,
+        );
+      }
       before = at;
     }
   }
@@ -72,9 +104,19 @@ export function compareMetadata(records, found, results, acks) {
     const [partition, offset, resolved, delivery] = results[index] ?? [];
     const got = where.get(timestamp);
     compare(lines, `record ${index} partition`, partition, got?.partition);
-    compare(lines, `record ${index} offset`, offset, acks === 0 ? -1 : got?.offset);
+    compare(
+      lines,
+      `record ${index} offset`,
+      offset,
+      acks === 0 ? -1 : got?.offset,
+    );
     compare(lines, `record ${index} timestamp`, resolved, timestamp);
-    compare(lines, `record ${index} delivery`, delivery, acks === 0 ? "unacknowledged" : "acked");
+    compare(
+      lines,
+      `record ${index} delivery`,
+      delivery,
+      acks === 0 ? "unacknowledged" : "acked",
+    );
   });
   return lines;
 }
@@ -85,7 +127,12 @@ export function comparePartitions(records, found, javaPartitions) {
   const where = new Map(found.map((each) => [each.timestamp, each.partition]));
   records.forEach(({ key, partition, timestamp }, index) => {
     if (key === null || partition !== null) return;
-    compare(lines, `record ${index} with key ${key}: partition`, where.get(timestamp), javaPartitions[index]);
+    compare(
+      lines,
+      `record ${index} with key ${key}: partition`,
+      where.get(timestamp),
+      javaPartitions[index],
+    );
   });
   return lines;
 }
@@ -94,11 +141,23 @@ export function comparePartitions(records, found, javaPartitions) {
 export function compareCodec(dataDir, topic, partitions, codec) {
   const seen = new Map();
   for (let partition = 0; partition < partitions; partition++) {
-    const path = join(dataDir, `${topic}-${partition}`, "00000000000000000000.log");
-    if (!existsSync(path)) return [`there is no ${topic}-${partition} in the broker's log folder`];
+    const path = join(
+      dataDir,
+      `${topic}-${partition}`,
+      "00000000000000000000.log",
+    );
+    if (!existsSync(path)) {
+      return [`there is no ${topic}-${partition} in the broker's log folder`];
+    }
     const log = readFileSync(path);
-    for (let at = 0; at + 61 <= log.length && log.readInt32BE(at + 8) > 0; at += 12 + log.readInt32BE(at + 8)) {
-      if (log[at + 16] !== 2) return [`${topic}-${partition}: magic ${log[at + 16]}, wanted 2`];
+    for (
+      let at = 0;
+      at + 61 <= log.length && log.readInt32BE(at + 8) > 0;
+      at += 12 + log.readInt32BE(at + 8)
+    ) {
+      if (log[at + 16] !== 2) {
+        return [`${topic}-${partition}: magic ${log[at + 16]}, wanted 2`];
+      }
       const name = codecNames[log.readInt16BE(at + 21) & 7];
       seen.set(name, (seen.get(name) ?? 0) + 1);
     }
@@ -106,7 +165,9 @@ export function compareCodec(dataDir, topic, partitions, codec) {
   // A batch that compression makes larger may be left as it is.
   const strange = [...seen.keys()].filter((name) => name !== codec && name !== "none");
   if (seen.has(codec) && strange.length === 0) return [];
-  return [`batches in the log by codec: ${JSON.stringify(Object.fromEntries(seen))}, wanted ${codec}`];
+  return [
+    `batches in the log by codec: ${JSON.stringify(Object.fromEntries(seen))}, wanted ${codec}`,
+  ];
 }
 
 function byPartition(found) {
@@ -115,7 +176,9 @@ function byPartition(found) {
     if (!partitions.has(each.partition)) partitions.set(each.partition, []);
     partitions.get(each.partition).push(each);
   }
-  for (const each of partitions.values()) each.sort((a, b) => a.offset - b.offset);
+  for (const each of partitions.values()) {
+    each.sort((a, b) => a.offset - b.offset);
+  }
   return partitions;
 }
 
@@ -129,7 +192,9 @@ function groupedHeaders(pairs) {
 }
 
 function compare(lines, what, got, want) {
-  if (got !== want) lines.push(`${what}: got ${short(got)}, wanted ${short(want)}`);
+  if (got !== want) {
+    lines.push(`${what}: got ${short(got)}, wanted ${short(want)}`);
+  }
 }
 
 function short(value) {

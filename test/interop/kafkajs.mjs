@@ -18,22 +18,32 @@ const createPartitioner = Partitioners.DefaultPartitioner;
 
 CompressionCodecs[CompressionTypes.Snappy] = snappy;
 CompressionCodecs[CompressionTypes.LZ4] = () => ({
-  compress: async (encoder) => Buffer.from(lz4.compress(encoder.buffer)),
-  decompress: async (buffer) => Buffer.from(lz4.decompress(buffer)),
+  // The encoder of lz4js links blocks, which the Java decoder refuses; its decoder is sound.
+  compress: (encoder) => Promise.resolve(storedLz4Frame(encoder.buffer)),
+  decompress: (buffer) => Promise.resolve(Buffer.from(lz4.decompress(buffer))),
 });
+let zstdReady;
 CompressionCodecs[CompressionTypes.ZSTD] = () => ({
   compress: async (encoder) => {
-    await zstdInit();
+    await (zstdReady ??= zstdInit());
     return Buffer.from(zstdCompress(encoder.buffer, 3));
   },
-  decompress: async (buffer) => Buffer.from(zstdDecompress(buffer)),
+  decompress: (buffer) => Promise.resolve(Buffer.from(zstdDecompress(buffer))),
 });
 
-const codecTypes = { none: "None", gzip: "GZIP", snappy: "Snappy", lz4: "LZ4", zstd: "ZSTD" };
+const codecTypes = {
+  none: "None",
+  gzip: "GZIP",
+  snappy: "Snappy",
+  lz4: "LZ4",
+  zstd: "ZSTD",
+};
 
 /** Produces the records to each topic; kafkajs doesn't say where each of them went. */
 async function produce(kafka, plan) {
-  const messages = plan.records.map(({ key, value, headers, partition, timestamp }) => ({
+  const messages = plan.records.map((
+    { key, value, headers, partition, timestamp },
+  ) => ({
     key: decode(key),
     value: decode(value),
     headers: headersObject(headers),
@@ -41,10 +51,18 @@ async function produce(kafka, plan) {
     ...(partition === null ? {} : { partition }),
   }));
   for (const { topic, codec, acks } of plan.topics) {
-    const producer = kafka.producer({ createPartitioner, idempotent: acks === "all" });
+    const producer = kafka.producer({
+      createPartitioner,
+      idempotent: acks === "all",
+    });
     await producer.connect();
     const compression = CompressionTypes[codecTypes[codec]];
-    await producer.send({ topic, messages, acks: acks === "all" ? -1 : acks, compression });
+    await producer.send({
+      topic,
+      messages,
+      acks: acks === "all" ? -1 : acks,
+      compression,
+    });
     await producer.disconnect();
     await print({ topic });
   }
@@ -52,10 +70,18 @@ async function produce(kafka, plan) {
 
 /** Prints each record of each topic once all have been seen or time is up. */
 async function read(kafka, plan) {
-  const consumer = kafka.consumer({ groupId: `kafkajs-${process.pid}`, maxWaitTimeInMs: 50 });
+  const consumer = kafka.consumer({
+    groupId: `kafkajs-${process.pid}`,
+    maxWaitTimeInMs: 50,
+  });
   await consumer.connect();
-  await consumer.subscribe({ topics: plan.topics, fromBeginning: true });
-  const missing = new Map(plan.topics.map((topic) => [topic, plan.count]));
+  await consumer.subscribe({
+    topics: plan.topics.map(({ topic }) => topic),
+    fromBeginning: true,
+  });
+  const missing = new Map(
+    plan.topics.map(({ topic, count }) => [topic, count]),
+  );
   let failure;
   await new Promise((done) => {
     const deadline = setTimeout(done, plan.withinMs);
@@ -83,7 +109,11 @@ async function read(kafka, plan) {
       clearTimeout(deadline);
       setTimeout(done, 300);
     };
-    consumer.run({ autoCommit: false, partitionsConsumedConcurrently: 3, eachBatch }).catch((error) => {
+    consumer.run({
+      autoCommit: false,
+      partitionsConsumedConcurrently: 3,
+      eachBatch,
+    }).catch((error) => {
       failure = error;
       done();
     });
@@ -96,12 +126,23 @@ async function read(kafka, plan) {
 async function offsets(kafka, plan) {
   const admin = kafka.admin();
   await admin.connect();
-  for (const topic of plan.topics) {
-    for (const { partition, low, high } of await admin.fetchTopicOffsets(topic)) {
+  for (const { topic } of plan.topics) {
+    for (
+      const { partition, low, high } of await admin.fetchTopicOffsets(topic)
+    ) {
       await print({ topic, partition, low: Number(low), high: Number(high) });
     }
   }
   await admin.disconnect();
+}
+
+/** An LZ4 frame whose one block (4 MB at most) is stored as it is. */
+function storedLz4Frame(bytes) {
+  const frame = Buffer.alloc(7 + 4 + bytes.length + 4);
+  frame.set([0x04, 0x22, 0x4d, 0x18, 0x60, 0x70, 0x73]);
+  frame.writeUInt32LE((bytes.length | 0x80000000) >>> 0, 7);
+  frame.set(bytes, 11);
+  return frame;
 }
 
 function headersObject(pairs) {
@@ -112,7 +153,9 @@ function headersObject(pairs) {
 
 function headersList(object) {
   return Object.entries(object ?? {}).flatMap(([name, values]) =>
-    (Array.isArray(values) ? values : [values]).map((value) => [name, encode(value)])
+    (Array.isArray(values) ? values : [values]).map((
+      value,
+    ) => [name, encode(value)])
   );
 }
 
@@ -125,11 +168,17 @@ function decode(base64) {
 }
 
 async function print(value) {
-  if (!process.stdout.write(JSON.stringify(value) + "\n")) await once(process.stdout, "drain");
+  if (!process.stdout.write(JSON.stringify(value) + "\n")) {
+    await once(process.stdout, "drain");
+  }
 }
 
 const [, , command, planFile] = process.argv;
 const plan = JSON.parse(readFileSync(planFile, "utf8"));
-const kafka = new Kafka({ clientId: "interop", brokers: plan.brokers.split(","), logLevel: logLevel.NOTHING });
+const kafka = new Kafka({
+  clientId: "interop",
+  brokers: plan.brokers.split(","),
+  logLevel: logLevel.NOTHING,
+});
 await { produce, read, offsets }[command](kafka, plan);
 process.exit(process.exitCode ?? 0);

@@ -74,7 +74,7 @@ def read(plan):
         "fetch.wait.max.ms": 50,
         "fetch.queue.backoff.ms": 1,
     })
-    missing = {topic: plan["count"] for topic in plan["topics"]}
+    missing = {each["topic"]: each["count"] for each in plan["topics"]}
     partitions = []
     for topic in missing:
         for partition in range(plan["partitions"]):

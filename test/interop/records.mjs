@@ -14,10 +14,19 @@ const firstTimestampMs = 1_700_000_000_000;
 export function interopRecords() {
   const random = seeded(20260117);
   const records = [];
-  const add = ({ text = false, key = null, value = null, headers = [], partition = null }) => {
+  const add = (
+    { text = false, key = null, value = null, headers = [], partition = null },
+  ) => {
     const timestamp = firstTimestampMs + records.length * 7;
     const pairs = headers.map(([name, bytes]) => [name, encode(bytes)]);
-    records.push({ text, key: encode(key), value: encode(value), headers: pairs, partition, timestamp });
+    records.push({
+      text,
+      key: encode(key),
+      value: encode(value),
+      headers: pairs,
+      partition,
+      timestamp,
+    });
   };
 
   const nasty = {
@@ -32,8 +41,14 @@ export function interopRecords() {
   };
   for (const key of Object.values(nasty)) {
     for (const value of Object.values(nasty)) {
-      const text = !(key instanceof Uint8Array) && !(value instanceof Uint8Array);
-      add({ text, key, value, partition: key === null ? records.length % partitionCount : null });
+      const text = !(key instanceof Uint8Array) &&
+        !(value instanceof Uint8Array);
+      add({
+        text,
+        key,
+        value,
+        partition: key === null ? records.length % partitionCount : null,
+      });
     }
   }
 
@@ -55,11 +70,36 @@ export function interopRecords() {
     add({ key: null, value: null, headers, partition: 1 });
   }
 
-  add({ key: "big, compressible", value: "All work and no play makes Jack a dull boy. ".repeat(2_300) });
-  add({ key: "big, incompressible", value: bytes(random, 100_000), partition: 2 });
+  add({
+    key: "big, compressible",
+    value: "All work and no play makes Jack a dull boy. ".repeat(2_300),
+  });
+  add({
+    key: "big, incompressible",
+    value: bytes(random, 100_000),
+    partition: 2,
+  });
 
   // Lengths around the steps of a varint and of the codecs' match lengths.
-  for (const length of [1, 62, 63, 64, 65, 127, 128, 129, 255, 256, 8_191, 8_192, 16_383, 16_384, 16_385]) {
+  for (
+    const length of [
+      1,
+      62,
+      63,
+      64,
+      65,
+      127,
+      128,
+      129,
+      255,
+      256,
+      8_191,
+      8_192,
+      16_383,
+      16_384,
+      16_385,
+    ]
+  ) {
     add({ key: bytes(random, length % 97 + 1), value: bytes(random, length) });
   }
 
@@ -68,9 +108,20 @@ export function interopRecords() {
 
   while (records.length < 520) {
     const i = records.length;
-    if (i % 5 === 0) add({ text: true, key: `explicit-${i}`, value: `against its hash ${i}`, partition: i % partitionCount });
-    else if (i % 5 === 1) add({ key: bytes(random, 1 + i % 40), value: bytes(random, i % 300) });
-    else add({ text: true, key: `order-${i % 83}`, value: JSON.stringify({ i, note: "x".repeat(i % 50) }) });
+    if (i % 5 === 0) {
+      add({
+        text: true,
+        key: `explicit-${i}`,
+        value: `against its hash ${i}`,
+        partition: i % partitionCount,
+      });
+    } else if (i % 5 === 1) {
+      add({ key: bytes(random, 1 + i % 40), value: bytes(random, i % 300) });
+    } else {add({
+        text: true,
+        key: `order-${i % 83}`,
+        value: JSON.stringify({ i, note: "x".repeat(i % 50) }),
+      });}
   }
   return records;
 }

@@ -110,7 +110,7 @@ test("socket: small and big parts of one write arrive in order", async (t) => {
 });
 
 test("socket: 32 MB to a slow reader arrive unharmed, and write() says when to wait", async (t) => {
-  const parts = Array.from({ length: 700 }, (_, i) => noise([20, 1_500, 33_000, 65_536, 130_000][i % 5]!, i));
+  const parts = Array.from({ length: 750 }, (_, i) => noise([20, 1_500, 33_000, 65_536, 130_000][i % 5]!, i));
   const totalBytes = parts.reduce((sum, part) => sum + part.byteLength, 0);
   assert.ok(totalBytes > 32 << 20);
   const peer = await Peer.command(t, { mode: "sink", id: freshId(), totalBytes, pauseMs: 1 });

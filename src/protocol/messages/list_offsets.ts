@@ -6,7 +6,7 @@ const declaration = {
   versions: [1, 10],
   flexible: 6,
   request: {
-    replicaId: { type: "int32", default: -1 },
+    replicaId: "int32",
     isolationLevel: { type: "int8", since: 2, default: 0 },
     topics: {
       array: {

@@ -1,0 +1,69 @@
+/**
+ * Sluice: a Kafka producer that runs unchanged on Node, Deno, Bun and Cloudflare Workers.
+ *
+ * @example
+ * ```ts
+ * import { Producer } from "@sluice/kafka";
+ *
+ * const producer = new Producer({ brokers: "localhost:9092", maxBlockMs: 100 });
+ * try {
+ *   const { partition, offset } = await producer.send({ topic: "orders", key: "o-1", value: "hello" });
+ *   console.log(`in partition ${partition} at offset ${offset}`);
+ * } catch (error) {
+ *   console.error(error); // says what went wrong, and whether the record is in the log
+ * } finally {
+ *   await producer.close();
+ * }
+ * ```
+ *
+ * @module
+ */
+
+export * from "./src/errors.ts";
+export type { Codec, CompressionId, CompressionType } from "./src/codec/codec.ts";
+export type { CodecSource } from "./src/codec/registry.ts";
+export {
+  type CompressionSpec,
+  type Logger,
+  type ProducerOptions,
+  type TopicCompression,
+  validateConfig,
+} from "./src/producer/options.ts";
+export {
+  keyHash,
+  type Partitioner,
+  type PartitionerInput,
+  type PartitionerName,
+  randomPartition,
+  roundRobin,
+} from "./src/producer/partitioner.ts";
+export type { ProducerMetrics } from "./src/producer/metrics.ts";
+export { type Preset, presets } from "./src/producer/presets.ts";
+export { type PartitionInfo, Producer, type WaitOptions } from "./src/producer/producer.ts";
+export {
+  type Delivery,
+  type DeliveryCallback,
+  type Headers,
+  type HeaderValue,
+  type ProducerRecord,
+  RecordMetadata,
+  type SendOptions,
+} from "./src/producer/record.ts";
+export { BatchDelivery } from "./src/producer/send_batch.ts";
+export {
+  bytesSerializer,
+  jsonSerializer,
+  type Serializer,
+  type SerializerContext,
+  stringSerializer,
+} from "./src/producer/serializer.ts";
+export type {
+  ConnectOptions,
+  Runtime,
+  Socket,
+  SocketCapabilities,
+  SocketEvents,
+  SocketFactory,
+  Timer,
+  TlsOptions,
+} from "./src/runtime/runtime.ts";

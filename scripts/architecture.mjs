@@ -1,0 +1,108 @@
+/**
+ * Holds the shape that ARCHITECTURE.md describes: imports go only downward, and a runtime has a name in one folder.
+ *
+ *     node scripts/architecture.mjs
+ */
+
+import { readFile } from "node:fs/promises";
+import { join, posix } from "node:path";
+import { pathToFileURL } from "node:url";
+import { listFiles, root } from "./lib/tools.mjs";
+
+/** What each layer may import besides itself and `errors.ts`. */
+const layers = {
+  "mod.ts": ["producer", "cluster", "protocol", "codec", "runtime"],
+  producer: ["cluster", "protocol", "codec", "runtime"],
+  cluster: ["protocol", "runtime"],
+  codec: ["runtime"],
+  protocol: [],
+  runtime: [],
+  testing: ["protocol", "codec", "runtime"],
+  cli: ["mod.ts", "testing"],
+  "errors.ts": [],
+};
+
+/** Names of a runtime, or of time and chance, which come in through `runtime/` only. */
+const runtimeNames = [
+  [/\bBuffer\s*[.(]/, "Buffer"],
+  [/\bprocess\s*(\?\.|[.[])/, "process"],
+  [/(\bfrom|\bimport|\bimport\s*\()\s*["'`](node|cloudflare|bun):/, "a node:, cloudflare: or bun: import"],
+  [/\bDeno\s*(\?\.|[.[])/, "Deno"],
+  [/\bBun\s*(\?\.|[.[])/, "Bun"],
+  [/\b(setTimeout|setInterval|setImmediate)\s*\(/, "a timer"],
+  [/\bDate\.now\b|\bnew Date\(\)|\bperformance\.now\b/, "the clock"],
+  [/\bMath\.random\b|\bcrypto\.(getRandomValues|randomUUID)\b/, "chance"],
+  [/\brequire\s*\(/, "require"],
+];
+
+/** The command line runs on the runtimes that have files; the embedded broker listens where one can. */
+const mayNameRuntimes = /^src\/(runtime|cli)\/|^src\/testing\/listen\.ts$/;
+
+/** Checks every source file; resolves to one result per rule: `{ name, status, detail }`. */
+export async function runArchitecture() {
+  const { transform } = await import("esbuild");
+  const paths = ["mod.ts", ...await listFiles("src", (path) => path.endsWith(".ts"))];
+  const broken = { imports: [], runtime: [], static: [], errors: [] };
+  for (const path of paths) {
+    const source = await readFile(join(root, path), "utf8").catch(() => "");
+    for (const target of importsOf(source)) {
+      const problem = checkImport(path, target);
+      if (problem !== undefined) broken.imports.push(problem);
+    }
+    // Comments and types are gone after this, texts in double quotes too but for what is imported.
+    const { code } = await transform(source, { loader: "ts", minifyWhitespace: true, legalComments: "none" });
+    const bare = code.replace(/((?:from|import|import\()\s*)?"(?:[^"\\\n]|\\.)*"/g, (text, kept) => kept ? text : '""');
+    if (!mayNameRuntimes.test(path)) {
+      for (const [pattern, what] of runtimeNames) {
+        const found = pattern.exec(bare);
+        if (found) broken.runtime.push(`${path} uses ${what}: …${excerpt(bare, found.index)}…`);
+      }
+    }
+    const staticImport = /^src\/runtime\//.test(path) && /(\bfrom|\bimport)\s*"(node|cloudflare|bun):/.exec(bare);
+    if (staticImport) broken.static.push(`${path}: …${excerpt(bare, staticImport.index)}…`);
+    const bareError = path !== "src/errors.ts" && /\bnew (Type|Range)?Error\(/.exec(bare);
+    if (bareError) broken.errors.push(`${path}: …${excerpt(bare, bareError.index)}…`);
+  }
+  return [
+    result("architecture: imports go only downward", broken.imports),
+    result("architecture: no runtime, clock or chance is named outside src/runtime", broken.runtime),
+    result("architecture: src/runtime imports nothing that a runtime may lack", broken.static),
+    result("architecture: every error has a class of its own", broken.errors),
+  ];
+}
+
+function result(name, problems) {
+  return { name, status: problems.length === 0 ? "passed" : "failed", detail: problems.join("\n") };
+}
+
+function importsOf(source) {
+  const statements = source.matchAll(/^(?:import|export)\b[^"';]*?(?:\bfrom\s*)?"([^"]+)"/gm);
+  const calls = source.matchAll(/\bimport\(\s*"([^"]+)"\s*\)/g);
+  return [...statements, ...calls].map((match) => match[1]);
+}
+
+function checkImport(path, target) {
+  const from = layerOf(path);
+  if (layers[from] === undefined) return `${path} is in no layer, wanted one of ${Object.keys(layers).join(", ")}`;
+  if (!target.startsWith(".")) return undefined;
+  const resolved = posix.normalize(posix.join(posix.dirname(path), target));
+  const to = layerOf(resolved);
+  if (to === from || to === "errors.ts" || layers[from].includes(to)) return undefined;
+  return `${path} imports ${resolved}, allowed are ${["errors.ts", from, ...layers[from]].join(", ")}`;
+}
+
+function layerOf(path) {
+  if (path === "mod.ts") return "mod.ts";
+  return /^src\/([^/]+)/.exec(path)?.[1] ?? path;
+}
+
+function excerpt(text, at) {
+  return text.slice(Math.max(0, at - 30), at + 50).replace(/\s+/g, " ");
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
+  for (const { name, status, detail } of await runArchitecture()) {
+    console.log(`${status === "passed" ? "✓" : "✗"} ${name}${detail && `\n${detail.replace(/^/gm, "    ")}`}`);
+    if (status === "failed") process.exitCode = 1;
+  }
+}

@@ -1,0 +1,136 @@
+/**
+ * `npm run check`: format, lint, types, documentation and packages, one after the other.
+ *
+ *     npm run check [-- --fix] [-- --only fmt,lint]
+ *
+ * Installs what is missing first. `--fix` formats and mends what the linters can mend. Exit code 1 when a step fails.
+ */
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { parseArgs } from "node:util";
+import { cacheDir, root, run, runtimeBinary } from "./lib/tools.mjs";
+import { install } from "./tools/install.mjs";
+
+/** The steps by name; each resolves to `{ ok, output }`. */
+const steps = {
+  "fmt": ({ fix }) => deno(["fmt", "--config=deno.json", ...fix ? [] : ["--check"]]),
+  "lint": ({ fix }) => deno(["lint", "--config=deno.json", ...fix ? ["--fix"] : []]),
+  "floating promises": ({ fix }) => oxlint(fix),
+  "tsc": () => execute(join(root, "node_modules/.bin/tsc"), ["-p", "tsconfig.build.json", "--noEmit"]),
+  "deno check": () => deno(["check", ...lockless, ...present("mod.ts", "src", "test", "examples")]),
+  "snippets": () => deno(["check", ...lockless, "--doc", ...entryPoints()]),
+  "readme": () => deno(["check", ...lockless, "--doc-only", "README.md"]),
+  "deno doc": () => deno(["doc", "--lint", ...entryPoints()]),
+  "deno publish": () => deno(["publish", "--dry-run", "--allow-dirty"]),
+  "architecture": () => architecture(),
+  "lock files": () => lockFiles(),
+  "npm package": () => npmPackage(),
+};
+
+/** Deno keeps no lock file here: npm's is the one. */
+const lockless = ["--no-lock"];
+
+/** Runs all steps, or the named ones; resolves to the names of those that failed. */
+export async function runChecks({ fix = false, only = Object.keys(steps), log = (line) => console.log(line) } = {}) {
+  for (const folder of ["", "test/runtimes", "scripts/tools"]) await install(folder, log);
+  const failed = [];
+  for (const name of only) {
+    const startedMs = performance.now();
+    const { ok, output } = await steps[name]({ fix }).catch((error) => ({ ok: false, output: error.message }));
+    log(`${ok ? "✓" : "✗"} ${name} (${((performance.now() - startedMs) / 1000).toFixed(1)} s)`);
+    if (ok) continue;
+    failed.push(name);
+    log(output.trim().replace(/^/gm, "    "));
+  }
+  return failed;
+}
+
+async function execute(command, args, more = {}) {
+  const { FORCE_COLOR: _, ...inherited } = process.env;
+  const env = { ...inherited, NO_COLOR: "1", ...more };
+  const { code, output } = await run(command, args, { env, timeoutMs: 300_000 });
+  return { ok: code === 0, output };
+}
+
+async function deno(args) {
+  const binary = runtimeBinary("deno");
+  if (binary === undefined) return { ok: false, output: "Deno is not installed in test/runtimes" };
+  return await execute(binary, args);
+}
+
+/** The rule that matters most for a network client, which Deno's linter lacks because it needs types. */
+async function oxlint(fix) {
+  const rules = ["no-floating-promises", "no-misused-promises", "no-for-in-array"];
+  const bin = join(root, "scripts/tools/node_modules/.bin");
+  const args = [
+    "--type-aware",
+    "--tsconfig=tsconfig.build.json",
+    "--allow=all",
+    ...rules.map((rule) => `--deny=typescript/${rule}`),
+    ...fix ? ["--fix"] : [],
+    ...present("mod.ts", "src"),
+  ];
+  return await execute(join(bin, "oxlint"), args, { OXLINT_TSGOLINT_PATH: join(bin, "tsgolint") });
+}
+
+async function architecture() {
+  const script = join(root, "scripts/architecture.mjs");
+  if (!existsSync(script)) return { ok: false, output: "There is no scripts/architecture.mjs" };
+  return await execute(process.execPath, [script]);
+}
+
+/** A lock file that names the registry it came from ties everybody to that registry. */
+async function lockFiles() {
+  const { output } = await execute("git", ["ls-files", "--cached", "--others", "--exclude-standard", "*-lock.json"]);
+  const files = output.split("\n").filter((path) => path !== "" && existsSync(join(root, path)));
+  const bad = files.filter((path) => readFileSync(join(root, path), "utf8").includes('"resolved": "http'));
+  const fixIt = "install again with npm's omit-lockfile-registry-resolved";
+  return { ok: bad.length === 0, output: bad.map((path) => `${path} names a registry: ${fixIt}`).join("\n") };
+}
+
+/** Packs what npm would get and looks at it as a stranger would. */
+async function npmPackage() {
+  const { build } = await import("./build.mjs");
+  await build();
+  const dir = join(cacheDir, "pack");
+  rmSync(dir, { recursive: true, force: true });
+  mkdirSync(dir, { recursive: true });
+  const packed = await execute("npm", ["pack", "--loglevel=error", "--pack-destination", dir]);
+  if (!packed.ok) return packed;
+  const tarball = join(dir, readdirSync(dir)[0]);
+  const bin = join(root, "scripts/tools/node_modules/.bin");
+  const results = [
+    await execute(join(bin, "publint"), ["run", tarball, "--strict"]),
+    await execute(join(bin, "attw"), [tarball, "--profile", "esm-only", "--no-color", "--no-emoji"]),
+  ];
+  return { ok: results.every(({ ok }) => ok), output: results.map(({ output }) => output).join("\n") };
+}
+
+/** The entry points of `deno.json`. */
+function entryPoints() {
+  return Object.values(JSON.parse(readFileSync(join(root, "deno.json"), "utf8")).exports);
+}
+
+function present(...paths) {
+  return paths.filter((path) => existsSync(join(root, path)));
+}
+
+async function main() {
+  const { values } = parseArgs({ options: { fix: { type: "boolean", default: false }, only: { type: "string" } } });
+  const only = values.only?.split(",");
+  const unknown = only?.find((name) => !(name in steps));
+  if (unknown !== undefined) {
+    throw new Error(`There is no step "${unknown}", wanted one of ${Object.keys(steps).join(", ")}`);
+  }
+  const failed = await runChecks({ fix: values.fix, only });
+  console.log(failed.length === 0 ? "All checks passed" : `${failed.length} failed: ${failed.join(", ")}`);
+  if (failed.length > 0) process.exitCode = 1;
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
+  await main().catch((error) => {
+    console.error(error.message);
+    process.exitCode = 1;
+  });
+}

@@ -1,0 +1,368 @@
+/**
+ * Runs the command line as a user does, as a process of its own, on every runtime that is found.
+ *
+ *     node scripts/cli_test.mjs [part of a name]
+ */
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { build } from "./build.mjs";
+import { findRuntimes } from "./demo/runtimes.mjs";
+import { root } from "./lib/tools.mjs";
+
+const limitMs = 60_000;
+
+/** Resolves to `{ passed, failed, skipped }`; a runtime that isn't there skips its tests. */
+export async function runCliTests({ log = console.log, filter = "" } = {}) {
+  await build();
+  const runtimes = await findRuntimes();
+  const counts = { passed: 0, failed: 0, skipped: 0 };
+  const dir = await mkdtemp(join(tmpdir(), "sluice-cli-"));
+  try {
+    for (const name of ["node", "deno", "bun"]) {
+      const selected = tests.filter((test) => `${name}: ${test.name}`.includes(filter));
+      const runtime = runtimes.find((candidate) => candidate.name === name);
+      if (runtime === undefined) {
+        log(`- ${name}: not found, ${selected.length} tests are skipped`);
+        counts.skipped += selected.length;
+      } else if (selected.length > 0) {
+        await runOn(runtime, selected, dir, counts, log);
+      }
+    }
+  } finally {
+    await rm(dir, { recursive: true, force: true });
+  }
+  return counts;
+}
+
+/** One broker for all tests, and a topic with three partitions for each. */
+async function runOn(runtime, selected, dir, counts, log) {
+  const names = selected.map((_, index) => `cli-${index}`);
+  const broker = await startBroker(runtime.command, names.flatMap((name) => ["--topic", `${name}:3`]));
+  const sluice = (args, options) => runProcess([...runtime.command, ...args], options);
+  try {
+    for (const [index, test] of selected.entries()) {
+      const topic = { name: names[index], brokers: broker.address };
+      const read = () => readAll(broker.address, topic.name);
+      try {
+        await test.run({ sluice, topic, read, dir, runtime });
+        counts.passed++;
+      } catch (error) {
+        counts.failed++;
+        log(`✗ ${runtime.name}: ${test.name}\n${String(error.stack).replace(/^/gm, "    ")}`);
+      }
+    }
+  } finally {
+    await broker.stop();
+  }
+}
+
+async function readAll(brokers, topic) {
+  const { readTopic } = await import("../dist/src/testing/mod.js");
+  const { selectSockets } = await import("../dist/src/runtime/mod.js");
+  const records = [];
+  for await (const record of readTopic({ brokers, topic, sockets: selectSockets() })) records.push(record);
+  return records;
+}
+
+const decoder = new TextDecoder();
+const text = (bytes) => bytes === null ? null : decoder.decode(bytes);
+const tests = [];
+
+function test(name, run) {
+  tests.push({ name, run });
+}
+
+/** Exactly one line on standard error, of this form. */
+function assertComplaint({ stderr }, pattern) {
+  assert.match(stderr, pattern);
+  assert.equal(stderr.trimEnd().split("\n").length, 1, stderr);
+  assert.match(stderr, /^sluice: /);
+}
+
+test("--version is the one of the package", async ({ sluice }) => {
+  const { version } = JSON.parse(await readFile(join(root, "package.json"), "utf8"));
+  const result = await sluice(["--version"]);
+  assert.deepEqual([result.code, result.stdout, result.stderr], [0, `${version}\n`, ""]);
+});
+
+test("help goes to standard output, and to standard error when no command was given", async ({ sluice }) => {
+  const help = await sluice(["produce", "--help"]);
+  assert.equal(help.code, 0);
+  assert.match(help.stdout, /--key-separator TEXT/);
+  assert.match((await sluice(["--help"])).stdout, /sluice broker/);
+  const none = await sluice([]);
+  assert.equal(none.code, 2);
+  assert.match(none.stderr, /Usage:/);
+});
+
+test("wrong usage is one line and exit code 2", async ({ sluice, topic: { brokers } }) => {
+  for (
+    const [args, pattern] of [
+      [["consume"], /Unknown command "consume", wanted produce or broker/],
+      [["produce", "--brokers", brokers, "--topic", "t", "--ack", "1"], /Unknown option "--ack", did you mean --acks/],
+      [["produce", "--brokers", brokers], /No topic is given/],
+      [["produce", "--topic", "t"], /No brokers are given/],
+      [["produce", "--brokers", brokers, "--topic", "t", "-X", "maxInFlight=9"], /maxInFlight/],
+      [["produce", "--brokers", brokers, "--topic", "t", "-X", "nosuch=9"], /nosuch/],
+      [["produce", "--brokers", brokers, "--topic", "t", "-z", "brotli"], /brotli/],
+      [["produce", "--brokers", brokers, "--topic", "t", "--acks", "2"], /acks/],
+      [["produce", "--brokers", "not a host", "--topic", "t"], /not a host/],
+    ]
+  ) {
+    const result = await sluice(args, { env: { KAFKA_BROKERS: "" } });
+    assert.equal(result.code, 2, `${args.join(" ")}: ${result.stderr}`);
+    assertComplaint(result, pattern);
+  }
+});
+
+test("a file that isn't there and a folder are exit code 2", async ({ sluice, topic: { brokers }, dir }) => {
+  const missing = await sluice(["produce", "-b", brokers, "-t", "spare", join(dir, "missing.txt")]);
+  assert.equal(missing.code, 2);
+  assertComplaint(missing, /Cannot read ".*missing\.txt": no such file/);
+  const folder = await sluice(["produce", "-b", brokers, "-t", "spare", dir]);
+  assert.equal(folder.code, 2);
+  assertComplaint(folder, /it is a directory/);
+});
+
+test("a refused connection is exit code 1, at once, and names the address", async ({ sluice }) => {
+  const port = await freePort();
+  const startedMs = performance.now();
+  const result = await sluice(["produce", "-b", `127.0.0.1:${port}`, "-t", "t"], { stdin: "a\n" });
+  assert.equal(result.code, 1);
+  assertComplaint(result, new RegExp(`127\\.0\\.0\\.1:${port}.*Delivered 0 records`));
+  assert.ok(performance.now() - startedMs < 9_000, "not at once");
+});
+
+test("a topic that isn't there is exit code 1 and says how to get one", async ({ sluice, topic: { brokers } }) => {
+  const result = await sluice(["produce", "-b", brokers, "-t", "absent", "--timeout-ms", "700"], { stdin: "a\n" });
+  assert.equal(result.code, 1);
+  assertComplaint(result, /absent/);
+});
+
+test("lines from standard input arrive with keys, headers, empty and null values", async ({ sluice, read, topic }) => {
+  const result = await sluice(
+    ["produce", "-b", topic.brokers, "-t", topic.name, "-k", ":", "--null-marker", "NULL", "-H", "a=1", "-H", "a=2"],
+    { stdin: "k:v\nk:\nk:NULL\nk:ä:ö" },
+  );
+  assert.equal(result.code, 0, result.stderr);
+  const records = await read();
+  assert.deepEqual(records.map(({ key, value }) => [text(key), text(value)]), [
+    ["k", "v"],
+    ["k", ""],
+    ["k", null],
+    ["k", "ä:ö"],
+  ]);
+  assert.deepEqual(records[0].headers.map(({ key, value }) => [key, text(value)]), [["a", "1"], ["a", "2"]]);
+  assert.match(result.stdout, /^Delivered 4 records \(\d+ B\) to /);
+});
+
+test("NDJSON with a key field, from a file, with every codec", async ({ sluice, read, topic, dir }) => {
+  const file = join(dir, "people.ndjson");
+  const lines = Array.from({ length: 500 }, (_, index) => `{"person": {"id": ${index % 7}}, "n": ${index}.0}`);
+  await writeFile(file, `${lines.join("\n")}\n`);
+  for (const codec of ["none", "gzip", "snappy", "lz4", "zstd"]) {
+    const result = await sluice(
+      ["produce", "-b", topic.brokers, "-t", topic.name, "--key-field", "person.id", "-z", codec, "--json", file],
+    );
+    assert.equal(result.code, 0, `${codec}: ${result.stderr}`);
+    const summary = JSON.parse(result.stdout);
+    assert.equal(summary.records, 500);
+    assert.equal(summary.compression, codec);
+    if (codec !== "none") assert.ok(summary.compressionRatio < 0.8, `${codec}: ratio ${summary.compressionRatio}`);
+    assert.ok(summary.batches > 0 && summary.batches < 500, `${codec}: ${summary.batches} batches`);
+    assert.ok(summary.latencyMs.p50 > 0 && summary.latencyMs.p99 >= summary.latencyMs.p50);
+  }
+  const records = await read();
+  assert.equal(records.length, 2500);
+  for (let id = 0; id < 7; id++) {
+    const mine = records.filter(({ key }) => text(key) === String(id));
+    assert.equal(new Set(mine.map(({ partition }) => partition)).size, 1);
+    const wanted = lines.filter((_, index) => index % 7 === id);
+    assert.deepEqual(mine.map(({ value }) => text(value)), Array(5).fill(wanted).flat());
+  }
+});
+
+test("a JSON array is sent element by element", async ({ sluice, read, topic, dir }) => {
+  const file = join(dir, "array.json");
+  await writeFile(file, '[\n {"a": [1, 2]},\n "x,]",\n null\n]\n');
+  const result = await sluice(["produce", "-b", topic.brokers, "-t", topic.name, "-p", "1", file]);
+  assert.equal(result.code, 0, result.stderr);
+  const records = await read();
+  assert.deepEqual(records.map(({ value }) => text(value)), ['{"a": [1, 2]}', '"x,]"', "null"]);
+  assert.ok(records.every(({ partition }) => partition === 1));
+});
+
+test("a line that isn't JSON is exit code 2, and what came before it is delivered", async ({ sluice, read, topic }) => {
+  const result = await sluice(["produce", "-b", topic.brokers, "-t", topic.name, "-f", "ndjson", "--json"], {
+    stdin: '{"n":1}\n{"n":2}\noops\n{"n":4}\n',
+  });
+  assert.equal(result.code, 2);
+  assertComplaint(result, /Line 3: "oops" is not JSON\. Delivered 2 records\.$/m);
+  assert.equal(JSON.parse(result.stdout).records, 2);
+  assert.equal((await read()).length, 2);
+});
+
+test("a partition out of range is refused and named", async ({ sluice, topic }) => {
+  const result = await sluice(["produce", "-b", topic.brokers, "-t", topic.name, "-p", "99"], { stdin: "a\n" });
+  assert.ok(result.code === 1 || result.code === 2, `exit code ${result.code}`);
+  assertComplaint(result, /99.*Delivered 0 records/);
+});
+
+test("acks 0 ends well and knows no offsets", async ({ sluice, read, topic }) => {
+  const result = await sluice(["produce", "-b", topic.brokers, "-t", topic.name, "--acks", "0", "--json"], {
+    stdin: "a\nb\n",
+  });
+  assert.equal(result.code, 0, result.stderr);
+  assert.equal(JSON.parse(result.stdout).partitions[0].firstOffset, null);
+  assert.equal((await read()).length, 2);
+});
+
+test("quiet says nothing", async ({ sluice, topic }) => {
+  const result = await sluice(["produce", "-b", topic.brokers, "-t", topic.name, "-q"], { stdin: "a\n" });
+  assert.deepEqual([result.code, result.stdout, result.stderr], [0, "", ""]);
+});
+
+test("brokers come from KAFKA_BROKERS", async ({ sluice, topic }) => {
+  const env = { KAFKA_BROKERS: topic.brokers };
+  const result = await sluice(["produce", "-t", topic.name], { stdin: "a\n", env });
+  assert.equal(result.code, 0, result.stderr);
+});
+
+test("an interrupt while standard input is silent is exit code 130 with the summary", async ({ sluice, read, topic }) => {
+  const result = await sluice(
+    ["produce", "-b", topic.brokers, "-t", topic.name, "--json", "--progress", "json"],
+    {
+      stdin: "a\nb\n",
+      keepOpen: true,
+      onStderr: (line, child) => {
+        if (line.includes('"delivered":2')) child.kill("SIGINT");
+      },
+    },
+  );
+  assert.equal(result.code, 130, result.stderr);
+  const summary = JSON.parse(result.stdout);
+  assert.deepEqual([summary.records, summary.interrupted], [2, true]);
+  assert.equal((await read()).length, 2);
+});
+
+test("a broker that dies under way is exit code 1, with counts", async ({ sluice, runtime }) => {
+  const broker = await startBroker(runtime.command, ["--topic", "doomed"]);
+  try {
+    const result = await sluice(
+      ["produce", "-b", broker.address, "-t", "doomed", "--timeout-ms", "1500", "--json", "--progress", "json"],
+      {
+        stdin: "a\nb\n",
+        keepOpen: true,
+        onStderr: async (line, child) => {
+          if (!line.includes('"delivered":2') || broker.stopping) return;
+          broker.stopping = true;
+          await broker.stop();
+          child.stdin.write("c\nd\ne\n");
+        },
+      },
+    );
+    assert.equal(result.code, 1, result.stderr);
+    const complaint = result.stderr.split("\n").filter((line) => line.startsWith("sluice:"));
+    assert.equal(complaint.length, 1, result.stderr);
+    assert.match(complaint[0], /Delivered 2 records, 3 not delivered/);
+    assert.equal(JSON.parse(result.stdout).failed, 3);
+  } finally {
+    await broker.stop();
+  }
+});
+
+test("more input than bufferMemory is delivered within it", async ({ sluice, topic }) => {
+  const result = await sluice(
+    ["produce", "-b", topic.brokers, "-t", topic.name, "--json", "-X", "bufferMemory=300000", "-z", "gzip"],
+    { stdin: `${"x".repeat(99)}\n`.repeat(30_000) },
+  );
+  assert.equal(result.code, 0, result.stderr);
+  assert.equal(JSON.parse(result.stdout).records, 30_000);
+});
+
+test("a record that is too large is counted, the others arrive, exit code 1", async ({ sluice, read, topic }) => {
+  const result = await sluice(
+    ["produce", "-b", topic.brokers, "-t", topic.name, "--json", "-X", "maxRequestSize=20000", "-X", "batchSize=16384"],
+    { stdin: `a\n${"x".repeat(30_000)}\nc\n` },
+  );
+  assert.equal(result.code, 1, result.stderr);
+  assertComplaint(result, /Delivered 2 records, 1 not delivered/);
+  assert.deepEqual((await read()).map(({ value }) => text(value)), ["a", "c"]);
+});
+
+test("a port that is taken is one line and exit code 1", async ({ sluice, topic: { brokers } }) => {
+  const result = await sluice(["broker", "--port", brokers.split(":")[1]]);
+  assert.equal(result.code, 1);
+  assertComplaint(result, /listen|address|port/i);
+});
+
+/** Starts `sluice broker` on a free port; resolves when it listens. */
+function startBroker(command, args) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command[0], [...command.slice(1), "broker", "--port", "0", ...args], { cwd: root });
+    const closed = new Promise((done) => child.once("close", done));
+    let output = "";
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding("utf8").on("data", (chunk) => output += chunk);
+    }
+    child.stdout.on("data", () => {
+      const address = /^Listening on (\S+)\n/.exec(output)?.[1];
+      if (address !== undefined) resolve({ address, stop });
+    });
+    child.once("error", reject);
+    closed.then((code) => reject(new Error(`The broker ended with exit code ${code}: ${output}`)));
+    async function stop() {
+      child.kill("SIGINT");
+      const timer = setTimeout(() => child.kill("SIGKILL"), 5_000);
+      const code = await closed;
+      clearTimeout(timer);
+      return code;
+    }
+  });
+}
+
+/** Runs a program to its end; resolves to `{ code, stdout, stderr }`. */
+function runProcess([program, ...args], { stdin = "", keepOpen = false, env = {}, onStderr } = {}) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, { cwd: root, env: { ...process.env, NO_COLOR: "1", ...env } });
+    const timer = setTimeout(() => child.kill("SIGKILL"), limitMs);
+    const result = { stdout: "", stderr: "" };
+    child.stdout.setEncoding("utf8").on("data", (chunk) => result.stdout += chunk);
+    child.stderr.setEncoding("utf8").on("data", (chunk) => {
+      result.stderr += chunk;
+      onStderr?.(chunk, child);
+    });
+    child.stdin.on("error", () => {}); // it may end without reading all
+    child.stdin.write(stdin);
+    if (!keepOpen) child.stdin.end();
+    child.once("error", reject);
+    child.once("close", (code, signal) => {
+      clearTimeout(timer);
+      resolve({ code: code ?? signal, ...result });
+    });
+  });
+}
+
+/** A port on which nobody listens. */
+function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
+  const { passed, failed, skipped } = await runCliTests({ filter: process.argv[2] });
+  console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
+  process.exitCode = failed > 0 ? 1 : 0;
+}

@@ -1,0 +1,72 @@
+/**
+ * One bundle of the client loads and dials on every runtime. In workerd it does so without `nodejs_compat`, which
+ * the suite itself needs for its assertions.
+ */
+
+import { writeFile } from "node:fs/promises";
+import { join, relative } from "node:path";
+import { bundle, legDir, runWorker } from "./legs.mjs";
+import { startServers } from "./servers.mjs";
+import { root, run, runtimeBinary } from "./tools.mjs";
+
+/** Runs the bundle on each runtime; resolves to one result per runtime: `{ name, status, detail }`. */
+export async function runOneBundle({ timeoutMs = 60_000 } = {}) {
+  const servers = await startServers();
+  try {
+    const dir = await legDir("one-bundle");
+    const from = (path) => JSON.stringify(relative(dir, join(root, path)));
+    await writeFile(
+      join(dir, "entry.mjs"),
+      `import * as sluice from ${from("mod.ts")};
+import { selectRuntime } from ${from("src/runtime/mod.ts")};
+
+export async function check() {
+  if (typeof sluice.Producer !== "function") throw new Error("mod.ts exports no Producer");
+  const runtime = selectRuntime();
+  let heard;
+  const answer = new Promise((resolve, reject) => {
+    heard = { onData: (chunk) => resolve(new TextDecoder().decode(chunk)), onClose: reject };
+  });
+  const socket = await runtime.sockets.connect({ host: "127.0.0.1", port: ${servers.ports.echo} }, heard);
+  socket.write(new TextEncoder().encode("hello"));
+  if (await answer !== "hello") throw new Error("the echo differs");
+  socket.destroy();
+  return runtime.name;
+}
+
+export default { test: check };
+`,
+    );
+    await writeFile(
+      join(dir, "run.mjs"),
+      `import { check } from "./bundle.mjs";
+console.log("@@ran", await check());
+`,
+    );
+    try {
+      await bundle(join(dir, "entry.mjs"), join(dir, "bundle.mjs"));
+    } catch (error) {
+      return [{ name: "one bundle: esbuild bundles mod.ts", status: "failed", detail: error.message }];
+    }
+    const file = relative(root, join(dir, "run.mjs"));
+    const programs = {
+      node: [process.execPath, [file]],
+      deno: [runtimeBinary("deno"), ["run", "--no-prompt", "--allow-net=127.0.0.1", "--allow-read=.", file]],
+      bun: [runtimeBinary("bun"), [file]],
+    };
+    const results = [];
+    for (const [name, [command, args]] of Object.entries(programs)) {
+      const { code, output } = await run(command, args, { timeoutMs });
+      results.push(result(name, code === 0 && output.includes(`@@ran ${name}`), output));
+    }
+    const { code, output } = await runWorker(runtimeBinary("workerd"), dir, "bundle.mjs", [], timeoutMs);
+    results.push(result("workerd without nodejs_compat", code === 0, output));
+    return results;
+  } finally {
+    await servers.stop();
+  }
+}
+
+function result(runtime, passed, output) {
+  return { name: `one bundle: loads and dials on ${runtime}`, status: passed ? "passed" : "failed", detail: output };
+}

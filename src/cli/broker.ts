@@ -1,0 +1,43 @@
+/**
+ * `sluice broker`: the embedded broker on a port, for other clients to talk to.
+ *
+ * @module
+ */
+
+import { KafkaError } from "../errors.ts";
+import { EmbeddedCluster } from "../testing/mod.ts";
+import type { BrokerCommand } from "./arguments.ts";
+import { complain } from "./complaint.ts";
+import type { CliIo } from "./io.ts";
+
+/** Runs until it is interrupted, which is its regular end. Returns the exit code. */
+export async function runBroker(command: BrokerCommand, io: CliIo): Promise<number> {
+  const { host, port, brokers, topics, autoCreate } = command;
+  const cluster = new EmbeddedCluster({
+    brokers,
+    topics: Object.fromEntries(topics.map(({ name, partitions }) => [name, partitions])),
+    autoCreateTopics: autoCreate,
+    record: false,
+  });
+  // Before listening, so that who reads the first line may already ask to stop.
+  const interrupted = new Promise<void>((resolve) => io.onInterrupt(resolve));
+  let listening;
+  try {
+    listening = await cluster.listen({ host, port });
+  } catch (error) {
+    if (error instanceof KafkaError) throw error;
+    complain(io, `Cannot listen on ${host}:${port}: ${reasonOf(error)}, wanted a free --port (0 finds one)`);
+    return 1;
+  }
+  io.stdout(`Listening on ${listening.brokers}\n`);
+  await interrupted;
+  await listening.close();
+  return 0;
+}
+
+function reasonOf(error: unknown): string {
+  const { code, message } = error as { code?: string; message?: string };
+  if (code === "EADDRINUSE") return "the port is taken";
+  if (code === "EACCES") return "permission denied";
+  return message ?? String(error);
+}

@@ -1,0 +1,251 @@
+/**
+ * The records that one partition sends together: bytes that grow until the batch is drained, and one settle point.
+ *
+ * @module
+ */
+
+import type { Codec } from "../codec/codec.ts";
+import { crc32c } from "../codec/crc32c.ts";
+import type { KafkaError, Persisted } from "../errors.ts";
+import {
+  type ProducerStamp,
+  type RecordBytes,
+  sealBatch,
+  sizeOfRecordBody,
+  writeBatchHeader,
+  writeRecord,
+} from "../protocol/record_batch.ts";
+import { BATCH_OVERHEAD } from "../protocol/record_batch_layout.ts";
+import { sizeOfVarint } from "../protocol/varint.ts";
+import type { Barrier } from "./barrier.ts";
+import type { BufferPool } from "./buffer_pool.ts";
+import type { Partition } from "./partition.ts";
+import { BatchResult, RecordMetadata, type SendOptions } from "./record.ts";
+
+/** Settles a record's promise; a rejected promise passed to it rejects. */
+export type Resolve = (outcome: RecordMetadata | Promise<never>) => void;
+
+/** How a batch ended. */
+export type Outcome = { readonly result: BatchResult } | { readonly error: KafkaError };
+
+const NO_STAMP: ProducerStamp = { producerId: -1n, producerEpoch: -1, baseSequence: -1 };
+
+/** A batch of one partition. */
+export class Batch {
+  readonly partition: Partition;
+  /** When it was opened, on the monotonic clock: linger counts from here. */
+  readonly createdMs: number;
+  /** When its oldest record must have an outcome. */
+  deadlineMs: number;
+  /** Bytes that it holds of the buffer memory. */
+  reservedBytes: number = BATCH_OVERHEAD;
+  /** Bytes so far, header included. */
+  length: number = BATCH_OVERHEAD;
+  recordCount = 0;
+  /** No record is added any more. */
+  closed = false;
+  /** Doesn't wait for company: a flush wants it. */
+  urgent = false;
+  /** How often it was sent and failed. */
+  attempts = 0;
+  /** Set when it is first drained, and never changed but by an epoch bump (KIP-98, KIP-360). */
+  stamp: ProducerStamp = NO_STAMP;
+  /** True from the first drain on: its sequence is taken. */
+  drained = false;
+  /** The bytes that every attempt sends; undefined until they are made. */
+  wire: Uint8Array | undefined;
+  /** True while a codec that answers later is at work. */
+  encoding = false;
+  /** Sticky: once an attempt may have been written, no later refusal makes it "no" again. */
+  persisted: Persisted = "no";
+  /** Why the last attempt failed. */
+  lastError: KafkaError | undefined;
+  /** Known, though perhaps not told yet because an earlier batch is still on its way. */
+  outcome: Outcome | undefined;
+  /** Its place in the order of first drains of its partition; −1 before. */
+  ordinal = -1;
+  /** Who waits for it in a flush. */
+  barriers: Barrier[] | undefined;
+
+  readonly #pool: BufferPool;
+  #buffer: Uint8Array;
+  #baseTimestamp = 0;
+  #maxTimestamp = 0;
+  readonly #timestampDeltas: number[] = [];
+  readonly #resolves: (Resolve | undefined)[] = [];
+  #callbacks: (SendOptions | undefined)[] | undefined;
+  #inUse = true;
+
+  /** Opens an empty batch. */
+  constructor(partition: Partition, createdMs: number, deadlineMs: number, sizeHint: number, pool: BufferPool) {
+    this.partition = partition;
+    this.createdMs = createdMs;
+    this.deadlineMs = deadlineMs;
+    this.#pool = pool;
+    this.#buffer = pool.take(sizeHint);
+  }
+
+  /** What a record would add, in bytes. */
+  sizeOf(record: RecordBytes, timestamp: number): number {
+    const body = sizeOfRecordBody(
+      record,
+      this.recordCount,
+      this.recordCount === 0 ? 0 : timestamp - this.#baseTimestamp,
+    );
+    return sizeOfVarint(body) + body;
+  }
+
+  /** Adds a record, whose size is that of {@link sizeOf}, and who is to be told of it. */
+  append(
+    record: RecordBytes,
+    timestamp: number,
+    size: number,
+    resolve: Resolve | undefined,
+    callbacks: SendOptions | undefined,
+  ): void {
+    const index = this.recordCount;
+    if (index === 0) {
+      this.#baseTimestamp = timestamp;
+      this.#maxTimestamp = timestamp;
+    } else if (timestamp > this.#maxTimestamp) {
+      this.#maxTimestamp = timestamp;
+    }
+    const end = this.length + size;
+    if (end > this.#buffer.length) this.#grow(end);
+    const delta = timestamp - this.#baseTimestamp;
+    const body = sizeOfRecordBody(record, index, delta);
+    this.length = writeRecord(this.#buffer, this.length, record, index, delta, body);
+    this.reservedBytes += size;
+    this.recordCount = index + 1;
+    this.#timestampDeltas.push(delta);
+    this.#resolves.push(resolve);
+    if (callbacks !== undefined) (this.#callbacks ??= [])[index] = callbacks;
+  }
+
+  /**
+   * Makes the bytes that will be sent, all but the producer's stamp. Undefined if they are there at once; a promise
+   * if the codec answers later. Fails with a `CompressionError`.
+   */
+  encode(codec: Codec | undefined): Promise<void> | undefined {
+    if (codec === undefined) {
+      this.#finish(this.#buffer.subarray(0, this.length), 0);
+      return undefined;
+    }
+    const compressed = codec.compress(this.#buffer.subarray(BATCH_OVERHEAD, this.length));
+    if (!(compressed instanceof Uint8Array)) {
+      return compressed.then((bytes) => this.#finishCompressed(bytes, codec.id));
+    }
+    this.#finishCompressed(compressed, codec.id);
+    return undefined;
+  }
+
+  /** Stamps and checksums the bytes; from here on they are what every attempt sends. */
+  seal(stamp: ProducerStamp): void {
+    this.stamp = stamp;
+    this.drained = true;
+    sealBatch(this.wire!, stamp, crc32c);
+  }
+
+  /** The sequence of the last record; the base is that of the stamp. */
+  get lastSequence(): number {
+    return (this.stamp.baseSequence + this.recordCount - 1) % 2 ** 31;
+  }
+
+  /** The highest timestamp among the records. */
+  get maxTimestamp(): number {
+    return this.#maxTimestamp;
+  }
+
+  /** What to tell of the records after a success. */
+  resultOf(baseOffset: bigint, logAppendTimeMs: number, delivery: BatchResult["delivery"]): BatchResult {
+    const { topic, index } = this.partition;
+    return new BatchResult(
+      topic.name,
+      index,
+      baseOffset,
+      logAppendTimeMs,
+      this.#baseTimestamp,
+      this.#timestampDeltas,
+      delivery,
+    );
+  }
+
+  /** Tells everybody who asked. Called once. What a callback throws goes to `onThrow`. */
+  settle(onThrow: (error: unknown) => void): void {
+    const outcome = this.outcome!;
+    if ("result" in outcome) {
+      for (let index = 0; index < this.recordCount; index++) {
+        const callbacks = this.#callbacks?.[index];
+        const resolve = this.#resolves[index];
+        if (callbacks === undefined && resolve === undefined) continue;
+        const metadata = new RecordMetadata(outcome.result, index);
+        if (callbacks !== undefined) tell(callbacks, null, metadata, onThrow);
+        resolve?.(metadata);
+      }
+    } else {
+      // One rejected promise for all: same error, and a record that nobody watches is still reported as unhandled.
+      const rejected = Promise.reject(outcome.error);
+      rejected.catch(() => {});
+      for (let index = 0; index < this.recordCount; index++) {
+        const callbacks = this.#callbacks?.[index];
+        if (callbacks !== undefined) tell(callbacks, outcome.error, null, onThrow);
+        this.#resolves[index]?.(rejected);
+      }
+    }
+    this.#resolves.length = 0;
+    this.#callbacks = undefined;
+  }
+
+  /** Gives the buffers back. Only when no socket and no retry can need them: after an answer, or if never sent. */
+  recycle(): void {
+    if (!this.#inUse) return;
+    this.#inUse = false;
+    this.wire = undefined;
+    this.#pool.give(this.#buffer);
+  }
+
+  #grow(needed: number): void {
+    const grown = this.#pool.take(needed);
+    grown.set(this.#buffer.subarray(0, this.length));
+    this.#pool.give(this.#buffer);
+    this.#buffer = grown;
+  }
+
+  #finishCompressed(compressed: Uint8Array, codecId: number): void {
+    const bytes = new Uint8Array(BATCH_OVERHEAD + compressed.length);
+    bytes.set(compressed, BATCH_OVERHEAD);
+    this.#finish(bytes, codecId);
+  }
+
+  #finish(bytes: Uint8Array, attributes: number): void {
+    writeBatchHeader(bytes, {
+      attributes,
+      recordCount: this.recordCount,
+      baseTimestamp: this.#baseTimestamp,
+      maxTimestamp: this.#maxTimestamp,
+    });
+    this.wire = bytes;
+  }
+}
+
+/** Calls whatever callbacks there are with an outcome. */
+export function tell(
+  callbacks: SendOptions,
+  error: KafkaError | null,
+  metadata: RecordMetadata | null,
+  onThrow: (error: unknown) => void,
+): void {
+  const { onDelivery, onSuccess, onError } = callbacks;
+  const calls = [
+    onDelivery && (() => onDelivery(error, metadata)),
+    metadata && onSuccess && (() => onSuccess(metadata)),
+    error && onError && (() => onError(error)),
+  ];
+  for (const call of calls) {
+    try {
+      if (call) call();
+    } catch (thrown) {
+      onThrow(thrown);
+    }
+  }
+}

@@ -1,0 +1,43 @@
+/**
+ * Buffers of batches, used over and over: allocating and zeroing them costs more than filling them.
+ *
+ * @module
+ */
+
+const SMALLEST = 1_024;
+const LARGEST = 2 ** 20;
+
+/** Pools of buffers, one for each power of two; bounded by bytes. */
+export class BufferPool {
+  readonly #pools: Uint8Array[][] = [];
+  readonly #maxBytes: number;
+  #bytes = 0;
+
+  /** Keeps at most so many bytes of unused buffers. */
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
+
+  /** A buffer of at least that size. Its content is arbitrary. */
+  take(bytes: number): Uint8Array {
+    const size = sizeFor(bytes);
+    const buffer = this.#pools[Math.log2(size)]?.pop();
+    if (buffer === undefined) return new Uint8Array(size);
+    this.#bytes -= size;
+    return buffer;
+  }
+
+  /** Gives a buffer back. Nobody may read it any more: no socket, no request that may be sent again. */
+  give(buffer: Uint8Array): void {
+    const size = buffer.length;
+    if (size > LARGEST || this.#bytes + size > this.#maxBytes) return;
+    (this.#pools[Math.log2(size)] ??= []).push(buffer);
+    this.#bytes += size;
+  }
+}
+
+function sizeFor(bytes: number): number {
+  let size = SMALLEST;
+  while (size < bytes) size *= 2;
+  return size;
+}

@@ -1,0 +1,430 @@
+/**
+ * The options of a producer: what may be written, what it means, and what is refused.
+ *
+ * @module
+ */
+
+import { type Address, parseAddresses } from "../cluster/address.ts";
+import type { Codec, CompressionType } from "../codec/codec.ts";
+import { type CodecSource, resolveCodec } from "../codec/registry.ts";
+import { ConfigError } from "../errors.ts";
+import type { SocketFactory, TlsOptions } from "../runtime/runtime.ts";
+import { checkTls } from "../runtime/tls.ts";
+import type { Partitioner, PartitionerName } from "./partitioner.ts";
+import type { Serializer } from "./serializer.ts";
+
+/** A codec with its level. */
+export interface CompressionSpec {
+  /** The codec. */
+  readonly codec: CompressionType;
+  /** gzip: 1 to 9, zstd: −7 to 22; the others have none. */
+  readonly level?: number;
+}
+
+/** A codec for some topics, and one for the rest. */
+export interface TopicCompression {
+  /** By topic name. */
+  readonly topics: Readonly<Record<string, CompressionType | CompressionSpec>>;
+  /** For every other topic. @default "none" */
+  readonly default?: CompressionType | CompressionSpec;
+}
+
+/** Where the producer's structured log events go. Every method is optional. */
+export interface Logger {
+  /** Details of use when hunting a fault. */
+  debug?(event: string, fields: Readonly<Record<string, unknown>>): void;
+  /** What happened in the normal course. */
+  info?(event: string, fields: Readonly<Record<string, unknown>>): void;
+  /** What an operator may want to know. */
+  warn?(event: string, fields: Readonly<Record<string, unknown>>): void;
+  /** What should not have happened. */
+  error?(event: string, fields: Readonly<Record<string, unknown>>): void;
+}
+
+/** The options of a {@link Producer}. Names are Java's in camelCase; times are in ms, sizes in bytes. */
+export interface ProducerOptions<K = string | Uint8Array, V = string | Uint8Array> {
+  /** Bootstrap servers, a list or one string with commas. Port 9092 unless it is written. */
+  readonly brokers: string | readonly string[];
+  /** Sent with every request; quotas and broker logs go by it. @default "sluice" */
+  readonly clientId?: string;
+  /** Who must have a record before it counts: all in-sync replicas, the leader (1), nobody (0). @default "all" */
+  readonly acks?: "all" | -1 | 1 | 0;
+  /** No duplicates and no reordering through retries (KIP-98). @default true unless acks or retries rule it out */
+  readonly idempotent?: boolean;
+  /** Codec of the batches. @default "none" */
+  readonly compression?: CompressionType | CompressionSpec | TopicCompression;
+  /** Where codecs come from; or own ones, by name, which come before the built-in. @default "auto" */
+  readonly codecs?: CodecSource | Readonly<Partial<Record<CompressionType, Codec>>>;
+  /** How long a batch waits for company. @default 0 */
+  readonly lingerMs?: number;
+  /**
+   * Size of a batch. Unset, a batch is due at 16384 bytes, and while it can't leave it grows on up to 1000000.
+   * @default unset
+   */
+  readonly batchSize?: number;
+  /** Memory for records that have no outcome yet. @default 33554432 */
+  readonly bufferMemory?: number;
+  /** How long a send may wait for metadata and memory together. @default 60000 */
+  readonly maxBlockMs?: number;
+  /** Cap on a Produce request. Brokers have a limit of their own, about 1 MB a batch. @default 104857600 */
+  readonly maxRequestSize?: number;
+  /** Unanswered Produce requests on a connection, 1 to 5 with idempotence. @default 5 */
+  readonly maxInFlight?: number;
+  /** How often a batch is sent again. @default Infinity */
+  readonly retries?: number;
+  /** Wait before the first retry; it doubles each time. @default 100 */
+  readonly retryBackoffMs?: number;
+  /** Longest wait before a retry. @default 1000 */
+  readonly retryBackoffMaxMs?: number;
+  /** From the call of `send` to the outcome, at most. @default 120000 */
+  readonly deliveryTimeoutMs?: number;
+  /** How long to wait for an answer. @default 30000 */
+  readonly requestTimeoutMs?: number;
+  /** TCP, TLS and handshake together. @default 10000 */
+  readonly connectTimeoutMs?: number;
+  /** Wait before dialling a broker again; it doubles each time. @default 50 */
+  readonly reconnectBackoffMs?: number;
+  /** Longest wait before dialling a broker again. @default 1000 */
+  readonly reconnectBackoffMaxMs?: number;
+  /** Age at which metadata is refreshed for no other reason. @default 300000 */
+  readonly metadataMaxAgeMs?: number;
+  /** A topic that is unused for so long is forgotten. @default 300000 */
+  readonly metadataMaxIdleMs?: number;
+  /** A connection that is unused for so long is closed. @default 540000 */
+  readonly connectionMaxIdleMs?: number;
+  /** Let the broker create a missing topic. @default false */
+  readonly allowAutoTopicCreation?: boolean;
+  /** A built-in strategy or an own function. Unset: by key, and sticky without a key. @default "sticky" */
+  readonly partitioner?: PartitionerName | Partitioner;
+  /** Turns keys into bytes. @default strings and bytes as they are */
+  readonly keySerializer?: Serializer<K>;
+  /** Turns values into bytes. @default strings and bytes as they are */
+  readonly valueSerializer?: Serializer<V>;
+  /** Speak TLS. @default false */
+  readonly tls?: boolean | TlsOptions;
+  /** Opens sockets. @default the runtime's own */
+  readonly connect?: SocketFactory;
+  /** Takes log events. @default none: the producer is silent */
+  readonly logger?: Logger;
+}
+
+/** Options after defaults and checks. */
+export interface ResolvedOptions {
+  readonly brokers: readonly Address[];
+  readonly clientId: string;
+  /** −1 for all. */
+  readonly acks: -1 | 0 | 1;
+  readonly idempotent: boolean;
+  /** Undefined is no compression. */
+  readonly codecFor: (topic: string) => Codec | undefined;
+  readonly codecs: readonly Codec[];
+  readonly lingerMs: number;
+  /** A batch of this size is due. */
+  readonly batchSize: number;
+  /** A batch doesn't grow beyond this, unless its only record does. */
+  readonly batchSizeCap: number;
+  readonly bufferMemory: number;
+  readonly maxBlockMs: number;
+  readonly maxRequestSize: number;
+  readonly maxInFlight: number;
+  readonly retries: number;
+  readonly retryBackoffMs: number;
+  readonly retryBackoffMaxMs: number;
+  readonly deliveryTimeoutMs: number;
+  readonly requestTimeoutMs: number;
+  readonly connectTimeoutMs: number;
+  readonly reconnectBackoffMs: number;
+  readonly reconnectBackoffMaxMs: number;
+  readonly metadataMaxAgeMs: number;
+  readonly metadataMaxIdleMs: number;
+  readonly connectionMaxIdleMs: number;
+  readonly allowAutoTopicCreation: boolean;
+  readonly partitioner: PartitionerName | Partitioner;
+  readonly keySerializer: Serializer<never> | undefined;
+  readonly valueSerializer: Serializer<never> | undefined;
+  readonly tls: boolean | TlsOptions;
+  readonly connect: SocketFactory | undefined;
+  readonly logger: Logger;
+  /** What a user may want to know of the choice of options: event and fields. */
+  readonly remarks: readonly (readonly [event: string, fields: Readonly<Record<string, unknown>>])[];
+}
+
+const DEFAULT_BATCH_SIZE = 16_384;
+const GROWN_BATCH_SIZE = 1_000_000;
+const MAX_IDEMPOTENT_IN_FLIGHT = 5;
+const MAX_INT32 = 2_147_483_647;
+const MAX_STRING_BYTES = 32_767;
+
+/** Name, default, least and greatest value of every number among the options. */
+const NUMBERS = {
+  lingerMs: [0, 0, MAX_INT32],
+  batchSize: [DEFAULT_BATCH_SIZE, 1, MAX_INT32],
+  bufferMemory: [33_554_432, 1, Number.MAX_SAFE_INTEGER],
+  maxBlockMs: [60_000, 0, MAX_INT32],
+  maxRequestSize: [104_857_600, 1, MAX_INT32],
+  maxInFlight: [5, 1, MAX_INT32],
+  retries: [Infinity, 0, Infinity],
+  retryBackoffMs: [100, 0, MAX_INT32],
+  retryBackoffMaxMs: [1_000, 0, MAX_INT32],
+  deliveryTimeoutMs: [120_000, 1, MAX_INT32],
+  requestTimeoutMs: [30_000, 1, MAX_INT32],
+  connectTimeoutMs: [10_000, 1, MAX_INT32],
+  reconnectBackoffMs: [50, 0, MAX_INT32],
+  reconnectBackoffMaxMs: [1_000, 0, MAX_INT32],
+  metadataMaxAgeMs: [300_000, 1, MAX_INT32],
+  metadataMaxIdleMs: [300_000, 1, Infinity],
+  connectionMaxIdleMs: [540_000, 1, MAX_INT32],
+} as const satisfies Readonly<Record<string, readonly [fallback: number, min: number, max: number]>>;
+
+const OTHERS = [
+  "brokers",
+  "clientId",
+  "acks",
+  "idempotent",
+  "compression",
+  "codecs",
+  "allowAutoTopicCreation",
+  "partitioner",
+  "keySerializer",
+  "valueSerializer",
+  "tls",
+  "connect",
+  "logger",
+] as const;
+
+const PARTITIONERS: readonly unknown[] = ["sticky", "roundRobin", "random", "keyHash"];
+
+/** Java names that people will try, and what they are called here. */
+const OTHER_NAMES: Readonly<Record<string, string>> = {
+  bootstrapServers: "brokers",
+  servers: "brokers",
+  linger: "lingerMs",
+  enableIdempotence: "idempotent",
+  idempotence: "idempotent",
+  compressionType: "compression",
+  maxInFlightRequests: "maxInFlight",
+  maxInFlightRequestsPerConnection: "maxInFlight",
+  requestTimeout: "requestTimeoutMs",
+  deliveryTimeout: "deliveryTimeoutMs",
+  connectionTimeout: "connectTimeoutMs",
+  retry: "retries",
+};
+
+/**
+ * Checks options without a broker and without a socket.
+ *
+ * @throws {ConfigError} for the first option that is unknown, wrong or in conflict with another
+ *
+ * @example
+ * ```ts
+ * import { validateConfig } from "@sluice/kafka";
+ *
+ * validateConfig({ brokers: "localhost:9092", lingerMs: 5 });
+ * ```
+ */
+export function validateConfig<K, V>(options: ProducerOptions<K, V>): void {
+  resolveOptions(options);
+}
+
+/** Fills in defaults and refuses what can't be meant. `sockets` are the runtime's own, for what depends on them. */
+export function resolveOptions<K, V>(options: ProducerOptions<K, V>, sockets?: SocketFactory): ResolvedOptions {
+  if (typeof options !== "object" || options === null) {
+    throw new ConfigError("options", 'Pass an object with at least "brokers".');
+  }
+  refuseUnknown(options);
+  const number = <N extends keyof typeof NUMBERS>(name: N): number => checkNumber(name, options[name]);
+  const acks = checkAcks(options.acks);
+  const retries = number("retries");
+  const maxInFlight = number("maxInFlight");
+  const [idempotent, remark] = decideIdempotence(options, acks, retries, maxInFlight);
+  const batchSize = number("batchSize");
+  const batchSizeCap = options.batchSize === undefined ? GROWN_BATCH_SIZE : batchSize;
+  const maxRequestSize = number("maxRequestSize");
+  if (options.batchSize !== undefined && maxRequestSize < batchSize) {
+    conflict("maxRequestSize", `"maxRequestSize" (${maxRequestSize}) is below "batchSize" (${batchSize})`);
+  }
+  const connect = checkConnect(options.connect);
+  const tls = checkTlsOption(options.tls, connect ?? sockets);
+  const [codecFor, codecs] = resolveCompression(options);
+  const resolved: ResolvedOptions = {
+    brokers: checkBrokers(options.brokers),
+    clientId: checkClientId(options.clientId),
+    acks,
+    idempotent,
+    codecFor,
+    codecs,
+    lingerMs: number("lingerMs"),
+    batchSize,
+    batchSizeCap: Math.min(batchSizeCap, maxRequestSize),
+    bufferMemory: number("bufferMemory"),
+    maxBlockMs: number("maxBlockMs"),
+    maxRequestSize,
+    maxInFlight,
+    retries,
+    retryBackoffMs: number("retryBackoffMs"),
+    retryBackoffMaxMs: number("retryBackoffMaxMs"),
+    deliveryTimeoutMs: number("deliveryTimeoutMs"),
+    requestTimeoutMs: number("requestTimeoutMs"),
+    connectTimeoutMs: number("connectTimeoutMs"),
+    reconnectBackoffMs: number("reconnectBackoffMs"),
+    reconnectBackoffMaxMs: number("reconnectBackoffMaxMs"),
+    metadataMaxAgeMs: number("metadataMaxAgeMs"),
+    metadataMaxIdleMs: number("metadataMaxIdleMs"),
+    connectionMaxIdleMs: number("connectionMaxIdleMs"),
+    allowAutoTopicCreation: checkBoolean("allowAutoTopicCreation", options.allowAutoTopicCreation) ?? false,
+    partitioner: checkPartitioner(options.partitioner),
+    keySerializer: checkFunction("keySerializer", options.keySerializer) as Serializer<never> | undefined,
+    valueSerializer: checkFunction("valueSerializer", options.valueSerializer) as Serializer<never> | undefined,
+    tls,
+    connect,
+    logger: checkLogger(options.logger),
+    remarks: remark === undefined ? [] : [remark],
+  };
+  return withDeliveryRemark(resolved);
+}
+
+function refuseUnknown(options: object): void {
+  for (const name of Object.keys(options)) {
+    if (Object.hasOwn(NUMBERS, name) || (OTHERS as readonly string[]).includes(name)) continue;
+    const known = OTHER_NAMES[name];
+    const hint = known === undefined ? "" : ` Did you mean "${known}"?`;
+    throw new ConfigError(name, `Remove the option "${name}": there is no such option.${hint}`);
+  }
+}
+
+function checkNumber<N extends keyof typeof NUMBERS>(name: N, value: unknown): number {
+  const [fallback, min, max] = NUMBERS[name];
+  if (value === undefined) return fallback;
+  const fits = typeof value === "number" && value >= min && value <= max &&
+    (Number.isInteger(value) || value === Infinity);
+  if (fits) return value;
+  const unit = name.endsWith("Ms") ? " of ms" : name === "retries" || name === "maxInFlight" ? "" : " of bytes";
+  throw new ConfigError(name, `Set "${name}" to a number${unit} from ${min} to ${max}: ${show(value)} is not.`);
+}
+
+function checkBrokers(value: unknown): Address[] {
+  const isList = Array.isArray(value) && value.every((entry) => typeof entry === "string");
+  if (typeof value === "string" || isList) return parseAddresses(value as string | string[]);
+  throw new ConfigError("brokers", `Set "brokers" to "host:port" or a list of them: ${show(value)} is not.`);
+}
+
+function checkClientId(value: unknown): string {
+  if (value === undefined) return "sluice";
+  const bytes = typeof value === "string" ? new TextEncoder().encode(value).length : -1;
+  if (bytes >= 0 && bytes <= MAX_STRING_BYTES) return value as string;
+  throw new ConfigError("clientId", `Set "clientId" to a string of at most ${MAX_STRING_BYTES} bytes.`);
+}
+
+function checkAcks(value: unknown): -1 | 0 | 1 {
+  if (value === undefined || value === "all" || value === -1) return -1;
+  if (value === 0 || value === 1) return value;
+  throw new ConfigError("acks", `Set "acks" to "all", 1 or 0: ${show(value)} is not.`);
+}
+
+/** Java's rule: settings that conflict switch idempotence off, unless it was asked for in so many words. */
+function decideIdempotence(
+  options: { readonly idempotent?: unknown },
+  acks: number,
+  retries: number,
+  maxInFlight: number,
+): [boolean, ResolvedOptions["remarks"][number] | undefined] {
+  const wish = checkBoolean("idempotent", options.idempotent);
+  if (wish === false) return [false, undefined];
+  if (acks !== -1 || retries === 0) {
+    const [option, what] = acks === -1 ? ["retries", "0 retries"] : ["acks", `acks ${acks}`];
+    if (wish === true) conflict(option, `"idempotent" needs acks "all" and retries; ${what} rules it out`);
+    return [false, ["idempotence_off", { reason: what }]];
+  }
+  if (maxInFlight > MAX_IDEMPOTENT_IN_FLIGHT) {
+    conflict(
+      "maxInFlight",
+      `"maxInFlight" ${maxInFlight} is above ${MAX_IDEMPOTENT_IN_FLIGHT}, the number of batches that a broker ` +
+        `remembers of an idempotent producer; set "idempotent" to false for more`,
+    );
+  }
+  return [true, undefined];
+}
+
+function resolveCompression(
+  options: { readonly compression?: unknown; readonly codecs?: unknown },
+): [(topic: string) => Codec | undefined, Codec[]] {
+  const { codecs = "auto", compression = "none" } = options;
+  const custom = typeof codecs === "object" && codecs !== null ? codecs as Record<string, Codec> : undefined;
+  const source = custom === undefined ? codecs as CodecSource : "auto";
+  const resolve = (spec: unknown): Codec | undefined => {
+    const { codec, level } = checkCompression(spec);
+    const resolved = resolveCodec(codec, { codecs: source, level, custom });
+    return codec === "none" ? undefined : resolved;
+  };
+  if (typeof compression !== "object" || compression === null || !("topics" in compression)) {
+    const codec = resolve(compression);
+    return [() => codec, codec === undefined ? [] : [codec]];
+  }
+  const { topics, default: rest = "none" } = compression as TopicCompression;
+  const fallback = resolve(rest);
+  const byTopic = new Map(Object.entries(topics).map(([topic, spec]) => [topic, resolve(spec)]));
+  const all = [fallback, ...byTopic.values()].filter((codec) => codec !== undefined);
+  return [(topic) => byTopic.has(topic) ? byTopic.get(topic) : fallback, all];
+}
+
+function checkCompression(spec: unknown): { codec: CompressionType; level?: number | undefined } {
+  if (typeof spec === "string") return { codec: spec as CompressionType };
+  if (typeof spec === "object" && spec !== null && typeof (spec as CompressionSpec).codec === "string") {
+    return spec as CompressionSpec;
+  }
+  throw new ConfigError("compression", `Set "compression" to the name of a codec: ${show(spec)} is not.`);
+}
+
+function checkPartitioner(value: unknown): PartitionerName | Partitioner {
+  if (value === undefined) return "sticky";
+  if (typeof value === "function" || PARTITIONERS.includes(value)) return value as PartitionerName | Partitioner;
+  const names = PARTITIONERS.map(show).join(", ");
+  throw new ConfigError("partitioner", `Set "partitioner" to ${names} or a function: ${show(value)} is not.`);
+}
+
+function checkFunction(name: string, value: unknown): unknown {
+  if (value === undefined || typeof value === "function") return value;
+  throw new ConfigError(name, `Set "${name}" to a function: ${show(value)} is not.`);
+}
+
+function checkBoolean(name: string, value: unknown): boolean | undefined {
+  if (value === undefined || typeof value === "boolean") return value;
+  throw new ConfigError(name, `Set "${name}" to true or false: ${show(value)} is not.`);
+}
+
+function checkTlsOption(value: unknown, sockets: SocketFactory | undefined): boolean | TlsOptions {
+  if (value === undefined || typeof value === "boolean") return value ?? false;
+  if (typeof value !== "object" || value === null) {
+    throw new ConfigError("tls", `Set "tls" to true, false or an object: ${show(value)} is not.`);
+  }
+  if (sockets !== undefined) checkTls(sockets, value as TlsOptions);
+  return value as TlsOptions;
+}
+
+function checkConnect(value: unknown): SocketFactory | undefined {
+  if (value === undefined) return undefined;
+  const factory = value as SocketFactory | null;
+  if (typeof factory === "object" && factory !== null && typeof factory.connect === "function") return factory;
+  throw new ConfigError("connect", `Set "connect" to a SocketFactory: ${show(value)} is not.`);
+}
+
+function checkLogger(value: unknown): Logger {
+  if (value === undefined) return {};
+  if (typeof value === "object" && value !== null) return value as Logger;
+  throw new ConfigError("logger", `Set "logger" to an object with functions like "warn": ${show(value)} is not.`);
+}
+
+function withDeliveryRemark(options: ResolvedOptions): ResolvedOptions {
+  const { deliveryTimeoutMs, lingerMs, requestTimeoutMs } = options;
+  if (deliveryTimeoutMs >= lingerMs + requestTimeoutMs) return options;
+  const fields = { deliveryTimeoutMs, lingerMs, requestTimeoutMs };
+  return { ...options, remarks: [...options.remarks, ["delivery_timeout_below_request_timeout", fields]] };
+}
+
+function conflict(option: string, message: string): never {
+  throw new ConfigError(option, `Change "${option}": ${message}.`);
+}
+
+function show(value: unknown): string {
+  return typeof value === "string" ? JSON.stringify(value) : String(value);
+}

@@ -1,0 +1,153 @@
+/**
+ * One partition of a topic, as the producer sees it: what waits, what is in flight, and what may go next.
+ *
+ * @module
+ */
+
+import type { PartitionMetadata } from "../cluster/metadata.ts";
+import type { Entry } from "./agenda.ts";
+import type { Batch } from "./batch.ts";
+import { PartitionSequence, type ProducerIdentity } from "./sequence.ts";
+import type { Topic } from "./topic.ts";
+
+/** Batches of a partition that a broker remembers of an idempotent producer. */
+const BROKER_WINDOW = 5;
+
+/** Why the first batch of a partition must wait. Each has one event that ends it. */
+export type Gate =
+  | "encoding" // a codec is at work
+  | "backoff" // a retry is not due yet
+  | "metadata" // a retry waits for a fresh look at who leads
+  | "migration" // requests to the former leader are unanswered (H2)
+  | "muted" // one at a time, and one is in flight
+  | "window" // as many in flight as a broker remembers (I4)
+  | "recovery" // a retry goes alone, in sequence order (I5)
+  | "proof" // the leader has accepted nothing of this epoch yet (H1)
+  | "unresolved" // an earlier batch may or may not be in the log (I7)
+  | "identity"; // the partition still finishes an older epoch (I8)
+
+/** A partition's queue. Its sequence state lives as long as the producer (hazard H5). */
+export class Partition implements Entry {
+  readonly topic: Topic;
+  readonly index: number;
+  /** To be sent, in order: batches to be sent again, then new ones, the last of them open. */
+  readonly queue: Batch[] = [];
+  /** Sent and not answered, told or not. */
+  readonly inFlight: Batch[] = [];
+  /** Drained and not told yet, in the order of the first drain. */
+  readonly untold: Batch[] = [];
+  /** Sequence numbers. */
+  readonly sequence: PartitionSequence = new PartitionSequence();
+  /** True while the sender has it on a list. */
+  scheduled = false;
+  /** End of a backoff on the monotonic clock. */
+  notBeforeMs = 0;
+  /** A retry waits until metadata has been refreshed. */
+  awaitingMetadata = false;
+  /** Whom the batches in flight were sent to. */
+  sentTo: PartitionMetadata = { leaderId: -1, leaderEpoch: -1 };
+  /** Size of the last batch, which is a good guess for the next one. */
+  sizeHint = 0;
+  heapIndex = -1;
+  dueMs = 0;
+
+  readonly #onDue: (partition: Partition) => void;
+  #ordinal = 0;
+
+  /** Makes an empty queue; `onDue` is called when something falls due (linger, backoff, delivery timeout). */
+  constructor(topic: Topic, index: number, onDue: (partition: Partition) => void) {
+    this.topic = topic;
+    this.index = index;
+    this.#onDue = onDue;
+  }
+
+  onDue(): void {
+    this.#onDue(this);
+  }
+
+  /** The batch that takes records; undefined if the next record opens one. */
+  get open(): Batch | undefined {
+    const last = this.queue[this.queue.length - 1];
+    return last === undefined || last.closed ? undefined : last;
+  }
+
+  /** True while any record has no outcome. */
+  get busy(): boolean {
+    return this.queue.length > 0 || this.untold.length > 0;
+  }
+
+  /** What keeps the first batch in the queue from being sent to this leader now; undefined if nothing does. */
+  gate(head: Batch, leader: PartitionMetadata, nowMs: number, oneAtATime: boolean): Gate | undefined {
+    if (head.encoding) return "encoding";
+    if (nowMs < this.notBeforeMs) return "backoff";
+    if (this.awaitingMetadata) return "metadata";
+    if (this.inFlight.length === 0) return undefined;
+    if (this.sentTo.leaderId !== leader.leaderId) return "migration";
+    if (oneAtATime) return "muted";
+    return undefined;
+  }
+
+  /** The further gates of an idempotent producer. */
+  idempotentGate(head: Batch, leader: PartitionMetadata, identity: ProducerIdentity): Gate | undefined {
+    const { sequence, inFlight } = this;
+    if (inFlight.length >= BROKER_WINDOW) return "window";
+    if (inFlight.length > 0 && head.drained) return "recovery";
+    if (inFlight.length > 0 && !sequence.isProvenAt(leader)) return "proof";
+    this.resolve(identity);
+    if (head.drained) return sequence.rewrite ? "identity" : undefined;
+    if (sequence.unresolved) return "unresolved";
+    return sequence.isAt(identity) ? undefined : "identity";
+  }
+
+  /** Moves the sequence state on as far as the batches in flight allow: gap, rewrite, lazy move to a new epoch. */
+  resolve(identity: ProducerIdentity): void {
+    const { sequence } = this;
+    if (this.inFlight.length > 0) return;
+    const stampedWaits = this.queue[0]?.drained === true;
+    // Nothing is left whose answer could tell: what is in doubt is a gap.
+    if (sequence.unresolved && !stampedWaits && sequence.isAt(identity)) identity.bumpEpoch();
+    if (!identity.held) return;
+    if (sequence.rewrite) {
+      sequence.adopt(identity);
+      for (const batch of this.queue) {
+        if (!batch.drained) break;
+        batch.seal(sequence.stamp(batch.recordCount));
+      }
+    } else if (!stampedWaits && !sequence.isAt(identity)) {
+      sequence.adopt(identity);
+    }
+  }
+
+  /** Takes the first batch out of the queue to be sent; on its first drain it gets its place in the order. */
+  take(leader: PartitionMetadata): Batch {
+    const batch = this.queue.shift()!;
+    if (!batch.drained) {
+      batch.ordinal = this.#ordinal++;
+      this.untold.push(batch);
+    }
+    batch.closed = true;
+    this.sizeHint = batch.length;
+    this.inFlight.push(batch);
+    this.sentTo = leader;
+    return batch;
+  }
+
+  /** Takes an answered or lost batch off the list of those in flight. */
+  landed(batch: Batch): void {
+    const at = this.inFlight.indexOf(batch);
+    if (at >= 0) this.inFlight.splice(at, 1);
+  }
+
+  /** Puts a batch back to be sent again: before all new ones, in the order of their sequences. */
+  putBack(batch: Batch): void {
+    let at = 0;
+    while (at < this.queue.length && this.queue[at]!.drained && this.queue[at]!.ordinal < batch.ordinal) at++;
+    this.queue.splice(at, 0, batch);
+  }
+
+  /** Takes batches out of the queue, for good. */
+  removeFromQueue(batch: Batch): void {
+    const at = this.queue.indexOf(batch);
+    if (at >= 0) this.queue.splice(at, 1);
+  }
+}

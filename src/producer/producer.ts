@@ -1,0 +1,351 @@
+/**
+ * The producer: what users hold in their hands.
+ *
+ * @module
+ */
+
+import { Cluster } from "../cluster/cluster.ts";
+import { loadCodec } from "../codec/registry.ts";
+import { type KafkaError, ProducerClosedError, TimeoutError } from "../errors.ts";
+import { brokerError } from "../protocol/error_codes.ts";
+import type { Runtime, Timer } from "../runtime/runtime.ts";
+import { selectRuntime, systemRuntime } from "../runtime/select.ts";
+import { Accumulator } from "./accumulator.ts";
+import { Agenda } from "./agenda.ts";
+import type { Resolve } from "./batch.ts";
+import type { MemoryWaiter } from "./buffer_memory.ts";
+import { Metrics, type ProducerMetrics } from "./metrics.ts";
+import { type ProducerOptions, type ResolvedOptions, resolveOptions } from "./options.ts";
+import type { DeliveryCallback, ProducerRecord, RecordMetadata, SendOptions } from "./record.ts";
+import { BatchDelivery } from "./send_batch.ts";
+import { Sender } from "./sender.ts";
+import { ProducerIdentity } from "./sequence.ts";
+import type { Topic, TopicWaiter } from "./topic.ts";
+import { TurnClock } from "./turn_clock.ts";
+
+/** A partition, as {@link Producer.partitionsFor} tells of it. */
+export interface PartitionInfo {
+  readonly topic: string;
+  readonly partition: number;
+  /** Node id of the leader, −1 while there is none. */
+  readonly leader: number;
+  /** Counts the elections of the partition, −1 if the broker doesn't tell. */
+  readonly leaderEpoch: number;
+}
+
+/** Time limit and signal of a call that waits. */
+export interface WaitOptions {
+  /** Give up after so many ms. @default Infinity */
+  readonly timeoutMs?: number | undefined;
+  /** Gives up when it is aborted. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The executor of every record's promise. One function for all: a closure for each record would cost more. */
+let takenResolve: Resolve = () => {};
+function takeResolve(resolve: (metadata: RecordMetadata | PromiseLike<RecordMetadata>) => void): void {
+  takenResolve = resolve as Resolve;
+}
+
+function ignore(): void {}
+
+/**
+ * Sends records to Kafka.
+ *
+ * One producer serves any number of concurrent callers, and more of it than one is seldom of use. Records of one
+ * partition get into its log in the order of the calls, once each, also when they are sent again (`idempotent`).
+ *
+ * @example
+ * ```ts
+ * import { Producer } from "@sluice/kafka";
+ *
+ * const producer = new Producer({ brokers: "localhost:9092", retries: 0 });
+ * producer.send({ topic: "orders", key: "o-1", value: "hello" }).catch((error) => console.error(error.code));
+ * await producer.close({ timeoutMs: 100 }).catch(() => {});
+ * ```
+ */
+export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
+  readonly #runtime: Runtime;
+  readonly #options: ResolvedOptions;
+  readonly #cluster: Cluster;
+  readonly #agenda: Agenda;
+  readonly #accumulator: Accumulator;
+  readonly #sender: Sender;
+  readonly #identity: ProducerIdentity | undefined;
+  readonly #metrics = new Metrics();
+  #closing: Promise<void> | undefined;
+  /** What the last record wanted of the buffer memory, if `produce` refused it. */
+  #bytesRefused = 0;
+
+  /**
+   * Makes a producer; no connection is opened yet.
+   *
+   * @param options at least `brokers`
+   * @param runtime sockets, clock and randomness; the runtime's own unless a test brings others
+   * @throws {ConfigError} for an option that is unknown, wrong or in conflict with another
+   */
+  constructor(options: ProducerOptions<K, V>, runtime?: Runtime) {
+    const given = runtime ?? (options?.connect === undefined ? selectRuntime() : systemRuntime(options.connect));
+    this.#options = resolveOptions(options, given.sockets);
+    this.#runtime = given;
+    this.#agenda = new Agenda(given);
+    this.#cluster = new Cluster(given, {
+      ...this.#options,
+      bootstrap: this.#options.brokers,
+      maxResponseSize: MAX_RESPONSE_SIZE,
+    }, {
+      onMetadata: () => {
+        this.#accumulator.onMetadata();
+        this.#sender.onMetadata();
+      },
+      wantsMetadata: () => this.#accumulator.wantsMetadata || this.#sender.wantsMetadata,
+      usesTopic: (name) => this.#accumulator.topics.get(name)?.busy === true,
+    });
+    this.#identity = this.#options.idempotent ? new ProducerIdentity(given, this.#cluster, this.#options) : undefined;
+    this.#accumulator = new Accumulator(
+      this.#options,
+      this.#cluster,
+      new TurnClock(given),
+      this.#agenda,
+      () => given.random(),
+      this.#metrics,
+      { onReady: (partition) => this.#sender.schedule(partition), onDue: (partition) => this.#sender.onDue(partition) },
+    );
+    this.#sender = new Sender(given, this.#options, this.#cluster, this.#accumulator, this.#identity, this.#metrics);
+    for (const [event, fields] of this.#options.remarks) this.#options.logger.warn?.(event, fields);
+    // Lazy modules are fetched while the first connection is made; whether that went well, the first batch tells.
+    for (const codec of this.#options.codecs) loadCodec(codec).catch(ignore);
+  }
+
+  /**
+   * Connects, and gets metadata and a producer id. Not needed: the first send does the same.
+   *
+   * Rejects when no broker can be reached (at once, if all refuse), naming every address and why, or when the
+   * cluster refuses a producer id; after `maxBlockMs` at the latest.
+   */
+  async connect({ signal }: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
+    this.#refuseIfClosed();
+    await this.#within(this.#connect(), { timeoutMs: this.#options.maxBlockMs, signal }, () => {
+      const reason = this.#cluster.lastError?.message ?? "No broker has answered yet.";
+      const { brokers, maxBlockMs } = this.#options;
+      const servers = brokers.map(({ host, port }) => `${host}:${port}`).join(", ");
+      return `Connecting to ${servers} took longer than ${maxBlockMs} ms (maxBlockMs). ${reason}`;
+    });
+  }
+
+  /**
+   * Sends a record. The promise settles once, within `deliveryTimeoutMs` of the call; nothing is thrown.
+   *
+   * With a callback in the options the promise may be left alone: its rejection is handled.
+   */
+  send(record: ProducerRecord<K, V>, options?: SendOptions): Promise<RecordMetadata> {
+    const promise = new Promise<RecordMetadata>(takeResolve);
+    const resolve = takenResolve;
+    if (options !== undefined && hasCallback(options)) promise.catch(ignore);
+    const refusal = this.#refusal();
+    if (refusal === undefined) this.#accumulator.submit(record, resolve, options, true);
+    else this.#refuse(refusal, resolve, options);
+    return promise;
+  }
+
+  /** Sends records in order. Each has a result of its own; see {@link BatchDelivery}. */
+  sendBatch(records: Iterable<ProducerRecord<K, V>>, options?: SendOptions): BatchDelivery {
+    return new BatchDelivery(Array.from(records, (record) => this.send(record, options)));
+  }
+
+  /**
+   * Sends a record without a promise, the cheapest way there is. What becomes of it goes to the callback, if any.
+   *
+   * @returns false when the buffer is full: nothing was taken, and {@link ready} tells when to go on
+   */
+  produce(record: ProducerRecord<K, V>, onDelivery?: DeliveryCallback): boolean {
+    const callbacks = onDelivery === undefined ? undefined : { onDelivery };
+    const refusal = this.#refusal();
+    if (refusal !== undefined) {
+      this.#refuse(refusal, undefined, callbacks);
+      return true;
+    }
+    this.#bytesRefused = this.#accumulator.submit(record, undefined, callbacks, false);
+    return this.#bytesRefused === 0;
+  }
+
+  /** Resolves when {@link produce} takes records again. Rejects when the producer is closed meanwhile. */
+  ready(): Promise<void> {
+    const refusal = this.#refusal();
+    if (refusal !== undefined) return Promise.reject(refusal);
+    const { memory } = this.#accumulator;
+    const bytesWanted = Math.max(this.#bytesRefused, Math.min(memory.totalBytes, READY_BYTES));
+    if (memory.has(bytesWanted)) return Promise.resolve();
+    return new Promise((resolve) => {
+      const waiter: MemoryWaiter = {
+        bytesWanted,
+        gone: false,
+        onMemory: () => {
+          // It only asked whether there is room; whoever fills it reserves for himself.
+          memory.reserve(-bytesWanted);
+          resolve();
+        },
+      };
+      memory.wait(waiter);
+    });
+  }
+
+  /**
+   * Resolves when every record handed over before the call has its outcome and its callbacks have run, whether it
+   * was delivered or not. Cuts linger short. Later sends neither delay nor end it.
+   */
+  async flush(options: WaitOptions = {}): Promise<void> {
+    const { timeoutMs } = options;
+    const { opened } = this.#accumulator.barrier();
+    await this.#within(
+      opened,
+      options,
+      () => `Flushing took longer than ${timeoutMs} ms; records are still on their way.`,
+    );
+  }
+
+  /**
+   * Refuses new records, delivers what was handed over, then closes all connections. Calls share one outcome.
+   *
+   * With `timeoutMs`, what has no outcome by then fails with a `ProducerClosedError`, and the call rejects with a
+   * `TimeoutError`. Without, `deliveryTimeoutMs` is the limit.
+   */
+  close({ timeoutMs }: { readonly timeoutMs?: number | undefined } = {}): Promise<void> {
+    this.#closing ??= this.#close(timeoutMs);
+    return this.#closing;
+  }
+
+  /** Closes, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** The partitions of a topic. Waits for metadata up to `maxBlockMs`. */
+  async partitionsFor(topic: string): Promise<PartitionInfo[]> {
+    this.#refuseIfClosed();
+    const known = this.#accumulator.topic(topic);
+    if (!this.#accumulator.isKnown(known)) await this.#awaitTopic(known);
+    return known.metadata.partitions.map(({ leaderId, leaderEpoch }, partition) => ({
+      topic,
+      partition,
+      leader: leaderId,
+      leaderEpoch,
+    }));
+  }
+
+  /** Asks for fresh metadata, of all topics in use and of the given one. Rejects when no broker answers. */
+  async refreshMetadata(topic?: string): Promise<void> {
+    this.#refuseIfClosed();
+    if (topic !== undefined) this.#accumulator.isKnown(this.#accumulator.topic(topic));
+    const error = await this.#cluster.requestUpdate();
+    if (error !== undefined) throw error;
+  }
+
+  /** A snapshot of the counters. */
+  metrics(): ProducerMetrics {
+    const { memory, pending, recordsInBatches } = this.#accumulator;
+    return this.#metrics.snapshot(memory.availableBytes, memory.totalBytes, pending.size + recordsInBatches);
+  }
+
+  /** True once a producer id is held: from then on, retries can't duplicate. */
+  isIdempotent(): boolean {
+    return this.#identity?.held === true;
+  }
+
+  async #connect(): Promise<void> {
+    const error = await this.#cluster.requestUpdate();
+    if (error !== undefined) throw error;
+    const refusal = await this.#identity?.acquire();
+    if (refusal !== undefined) throw refusal;
+  }
+
+  async #close(timeoutMs: number | undefined): Promise<void> {
+    const { opened } = this.#accumulator.barrier();
+    let late: unknown;
+    try {
+      await this.#within(opened, { timeoutMs }, () => `Closing took longer than ${timeoutMs} ms.`);
+    } catch (error) {
+      late = error;
+    }
+    this.#accumulator.refusePending(closedError("The record was never sent.", "no"));
+    this.#sender.abandon((fate) => {
+      const detail = fate === "no" ? "The record was never sent." : "The record may be in the log.";
+      return closedError(detail, fate);
+    });
+    this.#identity?.close();
+    this.#cluster.close();
+    this.#agenda.clear();
+    if (late !== undefined) throw late;
+  }
+
+  /** Waits until a topic is known, or for the reason why it can't be. */
+  #awaitTopic(topic: Topic): Promise<void> {
+    const { maxBlockMs } = this.#options;
+    const waiter: TopicWaiter & { gone: boolean } = { gone: false, onTopic: () => false };
+    const known = new Promise<void>((resolve, reject) => {
+      waiter.onTopic = () => {
+        const { errorCode } = topic.metadata;
+        const { retriable } = brokerError(errorCode);
+        if (this.#accumulator.isKnown(topic)) resolve();
+        else if (errorCode !== 0 && !retriable) reject(brokerError(errorCode, { topic: topic.name }));
+        else return false;
+        return true;
+      };
+      topic.waiters.push(waiter);
+      void this.#cluster.requestUpdate();
+    });
+    return this.#within(known, { timeoutMs: maxBlockMs }, () => {
+      const { errorCode } = topic.metadata;
+      const reason = errorCode === 0 ? this.#cluster.lastError?.message ?? "" : brokerError(errorCode).message;
+      return `Topic "${topic.name}" could not be looked up within ${maxBlockMs} ms (maxBlockMs). ${reason}`;
+    }).finally(() => waiter.gone = true);
+  }
+
+  /** The promise, or a `TimeoutError` when it takes too long, or the signal's reason when it is aborted. */
+  #within<T>(promise: Promise<T>, { timeoutMs, signal }: WaitOptions, message: () => string): Promise<T> {
+    if (timeoutMs === undefined && signal === undefined) return promise;
+    return new Promise((resolve, reject) => {
+      let timer: Timer | undefined;
+      const onAbort = (): void => end(() => reject(signal!.reason));
+      const end = (settle: () => void): void => {
+        timer?.cancel();
+        signal?.removeEventListener("abort", onAbort);
+        settle();
+      };
+      if (signal?.aborted) return onAbort();
+      signal?.addEventListener("abort", onAbort);
+      if (timeoutMs !== undefined && timeoutMs !== Infinity) {
+        timer = this.#runtime.setTimer(() => end(() => reject(new TimeoutError(message()))), timeoutMs);
+      }
+      promise.then((value) => end(() => resolve(value)), (error) => end(() => reject(error)));
+    });
+  }
+
+  #refusal(): KafkaError | undefined {
+    if (this.#closing !== undefined) return closedError("It takes no more records.", "no");
+    return this.#sender.fatal;
+  }
+
+  #refuseIfClosed(): void {
+    const refusal = this.#refusal();
+    if (refusal !== undefined) throw refusal;
+  }
+
+  #refuse(error: KafkaError, resolve: Resolve | undefined, callbacks: SendOptions | undefined): void {
+    this.#accumulator.refuse(error, resolve, callbacks);
+  }
+}
+
+/** Cap on an answer: what is longer is no answer (KIP-498). */
+const MAX_RESPONSE_SIZE = 104_857_600;
+
+/** How much room `ready` waits for: a batch's worth, so that the caller isn't woken for each record. */
+const READY_BYTES = 16_384;
+
+function hasCallback({ onDelivery, onSuccess, onError }: SendOptions): boolean {
+  return onDelivery !== undefined || onSuccess !== undefined || onError !== undefined;
+}
+
+function closedError(detail: string, persisted: "no" | "possibly"): ProducerClosedError {
+  return new ProducerClosedError(`The producer was closed. ${detail}`, { persisted });
+}

@@ -1,0 +1,78 @@
+/**
+ * One topic, as the producer sees it: its partitions, its codec, and who waits until it is known.
+ *
+ * @module
+ */
+
+import type { PartitionMetadata, TopicMetadata } from "../cluster/metadata.ts";
+import type { Codec } from "../codec/codec.ts";
+import { Partition } from "./partition.ts";
+import type { StickyPartition } from "./partitioner.ts";
+
+/** Somebody who waits for a topic's metadata. */
+export interface TopicWaiter {
+  /** It has its outcome for another reason (timed out, closed). */
+  readonly gone: boolean;
+  /** Looks at the topic again. True if it need not wait any more. */
+  onTopic(topic: Topic): boolean;
+}
+
+/** A topic that records were sent to. */
+export class Topic {
+  readonly name: string;
+  /** Codec of its batches; undefined for none. */
+  readonly codec: Codec | undefined;
+  /** Where records without a key go. */
+  readonly sticky: StickyPartition;
+  /** Sends that wait for metadata, in the order of the calls. */
+  waiters: TopicWaiter[] = [];
+  /** What the cluster knows of it; replaced when the cluster forgot and learnt it again. */
+  metadata: TopicMetadata;
+
+  readonly #partitions: (Partition | undefined)[] = [];
+  readonly #onDue: (partition: Partition) => void;
+  #available: readonly number[] = [];
+  #availableFrom: readonly PartitionMetadata[] | undefined;
+
+  /** Makes a topic without partitions. */
+  constructor(
+    name: string,
+    metadata: TopicMetadata,
+    codec: Codec | undefined,
+    sticky: StickyPartition,
+    onDue: (partition: Partition) => void,
+  ) {
+    this.name = name;
+    this.metadata = metadata;
+    this.codec = codec;
+    this.sticky = sticky;
+    this.#onDue = onDue;
+  }
+
+  /** The partitions that have queues. */
+  partitions(): Partition[] {
+    return this.#partitions.filter((partition) => partition !== undefined);
+  }
+
+  /** The queue of a partition. */
+  partition(index: number): Partition {
+    return this.#partitions[index] ??= new Partition(this, index, this.#onDue);
+  }
+
+  /** Partitions with a leader; all of them while none has one. */
+  available(): readonly number[] {
+    const { partitions } = this.metadata;
+    if (this.#availableFrom !== partitions) {
+      const led = partitions.flatMap(({ leaderId }, index) => leaderId >= 0 ? [index] : []);
+      this.#available = led.length > 0 ? led : partitions.map((_, index) => index);
+      this.#availableFrom = partitions;
+    }
+    return this.#available;
+  }
+
+  /** True while any record of the topic has no outcome. */
+  get busy(): boolean {
+    return this.waiters.some((waiter) => !waiter.gone) ||
+      this.#partitions.some((partition) => partition !== undefined && partition.busy);
+  }
+}

@@ -1,0 +1,154 @@
+/**
+ * Writes record batches, magic 2: the records one by one as they come, the header when the batch is complete.
+ *
+ * Plain functions over a buffer, because this is the code that every record goes through.
+ *
+ * @module
+ */
+
+import {
+  ATTRIBUTES,
+  BASE_SEQUENCE,
+  BASE_TIMESTAMP,
+  BATCH_LENGTH,
+  CRC,
+  LAST_OFFSET_DELTA,
+  LOG_OVERHEAD,
+  MAGIC,
+  MAGIC_V2,
+  MAX_TIMESTAMP,
+  PARTITION_LEADER_EPOCH,
+  PRODUCER_EPOCH,
+  PRODUCER_ID,
+  RECORDS_COUNT,
+} from "./record_batch_layout.ts";
+import { sizeOfVarint, sizeOfVarlong, writeVarint, writeVarlong } from "./varint.ts";
+
+/**
+ * A record as bytes. The key stands in `key[0, keyLength)` and the value in `value[0, valueLength)`, so that buffers
+ * which are longer than their content can be used over and over.
+ */
+export interface RecordBytes {
+  key: Uint8Array | null;
+  keyLength: number;
+  value: Uint8Array | null;
+  valueLength: number;
+  /** The whole header section with its count (see {@link encodeHeaders}); undefined for none. */
+  headers: Uint8Array | undefined;
+}
+
+/** One header, as bytes. */
+export type HeaderBytes = readonly [key: Uint8Array, value: Uint8Array | null];
+
+/** More than the size of any record with this content, whatever its place in a batch. */
+export function maxSizeOfRecord(record: RecordBytes): number {
+  // length 5, attributes 1, timestamp delta 10, offset delta 5, key length 5, value length 5, header count 1
+  return 32 + record.keyLength + record.valueLength + (record.headers?.length ?? 0);
+}
+
+/** The size of a record without the length that stands before it. */
+export function sizeOfRecordBody(record: RecordBytes, offsetDelta: number, timestampDelta: number): number {
+  return 1 + sizeOfVarlong(timestampDelta) + sizeOfVarint(offsetDelta) +
+    (record.key === null ? 1 : sizeOfVarint(record.keyLength) + record.keyLength) +
+    (record.value === null ? 1 : sizeOfVarint(record.valueLength) + record.valueLength) +
+    (record.headers === undefined ? 1 : record.headers.length);
+}
+
+/** Writes a record whose body has the given size; returns the offset after it. There must be room. */
+export function writeRecord(
+  buffer: Uint8Array,
+  offset: number,
+  record: RecordBytes,
+  offsetDelta: number,
+  timestampDelta: number,
+  bodySize: number,
+): number {
+  let at = writeVarint(buffer, offset, bodySize);
+  buffer[at++] = 0;
+  at = writeVarlong(buffer, at, timestampDelta);
+  at = writeVarint(buffer, at, offsetDelta);
+  at = writeSized(buffer, at, record.key, record.keyLength);
+  at = writeSized(buffer, at, record.value, record.valueLength);
+  if (record.headers === undefined) {
+    buffer[at++] = 0;
+  } else {
+    buffer.set(record.headers, at);
+    at += record.headers.length;
+  }
+  return at;
+}
+
+/** Below this a loop is faster than the call of `set` and the view that it may need. */
+const COPY_BY_LOOP = 32;
+
+function writeSized(buffer: Uint8Array, offset: number, bytes: Uint8Array | null, length: number): number {
+  if (bytes === null) {
+    buffer[offset] = 1; // -1 in zig-zag
+    return offset + 1;
+  }
+  const at = writeVarint(buffer, offset, length);
+  if (length <= COPY_BY_LOOP) {
+    for (let index = 0; index < length; index++) buffer[at + index] = bytes[index]!;
+  } else {
+    buffer.set(bytes.length === length ? bytes : bytes.subarray(0, length), at);
+  }
+  return at + length;
+}
+
+/** Encodes a record's headers, order and repeats kept, with their count. */
+export function encodeHeaders(headers: readonly HeaderBytes[]): Uint8Array {
+  let size = sizeOfVarint(headers.length);
+  for (const [key, value] of headers) {
+    size += sizeOfVarint(key.length) + key.length + (value === null ? 1 : sizeOfVarint(value.length) + value.length);
+  }
+  const bytes = new Uint8Array(size);
+  let at = writeVarint(bytes, 0, headers.length);
+  for (const [key, value] of headers) {
+    at = writeSized(bytes, at, key, key.length);
+    at = writeSized(bytes, at, value, value?.length ?? 0);
+  }
+  return bytes;
+}
+
+/** What the header of a batch tells besides the producer's stamp. */
+export interface BatchHeaderFields {
+  /** Number of the codec and the transactional bit. */
+  readonly attributes: number;
+  readonly recordCount: number;
+  readonly baseTimestamp: number;
+  readonly maxTimestamp: number;
+}
+
+/** Writes the header of a batch that fills `bytes`, without a producer's stamp and without the checksum. */
+export function writeBatchHeader(bytes: Uint8Array, fields: BatchHeaderFields): void {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  view.setBigInt64(0, 0n); // the broker refuses any base offset but 0
+  view.setInt32(BATCH_LENGTH, bytes.length - LOG_OVERHEAD);
+  view.setInt32(PARTITION_LEADER_EPOCH, -1);
+  view.setInt8(MAGIC, MAGIC_V2);
+  view.setInt16(ATTRIBUTES, fields.attributes);
+  view.setInt32(LAST_OFFSET_DELTA, fields.recordCount - 1);
+  view.setBigInt64(BASE_TIMESTAMP, BigInt(fields.baseTimestamp));
+  view.setBigInt64(MAX_TIMESTAMP, BigInt(fields.maxTimestamp));
+  view.setInt32(RECORDS_COUNT, fields.recordCount);
+}
+
+/** Who wrote a batch, and as which of his records; all −1 without idempotence. */
+export interface ProducerStamp {
+  readonly producerId: bigint;
+  readonly producerEpoch: number;
+  readonly baseSequence: number;
+}
+
+/** Writes the producer's stamp and then the checksum: from here on the bytes are final. */
+export function sealBatch(
+  bytes: Uint8Array,
+  stamp: ProducerStamp,
+  crc32c: (bytes: Uint8Array, start?: number, end?: number) => number,
+): void {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  view.setBigInt64(PRODUCER_ID, stamp.producerId);
+  view.setInt16(PRODUCER_EPOCH, stamp.producerEpoch);
+  view.setInt32(BASE_SEQUENCE, stamp.baseSequence);
+  view.setUint32(CRC, crc32c(bytes, ATTRIBUTES, bytes.length));
+}

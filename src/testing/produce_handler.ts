@@ -1,0 +1,202 @@
+/**
+ * Produce: from a request's batches to the log, with the checks in Kafka's order.
+ *
+ * @module
+ */
+
+import type { RequestOf, ResponseInputOf } from "../protocol/api.ts";
+import type { Produce } from "../protocol/messages/produce.ts";
+import type { BatchView } from "./batch_view.ts";
+import { checkFirstHeader, isTransactional, onlyBatch, type Rejection, validateBatch } from "./batch_validation.ts";
+import type { ValidBatch } from "./batch_validation.ts";
+import type { Call, Outcome } from "./call.ts";
+import { addToSequence, type SequencedBatch } from "./producer_state.ts";
+import type { Partition } from "./topic.ts";
+
+type Body = ResponseInputOf<typeof Produce>;
+type TopicBody = Body["responses"][number];
+type PartitionBody = TopicBody["partitionResponses"][number];
+type TopicData = RequestOf<typeof Produce>["topicData"][number];
+
+const UNKNOWN_TOPIC_OR_PARTITION = 3;
+const NOT_LEADER_OR_FOLLOWER = 6;
+const NOT_ENOUGH_REPLICAS = 19;
+const INVALID_REQUIRED_ACKS = 21;
+const TRANSACTIONAL_ID_AUTHORIZATION_FAILED = 53;
+const UNKNOWN_TOPIC_ID = 100;
+
+const FIRST_VERSION_WITH_TOPIC_IDS = 13;
+const FIRST_VERSION_WITH_HINTS = 10;
+const FIRST_VERSION_WITH_RECORD_ERRORS = 8;
+
+/** Serves Produce. */
+export function serveProduce(call: Call<typeof Produce>): Outcome<typeof Produce> | Promise<Outcome<typeof Produce>> {
+  const { request } = call;
+  const records = request.topicData.flatMap((topic) => topic.partitionData.map((partition) => partition.records));
+  // Both Kafka 3.9 and 4.1 neither answer this nor close the connection.
+  if (records.includes(null)) return "silence";
+  const refused = refuseWhole(call, records as Uint8Array[]);
+  if (refused !== undefined) return answer(call, request.topicData.map((topic) => everyPartition(topic, refused)));
+  const topics = uniqueTopics(request.topicData).map((topic) => serveTopic(call, topic));
+  return topics.some((topic) => topic instanceof Promise)
+    ? Promise.all(topics).then((served) => answer(call, served))
+    : answer(call, topics as TopicBody[]);
+}
+
+/** What is wrong with the request as a whole. */
+function refuseWhole({ request }: Call<typeof Produce>, records: readonly Uint8Array[]): Rejection | undefined {
+  if (![-1, 0, 1].includes(request.acks)) return refusal(INVALID_REQUIRED_ACKS);
+  for (const bytes of records) {
+    const corrupt = checkFirstHeader(bytes);
+    if (corrupt !== undefined) return corrupt;
+  }
+  return request.transactionalId === null && records.some(isTransactional)
+    ? refusal(TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
+    : undefined;
+}
+
+/** With acks 0 there is no answer: an error shows in the end of the connection. */
+function answer(call: Call<typeof Produce>, topics: readonly TopicBody[]): Outcome<typeof Produce> {
+  const all = topics.flatMap((topic) => topic.partitionResponses);
+  if (call.request.acks === 0) return all.some(({ errorCode }) => errorCode !== 0) ? "close" : "nothing";
+  const hinted = all.some(({ currentLeader }) => currentLeader !== undefined);
+  // Kafka's order is that of a hash table; the reverse of the request's shows who relies on it.
+  const responses = [...topics].reverse();
+  return hinted
+    ? {
+      responses,
+      nodeEndpoints: call.cluster.nodeEndpoints(call.listener, all.map((it) => it.currentLeader?.leaderId)),
+    }
+    : { responses };
+}
+
+/** A topic may come twice; of a partition that comes twice Kafka drops all but the last without a word. */
+function uniqueTopics(topicData: readonly TopicData[]): TopicData[] {
+  const topics = new Map<string, TopicData>();
+  for (const topic of topicData) {
+    const key = topic.name || topic.topicId;
+    const partitions = new Map((topics.get(key)?.partitionData ?? []).map((data) => [data.index, data]));
+    for (const data of topic.partitionData) partitions.set(data.index, data);
+    topics.set(key, { ...topic, partitionData: [...partitions.values()] });
+  }
+  return [...topics.values()];
+}
+
+function serveTopic(call: Call<typeof Produce>, data: TopicData): TopicBody | Promise<TopicBody> {
+  const byId = call.version >= FIRST_VERSION_WITH_TOPIC_IDS;
+  const topic = byId ? call.cluster.topicById(data.topicId) : call.cluster.topic(data.name);
+  if (topic === undefined) {
+    return everyPartition(data, refusal(byId ? UNKNOWN_TOPIC_ID : UNKNOWN_TOPIC_OR_PARTITION));
+  }
+  const partitions = data.partitionData.map(({ index, records }) =>
+    servePartition(call, topic.partitions[index], index, records!)
+  );
+  const body = (partitionResponses: PartitionBody[]): TopicBody => ({
+    ...topicNaming(data),
+    partitionResponses: partitionResponses.reverse(),
+  });
+  return partitions.some((partition) => partition instanceof Promise)
+    ? Promise.all(partitions).then(body)
+    : body(partitions as PartitionBody[]);
+}
+
+function servePartition(
+  call: Call<typeof Produce>,
+  partition: Partition | undefined,
+  index: number,
+  records: Uint8Array,
+): PartitionBody | Promise<PartitionBody> {
+  if (partition === undefined) return failure(call, index, refusal(UNKNOWN_TOPIC_OR_PARTITION));
+  const header = onlyBatch(records, call.version);
+  if ("errorCode" in header) return failure(call, index, header);
+  if (partition.leaderId !== call.broker.id) return notLeader(call, partition);
+  const { rules } = partition.topic;
+  if (call.request.acks === -1 && partition.isr.length < rules.minInsyncReplicas) {
+    return failure(call, index, refusal(NOT_ENOUGH_REPLICAS));
+  }
+  const valid = validateBatch(header, {
+    rules,
+    nowMs: call.cluster.clock.wallNow(),
+    topicPartition: partition.name,
+    decompress: call.cluster.decompress,
+  });
+  return valid instanceof Promise
+    ? valid.then((result) => append(call, partition, result))
+    : append(call, partition, valid);
+}
+
+/** The last step: sequences, then the log. Nothing can come between the two. */
+function append(call: Call<typeof Produce>, partition: Partition, valid: ValidBatch | Rejection): PartitionBody {
+  const { index, log, producers, topic } = partition;
+  if ("errorCode" in valid) {
+    return failure(call, index, valid, valid.recordErrors.length > 0 ? log.startOffset : undefined);
+  }
+  const sequenced = sequencedBatch(valid.header);
+  if (sequenced !== undefined) {
+    const verdict = producers.check(sequenced);
+    if (verdict.kind === "refuse") return failure(call, index, refusal(verdict.errorCode), log.startOffset);
+    if (verdict.kind === "duplicate") {
+      // Also where the topic keeps the producer's timestamps; measured on both releases.
+      return success(index, verdict.original.baseOffset, verdict.original.maxTimestampMs, log.startOffset);
+    }
+  }
+  const logAppendTimeMs = topic.rules.usesLogAppendTime ? call.cluster.clock.wallNow() : undefined;
+  const { leaderEpoch } = partition;
+  const stored = log.append(valid.header, { leaderEpoch, maxTimestampMs: valid.maxTimestampMs, logAppendTimeMs });
+  if (sequenced !== undefined) {
+    const { firstSequence, lastSequence } = sequenced;
+    const { baseOffset, maxTimestampMs } = stored;
+    producers.record(sequenced, { firstSequence, lastSequence, baseOffset, maxTimestampMs });
+  }
+  return success(index, stored.baseOffset, BigInt(logAppendTimeMs ?? -1), log.startOffset);
+}
+
+function sequencedBatch(header: BatchView): SequencedBatch | undefined {
+  if (header.producerId < 0n) return undefined;
+  return {
+    producerId: header.producerId,
+    epoch: header.producerEpoch,
+    firstSequence: header.baseSequence,
+    lastSequence: addToSequence(header.baseSequence, header.lastOffsetDelta),
+  };
+}
+
+function success(index: number, baseOffset: bigint, logAppendTimeMs: bigint, logStartOffset: bigint): PartitionBody {
+  return { index, errorCode: 0, baseOffset, logAppendTimeMs, logStartOffset };
+}
+
+function failure(
+  { version }: Call<typeof Produce>,
+  index: number,
+  { errorCode, errorMessage, recordErrors }: Rejection,
+  logStartOffset = -1n,
+): PartitionBody {
+  const body = { index, errorCode, baseOffset: -1n, logAppendTimeMs: -1n, logStartOffset };
+  return version < FIRST_VERSION_WITH_RECORD_ERRORS ? body : { ...body, errorMessage, recordErrors };
+}
+
+function notLeader(call: Call<typeof Produce>, { index, leaderId, leaderEpoch }: Partition): PartitionBody {
+  const body = failure(call, index, refusal(NOT_LEADER_OR_FOLLOWER));
+  return call.version < FIRST_VERSION_WITH_HINTS ? body : { ...body, currentLeader: { leaderId, leaderEpoch } };
+}
+
+/** The same error for every partition of a topic. */
+function everyPartition(data: TopicData, rejected: Rejection): TopicBody {
+  return {
+    ...topicNaming(data),
+    partitionResponses: data.partitionData.map(({ index }) => ({
+      index,
+      errorCode: rejected.errorCode,
+      baseOffset: -1n,
+      errorMessage: rejected.errorMessage,
+    })),
+  };
+}
+
+function topicNaming({ name, topicId }: TopicData): { readonly name: string; readonly topicId: string } {
+  return { name, topicId };
+}
+
+function refusal(errorCode: number): Rejection {
+  return { errorCode, errorMessage: null, recordErrors: [] };
+}

@@ -1,0 +1,32 @@
+/**
+ * Records as they stand in a log, for assertions and for reading back.
+ *
+ * @module
+ */
+
+import { crc32c } from "../codec/crc32c.ts";
+import { type DecodedRecord, readRecordBatches } from "../protocol/record_batch_reader.ts";
+import type { Decompress } from "./log.ts";
+
+/** One record of a log, and where it is. */
+export interface StoredRecord extends DecodedRecord {
+  /** Its topic. */
+  readonly topic: string;
+  /** Its partition. */
+  readonly partition: number;
+}
+
+/** Reads the records of whole batches; markers of transactions are left out. */
+export async function* readStored(
+  topic: string,
+  partition: number,
+  batches: Uint8Array,
+  decompress: Decompress,
+): AsyncGenerator<StoredRecord> {
+  for await (
+    const { header, records } of readRecordBatches(batches, { crc32c: (bytes) => crc32c(bytes), decompress })
+  ) {
+    if (header.isControl) continue;
+    for (const record of records) yield { ...record, topic, partition };
+  }
+}

@@ -1,0 +1,145 @@
+/**
+ * Other people's clients against the embedded broker: `sluice broker` must pass for a Kafka.
+ *
+ * The Java producer, librdkafka and kafkajs write with every codec; the Java consumer and librdkafka read everything
+ * back. The consumer of kafkajs needs a group coordinator, so kafkajs is asked for the offsets only.
+ */
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+import { build } from "../../scripts/build.mjs";
+import { freePorts, waitForBroker } from "../../scripts/kafka.mjs";
+import { root } from "../../scripts/lib/tools.mjs";
+import { clientNames, prepareClient, runClient } from "./clients.mjs";
+import { compareOrder, compareRecords, forKafkajs } from "./compare.mjs";
+import { readAll } from "./matrix.mjs";
+import { interopRecords, partitionCount } from "./records.mjs";
+
+/** Starts the broker and lets the other clients at it. */
+export async function runEmbeddedPart({ libs, wanted, tally }) {
+  const clients = [];
+  for (const name of clientNames) {
+    const reason = await prepareClient(name, libs);
+    if (reason === undefined) clients.push(name);
+    else tally.skip(`embedded broker: ${name}`, reason, name === "librdkafka");
+  }
+  await build();
+  const broker = await startBroker();
+  try {
+    await runClients({ brokers: broker.address, libs, clients, wanted, tally });
+  } finally {
+    await broker.stop();
+  }
+}
+
+async function runClients({ brokers, libs, clients, wanted, tally }) {
+  const all = interopRecords();
+  const recordsOf = (client) => client === "kafkajs" ? forKafkajs(all) : all;
+  const topicsOf = (client) =>
+    wanted.codecs.map((codec) => ({
+      topic: `embedded-${client}-${codec}`,
+      client,
+      codec,
+      acks: "all",
+    }));
+  const topics = clients.flatMap(topicsOf);
+  const names = topics.map(({ topic }) => topic);
+
+  await runClient("java", libs, "create", {
+    brokers,
+    partitions: partitionCount,
+    topics: names,
+  });
+  const failures = new Map(
+    await Promise.all(clients.map(async (client) => {
+      const plan = {
+        brokers,
+        topics: topicsOf(client),
+        records: recordsOf(client),
+      };
+      const problem = await runClient(client, libs, "produce", plan).then(
+        () => undefined,
+        (error) => error.message,
+      );
+      return [client, problem];
+    })),
+  );
+  for (const [client, problem] of failures) {
+    tally.check(
+      `embedded broker: ${client} produces with every codec`,
+      problem === undefined ? [] : [problem],
+    );
+  }
+
+  const readers = clients.filter((name) => name !== "kafkajs");
+  const expected = topics.map(({ topic, client }) => ({
+    topic,
+    count: recordsOf(client).length,
+  }));
+  const found = await readAll({ brokers, libs, readers, topics: expected });
+  for (const reader of readers) {
+    const got = found.get(reader);
+    for (const { topic, client, codec } of topics) {
+      const records = recordsOf(client);
+      const seen = got instanceof Error ? [] : got.get(topic) ?? [];
+      tally.check(`embedded broker: ${client} ${codec} read by ${reader}`, [
+        ...got instanceof Error ? [got.message] : [],
+        ...compareRecords(records, seen, {
+          looseHeaders: client === "kafkajs",
+        }),
+        ...compareOrder(records, seen),
+      ]);
+    }
+  }
+
+  if (!clients.includes("kafkajs")) return;
+  const offsets = await runClient("kafkajs", libs, "offsets", {
+    brokers,
+    topics: expected,
+  }).catch((error) => error);
+  for (const { topic, client, codec } of topics) {
+    tally.check(
+      `embedded broker: ${client} ${codec} counted by kafkajs`,
+      offsets instanceof Error ? [offsets.message] : countsOf(offsets, topic, recordsOf(client).length),
+    );
+  }
+}
+
+function countsOf(offsets, topic, wanted) {
+  const sum = offsets.filter((each) => each.topic === topic).reduce(
+    (total, { low, high }) => total + high - low,
+    0,
+  );
+  return sum === wanted ? [] : [`${sum} records by the offsets, wanted ${wanted}`];
+}
+
+async function startBroker() {
+  const [port] = await freePorts(1);
+  const bin = join(root, "dist/src/cli/bin.js");
+  const child = spawn(
+    process.execPath,
+    [bin, "broker", "--port", String(port)],
+    { stdio: ["ignore", "pipe", "pipe"] },
+  );
+  let said = "";
+  const keep = (chunk) => said = (said + chunk).slice(-4_000);
+  child.stdout.on("data", keep);
+  child.stderr.on("data", keep);
+  const kill = () => child.kill("SIGKILL");
+  process.once("exit", kill);
+  const gone = new Promise((resolve) => child.once("exit", resolve));
+  try {
+    await Promise.race([
+      waitForBroker(port, 10_000),
+      gone.then((code) => Promise.reject(new Error(`sluice broker ended with ${code}: ${said}`))),
+    ]);
+  } catch (error) {
+    kill();
+    throw error;
+  }
+  const stop = async () => {
+    kill();
+    await gone;
+    process.removeListener("exit", kill);
+  };
+  return { address: `127.0.0.1:${port}`, stop };
+}

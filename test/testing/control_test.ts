@@ -1,0 +1,195 @@
+import assert from "node:assert/strict";
+import {
+  ApiVersions,
+  CreateTopics,
+  Fetch,
+  FindCoordinator,
+  InitProducerId,
+  ListOffsets,
+  Metadata,
+  Produce,
+} from "../../src/protocol/messages/mod.ts";
+import type { AnyApi } from "../../src/protocol/api.ts";
+import type { RequestContext } from "../../src/testing/mod.ts";
+import { test } from "../harness.ts";
+import { batchOf } from "./batches.ts";
+import { produceBody, producedBody, stage } from "./wire.ts";
+
+test("control: an error is answered for every partition and nothing is appended", async () => {
+  const { cluster, connect } = stage();
+  cluster.control(Produce, { error: 6 }, { times: 1 });
+  const wire = await connect();
+  const refused = await wire.produce(batchOf());
+  assert.deepEqual([refused?.errorCode, refused?.baseOffset], [6, -1n]);
+  assert.equal((await wire.produce(batchOf()))?.errorCode, 0);
+  assert.equal(cluster.endOffset("orders", 0), 1n);
+});
+
+test("control: an error behind the append carries the offset", async () => {
+  const { cluster, connect } = stage();
+  const wire = await connect();
+  await wire.produce(batchOf());
+  cluster.control(Produce, { error: 7, apply: true }, { times: 1 });
+  const late = await wire.produce(batchOf());
+  assert.deepEqual([late?.errorCode, late?.baseOffset], [7, 1n]);
+  assert.equal(cluster.endOffset("orders", 0), 2n);
+});
+
+test("control: an answer of one's own", async () => {
+  const { cluster, connect } = stage();
+  cluster.control(Produce, { respond: producedBody(77n) });
+  const wire = await connect();
+  assert.equal((await wire.produce(batchOf()))?.baseOffset, 77n);
+  assert.equal(cluster.endOffset("orders", 0), 0n);
+});
+
+for (const [drop, copies] of [["before", 0n], ["after", 1n]] as const) {
+  test(`control: dropped ${drop} serving leaves ${copies} copies and no connection`, async () => {
+    const { cluster, connect } = stage();
+    cluster.control(Produce, { drop });
+    const wire = await connect();
+    assert.equal(await wire.produce(batchOf()), undefined);
+    assert.equal(wire.closed, true);
+    assert.equal(cluster.endOffset("orders", 0), copies);
+  });
+}
+
+for (const apply of [false, true]) {
+  test(`control: silence ${apply ? "after" : "instead of"} serving blocks the connection and no other`, async () => {
+    const { cluster, connect, runtime } = stage();
+    cluster.control(Produce, { silence: true, apply }, { times: 1 });
+    const wire = await connect();
+    wire.send(Produce, 11, produceBody([["orders", 0, batchOf()]]));
+    wire.send(Metadata, 9, { topics: [] });
+    await runtime.advance(600_000);
+    assert.deepEqual([wire.take().length, wire.closed], [0, false]);
+    assert.equal(cluster.endOffset("orders", 0), apply ? 1n : 0n);
+    assert.equal((await (await connect()).produce(batchOf()))?.errorCode, 0);
+  });
+}
+
+test("control: a delay comes before serving, an answer's delay after it", async () => {
+  const { cluster, connect, runtime } = stage();
+  const wire = await connect();
+  cluster.control(Produce, { delayMs: 100, answerDelayMs: 50 }, { times: 1 });
+  wire.send(Produce, 11, produceBody([["orders", 0, batchOf()]]));
+  await runtime.advance(99);
+  assert.equal(cluster.endOffset("orders", 0), 0n);
+  await runtime.advance(1);
+  assert.equal(cluster.endOffset("orders", 0), 1n);
+  await runtime.advance(49);
+  assert.equal(wire.take().length, 0);
+  await runtime.advance(1);
+  assert.equal(wire.take().length, 1);
+});
+
+test("control: a request is served though its connection has gone meanwhile", async () => {
+  const { cluster, connect, runtime } = stage();
+  const wire = await connect();
+  cluster.control(Produce, { delayMs: 100 });
+  wire.send(Produce, 11, produceBody([["orders", 0, batchOf()]]));
+  await runtime.advance(10);
+  wire.socket.destroy();
+  await runtime.advance(100);
+  assert.equal(cluster.endOffset("orders", 0), 1n);
+});
+
+test("control: a stopped broker serves nothing that was delayed", async () => {
+  const { cluster, connect, runtime } = stage();
+  const wire = await connect();
+  cluster.control(Produce, { delayMs: 100 });
+  wire.send(Produce, 11, produceBody([["orders", 0, batchOf()]]));
+  await runtime.advance(10);
+  cluster.stopBroker(1);
+  await runtime.advance(100);
+  assert.equal(cluster.endOffset("orders", 0), 0n);
+});
+
+test("control: raw bytes in place of the answer", async () => {
+  const { cluster, connect, runtime } = stage();
+  const wire = await connect();
+  cluster.control(ApiVersions, { bytes: Uint8Array.of(0, 0, 0, 1, 9) });
+  wire.send(ApiVersions, 0, {});
+  await runtime.settle();
+  assert.deepEqual(wire.take(), [Uint8Array.of(0, 0, 0, 1, 9)]);
+});
+
+test("control: acks 0 stays unanswered, an error ends the connection", async () => {
+  const { cluster, connect, runtime } = stage();
+  cluster.control(Produce, { error: 6 });
+  const wire = await connect();
+  wire.send(Produce, 11, produceBody([["orders", 0, batchOf()]], 0));
+  await runtime.settle();
+  assert.deepEqual([wire.take().length, wire.closed], [0, true]);
+});
+
+test("control: a function sees the request and its circumstances, and may let it pass", async () => {
+  const { cluster, connect, runtime } = stage({ brokers: 2 });
+  const seen: RequestContext[] = [];
+  const stop = cluster.control(Metadata, (request, context) => {
+    seen.push(context);
+    return request.topics?.length === 0 ? { close: true } : undefined;
+  }, { brokerId: 2 });
+  await runtime.advance(5);
+  const wire = await connect(2);
+  assert.equal((await wire.ask(Metadata, 9, { topics: [{ name: "orders" }] }))!.topics.length, 1);
+  assert.equal((await (await connect(1)).ask(Metadata, 9, { topics: [] }))!.topics.length, 0);
+  assert.equal(await wire.ask(Metadata, 9, { topics: [] }), undefined);
+  assert.deepEqual(seen.map(({ brokerId, version, clientId, atMs }) => [brokerId, version, clientId, atMs]), [
+    [2, 9, "test", 5],
+    [2, 9, "test", 5],
+  ]);
+  stop();
+  assert.equal((await (await connect(2)).ask(Metadata, 9, { topics: [] }))!.topics.length, 0);
+});
+
+test("control: a function that throws ends the connection and is reported", async () => {
+  const { cluster, connect } = stage();
+  const error = new TypeError("in the test's own function");
+  cluster.control(Metadata, () => {
+    throw error;
+  });
+  const wire = await connect();
+  assert.equal(await wire.ask(Metadata, 9, { topics: [] }), undefined);
+  assert.deepEqual(cluster.failures, [error]);
+});
+
+test("control: an error can be answered by every API in every version", async () => {
+  const { cluster, connect } = stage();
+  const bodies: readonly (readonly [AnyApi, (version: number) => unknown])[] = [
+    [ApiVersions, () => ({ clientSoftwareName: "test", clientSoftwareVersion: "1" })],
+    [Metadata, () => ({ topics: [{ name: "orders" }] })],
+    [Produce, (version) => produceBody([[version >= 13 ? cluster.topic("orders")!.id : "orders", 0, batchOf()]])],
+    [InitProducerId, () => ({ transactionalId: null, transactionTimeoutMs: 1 })],
+    [CreateTopics, () => ({ topics: [{ name: "a", numPartitions: 1, replicationFactor: 1 }] })],
+    [
+      ListOffsets,
+      () => ({ replicaId: -1, topics: [{ name: "orders", partitions: [{ partitionIndex: 0, timestamp: -1n }] }] }),
+    ],
+    [Fetch, (version) => fetchBody(version >= 13 ? cluster.topic("orders")!.id : "orders")],
+    [FindCoordinator, (version) => version < 4 ? { key: "g" } : { coordinatorKeys: ["g"] }],
+  ];
+  for (const [api, body] of bodies) {
+    cluster.control(api, { error: 41 });
+    for (let version = api.minVersion; version <= api.maxVersion; version++) {
+      const wire = await connect();
+      const asked = body(version) as Record<string, unknown>;
+      if (api === ApiVersions && version < 3) {
+        delete asked["clientSoftwareName"];
+        delete asked["clientSoftwareVersion"];
+      }
+      const answer = await wire.ask(api, version, asked as never);
+      assert.match(
+        JSON.stringify(answer, (_, value) => typeof value === "bigint" ? `${value}` : value),
+        /"errorCode":41/,
+      );
+    }
+  }
+  assert.deepEqual(cluster.failures, []);
+});
+
+function fetchBody(topic: string): Record<string, unknown> {
+  const partitions = [{ partition: 0, fetchOffset: 0n, partitionMaxBytes: 1 }];
+  const naming = topic.length === 32 ? { topicId: topic } : { topic };
+  return { maxWaitMs: 0, minBytes: 0, topics: [{ ...naming, partitions }] };
+}
