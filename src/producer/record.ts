@@ -107,16 +107,16 @@ export class RecordMetadata {
     return { topic, partition, offset: String(this.offset), timestamp, delivery };
   }
 
-  /** What `console.log` shows on Node and Bun. */
-  [Symbol.for("nodejs.util.inspect.custom")](): object {
-    const { topic, partition, offset, timestamp, delivery } = this;
-    return { topic, partition, offset, timestamp, delivery };
-  }
+}
 
-  /** What `console.log` shows on Deno. */
-  [Symbol.for("Deno.customInspect")](): string {
-    return `RecordMetadata ${JSON.stringify(this)}`;
-  }
+// The fields are getters over private state; without this `console.log` would show an empty object.
+for (const inspect of ["nodejs.util.inspect.custom", "Deno.customInspect"]) {
+  Object.defineProperty(RecordMetadata.prototype, Symbol.for(inspect), {
+    value(this: RecordMetadata): string {
+      const { topic, partition, offset, timestamp, delivery } = this;
+      return `RecordMetadata { ${topic}-${partition} @ ${offset}, timestamp: ${timestamp}, delivery: "${delivery}" }`;
+    },
+  });
 }
 
 /** Called once with the outcome: an error and no metadata, or null and the metadata. */

@@ -10,7 +10,7 @@
  * @module
  */
 
-import { type Cluster } from "../cluster/cluster.ts";
+import type { Cluster } from "../cluster/cluster.ts";
 import { Backoff } from "../cluster/backoff.ts";
 import type { PartitionMetadata } from "../cluster/metadata.ts";
 import { sleep } from "../cluster/sleep.ts";

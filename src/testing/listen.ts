@@ -5,7 +5,7 @@
  */
 
 import type { AddressInfo, Server, Socket as NetSocket } from "node:net";
-import { ConfigError } from "../errors.ts";
+import { ConfigError, ConnectionError } from "../errors.ts";
 import { builtinModule } from "../runtime/builtin.ts";
 import { QueueSocket } from "../runtime/queue_socket.ts";
 import type { SocketEvents } from "../runtime/runtime.ts";
@@ -69,9 +69,13 @@ class BrokerServer {
 
   listen(host: string, port: number): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#server.once("error", reject);
+      const fail = (cause: Error): void => {
+        const address = `${host}:${port}`;
+        reject(new ConnectionError(`Listen on "${address}" failed: ${cause.message}`, { broker: address, cause }));
+      };
+      this.#server.once("error", fail);
       this.#server.listen(port, host, () => {
-        this.#server.off("error", reject);
+        this.#server.off("error", fail);
         const bound = (this.#server.address() as AddressInfo).port;
         this.#broker.setEndpoint("tcp", { host, port: bound });
         this.address = `${host}:${bound}`;

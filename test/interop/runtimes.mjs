@@ -81,8 +81,9 @@ async function startWorker(binary, address, timeoutMs) {
     entry,
     `import { produceAll } from ${source};\nexport default { test: () => produceAll(${JSON.stringify(address)}) };\n`,
   );
+  // workerd's own zstd is behind the flag.
   await bundle(entry, join(dir, "worker.mjs"));
-  return await runWorker(binary, dir, "worker.mjs", [], timeoutMs);
+  return await runWorker(binary, dir, "worker.mjs", ["nodejs_compat"], timeoutMs);
 }
 
 async function servePlan(plan) {

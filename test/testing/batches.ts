@@ -117,7 +117,7 @@ function sized(target: number[], text: string | null): void {
   if (text === null) return varlong(target, -1n);
   const bytes = encoder.encode(text);
   varlong(target, BigInt(bytes.length));
-  target.push(...bytes);
+  for (const byte of bytes) target.push(byte);
 }
 
 function varlong(target: number[], value: bigint): void {

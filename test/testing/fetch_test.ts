@@ -3,6 +3,7 @@ import { resolveCodec } from "../../src/codec/registry.ts";
 import type { RequestInputOf, ResponseOf } from "../../src/protocol/api.ts";
 import { Fetch, FindCoordinator, ListOffsets, Metadata } from "../../src/protocol/messages/mod.ts";
 import { selectSockets } from "../../src/runtime/select.ts";
+import { BatchView } from "../../src/testing/batch_view.ts";
 import { EmbeddedCluster, readTopic, type StoredRecord } from "../../src/testing/mod.ts";
 import { test } from "../harness.ts";
 import { batchOf, concat, NOW, section } from "./batches.ts";
@@ -176,6 +177,7 @@ test("read back: all records of all partitions on three brokers, whatever their 
   const { bootstrap: brokers, sockets } = cluster;
   const read = await runtime.runUntil(collect(readTopic({ brokers, sockets, topic: "orders", maxBytes: 1 })));
   assert.deepEqual(read.sort(), expected.sort());
+  await runtime.settle();
   assert.equal(cluster.network.openConnections, 3); // the test's own
 });
 
@@ -215,7 +217,6 @@ test("embedded cluster: real sockets reach what listens on TCP", { needs: "liste
   assert.match(listening.address, /^127\.0\.0\.1:\d+$/);
   assert.equal(listening.brokers.split(",").length, 2);
   const { log } = cluster.partition("orders", 3);
-  const { BatchView } = await import("../../src/testing/batch_view.ts");
   const value = "x".repeat(300_000);
   const view = new BatchView(batchOf({ records: [{ value }] }));
   for (let i = 0; i < 5; i++) log.append(view, { leaderEpoch: 0, maxTimestampMs: NOW });
