@@ -158,7 +158,7 @@ test("lines from standard input arrive with keys, headers, empty and null values
     ["k", null],
     ["k", "ä:ö"],
   ]);
-  assert.deepEqual(records[0].headers.map(({ key, value }) => [key, text(value)]), [["a", "1"], ["a", "2"]]);
+  assert.deepEqual(records[0].headers.map(([name, value]) => [name, text(value)]), [["a", "1"], ["a", "2"]]);
   assert.match(result.stdout, /^Delivered 4 records \(\d+ B\) to /);
 });
 
@@ -284,6 +284,15 @@ test("more input than bufferMemory is delivered within it", async ({ sluice, top
   );
   assert.equal(result.code, 0, result.stderr);
   assert.equal(JSON.parse(result.stdout).records, 30_000);
+});
+
+test("records larger than what is left of bufferMemory wait for room", async ({ sluice, topic }) => {
+  const result = await sluice(
+    ["produce", "-b", topic.brokers, "-t", topic.name, "--json", "-X", "bufferMemory=250000", "--timeout-ms", "20000"],
+    { stdin: `${"x".repeat(99_000)}\n`.repeat(40) },
+  );
+  assert.equal(result.code, 0, result.stderr);
+  assert.equal(JSON.parse(result.stdout).records, 40);
 });
 
 test("a record that is too large is counted, the others arrive, exit code 1", async ({ sluice, read, topic }) => {

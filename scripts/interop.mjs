@@ -70,7 +70,8 @@ export async function runInterop(
       if (parts.includes("schemas")) {
         await runSchemasPart({ version, libs, tally });
       }
-      if (!parts.some((part) => ["matrix", "demo"].includes(part))) return;
+      const demoHere = parts.includes("demo") && version === wanted.versions[0];
+      if (!parts.includes("matrix") && !demoHere) return;
       const kafka = await startKafka({ version });
       try {
         if (parts.includes("matrix")) {

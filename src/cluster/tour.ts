@@ -49,6 +49,7 @@ export function firstSuccess<T>(
         else if (failures.length === started) start();
       });
     };
+    if (brokers.length === 0) return fail();
     signal.addEventListener("abort", onAbort);
     start();
   });

@@ -410,8 +410,20 @@ function checkConnect(value: unknown): SocketFactory | undefined {
 
 function checkLogger(value: unknown): Logger {
   if (value === undefined) return {};
-  if (typeof value === "object" && value !== null) return value as Logger;
+  if (typeof value === "object" && value !== null) return guarded(value as Logger);
   throw new ConfigError("logger", `Set "logger" to an object with functions like "warn": ${show(value)} is not.`);
+}
+
+/** A logger that throws must not disturb the delivery of records. */
+function guarded(logger: Logger): Logger {
+  const guard = (level: keyof Logger) => (event: string, fields: Readonly<Record<string, unknown>>): void => {
+    try {
+      logger[level]?.(event, fields);
+    } catch {
+      // There is nobody left to tell.
+    }
+  };
+  return { debug: guard("debug"), info: guard("info"), warn: guard("warn"), error: guard("error") };
 }
 
 function withDeliveryRemark(options: ResolvedOptions): ResolvedOptions {

@@ -84,12 +84,19 @@ export class StickyPartition {
   choose(partitionCount: number, available: () => readonly number[]): number {
     const outworn = this.#partition < 0 || this.#partition >= partitionCount || this.#bytes >= this.#switchBytes;
     if (outworn) {
-      const others = available().filter((partition) => partition !== this.#partition);
-      const choice = others[Math.floor(this.#random() * others.length)];
-      this.#partition = choice ?? available()[0] ?? 0;
+      this.#partition = this.#another(available());
       this.#bytes = 0;
     }
     return this.#partition;
+  }
+
+  /** Any of the partitions but the present one, each as likely as the others, without looking at them all. */
+  #another(partitions: readonly number[]): number {
+    const last = partitions.length - 1;
+    if (last < 1) return partitions[0] ?? 0;
+    const among = partitions.includes(this.#partition) ? last : last + 1;
+    const choice = partitions[Math.floor(this.#random() * among)]!;
+    return choice === this.#partition ? partitions[last]! : choice;
   }
 
   /** Tells how much a record added to the partition that was chosen. */

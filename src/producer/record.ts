@@ -106,7 +106,6 @@ export class RecordMetadata {
     const { topic, partition, timestamp, delivery } = this;
     return { topic, partition, offset: String(this.offset), timestamp, delivery };
   }
-
 }
 
 // The fields are getters over private state; without this `console.log` would show an empty object.

@@ -161,7 +161,10 @@ export class Sender {
     if (this.#closed) return;
     const identity = this.#identity;
     if (identity !== undefined && !identity.held) {
-      if (this.#hasReady()) void this.#acquireIdentity(identity);
+      if (!this.#hasReady()) return;
+      void this.#acquireIdentity(identity);
+      // Meanwhile the leaders are dialled: a cold start waits for both at once.
+      for (const lane of this.#lanes.values()) if (lane.ready.length > 0) this.#connectIfNeeded(lane);
       return;
     }
     for (const lane of this.#lanes.values()) if (lane.ready.length > 0) this.#drainLane(lane);
@@ -221,8 +224,14 @@ export class Sender {
     }
   }
 
+  #connectIfNeeded(lane: Lane): void {
+    if (this.#cluster.broker(lane.nodeId)?.connection === undefined) this.#connect(lane);
+  }
+
   #connect(lane: Lane): void {
     if (lane.connecting) return;
+    // With acks 0 a closed connection is all that a broker says of an error; it may not lead any more.
+    if (this.#options.acks === 0) void this.#cluster.requestUpdate();
     const broker = this.#cluster.broker(lane.nodeId);
     if (broker === undefined) return this.#reroute(lane);
     lane.connecting = true;

@@ -62,7 +62,7 @@ const DEFAULT_MAX_REQUEST_BYTES = 104_857_600;
 const MAX_REPLICATION_FACTOR = 3;
 const FIRST_PRODUCER_ID = 1000n;
 /** No batch of a client that is meant well holds more. */
-const MAX_DECOMPRESSED_BYTES = 268_435_456;
+const MAX_DECOMPRESSED_BYTES = 104_857_600;
 
 /**
  * A cluster for tests and demos: the real protocol, the checks of a real broker, no disk.

@@ -44,7 +44,7 @@ const LAST_FETCH_WITH_NAMES = 12;
 const LATEST = -1n;
 const EARLIEST = -2n;
 const MAX_FRAME_BYTES = 0x4000_0000;
-const MAX_DECOMPRESSED_BYTES = 268_435_456;
+const MAX_DECOMPRESSED_BYTES = 104_857_600;
 
 /**
  * The records that a topic holds at the time of the call, partition by partition within each broker, in order.
