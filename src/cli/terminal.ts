@@ -45,7 +45,7 @@ async function openFile(file: string): Promise<InputSource> {
     await handle.close();
     throw Object.assign(new TypeError("is a directory"), { code: "EISDIR" });
   }
-  const stream = handle.createReadStream({ highWaterMark: 262_144 });
+  const stream = handle.createReadStream({ highWaterMark: 65_536 });
   return {
     chunks: stream,
     totalBytes: stat.isFile() ? stat.size : undefined,

@@ -8,26 +8,22 @@
  * @module
  */
 
-import { Backoff } from "../cluster/backoff.ts";
 import type { Cluster } from "../cluster/cluster.ts";
 import type { Connection } from "../cluster/connection.ts";
-import { isUsable, type PartitionMetadata, ZERO_TOPIC_ID } from "../cluster/metadata.ts";
-import { DeliveryTimeoutError, KafkaError, type Persisted, RecordTooLargeError } from "../errors.ts";
-import { encodeRequestFrame, PRODUCE_WITH_TOPIC_NAMES, PRODUCE_WITH_ZSTD } from "../protocol/api.ts";
-import { brokerError, errorOf, NONE, persistedAfter } from "../protocol/error_codes.ts";
+import { isUsable, type PartitionMetadata } from "../cluster/metadata.ts";
+import { KafkaError, RecordTooLargeError } from "../errors.ts";
+import { PRODUCE_WITH_ZSTD } from "../protocol/api.ts";
+import { brokerError } from "../protocol/error_codes.ts";
 import { Produce } from "../protocol/messages/produce.ts";
-import type { RequestInputOf, ResponseOf } from "../protocol/schema.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Accumulator } from "./accumulator.ts";
 import type { Batch } from "./batch.ts";
 import type { Metrics } from "./metrics.ts";
 import type { ResolvedOptions } from "./options.ts";
 import type { Partition } from "./partition.ts";
+import { frameSize, frameSizeBound, produceRequest, resultsOf } from "./produce_request.ts";
 import type { ProducerIdentity } from "./sequence.ts";
-import type { Topic } from "./topic.ts";
-
-type ProduceResponse = ResponseOf<typeof Produce>;
-type PartitionResult = ProduceResponse["responses"][number]["partitionResponses"][number];
+import { Settlement } from "./settlement.ts";
 
 /** The way to one broker. */
 interface Lane {
@@ -37,34 +33,9 @@ interface Lane {
   connecting: boolean;
 }
 
-/** How a failed attempt goes on. */
-interface RetryOptions {
-  /** Look who leads first. */
-  readonly refresh: boolean;
-  /** The broker has just told who leads: go there at once. */
-  readonly hinted?: boolean;
-  /** The attempt didn't reach the broker, so it isn't one. */
-  readonly uncounted?: boolean;
-}
-
 /** A request is closed when it has so many bytes; a bigger batch travels alone. */
 const REQUEST_BYTES = 1_048_576;
-/** More than the bytes of a request beside its batches, topics' names and client id not counted. */
-const REQUEST_OVERHEAD = 64;
-const TOPIC_OVERHEAD = 32;
-const PARTITION_OVERHEAD = 24;
-
 const ZSTD = 4;
-
-const CORRUPT_MESSAGE = 2;
-const MAX_CORRUPT_ATTEMPTS = 3;
-const NOT_LEADER_OR_FOLLOWER = 6;
-const CLUSTER_AUTHORIZATION_FAILED = 31;
-const UNSUPPORTED_VERSION = 35;
-const OUT_OF_ORDER_SEQUENCE_NUMBER = 45;
-const DUPLICATE_SEQUENCE_NUMBER = 46;
-const UNKNOWN_PRODUCER_ID = 59;
-const FENCED_LEADER_EPOCH = 74;
 const UNSUPPORTED_COMPRESSION_TYPE = 76;
 
 /** Drains the accumulator. */
@@ -75,7 +46,7 @@ export class Sender {
   readonly #accumulator: Accumulator;
   readonly #identity: ProducerIdentity | undefined;
   readonly #metrics: Metrics;
-  readonly #backoff: Backoff;
+  readonly #settlement: Settlement;
   readonly #lanes = new Map<number, Lane>();
   /** Partitions with batches and without a leader. */
   #stranded = new Set<Partition>();
@@ -100,7 +71,14 @@ export class Sender {
     this.#accumulator = accumulator;
     this.#identity = identity;
     this.#metrics = metrics;
-    this.#backoff = new Backoff(options.retryBackoffMs, options.retryBackoffMaxMs, () => runtime.random());
+    this.#settlement = new Settlement(runtime, options, cluster, accumulator, identity, metrics, {
+      onReady: (partition) => this.schedule(partition),
+      onStale: (partition) => {
+        this.#awaitingMetadata.add(partition);
+        void this.#cluster.requestUpdate();
+      },
+      onFatal: (error) => this.#die(error),
+    });
   }
 
   /** What ended the producer; undefined while it lives. */
@@ -132,7 +110,7 @@ export class Sender {
   /** Linger, backoff or delivery timeout of a partition: fails what is late, schedules the rest. */
   onDue(partition: Partition): void {
     const nowMs = this.#runtime.now();
-    this.#expire(partition, nowMs);
+    this.#settlement.expire(partition, nowMs);
     const head = partition.queue[0];
     const due = head !== undefined && this.#accumulator.isDue(head, nowMs) && nowMs >= partition.notBeforeMs;
     if (due) this.schedule(partition);
@@ -175,7 +153,7 @@ export class Sender {
     this.#closed = true;
     for (const batch of [...this.#accumulator.incomplete]) {
       const fate = batch.partition.inFlight.includes(batch) || batch.persisted !== "no" ? "possibly" : "no";
-      this.#conclude(batch, reason(fate));
+      this.#settlement.conclude(batch, reason(fate));
     }
   }
 
@@ -211,7 +189,7 @@ export class Sender {
     if (this.#closed) return;
     if (error === undefined) return this.drain();
     // Refused for good: what waits is told. A later send asks again, for rights can be granted.
-    for (const batch of [...this.#accumulator.incomplete]) if (!batch.drained) this.#conclude(batch, error);
+    for (const batch of [...this.#accumulator.incomplete]) if (!batch.drained) this.#settlement.conclude(batch, error);
   }
 
   #drainLane(lane: Lane): void {
@@ -307,7 +285,7 @@ export class Sender {
     try {
       later = batch.encode(partition.topic.codec);
     } catch (error) {
-      this.#conclude(batch, error as KafkaError);
+      this.#settlement.conclude(batch, error as KafkaError);
       this.schedule(partition);
       return;
     }
@@ -318,69 +296,36 @@ export class Sender {
       this.schedule(partition);
     }, (error) => {
       batch.encoding = false;
-      this.#conclude(batch, error);
+      this.#settlement.conclude(batch, error);
       this.schedule(partition);
     });
   }
 
   /** Leaves out what would make the frame too large; a batch that is too large by itself fails before any byte. */
   #withinMaxRequestSize(lane: Lane, chosen: Partition[]): Partition[] {
-    const { maxRequestSize, clientId } = this.#options;
+    const { maxRequestSize, clientId, acks, requestTimeoutMs } = this.#options;
     while (chosen.length > 0) {
-      let size = REQUEST_OVERHEAD + 3 * clientId.length;
-      for (const { topic, queue } of chosen) {
-        size += TOPIC_OVERHEAD + 3 * topic.name.length + PARTITION_OVERHEAD + queue[0]!.wire!.length;
-      }
+      const batches = chosen.map(({ queue }) => queue[0]!);
+      if (frameSizeBound(batches, clientId) <= maxRequestSize) break;
+      const connection = this.#cluster.broker(lane.nodeId)!.connection!;
+      const size = frameSize(produceRequest(connection, batches, acks, requestTimeoutMs), clientId);
       if (size <= maxRequestSize) break;
-      const frameSize = this.#frameSize(lane, chosen);
-      if (frameSize <= maxRequestSize) break;
       const last = chosen.pop()!;
       if (chosen.length > 0) {
         last.scheduled = true;
         lane.ready.unshift(last);
         continue;
       }
-      const batch = last.queue[0]!;
-      this.#conclude(
-        batch,
-        new RecordTooLargeError(
-          `Send smaller records or raise "maxRequestSize": the request takes ${frameSize} bytes, the limit is ` +
-            `${maxRequestSize}.`,
-          { topic: last.topic.name, partition: last.index },
-        ),
+      const { topic, index } = last;
+      const message = `Send smaller records or raise "maxRequestSize": the request takes ${size} bytes, the limit is ` +
+        `${maxRequestSize}.`;
+      this.#settlement.conclude(
+        batches[0]!,
+        new RecordTooLargeError(message, { topic: topic.name, partition: index }),
       );
       this.schedule(last);
     }
     return chosen;
-  }
-
-  #frameSize(lane: Lane, chosen: readonly Partition[]): number {
-    const connection = this.#cluster.broker(lane.nodeId)!.connection!;
-    const [version, body] = this.#request(connection, chosen.map(({ queue }) => queue[0]!));
-    const parts = encodeRequestFrame(Produce, version, 0, this.#options.clientId, body);
-    return parts.reduce((sum, part) => sum + part.length, 0) - 4;
-  }
-
-  #request(connection: Connection, batches: readonly Batch[]): [number, RequestInputOf<typeof Produce>] {
-    const topics = new Map<Topic, { index: number; records: Uint8Array }[]>();
-    let idsKnown = true;
-    for (const { partition: { topic, index }, wire } of batches) {
-      let partitionData = topics.get(topic);
-      if (partitionData === undefined) {
-        partitionData = [];
-        topics.set(topic, partitionData);
-        if (topic.metadata.topicId === ZERO_TOPIC_ID) idsKnown = false;
-      }
-      partitionData.push({ index, records: wire! });
-    }
-    const version = connection.version(Produce, idsKnown ? undefined : PRODUCE_WITH_TOPIC_NAMES);
-    const topicData = [...topics].map(([{ name, metadata }, partitionData]) => ({
-      name,
-      topicId: metadata.topicId,
-      partitionData,
-    }));
-    const { acks, requestTimeoutMs } = this.#options;
-    return [version, { acks, timeoutMs: requestTimeoutMs, topicData }];
   }
 
   #dispatch(lane: Lane, connection: Connection, partitions: readonly Partition[]): void {
@@ -398,255 +343,47 @@ export class Sender {
       lane.inFlight -= 1;
       this.#metrics.requestsInFlight -= 1;
     };
-    this.#exchange(connection, batches).then((response) => {
+    this.#exchange(connection, batches).then((results) => {
       landed();
       this.#metrics.requestsAnswered += 1;
       this.#metrics.latencyMs += this.#runtime.now() - sentMs;
-      this.#onAnswer(batches, response, connection);
+      results();
       this.drain();
     }, (error) => {
       landed();
-      for (const batch of batches) this.#onLost(batch, error);
+      for (const batch of batches) this.#settlement.onLost(batch, error);
       this.drain();
     });
   }
 
-  /** Writes the request; resolves with the answer, or with undefined where there is none to wait for (acks 0). */
-  async #exchange(connection: Connection, batches: readonly Batch[]): Promise<[number, ProduceResponse] | undefined> {
-    const [version, body] = this.#request(connection, batches);
+  /** Writes the request; resolves, once there is an answer or (acks 0) none to wait for, with what is to be done. */
+  async #exchange(connection: Connection, batches: readonly Batch[]): Promise<() => void> {
+    const { acks, requestTimeoutMs } = this.#options;
+    const request = produceRequest(connection, batches, acks, requestTimeoutMs);
+    const { version, body } = request;
     if (version < PRODUCE_WITH_ZSTD && batches.some(({ partition }) => partition.topic.codec?.id === ZSTD)) {
       throw brokerError(UNSUPPORTED_COMPRESSION_TYPE, { api: "Produce" });
     }
     this.#metrics.requestsSent += 1;
     for (const batch of batches) this.#metrics.recordsRequested += batch.recordCount;
-    if (this.#options.acks === 0) {
+    if (acks === 0) {
       await connection.send(Produce, version, body);
-      return undefined;
+      return () => {
+        for (const batch of batches) this.#settlement.onAccepted(batch, -1n, -1, "unacknowledged");
+      };
     }
-    return [version, await connection.request(Produce, version, body, this.#options.requestTimeoutMs)];
+    const response = await connection.request(Produce, version, body, requestTimeoutMs);
+    return () => {
+      const answer = { version, response };
+      for (const [index, result] of resultsOf(request, response, batches).entries()) {
+        this.#settlement.onResult(batches[index]!, result, answer, connection.address);
+      }
+    };
   }
 
   #stampFor(batch: Batch): Batch["stamp"] {
     if (this.#identity === undefined) return batch.stamp;
     return batch.partition.sequence.stamp(batch.recordCount);
-  }
-
-  /** Takes an answer apart, partition by partition. One that is missing is sent again, an invented one is ignored. */
-  #onAnswer(
-    batches: readonly Batch[],
-    answer: [number, ProduceResponse] | undefined,
-    connection: Connection,
-  ): void {
-    if (answer === undefined) {
-      for (const batch of batches) this.#onAccepted(batch, -1n, -1, "unacknowledged");
-      return;
-    }
-    const [version, response] = answer;
-    const results = new Map<string, Map<number, PartitionResult>>();
-    for (const topic of response.responses) {
-      const key = version > PRODUCE_WITH_TOPIC_NAMES ? topic.topicId : topic.name;
-      const byIndex = results.get(key) ?? new Map<number, PartitionResult>();
-      results.set(key, byIndex);
-      for (const result of topic.partitionResponses) if (!byIndex.has(result.index)) byIndex.set(result.index, result);
-    }
-    for (const batch of batches) {
-      const { topic, index } = batch.partition;
-      const key = version > PRODUCE_WITH_TOPIC_NAMES ? topic.metadata.topicId : topic.name;
-      const result = results.get(key)?.get(index);
-      if (result === undefined) {
-        const error = new KafkaError("The broker's answer leaves this partition out.", {
-          code: "MISSING_RESPONSE",
-          retriable: true,
-          persisted: "possibly",
-        });
-        this.#onLost(batch, error);
-      } else {
-        this.#onResult(batch, result, response, connection);
-      }
-    }
-  }
-
-  #onResult(batch: Batch, result: PartitionResult, response: ProduceResponse, connection: Connection): void {
-    const { errorCode, baseOffset, logAppendTimeMs } = result;
-    if (errorCode === NONE) {
-      // For a duplicate the broker fills in the batch's own latest timestamp (broker-facts W1), which says nothing of
-      // the other records; on a LogAppendTime topic it is the broker's clock.
-      const appendTime = Number(logAppendTimeMs);
-      const echoed = batch.attempts > 0 && appendTime === batch.maxTimestamp;
-      this.#onAccepted(batch, baseOffset, echoed ? -1 : appendTime, echoed ? "duplicate" : "acked");
-    } else if (errorCode === DUPLICATE_SEQUENCE_NUMBER) {
-      this.#onAccepted(batch, -1n, -1, "duplicate");
-    } else {
-      this.#onRefused(batch, result, response, connection);
-    }
-  }
-
-  #onAccepted(
-    batch: Batch,
-    baseOffset: bigint,
-    appendTimeMs: number,
-    delivery: "acked" | "duplicate" | "unacknowledged",
-  ): void {
-    const { partition } = batch;
-    partition.landed(batch);
-    partition.sequence.accepted(batch, partition.sentTo);
-    if (batch.outcome === undefined) {
-      const size = batch.wire!.length;
-      this.#metrics.recordsSent += batch.recordCount;
-      this.#metrics.batchesSent += 1;
-      this.#metrics.bytesSent += size;
-      this.#metrics.uncompressedBytes += batch.length;
-      batch.outcome = { result: batch.resultOf(baseOffset, appendTimeMs, delivery) };
-      this.#accumulator.tell(partition);
-    }
-    // The answer shows that the request has been read; without one (acks 0) the socket may still hold the bytes.
-    if (delivery !== "unacknowledged") batch.recycle();
-    this.schedule(partition);
-  }
-
-  #onRefused(batch: Batch, result: PartitionResult, response: ProduceResponse, connection: Connection): void {
-    const { partition } = batch;
-    const { errorCode, baseOffset, currentLeader, errorMessage } = result;
-    const row = errorOf(errorCode);
-    batch.persisted = worse(batch.persisted, persistedAfter(errorCode, baseOffset));
-    const error = brokerError(errorCode, {
-      topic: partition.topic.name,
-      partition: partition.index,
-      broker: `${connection.address.host}:${connection.address.port}`,
-      detail: errorMessage,
-      persisted: batch.persisted,
-    });
-    const hinted = (errorCode === NOT_LEADER_OR_FOLLOWER || errorCode === FENCED_LEADER_EPOCH) &&
-      this.#cluster.applyLeaderHint(partition.topic.name, partition.index, currentLeader, response.nodeEndpoints);
-    if (this.#identity !== undefined && isOutOfOrder(errorCode)) {
-      this.#onOutOfOrder(batch, error);
-    } else if (
-      this.#identity !== undefined && (errorCode === CLUSTER_AUTHORIZATION_FAILED || errorCode === UNSUPPORTED_VERSION)
-    ) {
-      partition.landed(batch);
-      this.#die(error);
-    } else if (errorCode === CORRUPT_MESSAGE && batch.attempts + 1 >= MAX_CORRUPT_ATTEMPTS) {
-      this.#failAttempt(batch, error);
-    } else if (row.retriable) {
-      if (hinted) void this.#cluster.requestUpdate();
-      this.#retry(batch, error, { refresh: row.refreshMetadata, hinted });
-    } else {
-      this.#failAttempt(batch, error);
-    }
-    this.schedule(partition);
-  }
-
-  /**
-   * The broker misses an earlier sequence (delivery rule I10). If an earlier batch is still to be answered, that is
-   * why; if not, there is a gap in the log: this batch wasn't appended, and goes out again under a new epoch.
-   */
-  #onOutOfOrder(batch: Batch, error: KafkaError): void {
-    const { partition } = batch;
-    const { sequence, inFlight, queue } = partition;
-    const earlier = [...inFlight, ...queue].some((other) => other.drained && other.ordinal < batch.ordinal);
-    if (!earlier && batch.outcome === undefined && this.#identity!.held) {
-      if (!sequence.unresolved) {
-        this.#options.logger.warn?.("data_loss_suspected", {
-          topic: partition.topic.name,
-          partition: partition.index,
-          baseSequence: batch.stamp.baseSequence,
-        });
-      }
-      if (!sequence.rewrite && sequence.isAt(this.#identity!)) this.#identity!.bumpEpoch();
-      sequence.rewrite = true;
-    }
-    this.#retry(batch, error, { refresh: false });
-  }
-
-  /** An attempt that got no answer: the connection ended, or the answer leaves the batch out. */
-  #onLost(batch: Batch, reason: unknown): void {
-    const { partition } = batch;
-    const error = reason instanceof KafkaError ? reason : new KafkaError("The request failed.", { cause: reason });
-    batch.persisted = worse(batch.persisted, error.persisted);
-    if (this.#options.acks === 0) {
-      partition.landed(batch);
-      this.#conclude(batch, withFate(error, batch));
-    } else if (error.retriable) {
-      // Not a byte of it left: the broker can't have seen it, and it was no attempt (network rule N4).
-      this.#retry(batch, error, { refresh: true, uncounted: error.persisted === "no" });
-    } else {
-      this.#failAttempt(batch, withFate(error, batch));
-    }
-    this.schedule(partition);
-  }
-
-  #retry(batch: Batch, error: KafkaError, { refresh, hinted = false, uncounted = false }: RetryOptions): void {
-    const { partition } = batch;
-    partition.landed(batch);
-    partition.sequence.disturbed();
-    batch.lastError = error;
-    // Its deadline has passed while it was in flight: it has been told, and is not sent again.
-    if (batch.outcome !== undefined) return;
-    if (!uncounted) batch.attempts += 1;
-    if (batch.attempts > this.#options.retries) {
-      this.#endInDoubt(batch);
-      this.#conclude(batch, withFate(error, batch));
-      return;
-    }
-    this.#metrics.retries += 1;
-    partition.putBack(batch);
-    partition.notBeforeMs = hinted ? 0 : this.#runtime.now() + this.#backoff.delayMs(Math.max(1, batch.attempts));
-    if (refresh && !hinted) {
-      partition.awaitingMetadata = true;
-      this.#awaitingMetadata.add(partition);
-      void this.#cluster.requestUpdate();
-    }
-    this.#accumulator.watch(partition, this.#runtime.now());
-  }
-
-  #failAttempt(batch: Batch, error: KafkaError): void {
-    batch.partition.landed(batch);
-    if (batch.outcome !== undefined) return;
-    this.#endInDoubt(batch);
-    this.#conclude(batch, error);
-  }
-
-  /** Nobody may use its sequence again, and what comes after must not be sent as if nothing had happened. */
-  #endInDoubt(batch: Batch): void {
-    if (this.#identity !== undefined && batch.drained) batch.partition.sequence.doubt(batch);
-  }
-
-  /** Gives a batch its outcome, and tells all that can be told in order. */
-  #conclude(batch: Batch, error: KafkaError): void {
-    if (batch.outcome !== undefined) return;
-    const { partition } = batch;
-    batch.outcome = { error };
-    partition.removeFromQueue(batch);
-    if (!batch.drained) {
-      partition.untold.push(batch);
-      if (!batch.encoding) batch.recycle();
-    }
-    this.#accumulator.tell(partition);
-  }
-
-  /** Fails what is past its deadline, in order, whether it waits or is in flight. */
-  #expire(partition: Partition, nowMs: number): void {
-    for (const batch of [...partition.untold, ...partition.queue]) {
-      if (batch.deadlineMs > nowMs || batch.outcome !== undefined) continue;
-      const inFlight = partition.inFlight.includes(batch);
-      if (inFlight) batch.persisted = worse(batch.persisted, "possibly");
-      this.#endInDoubt(batch);
-      this.#conclude(batch, this.#expiryError(batch, inFlight));
-    }
-    this.schedule(partition);
-  }
-
-  #expiryError(batch: Batch, inFlight: boolean): DeliveryTimeoutError {
-    const { topic, index } = batch.partition;
-    const where = inFlight ? "the answer was awaited" : batch.drained ? "it was to be sent again" : "it was never sent";
-    const cause = batch.lastError ?? this.#identity?.lastError ?? this.#cluster.lastError;
-    const fate = batch.persisted === "no" ? "not in the log" : "possibly in the log";
-    return new DeliveryTimeoutError(
-      `Gave up on a batch of ${batch.recordCount} for topic "${topic.name}" partition ${index} after ` +
-        `${this.#options.deliveryTimeoutMs} ms (deliveryTimeoutMs) while ${where}; it is ${fate}.` +
-        (cause === undefined ? "" : ` ${cause.message}`),
-      { topic: topic.name, partition: index, persisted: batch.persisted, cause },
-    );
   }
 
   /** The producer may not go on at all: everything that waits is told why. */
@@ -671,30 +408,4 @@ function leaderOf(partition: Partition): PartitionMetadata | undefined {
 function noteError(partition: Partition, error: unknown): void {
   const head = partition.queue[0];
   if (head !== undefined && error instanceof KafkaError) head.lastError = error;
-}
-
-function isOutOfOrder(errorCode: number): boolean {
-  return errorCode === OUT_OF_ORDER_SEQUENCE_NUMBER || errorCode === UNKNOWN_PRODUCER_ID;
-}
-
-/** Once a record may be in the log, nothing makes it certain that it is not. */
-function worse(a: Persisted, b: Persisted): Persisted {
-  return a === "no" ? b : a;
-}
-
-/** The error that ends a batch, with what is known of the batch as a whole. */
-function withFate(error: KafkaError, batch: Batch): KafkaError {
-  const { topic, index } = batch.partition;
-  if (error.persisted === batch.persisted && error.topic !== undefined) return error;
-  const Class = error.constructor as new (message: string, options: object) => KafkaError;
-  return new Class(error.message, {
-    code: error.code,
-    errorCode: error.errorCode,
-    retriable: error.retriable,
-    persisted: batch.persisted,
-    topic: topic.name,
-    partition: index,
-    broker: error.broker,
-    cause: error,
-  });
 }

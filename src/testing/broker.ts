@@ -5,8 +5,8 @@
  */
 
 import { ConfigError } from "../errors.ts";
-import type { AnyApi } from "../protocol/api.ts";
 import type { Socket, SocketEvents } from "../runtime/runtime.ts";
+import type { AnyApi } from "./apis.ts";
 import { BrokerConnection } from "./broker_connection.ts";
 import type { EmbeddedCluster } from "./cluster.ts";
 

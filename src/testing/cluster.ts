@@ -8,9 +8,9 @@ import type { Codec } from "../codec/codec.ts";
 import { COMPRESSION_IDS, type CompressionType } from "../codec/codec.ts";
 import { resolveCodec } from "../codec/registry.ts";
 import { CompressionError, ConfigError } from "../errors.ts";
-import type { AnyApi } from "../protocol/api.ts";
 import type { Runtime, SocketFactory } from "../runtime/runtime.ts";
 import { systemRuntime } from "../runtime/select.ts";
+import type { AnyApi } from "./apis.ts";
 import { FINALIZED_FEATURES, type Release } from "./api_versions_handler.ts";
 import { Broker, type VersionRange } from "./broker.ts";
 import { type ControlAction, type ControlFunction, type ControlOptions, Controls } from "./control.ts";
@@ -182,11 +182,11 @@ export class EmbeddedCluster {
    *
    * @example
    * ```ts
-   * import { EmbeddedCluster, Produce } from "@sluice/kafka/testing";
+   * import { apis, EmbeddedCluster } from "@sluice/kafka/testing";
    *
    * const cluster = new EmbeddedCluster({ topics: { orders: 1 } });
-   * cluster.control(Produce, { error: 6 }, { times: 2 });
-   * cluster.control(Produce, (request) => request.acks === 0 ? { drop: "after" } : undefined);
+   * cluster.control(apis.Produce, { error: 6 }, { times: 2 });
+   * cluster.control(apis.Produce, (request) => request.acks === 0 ? { drop: "after" } : undefined);
    * ```
    */
   control<A extends AnyApi>(

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { AnyApi, RequestOf, ResponseInputOf } from "../protocol/api.ts";
+import type { AnyApi, RequestOf, ResponseInputOf } from "./apis.ts";
 
 /** Which request is about to be served. */
 export interface RequestContext {

@@ -73,7 +73,7 @@ export class PartitionLog {
     return this.#batches;
   }
 
-  /** Copies a batch to the end, gives it its offsets, and tells who watches. */
+  /** @internal Copies a batch to the end, gives it its offsets, and tells who watches. */
   append(sent: BatchView, options: AppendOptions): StoredBatch {
     const header = new BatchView(sent.bytes.slice());
     const { leaderEpoch, logAppendTimeMs } = options;
@@ -110,7 +110,7 @@ export class PartitionLog {
     return found;
   }
 
-  /** The first record of a timestamp or later. */
+  /** @internal The first record of a timestamp or later. */
   async offsetForTimestamp(timestamp: bigint, decompress: Decompress): Promise<FoundOffset | undefined> {
     for (const batch of this.#batches) {
       if (batch.maxTimestampMs < timestamp || batch.lastOffset < this.#startOffset) continue;

@@ -13,16 +13,7 @@
  * @module
  */
 
-export {
-  ApiVersions,
-  CreateTopics,
-  Fetch,
-  FindCoordinator,
-  InitProducerId,
-  ListOffsets,
-  Metadata,
-  Produce,
-} from "../protocol/messages/mod.ts";
+export { type AnyApi, apis, type RequestOf, type ResponseInputOf } from "./apis.ts";
 export { type Release } from "./api_versions_handler.ts";
 export { Broker, type Endpoint, type VersionRange } from "./broker.ts";
 export { type ClusterRuntime, EmbeddedCluster, type EmbeddedClusterOptions } from "./cluster.ts";
@@ -36,5 +27,5 @@ export { readTopic, type ReadTopicOptions } from "./read_back.ts";
 export { type RecordedRequest } from "./recording.ts";
 export { type StoredRecord } from "./stored_record.ts";
 export { Partition, Topic, type TopicSpec } from "./topic.ts";
-export { type TopicConfig } from "./topic_config.ts";
+export { type TopicConfig, type TopicRules } from "./topic_config.ts";
 export { VirtualRuntime, type VirtualRuntimeOptions } from "./virtual_runtime.ts";

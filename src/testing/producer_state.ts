@@ -59,7 +59,7 @@ export function addToSequence(sequence: number, count: number): number {
 export class ProducerState {
   readonly #producers = new Map<bigint, ProducerEntry>();
 
-  /** Decides about a batch; nothing is remembered before {@link record}. */
+  /** @internal Decides about a batch; nothing is remembered before {@link record}. */
   check(batch: SequencedBatch): SequenceVerdict {
     const entry = this.#producers.get(batch.producerId);
     if (entry === undefined) return { kind: "append" };
@@ -79,7 +79,7 @@ export class ProducerState {
       : { kind: "refuse", errorCode: OUT_OF_ORDER_SEQUENCE_NUMBER };
   }
 
-  /** Remembers a batch that was appended, and forgets the sixth from the end. */
+  /** @internal Remembers a batch that was appended, and forgets the sixth from the end. */
   record(batch: SequencedBatch, appended: AppendedBatch): void {
     const entry = this.#producers.get(batch.producerId);
     if (entry === undefined || entry.epoch !== batch.epoch) {

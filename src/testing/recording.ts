@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { AnyApi, RequestOf } from "../protocol/api.ts";
+import type { AnyApi, RequestOf } from "./apis.ts";
 import type { RequestContext } from "./control.ts";
 
 /** A request as a broker got it. */

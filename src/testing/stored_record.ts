@@ -5,15 +5,25 @@
  */
 
 import { crc32c } from "../codec/crc32c.ts";
-import { type DecodedRecord, readRecordBatches } from "../protocol/record_batch_reader.ts";
+import { readRecordBatches } from "../protocol/record_batch_reader.ts";
 import type { Decompress } from "./log.ts";
 
 /** One record of a log, and where it is. */
-export interface StoredRecord extends DecodedRecord {
+export interface StoredRecord {
   /** Its topic. */
   readonly topic: string;
   /** Its partition. */
   readonly partition: number;
+  /** Its offset. */
+  readonly offset: bigint;
+  /** Its timestamp in ms; the broker's own where the topic has it so. */
+  readonly timestamp: bigint;
+  /** The key's bytes, or null. */
+  readonly key: Uint8Array | null;
+  /** The value's bytes, or null. */
+  readonly value: Uint8Array | null;
+  /** Name and value in their order, repeats kept. */
+  readonly headers: readonly (readonly [name: string, value: Uint8Array | null])[];
 }
 
 /** Reads the records of whole batches; markers of transactions are left out. */
