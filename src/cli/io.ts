@@ -28,6 +28,8 @@ export interface CliIo {
   stderr(text: string): void;
   /** Opens a file; `"-"` is standard input. Rejects when it can't be read. */
   open(file: string): Promise<InputSource>;
+  /** Lets a turn of the event loop pass, in which sockets are read and written. */
+  turn(): Promise<void>;
   /** Calls back when the user or the system asks to stop. Returns what undoes it. */
   onInterrupt(callback: () => void): () => void;
 }

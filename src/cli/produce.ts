@@ -111,6 +111,8 @@ class Run {
       if (next.done) break;
       this.#readBytes += next.value.length;
       await this.#handOver(parser.push(next.value));
+      // Deno and Bun have the next chunk of a file at once; without a pause no answer would be read until the end.
+      await this.#io.turn();
     }
     await this.#handOver(parser.end());
   }

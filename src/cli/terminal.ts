@@ -6,6 +6,7 @@
 
 import { open } from "node:fs/promises";
 import process from "node:process";
+import { setImmediate } from "node:timers";
 import type { CliIo, InputSource } from "./io.ts";
 
 /** The world of this process. */
@@ -17,6 +18,7 @@ export function terminalIo(): CliIo {
     stdout: (text) => void process.stdout.write(text),
     stderr: (text) => void process.stderr.write(text),
     open: (file) => file === "-" ? Promise.resolve(standardInput()) : openFile(file),
+    turn: () => new Promise((resolve) => void setImmediate(resolve)),
     onInterrupt(callback) {
       let asked = false;
       const listener = () => {

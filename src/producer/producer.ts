@@ -111,7 +111,15 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
       this.#metrics,
       { onReady: (partition) => this.#sender.schedule(partition), onDue: (partition) => this.#sender.onDue(partition) },
     );
-    this.#sender = new Sender(given, this.#options, this.#cluster, this.#accumulator, this.#identity, this.#metrics);
+    this.#sender = new Sender(
+      given,
+      this.#options,
+      this.#cluster,
+      this.#accumulator,
+      this.#agenda,
+      this.#identity,
+      this.#metrics,
+    );
     for (const [event, fields] of this.#options.remarks) this.#options.logger.warn?.(event, fields);
     // Lazy modules are fetched while the first connection is made; whether that went well, the first batch tells.
     for (const codec of this.#options.codecs) loadCodec(codec).catch(ignore);

@@ -17,6 +17,7 @@ import { brokerError } from "../protocol/error_codes.ts";
 import { Produce } from "../protocol/messages/produce.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Accumulator } from "./accumulator.ts";
+import type { Agenda, Entry } from "./agenda.ts";
 import type { Batch } from "./batch.ts";
 import type { Metrics } from "./metrics.ts";
 import type { ResolvedOptions } from "./options.ts";
@@ -25,8 +26,8 @@ import { frameSize, frameSizeBound, produceRequest, resultsOf } from "./produce_
 import type { ProducerIdentity } from "./sequence.ts";
 import { Settlement } from "./settlement.ts";
 
-/** The way to one broker. */
-interface Lane {
+/** The way to one broker. It is on the agenda while the broker wants to be left alone (throttling). */
+interface Lane extends Entry {
   readonly nodeId: number;
   ready: Partition[];
   inFlight: number;
@@ -44,6 +45,7 @@ export class Sender {
   readonly #options: ResolvedOptions;
   readonly #cluster: Cluster;
   readonly #accumulator: Accumulator;
+  readonly #agenda: Agenda;
   readonly #identity: ProducerIdentity | undefined;
   readonly #metrics: Metrics;
   readonly #settlement: Settlement;
@@ -53,6 +55,7 @@ export class Sender {
   /** Partitions with a retry that waits for fresh metadata. */
   #awaitingMetadata = new Set<Partition>();
   #drainDeferred = false;
+  #acquiring = false;
   #closed = false;
   #fatal: KafkaError | undefined;
 
@@ -62,6 +65,7 @@ export class Sender {
     options: ResolvedOptions,
     cluster: Cluster,
     accumulator: Accumulator,
+    agenda: Agenda,
     identity: ProducerIdentity | undefined,
     metrics: Metrics,
   ) {
@@ -69,6 +73,7 @@ export class Sender {
     this.#options = options;
     this.#cluster = cluster;
     this.#accumulator = accumulator;
+    this.#agenda = agenda;
     this.#identity = identity;
     this.#metrics = metrics;
     this.#settlement = new Settlement(runtime, options, cluster, accumulator, identity, metrics, {
@@ -173,7 +178,8 @@ export class Sender {
   #lane(nodeId: number): Lane {
     let lane = this.#lanes.get(nodeId);
     if (lane === undefined) {
-      lane = { nodeId, ready: [], inFlight: 0, connecting: false };
+      const onDue = (): void => this.drain();
+      lane = { nodeId, ready: [], inFlight: 0, connecting: false, heapIndex: -1, dueMs: 0, onDue };
       this.#lanes.set(nodeId, lane);
     }
     return lane;
@@ -185,9 +191,15 @@ export class Sender {
   }
 
   async #acquireIdentity(identity: ProducerIdentity): Promise<void> {
+    if (this.#acquiring) return;
+    this.#acquiring = true;
     const error = await identity.acquire();
+    this.#acquiring = false;
     if (this.#closed) return;
-    if (error === undefined) return this.drain();
+    if (error === undefined) {
+      for (const batch of this.#accumulator.incomplete) this.schedule(batch.partition);
+      return this.drain();
+    }
     // Refused for good: what waits is told. A later send asks again, for rights can be granted.
     for (const batch of [...this.#accumulator.incomplete]) if (!batch.drained) this.#settlement.conclude(batch, error);
   }
@@ -195,6 +207,7 @@ export class Sender {
   #drainLane(lane: Lane): void {
     const connection = this.#cluster.broker(lane.nodeId)?.connection;
     if (connection === undefined) return this.#connect(lane);
+    if (connection.throttledUntilMs > this.#runtime.now()) return this.#agenda.set(lane, connection.throttledUntilMs);
     while (lane.ready.length > 0 && lane.inFlight < this.#options.maxInFlight) {
       const chosen = this.#choose(lane);
       if (chosen.length === 0) return;
@@ -273,6 +286,8 @@ export class Sender {
       (this.#identity && partition.idempotentGate(head, leader, this.#identity));
     if (gate !== undefined) {
       if (gate === "backoff") this.#accumulator.watch(partition, nowMs);
+      // The epochs of the last id are used up, and the partition waits for a new one.
+      if (gate === "identity" && !this.#identity!.held) void this.#acquireIdentity(this.#identity!);
       return 0;
     }
     if (head.wire === undefined) this.#encode(partition, head);

@@ -40,6 +40,7 @@ function world(chunks: AsyncIterable<Uint8Array> | readonly string[]): CliIo & {
         close: () => void (this.closed = true),
       });
     },
+    turn: () => new Promise((resolve) => void setTimeout(resolve, 0)),
     onInterrupt(callback) {
       listeners.add(callback);
       return () => void listeners.delete(callback);
