@@ -18,7 +18,7 @@ const steps = {
   "lint": ({ fix }) => deno(["lint", "--config=deno.json", ...fix ? ["--fix"] : []]),
   "floating promises": ({ fix }) => oxlint(fix),
   "tsc": () => execute(join(root, "node_modules/.bin/tsc"), ["-p", "tsconfig.build.json", "--noEmit"]),
-  "deno check": () => deno(["check", ...lockless, ...present("mod.ts", "src", "test", "examples")]),
+  "deno check": () => deno(["check", ...lockless, ...x
   "snippets": () => deno(["check", ...lockless, "--doc", ...entryPoints()]),
   "readme": () => deno(["check", ...lockless, "--doc-only", "README.md"]),
   "deno doc": () => deno(["doc", "--lint", ...entryPoints()]),

@@ -22,8 +22,11 @@ const heading = ["runtime", "version", "records", "MB", "seconds", "records/s"];
 heading.push("batches", "requests", "ratio", "p50 ms", "p99 ms", "topic", "digest");
 const say = (text) => void stderr.write(`${text}\n`);
 
+let interrupted = false;
+
 for (const [signal, exitCode] of [["SIGINT", 130], ["SIGTERM", 143]]) {
   process.once(signal, () => {
+    interrupted = true; // what fails from now on, fails because its partner was stopped
     say("\nInterrupted.");
     stopAll().finally(() => process.exit(exitCode));
   });
@@ -32,8 +35,10 @@ for (const [signal, exitCode] of [["SIGINT", 130], ["SIGTERM", 143]]) {
 try {
   process.exitCode = await demo();
 } catch (error) {
-  say(`\nThe demo failed: ${error.message}\nNext: read the message above, then try npm run build, or npm test.`);
-  process.exitCode = 1;
+  if (!interrupted) {
+    say(`\nThe demo failed: ${error.message}\nNext: read the message above, then try npm run build, or npm test.`);
+    process.exitCode = 1;
+  }
 } finally {
   await stopAll();
 }

@@ -6,10 +6,12 @@
 
 import { open } from "node:fs/promises";
 import process from "node:process";
-import { setImmediate } from "node:timers";
+import { setImmediate, setTimeout } from "node:timers";
 import type { CliIo, InputSource } from "./io.ts";
 
-/** The world of this process. */
+const { versions } = process as unknown as { versions: Record<string, string | undefined> };
+
+/** The world of this process. On Deno `setImmediate` comes back before any socket was looked at. */
 export function terminalIo(): CliIo {
   return {
     env: process.env,
@@ -18,7 +20,7 @@ export function terminalIo(): CliIo {
     stdout: (text) => void process.stdout.write(text),
     stderr: (text) => void process.stderr.write(text),
     open: (file) => file === "-" ? Promise.resolve(standardInput()) : openFile(file),
-    turn: () => new Promise((resolve) => void setImmediate(resolve)),
+    turn: () => new Promise((resolve) => void (versions["deno"] ? setTimeout(resolve, 0) : setImmediate(resolve))),
     onInterrupt(callback) {
       let asked = false;
       const listener = () => {
@@ -56,7 +58,6 @@ async function openFile(file: string): Promise<InputSource> {
 }
 
 function runtimeNameAndVersion(): string {
-  const { versions } = process as unknown as { versions: Record<string, string | undefined> };
   if (versions["deno"] !== undefined) return `deno ${versions["deno"]}`;
   if (versions["bun"] !== undefined) return `bun ${versions["bun"]}`;
   return `node ${versions["node"]}`;

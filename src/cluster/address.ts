@@ -39,7 +39,7 @@ export function parseAddresses(brokers: string | readonly string[]): Address[] {
 }
 
 function parseAddress(text: string): Address {
-  const match = /^(?:\[([0-9a-fA-F:.%]+)\]|([^:[\]\s/@]+))(?::(\d{1,5}))?$/.exec(text);
+  const match = /^(?:\[([0-9a-fA-F:.]+(?:%[\w.-]+)?)\]|([^:[\]\s/@]+))(?::(\d{1,5}))?$/.exec(text);
   const host = match?.[1] ?? match?.[2];
   const port = match?.[3] === undefined ? DEFAULT_PORT : Number(match[3]);
   if (host === undefined || port < 1 || port > 65_535) {

@@ -208,6 +208,22 @@ export class Accumulator {
     }
   }
 
+  /** Counts the halves of a split batch in its place; flushes wait for both. */
+  replace(batch: Batch, parts: readonly Batch[]): void {
+    this.incomplete.delete(batch);
+    let reservedBytes = -batch.reservedBytes;
+    for (const part of parts) {
+      this.incomplete.add(part);
+      reservedBytes += part.reservedBytes;
+      for (const barrier of batch.barriers ?? []) {
+        barrier.add();
+        (part.barriers ??= []).push(barrier);
+      }
+    }
+    for (const barrier of batch.barriers ?? []) barrier.done();
+    this.memory.reserve(reservedBytes);
+  }
+
   /** Fails every send that is still in line. */
   refusePending(error: KafkaError): void {
     for (const send of [...this.pending]) this.#drop(send, error);
@@ -284,7 +300,7 @@ export class Accumulator {
     let size = 0;
     if (batch !== undefined) {
       size = batch.sizeOf(record, timestamp);
-      if (batch.length + size > batchSizeCap) {
+      if (batch.length + size > Math.min(batchSizeCap, partition.topic.batchSizeCap)) {
         batch.closed = true;
         batch = undefined;
       }
@@ -319,7 +335,10 @@ export class Accumulator {
   ): void {
     const { maxBlockMs, deliveryTimeoutMs } = this.#options;
     const sinceMs = this.#clock.nowMs;
-    const send = new PendingSend(topic, record, bytes, timestamp, sinceMs, wanted, resolve, callbacks, {
+    // The caller may use the object again for the next record.
+    const { key, value, partition, headers } = record;
+    const kept = { topic: topic.name, key, value, partition, headers };
+    const send = new PendingSend(topic, kept, bytes, timestamp, sinceMs, wanted, resolve, callbacks, {
       onMemory: (granted) => this.#onMemory(granted),
       onTopic: (waiting) => this.#onTopic(waiting),
       onDue: (late) => this.#drop(late, this.#lateError(late)),

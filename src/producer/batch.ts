@@ -8,14 +8,17 @@ import type { Codec } from "../codec/codec.ts";
 import { crc32c } from "../codec/crc32c.ts";
 import type { KafkaError, Persisted } from "../errors.ts";
 import {
+  encodeHeaders,
   type ProducerStamp,
   type RecordBytes,
   sealBatch,
+  SEQUENCE_SPACE,
   sizeOfRecordBody,
   writeBatchHeader,
   writeRecord,
 } from "../protocol/record_batch.ts";
 import { BATCH_OVERHEAD } from "../protocol/record_batch_layout.ts";
+import { decodeRecords, readBatchHeader } from "../protocol/record_batch_reader.ts";
 import { sizeOfVarint } from "../protocol/varint.ts";
 import type { Barrier } from "./barrier.ts";
 import type { BufferPool } from "./buffer_pool.ts";
@@ -28,6 +31,7 @@ export type Resolve = (outcome: RecordMetadata | Promise<never>) => void;
 /** How a batch ended. */
 export type Outcome = { readonly result: BatchResult } | { readonly error: KafkaError };
 
+const utf8 = new TextEncoder();
 const NO_STAMP: ProducerStamp = { producerId: -1n, producerEpoch: -1, baseSequence: -1 };
 
 /** A batch of one partition. */
@@ -52,6 +56,8 @@ export class Batch {
   stamp: ProducerStamp = NO_STAMP;
   /** True from the first drain on: its sequence is taken. */
   drained = false;
+  /** True while {@link wire} carries the stamp. */
+  sealed = false;
   /** The bytes that every attempt sends; undefined until they are made. */
   wire: Uint8Array | undefined;
   /** True while a codec that answers later is at work. */
@@ -64,6 +70,8 @@ export class Batch {
   outcome: Outcome | undefined;
   /** Its place in the order of first drains of its partition; −1 before. */
   ordinal = -1;
+  /** How far the next ordinal is; the halves of a split batch share it. */
+  ordinalSpan = 1;
   /** Who waits for it in a flush. */
   barriers: Barrier[] | undefined;
 
@@ -139,16 +147,57 @@ export class Batch {
     return undefined;
   }
 
-  /** Stamps and checksums the bytes; from here on they are what every attempt sends. */
-  seal(stamp: ProducerStamp): void {
+  /** Gives it a stamp: on the first drain, and again only after an epoch bump. */
+  setStamp(stamp: ProducerStamp): void {
     this.stamp = stamp;
-    this.drained = true;
-    sealBatch(this.wire!, stamp, crc32c);
+    this.sealed = false;
   }
 
-  /** The sequence of the last record; the base is that of the stamp. */
-  get lastSequence(): number {
-    return (this.stamp.baseSequence + this.recordCount - 1) % 2 ** 31;
+  /** Writes the stamp and the checksum; from here on the bytes are what every attempt sends. */
+  seal(): void {
+    if (this.sealed) return;
+    sealBatch(this.wire!, this.stamp, crc32c);
+    this.sealed = true;
+  }
+
+  /**
+   * Divides a batch that the broker refused as too large into two, in order, which share its sequences: it was not
+   * appended, so they are free. This batch is of no more use then.
+   */
+  split(): [Batch, Batch] {
+    const header = readBatchHeader(this.wire!);
+    const records = decodeRecords(header, this.#buffer.subarray(BATCH_OVERHEAD, this.length));
+    const middle = this.recordCount >> 1;
+    const parts = [[0, middle], [middle, this.recordCount]].map(([from, to]) => {
+      const part = new Batch(this.partition, this.createdMs, this.deadlineMs, this.length >> 1, this.#pool);
+      for (let index = from!; index < to!; index++) {
+        const { key, value, headers, timestamp } = records[index]!;
+        const record: RecordBytes = {
+          key,
+          keyLength: key?.length ?? 0,
+          value,
+          valueLength: value?.length ?? 0,
+          headers: headers.length === 0
+            ? undefined
+            : encodeHeaders(headers.map(([name, content]) => [utf8.encode(name), content])),
+        };
+        const size = part.sizeOf(record, Number(timestamp));
+        part.append(record, Number(timestamp), size, this.#resolves[index], this.#callbacks?.[index]);
+      }
+      part.closed = true;
+      part.drained = true;
+      part.lastError = this.lastError;
+      part.ordinalSpan = this.ordinalSpan / 2;
+      return part;
+    }) as [Batch, Batch];
+    const { producerId, producerEpoch, baseSequence } = this.stamp;
+    parts[0].ordinal = this.ordinal;
+    parts[0].stamp = this.stamp;
+    parts[1].ordinal = this.ordinal + this.ordinalSpan / 2;
+    const next = baseSequence < 0 ? -1 : (baseSequence + middle) % SEQUENCE_SPACE;
+    parts[1].stamp = { producerId, producerEpoch, baseSequence: next };
+    this.recycle();
+    return parts;
   }
 
   /** The highest timestamp among the records. */

@@ -5,7 +5,7 @@
  */
 
 import { type Address, parseAddresses } from "../cluster/address.ts";
-import type { Codec, CompressionType } from "../codec/codec.ts";
+import { type Codec, COMPRESSION_IDS, type CompressionType } from "../codec/codec.ts";
 import { type CodecSource, resolveCodec } from "../codec/registry.ts";
 import { ConfigError } from "../errors.ts";
 import type { SocketFactory, TlsOptions } from "../runtime/runtime.ts";
@@ -192,6 +192,15 @@ const OTHERS = [
   "logger",
 ] as const;
 
+/** Stands in while nobody has said which sockets: what makes no sense on any is still refused. */
+const CAPABLE_SOCKETS: SocketFactory = {
+  name: "any",
+  can: { ca: true, clientCert: true, serverName: true, skipHostname: true, insecure: true, detached: true },
+  connect: () => Promise.reject(new ConfigError("connect", "There are no sockets to check options with.")),
+};
+const TLS_OPTIONS = ["ca", "cert", "key", "passphrase", "serverName", "verify"];
+const VERIFIES: readonly unknown[] = ["full", "ca", "none"];
+const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
 const PARTITIONERS: readonly unknown[] = ["sticky", "roundRobin", "random", "keyHash"];
 
 /** Java names that people will try, and what they are called here. */
@@ -286,10 +295,26 @@ export function resolveOptions<K, V>(options: ProducerOptions<K, V>, sockets?: S
 function refuseUnknown(options: object): void {
   for (const name of Object.keys(options)) {
     if (Object.hasOwn(NUMBERS, name) || (OTHERS as readonly string[]).includes(name)) continue;
-    const known = OTHER_NAMES[name];
+    const known = knownName(name);
     const hint = known === undefined ? "" : ` Did you mean "${known}"?`;
     throw new ConfigError(name, `Remove the option "${name}": there is no such option.${hint}`);
   }
+}
+
+/** The option that a name in another spelling (`"linger.ms"`, `"lingerms"`) or a Java name stands for. */
+function knownName(name: string): string | undefined {
+  const plain = name.replace(/[._-]/g, "").toLowerCase();
+  const isSame = (other: string): boolean => other.toLowerCase() === plain;
+  const javaName = Object.keys(OTHER_NAMES).find(isSame);
+  return javaName === undefined ? [...Object.keys(NUMBERS), ...OTHERS].find(isSame) : OTHER_NAMES[javaName];
+}
+
+/** Refuses what an option that is an object doesn't have. */
+function refuseUnknownIn(option: string, value: object, known: readonly string[]): void {
+  const name = Object.keys(value).find((key) => !known.includes(key));
+  if (name === undefined) return;
+  const message = `Remove "${name}" from "${option}": there is no such option, wanted ${known.map(show).join(", ")}.`;
+  throw new ConfigError(option, message);
 }
 
 function checkNumber<N extends keyof typeof NUMBERS>(name: N, value: unknown): number {
@@ -350,6 +375,7 @@ function resolveCompression(
 ): [(topic: string) => Codec | undefined, Codec[]] {
   const { codecs = "auto", compression = "none" } = options;
   const custom = typeof codecs === "object" && codecs !== null ? codecs as Record<string, Codec> : undefined;
+  if (custom !== undefined) refuseUnknownIn("codecs", custom, Object.keys(COMPRESSION_IDS));
   const source = custom === undefined ? codecs as CodecSource : "auto";
   const resolve = (spec: unknown): Codec | undefined => {
     const { codec, level } = checkCompression(spec);
@@ -360,7 +386,11 @@ function resolveCompression(
     const codec = resolve(compression);
     return [() => codec, codec === undefined ? [] : [codec]];
   }
+  refuseUnknownIn("compression", compression, ["topics", "default"]);
   const { topics, default: rest = "none" } = compression as TopicCompression;
+  if (typeof topics !== "object" || topics === null) {
+    throw new ConfigError("compression", `Set the topics of "compression" to an object: ${show(topics)} is not.`);
+  }
   const fallback = resolve(rest);
   const byTopic = new Map(Object.entries(topics).map(([topic, spec]) => [topic, resolve(spec)]));
   const all = [fallback, ...byTopic.values()].filter((codec) => codec !== undefined);
@@ -370,6 +400,7 @@ function resolveCompression(
 function checkCompression(spec: unknown): { codec: CompressionType; level?: number | undefined } {
   if (typeof spec === "string") return { codec: spec as CompressionType };
   if (typeof spec === "object" && spec !== null && typeof (spec as CompressionSpec).codec === "string") {
+    refuseUnknownIn("compression", spec, ["codec", "level"]);
     return spec as CompressionSpec;
   }
   throw new ConfigError("compression", `Set "compression" to the name of a codec: ${show(spec)} is not.`);
@@ -397,8 +428,14 @@ function checkTlsOption(value: unknown, sockets: SocketFactory | undefined): boo
   if (typeof value !== "object" || value === null) {
     throw new ConfigError("tls", `Set "tls" to true, false or an object: ${show(value)} is not.`);
   }
-  if (sockets !== undefined) checkTls(sockets, value as TlsOptions);
-  return value as TlsOptions;
+  refuseUnknownIn("tls", value, TLS_OPTIONS);
+  const tls = value as TlsOptions;
+  if (tls.verify !== undefined && !VERIFIES.includes(tls.verify)) {
+    const wanted = VERIFIES.map(show).join(", ");
+    throw new ConfigError("tls.verify", `Set "tls.verify" to ${wanted}: ${show(tls.verify)} is not.`);
+  }
+  checkTls(sockets ?? CAPABLE_SOCKETS, tls);
+  return tls;
 }
 
 function checkConnect(value: unknown): SocketFactory | undefined {
@@ -410,8 +447,12 @@ function checkConnect(value: unknown): SocketFactory | undefined {
 
 function checkLogger(value: unknown): Logger {
   if (value === undefined) return {};
-  if (typeof value === "object" && value !== null) return guarded(value as Logger);
-  throw new ConfigError("logger", `Set "logger" to an object with functions like "warn": ${show(value)} is not.`);
+  if (typeof value !== "object" || value === null) {
+    throw new ConfigError("logger", `Set "logger" to an object with functions like "warn": ${show(value)} is not.`);
+  }
+  const logger = value as Logger;
+  for (const level of LOG_LEVELS) checkFunction(`logger.${level}`, logger[level]);
+  return guarded(logger);
 }
 
 /** A logger that throws must not disturb the delivery of records. */
@@ -438,5 +479,7 @@ function conflict(option: string, message: string): never {
 }
 
 function show(value: unknown): string {
-  return typeof value === "string" ? JSON.stringify(value) : String(value);
+  if (typeof value === "string") return JSON.stringify(value);
+  if (typeof value !== "object" || value === null) return String(value);
+  return Array.isArray(value) ? "a list" : "an object";
 }

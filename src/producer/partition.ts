@@ -111,18 +111,23 @@ export class Partition implements Entry {
       sequence.adopt(identity);
       for (const batch of this.queue) {
         if (!batch.drained) break;
-        batch.seal(sequence.stamp(batch.recordCount));
+        batch.setStamp(sequence.stamp(batch.recordCount));
       }
     } else if (!stampedWaits && !sequence.isAt(identity)) {
       sequence.adopt(identity);
     }
   }
 
-  /** Takes the first batch out of the queue to be sent; on its first drain it gets its place in the order. */
-  take(leader: PartitionMetadata): Batch {
+  /**
+   * Takes the first batch out of the queue to be sent. On its first drain, and never again, it gets its place in the
+   * order and (idempotent) its sequences.
+   */
+  take(leader: PartitionMetadata, idempotent: boolean): Batch {
     const batch = this.queue.shift()!;
     if (!batch.drained) {
+      batch.drained = true;
       batch.ordinal = this.#ordinal++;
+      if (idempotent) batch.setStamp(this.sequence.stamp(batch.recordCount));
       this.untold.push(batch);
     }
     batch.closed = true;
@@ -145,7 +150,13 @@ export class Partition implements Entry {
     this.queue.splice(at, 0, batch);
   }
 
-  /** Takes batches out of the queue, for good. */
+  /** Puts the halves of a split batch in its place. */
+  replace(batch: Batch, parts: readonly Batch[]): void {
+    this.untold.splice(this.untold.indexOf(batch), 1, ...parts);
+    for (const part of parts) this.putBack(part);
+  }
+
+  /** Takes a batch out of the queue, for good. */
   removeFromQueue(batch: Batch): void {
     const at = this.queue.indexOf(batch);
     if (at >= 0) this.queue.splice(at, 1);

@@ -280,7 +280,11 @@ export class Sender {
       this.schedule(partition);
       return 0;
     }
-    if (!this.#accumulator.isDue(head, nowMs)) return 0;
+    if (!this.#accumulator.isDue(head, nowMs)) {
+      // It may have come to the front just now, and nothing else would remember when its linger ends.
+      this.#accumulator.watch(partition, nowMs);
+      return 0;
+    }
     const oneAtATime = this.#options.maxInFlight === 1;
     const gate = partition.gate(head, leader, nowMs, oneAtATime) ??
       (this.#identity && partition.idempotentGate(head, leader, this.#identity));
@@ -346,8 +350,8 @@ export class Sender {
   #dispatch(lane: Lane, connection: Connection, partitions: readonly Partition[]): void {
     const batches: Batch[] = [];
     for (const partition of partitions) {
-      const batch = partition.take(leaderOf(partition)!);
-      if (!batch.drained) batch.seal(this.#stampFor(batch));
+      const batch = partition.take(leaderOf(partition)!, this.#identity !== undefined);
+      batch.seal();
       batches.push(batch);
       if (partition.queue.length > 0) this.schedule(partition);
     }
@@ -394,11 +398,6 @@ export class Sender {
         this.#settlement.onResult(batches[index]!, result, answer, connection.address);
       }
     };
-  }
-
-  #stampFor(batch: Batch): Batch["stamp"] {
-    if (this.#identity === undefined) return batch.stamp;
-    return batch.partition.sequence.stamp(batch.recordCount);
   }
 
   /** The producer may not go on at all: everything that waits is told why. */

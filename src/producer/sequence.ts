@@ -17,12 +17,11 @@ import { sleep } from "../cluster/sleep.ts";
 import { KafkaError } from "../errors.ts";
 import { brokerError } from "../protocol/error_codes.ts";
 import { InitProducerId } from "../protocol/messages/init_producer_id.ts";
-import type { ProducerStamp } from "../protocol/record_batch.ts";
+import { type ProducerStamp, SEQUENCE_SPACE } from "../protocol/record_batch.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Batch } from "./batch.ts";
 
 const MAX_EPOCH = 32_767;
-const SEQUENCE_SPACE = 2 ** 31;
 const MAX_INT32 = 2_147_483_647;
 
 /** What the identity needs to know of the options. */

@@ -43,6 +43,7 @@ interface RetryOptions {
 const CORRUPT_MESSAGE = 2;
 const MAX_CORRUPT_ATTEMPTS = 3;
 const NOT_LEADER_OR_FOLLOWER = 6;
+const MESSAGE_TOO_LARGE = 10;
 const CLUSTER_AUTHORIZATION_FAILED = 31;
 const UNSUPPORTED_VERSION = 35;
 const OUT_OF_ORDER_SEQUENCE_NUMBER = 45;
@@ -149,6 +150,8 @@ export class Settlement {
       this.#events.onFatal(error);
     } else if (errorCode === CORRUPT_MESSAGE && batch.attempts + 1 >= MAX_CORRUPT_ATTEMPTS) {
       this.#failAttempt(batch, error);
+    } else if (errorCode === MESSAGE_TOO_LARGE && batch.recordCount > 1 && batch.persisted === "no") {
+      this.#split(batch, error);
     } else if (row.retriable) {
       if (hinted) void this.#cluster.requestUpdate();
       this.#retry(batch, error, { refresh: row.refreshMetadata, hinted });
@@ -178,6 +181,28 @@ export class Settlement {
       sequence.rewrite = true;
     }
     this.#retry(batch, error, { refresh: false });
+  }
+
+  /**
+   * The batch is too large for the topic, but its halves may not be. They keep its sequences (the broker has not
+   * appended it), and later batches of the topic don't grow so far again.
+   */
+  #split(batch: Batch, error: KafkaError): void {
+    const { partition } = batch;
+    partition.landed(batch);
+    partition.sequence.disturbed();
+    if (batch.outcome !== undefined) return;
+    batch.lastError = error;
+    partition.topic.batchSizeCap = Math.min(partition.topic.batchSizeCap, batch.length >> 1);
+    const parts = batch.split();
+    partition.replace(batch, parts);
+    this.#accumulator.replace(batch, parts);
+    this.#options.logger.info?.("batch_split", {
+      topic: partition.topic.name,
+      partition: partition.index,
+      records: batch.recordCount,
+      bytes: batch.length,
+    });
   }
 
   /** An attempt that got no answer: the connection ended, or the answer leaves the batch out. */

@@ -24,6 +24,8 @@ export class Topic {
   readonly codec: Codec | undefined;
   /** Where records without a key go. */
   readonly sticky: StickyPartition;
+  /** Batches that the broker takes are no larger than this, as far as it has told by refusing one. */
+  batchSizeCap: number = Infinity;
   /** Sends that wait for metadata, in the order of the calls. */
   waiters: TopicWaiter[] = [];
   /** What the cluster knows of it; replaced when the cluster forgot and learnt it again. */

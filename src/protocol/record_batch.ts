@@ -133,6 +133,9 @@ export function writeBatchHeader(bytes: Uint8Array, fields: BatchHeaderFields): 
   view.setInt32(RECORDS_COUNT, fields.recordCount);
 }
 
+/** Sequences run from 0 to one less than this, and then from 0 again. */
+export const SEQUENCE_SPACE: number = 2 ** 31;
+
 /** Who wrote a batch, and as which of his records; all −1 without idempotence. */
 export interface ProducerStamp {
   readonly producerId: bigint;

@@ -28,14 +28,20 @@ export type RequestOf<A extends AnyApi> = ReturnType<A["decodeRequest"]>;
 /** A response of an API as it may be given to be sent; fields with a default may be left out. */
 export type ResponseInputOf<A extends AnyApi> = Parameters<A["encodeResponse"]>[2];
 
-/**
- * The APIs by Kafka's names, with the names of their fields as in Kafka's schemas.
- *
- * @example
- * ```ts
- * import { apis } from "@sluice/kafka/testing";
- *
- * console.assert(apis.Produce.key === 0 && apis.Metadata.maxVersion >= 12);
- * ```
- */
-export const apis: typeof import("../protocol/messages/mod.ts") = messages;
+/** Asks which APIs and versions a broker speaks. */
+export const ApiVersions: (typeof import("../protocol/messages/mod.ts"))["ApiVersions"] = messages.ApiVersions;
+/** Creates topics. */
+export const CreateTopics: (typeof import("../protocol/messages/mod.ts"))["CreateTopics"] = messages.CreateTopics;
+/** Reads record batches. */
+export const Fetch: (typeof import("../protocol/messages/mod.ts"))["Fetch"] = messages.Fetch;
+/** Asks who coordinates a group or a transaction. */
+export const FindCoordinator: (typeof import("../protocol/messages/mod.ts"))["FindCoordinator"] =
+  messages.FindCoordinator;
+/** Asks for a producer id. */
+export const InitProducerId: (typeof import("../protocol/messages/mod.ts"))["InitProducerId"] = messages.InitProducerId;
+/** Asks for offsets by timestamp. */
+export const ListOffsets: (typeof import("../protocol/messages/mod.ts"))["ListOffsets"] = messages.ListOffsets;
+/** Asks for brokers, topics and leaders. */
+export const Metadata: (typeof import("../protocol/messages/mod.ts"))["Metadata"] = messages.Metadata;
+/** Appends record batches. */
+export const Produce: (typeof import("../protocol/messages/mod.ts"))["Produce"] = messages.Produce;

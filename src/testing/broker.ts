@@ -97,6 +97,6 @@ export class Broker {
   /** @internal Use `cluster.stopBroker` and `cluster.startBroker`. */
   setRunning(running: boolean): void {
     this.#running = running;
-    if (!running) this.disconnectAll();
+    if (!running) { for (const connection of [...this.#connections]) connection.die(); }
   }
 }

@@ -35,6 +35,7 @@ export class BrokerConnection implements SocketEvents {
   #queue: Uint8Array[] = [];
   #serving = false;
   #closed = false;
+  #dead = false;
 
   /** Serves what comes by a socket. */
   constructor(cluster: EmbeddedCluster, broker: Broker, socket: Socket, listener: string, ended: () => void) {
@@ -64,7 +65,13 @@ export class BrokerConnection implements SocketEvents {
     this.#end();
   }
 
-  /** Ends it at once; answers that have not left are lost. */
+  /** The broker is no more: what it has begun isn't finished either. */
+  die(): void {
+    this.#dead = true;
+    this.reset();
+  }
+
+  /** Ends it at once; answers that have not left are lost, what has begun is finished. */
   reset(): void {
     if (this.#closed) return;
     this.#end();
@@ -170,7 +177,7 @@ export class BrokerConnection implements SocketEvents {
 
   async #control(api: AnyApi, context: RequestContext, call: Call, action: ControlAction): Promise<Served> {
     if (action.delayMs !== undefined) await this.#cluster.sleep(action.delayMs);
-    if (!this.#broker.isRunning) return "done";
+    if (this.#dead) return "done";
     if (action.close || action.drop === "before") {
       this.#close();
       return "done";

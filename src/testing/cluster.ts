@@ -182,11 +182,11 @@ export class EmbeddedCluster {
    *
    * @example
    * ```ts
-   * import { apis, EmbeddedCluster } from "@sluice/kafka/testing";
+   * import { EmbeddedCluster, Produce } from "@sluice/kafka/testing";
    *
    * const cluster = new EmbeddedCluster({ topics: { orders: 1 } });
-   * cluster.control(apis.Produce, { error: 6 }, { times: 2 });
-   * cluster.control(apis.Produce, (request) => request.acks === 0 ? { drop: "after" } : undefined);
+   * cluster.control(Produce, { error: 6 }, { times: 2 });
+   * cluster.control(Produce, (request) => request.acks === 0 ? { drop: "after" } : undefined);
    * ```
    */
   control<A extends AnyApi>(

@@ -13,7 +13,19 @@
  * @module
  */
 
-export { type AnyApi, apis, type RequestOf, type ResponseInputOf } from "./apis.ts";
+export {
+  type AnyApi,
+  ApiVersions,
+  CreateTopics,
+  Fetch,
+  FindCoordinator,
+  InitProducerId,
+  ListOffsets,
+  Metadata,
+  Produce,
+  type RequestOf,
+  type ResponseInputOf,
+} from "./apis.ts";
 export { type Release } from "./api_versions_handler.ts";
 export { Broker, type Endpoint, type VersionRange } from "./broker.ts";
 export { type ClusterRuntime, EmbeddedCluster, type EmbeddedClusterOptions } from "./cluster.ts";

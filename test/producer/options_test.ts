@@ -22,7 +22,6 @@ function refuses(options: Record<string, unknown>, option: string, message?: Reg
       assert.equal(error.name, "ConfigError");
       assert.equal(error.code, "CONFIG");
       assert.equal(error.option, option);
-      assert.match(error.message, new RegExp(option.split(".").at(-1)!, "i"));
       if (message !== undefined) assert.match(error.message, message);
       return true;
     });
@@ -109,7 +108,7 @@ test("options: every number is refused below and above its range, as a fraction,
     for (const bad of [min - 1, 1.5, NaN, -Infinity, "5", null, true, {}, [], Object.create(null), 5n, Symbol("5")]) {
       refuses({ [name]: bad }, name);
     }
-    assert.doesNotThrow(() => resolve({ [name]: undefined, ...(name === "maxRequestSize" ? {} : {}) }), name);
+    assert.doesNotThrow(() => resolve({ [name]: undefined }), name);
     if (name === "retries") continue;
     if (name !== "metadataMaxIdleMs") refuses({ [name]: Infinity }, name, /Infinity/);
     if (name !== "bufferMemory" && name !== "metadataMaxIdleMs") refuses({ [name]: 2 ** 31 }, name, /2147483648/);
@@ -136,11 +135,12 @@ test("options: a wrong type of any other option is refused by its name", () => {
     valueSerializer: ["json", null, 5],
     tls: ["true", 1, null],
     connect: [null, 5, {}, () => {}],
-    logger: [null, 5, "console", { warn: "loud" }],
+    logger: [null, 5, "console"],
   };
   for (const [name, values] of Object.entries(wrong)) {
     for (const value of values) refuses({ [name]: value }, name);
   }
+  refuses({ logger: { warn: "loud" } }, "logger.warn");
 });
 
 test("options: no options at all is a ConfigError, and so is a missing list of brokers", () => {
@@ -314,9 +314,10 @@ test("options: a TLS option that the sockets can't honour is refused at construc
     refuses({ tls, connect: sockets(can) }, `tls.${option}`, /limited/);
     assert.deepEqual(resolve({ tls, connect: sockets({}) }).tls, tls);
   }
-  refuses({ tls: { cert: "PEM" } }, "tls.cert", /tls\.key/);
+  refuses({ tls: { cert: "PEM" }, connect: sockets({}) }, "tls.cert", /tls\.key/);
+  assert.throws(() => validateConfig({ brokers: BROKERS, tls: { cert: "PEM" } }), { option: "tls.cert" });
   refuses({ tls: { verify: "nothing" } }, "tls.verify", /"nothing"/);
-  refuses({ tls: { rejectUnauthorized: false } }, "tls.rejectUnauthorized", /no such option/);
+  refuses({ tls: { rejectUnauthorized: false } }, "tls", /"rejectUnauthorized".*no such option/);
   assert.equal(resolve({ tls: true }).tls, true);
 });
 

@@ -101,6 +101,7 @@ test("control: a stopped broker serves nothing that was delayed", async () => {
   wire.send(Produce, 11, produceBody([["orders", 0, batchOf()]]));
   await runtime.advance(10);
   cluster.stopBroker(1);
+  cluster.startBroker(1);
   await runtime.advance(100);
   assert.equal(cluster.endOffset("orders", 0), 0n);
 });

@@ -160,7 +160,7 @@ test("embedded broker: too few replicas in sync are 19 for acks all, before dupl
 });
 
 test("embedded broker: partitions are answered in another order than asked", async () => {
-  const { connect } = stage();
+  const { cluster, connect } = stage();
   const wire = await connect();
   const answer = await wire.ask(
     Produce,
@@ -168,4 +168,7 @@ test("embedded broker: partitions are answered in another order than asked", asy
     produceBody([["orders", 0, batchOf()], ["orders", 1, batchOf()], ["orders", 2, batchOf()]]),
   );
   assert.deepEqual(answer!.responses.flatMap((it) => it.partitionResponses.map(({ index }) => index)), [2, 1, 0]);
+  cluster.createTopic("events");
+  const both = await wire.ask(Produce, 11, produceBody([["orders", 0, batchOf()], ["events", 0, batchOf()]]));
+  assert.deepEqual(both!.responses.map(({ name }) => name), ["events", "orders"]);
 });

@@ -1,0 +1,91 @@
+/**
+ * What a producer wrote, batch by batch, and what is left of it in the logs.
+ *
+ * @module
+ */
+
+import assert from "node:assert/strict";
+import type { Producer } from "../../src/producer/producer.ts";
+import { BatchView } from "../../src/testing/batch_view.ts";
+import { Produce } from "../../src/protocol/messages/produce.ts";
+import type { EmbeddedCluster } from "../../src/testing/mod.ts";
+import type { Stage } from "../cluster/stage.ts";
+
+/** One batch as a broker got it. */
+export interface SentBatch {
+  /** Which Produce request it came with, counted from 0. */
+  readonly request: number;
+  readonly brokerId: number;
+  readonly connectionId: number;
+  readonly atMs: number;
+  readonly topic: string;
+  readonly partition: number;
+  readonly bytes: Uint8Array;
+  readonly producerId: bigint;
+  readonly epoch: number;
+  readonly sequence: number;
+  readonly count: number;
+}
+
+/** The batches of all Produce requests that were recorded, in the order of their coming. */
+export function sentBatches(cluster: EmbeddedCluster): SentBatch[] {
+  return cluster.requestsOf(Produce).flatMap(({ body, brokerId, connectionId, atMs }, request) =>
+    body.topicData.flatMap(({ name, topicId, partitionData }) =>
+      partitionData.map(({ index, records }) => {
+        const view = new BatchView(records!);
+        return {
+          request,
+          brokerId,
+          connectionId,
+          atMs,
+          topic: name || (cluster.topicById(topicId)?.name ?? topicId),
+          partition: index,
+          bytes: records!,
+          producerId: view.producerId,
+          epoch: view.producerEpoch,
+          sequence: view.baseSequence,
+          count: view.recordCount,
+        };
+      })
+    )
+  );
+}
+
+/** The values in a partition's log, as text. */
+export async function valuesIn(cluster: EmbeddedCluster, topic: string, partition?: number): Promise<string[]> {
+  const utf8 = new TextDecoder();
+  return (await cluster.records(topic, partition)).map(({ value }) => utf8.decode(value!));
+}
+
+/** What became of a promise so far. */
+export interface Watched<T> {
+  state: "pending" | "resolved" | "rejected";
+  value?: T;
+  error?: { code: string; persisted: string; message: string; cause?: unknown; retriable: boolean };
+  /** When it settled, in virtual ms. */
+  atMs?: number;
+}
+
+/** Follows a promise without waiting for it. */
+export function watch<T>({ runtime }: Stage, promise: Promise<T>): Watched<T> {
+  const watched: Watched<T> = { state: "pending" };
+  promise.then((value) => {
+    Object.assign(watched, { state: "resolved", value, atMs: runtime.now() });
+  }, (error) => {
+    Object.assign(watched, { state: "rejected", error, atMs: runtime.now() });
+  });
+  return watched;
+}
+
+/** Closes the producer and asserts that nothing of it is left: no memory taken, no timer, no connection. */
+export async function assertLeavesNothing(stage: Stage, producer: Producer<never, never>): Promise<void> {
+  await stage.run(producer.close());
+  await stage.runtime.settle();
+  const metrics = producer.metrics();
+  assert.equal(metrics["buffer-available-bytes"], metrics["buffer-total-bytes"], "memory");
+  assert.equal(metrics.records_pending, 0, "records pending");
+  assert.equal(metrics["requests-in-flight"], 0, "requests in flight");
+  assert.equal(stage.runtime.pendingTimers, 0, "timers");
+  assert.equal(stage.cluster.network.openConnections, 0, "connections");
+  assert.deepEqual(stage.cluster.failures, []);
+}
