@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { Producer } from "../../mod.ts";
-import { apis, EmbeddedCluster, VirtualRuntime } from "../../src/testing/mod.ts";
+import { Produce } from "../../src/protocol/messages/mod.ts";
+import { EmbeddedCluster, VirtualRuntime } from "../../src/testing/mod.ts";
 import { test } from "../harness.ts";
 
 async function sendTooMuch(idempotent: boolean): Promise<{ values: string[]; offsets: bigint[]; free: number }> {
@@ -21,7 +22,7 @@ async function sendTooMuch(idempotent: boolean): Promise<{ values: string[]; off
   await runtime.runUntil(producer.close(), 1_000);
   const records = await cluster.records("small", 0);
   const values = records.map(({ value }) => new TextDecoder().decode(value!).split(":")[0]!);
-  const refused = cluster.requestsOf(apis.Produce).length;
+  const refused = cluster.requestsOf(Produce).length;
   assert.ok(refused > 16, `there were only ${refused} requests: nothing was split`);
   return { values, offsets: metadata.map(({ offset }) => offset), free };
 }
