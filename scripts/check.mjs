@@ -18,7 +18,7 @@ const steps = {
   "lint": ({ fix }) => deno(["lint", "--config=deno.json", ...fix ? ["--fix"] : []]),
   "floating promises": ({ fix }) => oxlint(fix),
   "tsc": () => execute(join(root, "node_modules/.bin/tsc"), ["-p", "tsconfig.build.json", "--noEmit"]),
-  "deno check": () => deno(["check", ...lockless, ...x
+  "deno check": () => deno(["check", ...lockless, ...present("mod.ts", "src", "test"), ...examples()]),
   "snippets": () => deno(["check", ...lockless, "--doc", ...entryPoints()]),
   "readme": () => deno(["check", ...lockless, "--doc-only", "README.md"]),
   "deno doc": () => deno(["doc", "--lint", ...entryPoints()]),
@@ -110,6 +110,12 @@ async function npmPackage() {
 /** The entry points of `deno.json`. */
 function entryPoints() {
   return Object.values(JSON.parse(readFileSync(join(root, "deno.json"), "utf8")).exports);
+}
+
+/** All but the one that needs Bun's types. */
+function examples() {
+  return present("examples").flatMap((folder) => readdirSync(join(root, folder)).map((name) => `${folder}/${name}`))
+    .filter((path) => path.endsWith(".ts") && path !== "examples/bun.ts");
 }
 
 function present(...paths) {

@@ -74,7 +74,7 @@ export async function startKafka({ version, nodes: nodeCount = 1, port, config =
   const ports = await freePorts(nodeCount * 2, port);
   const dir = join(cacheDir, "kafka-run", `${version}-${process.pid}-${randomBytes(3).toString("hex")}`);
   mkdirSync(dir, { recursive: true });
-  const clusterId = randomBytes(16).toString("base64url");
+  const clusterId = newClusterId();
   const nodes = Array.from(
     { length: nodeCount },
     (_, i) => new KafkaNode({ id: i + 1, dir, libs, port: ports[i], controllerPort: ports[nodeCount + i] }),
@@ -285,6 +285,13 @@ function askMetadata(port) {
       socket.destroy();
     });
   });
+}
+
+/** Kafka's way to write a UUID. The storage tool takes one that starts with "-" for an option. */
+function newClusterId() {
+  const bytes = randomBytes(16);
+  bytes[0] &= 0x7f;
+  return bytes.toString("base64url");
 }
 
 function listen(port) {

@@ -28,7 +28,7 @@ export async function runReadme({ log = console.log, filter = "" } = {}) {
   const counts = { passed: 0, failed: 0, skipped: 0 };
   const broker = await startBroker();
   try {
-    for (const piece of [...await snippets(), ...examples]) {
+    for (const piece of [optionsTable, ...await snippets(), ...examples]) {
       if (!piece.name.includes(filter)) continue;
       try {
         const before = await countRecords(broker.address, piece.topic);
@@ -52,6 +52,31 @@ export async function runReadme({ log = console.log, filter = "" } = {}) {
   }
   return counts;
 }
+
+/** The table of options names every option that there is, with its default. */
+const optionsTable = {
+  name: "README.md options",
+  async run() {
+    const [source, readme] = await Promise.all(
+      ["src/producer/options.ts", "README.md"].map((file) => readFile(join(root, file), "utf8")),
+    );
+    const declared = new Map();
+    const body = /^export interface ProducerOptions[^]*?^}/m.exec(source)[0];
+    for (const [, comment, name] of body.matchAll(/\/\*\*([^]*?)\*\/\s*readonly (\w+)\??:/g)) {
+      declared.set(name, /@default (\S+)/.exec(comment)?.[1]);
+    }
+    const table = /^## Options$[^]*?^\|[^]*?\n\n/m.exec(readme)[0];
+    const written = new Map();
+    for (const [, names, defaults] of table.matchAll(/^\| *(`.*?`) *\| *(.*?) *\|/gm)) {
+      const values = defaults.split(/, /).map((value) => value.replace(/[`,]/g, ""));
+      [...names.matchAll(/`(\w+)`/g)].forEach(([, name], index) => written.set(name, values[index]));
+    }
+    assert.deepEqual([...written.keys()].sort(), [...declared.keys()].sort());
+    for (const [name, value] of declared) {
+      if (/^(\d+|Infinity|true|false|".*")$/.test(value)) assert.equal(written.get(name), value, name);
+    }
+  },
+};
 
 /** The blocks of README.md that name a runtime; what they send goes to the broker of the tests. */
 async function snippets() {

@@ -100,7 +100,8 @@ export class Sender {
   schedule(partition: Partition): void {
     if (partition.scheduled || partition.queue.length === 0 || this.#closed) return;
     const leader = leaderOf(partition);
-    if (leader === undefined) {
+    // Metadata can name a leader that is on no list of brokers: nobody can be dialled then either.
+    if (leader === undefined || this.#cluster.broker(leader.leaderId) === undefined) {
       this.#stranded.add(partition);
       void this.#cluster.requestUpdate();
       return;
