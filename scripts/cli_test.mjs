@@ -17,31 +17,42 @@ import { root } from "./lib/tools.mjs";
 
 const limitMs = 60_000;
 
-/** Resolves to `{ passed, failed, skipped }`; a runtime that isn't there skips its tests. */
+/**
+ * Resolves to `{ passed, failed, skipped, tests }` with a `{ name, status, detail }` for each test, called
+ * `sluice on node: …`; a runtime that isn't there skips its tests.
+ */
 export async function runCliTests({ log = console.log, filter = "" } = {}) {
   await build();
   const runtimes = await findRuntimes();
-  const counts = { passed: 0, failed: 0, skipped: 0 };
+  const results = [];
   const dir = await mkdtemp(join(tmpdir(), "sluice-cli-"));
   try {
     for (const name of ["node", "deno", "bun"]) {
       const selected = tests.filter((test) => `${name}: ${test.name}`.includes(filter));
       const runtime = runtimes.find((candidate) => candidate.name === name);
       if (runtime === undefined) {
-        log(`- ${name}: not found, ${selected.length} tests are skipped`);
-        counts.skipped += selected.length;
+        const detail = `${name} was not found`;
+        log(`- ${detail}: ${selected.length} tests are skipped`);
+        results.push(...selected.map((test) => ({ name: test.name, on: name, status: "skipped", detail })));
       } else if (selected.length > 0) {
-        await runOn(runtime, selected, dir, counts, log);
+        results.push(...await runOn(runtime, selected, dir, log));
       }
     }
   } finally {
     await rm(dir, { recursive: true, force: true });
   }
-  return counts;
+  const count = (status) => results.filter((result) => result.status === status).length;
+  return {
+    passed: count("passed"),
+    failed: count("failed"),
+    skipped: count("skipped"),
+    tests: results.map(({ name, on, status, detail }) => ({ name: `sluice on ${on}: ${name}`, status, detail })),
+  };
 }
 
 /** One broker for all tests, and a topic with three partitions for each. */
-async function runOn(runtime, selected, dir, counts, log) {
+async function runOn(runtime, selected, dir, log) {
+  const results = [];
   const names = selected.map((_, index) => `cli-${index}`);
   const broker = await startBroker(runtime.command, names.flatMap((name) => ["--topic", `${name}:3`]));
   const sluice = (args, options) => runProcess([...runtime.command, ...args], options);
@@ -51,15 +62,16 @@ async function runOn(runtime, selected, dir, counts, log) {
       const read = () => readAll(broker.address, topic.name);
       try {
         await test.run({ sluice, topic, read, dir, runtime });
-        counts.passed++;
+        results.push({ name: test.name, on: runtime.name, status: "passed" });
       } catch (error) {
-        counts.failed++;
+        results.push({ name: test.name, on: runtime.name, status: "failed", detail: error.message });
         log(`✗ ${runtime.name}: ${test.name}\n${String(error.stack).replace(/^/gm, "    ")}`);
       }
     }
   } finally {
     await broker.stop();
   }
+  return results;
 }
 
 async function readAll(brokers, topic) {

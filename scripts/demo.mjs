@@ -15,7 +15,8 @@ import { differences } from "./demo/digest.mjs";
 import { compiled, findRuntimes } from "./demo/runtimes.mjs";
 import { count, printTable, Screen } from "./demo/screen.mjs";
 import { digestSource, keyField, sourceFile } from "./demo/source.mjs";
-import { install } from "./tools/install.mjs";
+import { install } from "./lib/install.mjs";
+import { root } from "./lib/tools.mjs";
 
 const partitions = 6;
 const heading = ["runtime", "version", "records", "MB", "seconds", "records/s"];
@@ -45,7 +46,8 @@ try {
 
 async function demo() {
   const { compression } = parseArgs({ options: { compression: { type: "string", default: "lz4" } } }).values;
-  await install("", say);
+  say("Looking for what is missing …");
+  if (await install(root)) say("Installed the packages of the project.");
   if (await build()) say("Built dist.");
   const { createTopics, digestTopic } = await import("./demo/topics.mjs");
 

@@ -247,3 +247,36 @@ test("record: metadata is an offset as bigint, reads well in logs and goes throu
   }
   await run(p.close());
 });
+
+test("record: one that lingers behind a full batch leaves when its own linger ends", async () => {
+  const { producer, run, runtime } = stage();
+  const p = producer({ lingerMs: 20, batchSize: 1_000 });
+  await run(p.send({ topic: "orders", partition: 0, value: "first" }));
+  const startMs = runtime.now();
+  const full = p.send({ topic: "orders", partition: 0, value: "v".repeat(900) });
+  const late = p.send({ topic: "orders", partition: 0, value: "w".repeat(200) });
+  await run(full);
+  assert.equal(runtime.now(), startMs);
+  await run(late);
+  assert.equal(runtime.now(), startMs + 20);
+  await run(p.close());
+});
+
+test("record: an object that the caller uses again is taken as it was at each call", async () => {
+  const { cluster, producer, run } = stage();
+  const p = producer();
+  const record = { topic: "orders", partition: 0, value: "0", timestamp: 0 };
+  const sends: Promise<unknown>[] = [];
+  for (let i = 0; i < 6; i++) {
+    Object.assign(record, { partition: i % 3, value: String(i), timestamp: i });
+    sends.push(p.send(record));
+  }
+  await run(Promise.all(sends));
+  const stored = (await cluster.records("orders")).map(({ partition, value, timestamp }) => [
+    partition,
+    new TextDecoder().decode(value!),
+    Number(timestamp),
+  ]);
+  assert.deepEqual(stored, [[0, "0", 0], [0, "3", 3], [1, "1", 1], [1, "4", 4], [2, "2", 2], [2, "5", 5]]);
+  await run(p.close());
+});

@@ -1,0 +1,176 @@
+import assert from "node:assert/strict";
+import { type KafkaError, type RecordMetadata, type SendOptions } from "../../mod.ts";
+import { Metadata, Produce } from "../../src/protocol/messages/mod.ts";
+import { stage, turn } from "../cluster/stage.ts";
+import { runtimeName, test } from "../harness.ts";
+
+type Told = [who: string, error: string | undefined, offset: bigint | undefined];
+
+function notes(): { told: Told[]; options: SendOptions } {
+  const told: Told[] = [];
+  const note = (who: string) => (error: KafkaError | null, metadata: RecordMetadata | null): void =>
+    void told.push([who, error?.code, metadata?.offset]);
+  return {
+    told,
+    options: {
+      onDelivery: note("delivery"),
+      onSuccess: (metadata) => note("success")(null, metadata),
+      onError: (error) => note("error")(error, null),
+    },
+  };
+}
+
+test("callbacks: onDelivery and onSuccess or onError are told once, before the promise settles", async () => {
+  const { cluster, producer, run } = stage();
+  const p = producer({ retries: 0 });
+  const { told, options } = notes();
+  const before: number[] = [];
+  const good = p.send({ topic: "orders", partition: 0, value: "v" }, options).then(() => before.push(told.length));
+  await run(good);
+  assert.deepEqual(told, [["delivery", undefined, 0n], ["success", undefined, 0n]]);
+  cluster.control(Produce, { error: 87 }, { times: 1 });
+  const bad = p.send({ topic: "orders", partition: 0, value: "v" }, options).catch(() => before.push(told.length));
+  await run(bad);
+  assert.deepEqual(told.slice(2), [["delivery", "INVALID_RECORD", undefined], ["error", "INVALID_RECORD", undefined]]);
+  assert.deepEqual(before, [2, 4]);
+  await run(p.close());
+});
+
+test("callbacks: a record that is refused at once is told as well, through send, sendBatch and produce", async () => {
+  const { producer, run } = stage();
+  const p = producer<unknown, unknown>();
+  const { told, options } = notes();
+  await run(Promise.allSettled([p.send({ topic: "orders", value: undefined }, options)]));
+  await run(Promise.resolve(p.sendBatch([{ topic: "orders", value: 5 }, { topic: "orders", value: "v" }], options)));
+  p.produce({ topic: "", value: "v" }, options.onDelivery);
+  assert.deepEqual(told, [
+    ["delivery", "SERIALIZATION", undefined],
+    ["error", "SERIALIZATION", undefined],
+    ["delivery", "SERIALIZATION", undefined],
+    ["error", "SERIALIZATION", undefined],
+    ["delivery", undefined, 0n],
+    ["success", undefined, 0n],
+    ["delivery", "INVALID_TOPIC_EXCEPTION", undefined],
+  ]);
+  await run(p.close());
+});
+
+test("callbacks: what they throw is logged, and neither the others nor the promises notice", async () => {
+  const { cluster, producer, run } = stage();
+  const logged: unknown[] = [];
+  const logger = {
+    error: (event: string, { error }: Readonly<Record<string, unknown>>) => {
+      logged.push([event, (error as Error).message]);
+      throw new Error("the logger is broken too");
+    },
+  };
+  const p = producer({ logger });
+  const boom = (): never => {
+    throw new Error("boom");
+  };
+  const sent = await run(Promise.all(Array.from({ length: 5 }, () =>
+    p.send({ topic: "orders", partition: 0, value: "v" }, { onDelivery: boom, onSuccess: boom, onError: boom })
+  )));
+  assert.deepEqual(sent.map(({ offset }) => offset), [0n, 1n, 2n, 3n, 4n]);
+  assert.equal(logged.length, 10);
+  assert.deepEqual(logged[0], ["callback_threw", "boom"]);
+  cluster.control(Produce, { error: 87 }, { times: 1 });
+  const refused = p.send({ topic: "orders", partition: 0, value: "v" }, { onDelivery: boom, onError: boom });
+  await run(assert.rejects(refused, { code: "INVALID_RECORD" }));
+  assert.equal(logged.length, 12);
+  assert.equal((await run(p.send({ topic: "orders", partition: 0, value: "v" }))).offset, 5n);
+  await run(p.close());
+});
+
+test("callbacks: calls within a callback work: send, produce, flush and close", async () => {
+  const { cluster, producer, run } = stage();
+  const p = producer();
+  const done = new Promise<void>((resolve, reject) => {
+    p.send({ topic: "orders", partition: 0, value: "1" }, {
+      onSuccess: () => {
+        p.produce({ topic: "orders", partition: 0, value: "2" }, () => {
+          p.send({ topic: "orders", partition: 0, value: "3" });
+          p.flush().then(() => p.close()).then(resolve, reject);
+        });
+      },
+    });
+  });
+  await run(done);
+  const values = (await cluster.records("orders", 0)).map(({ value }) => new TextDecoder().decode(value!));
+  assert.deepEqual(values, ["1", "2", "3"]);
+});
+
+test("callbacks: those of one partition come in the order of the sends, also across a retry", async () => {
+  const { cluster, producer, run } = stage();
+  const p = producer({ batchSize: 1 });
+  cluster.control(Produce, { error: 6 }, { times: 1 });
+  cluster.control(Produce, { drop: "after" }, { times: 1 });
+  const order: number[] = [];
+  await run(Promise.all(Array.from(
+    { length: 30 },
+    (_, i) => p.send({ topic: "orders", partition: 0, value: String(i) }, { onSuccess: () => void order.push(i) }),
+  )));
+  assert.deepEqual(order, Array.from({ length: 30 }, (_, i) => i));
+  await run(p.close());
+});
+
+test("callbacks: with one, a rejection that nobody awaits is no unhandled one", async (t) => {
+  const unhandled: unknown[] = [];
+  const note = (event: unknown): void => {
+    const { reason, preventDefault } = event as { reason?: unknown; preventDefault?: () => void };
+    preventDefault?.call(event);
+    unhandled.push(reason ?? event);
+  };
+  // Node tells `process`, the others the global object.
+  type Emitter = { on(name: string, listener: (reason: unknown) => void): void; off: Emitter["on"] };
+  const { process } = globalThis as unknown as { process: Emitter };
+  const target = runtimeName === "node" || runtimeName === "bun" ? undefined : globalThis as unknown as EventTarget;
+  if (target === undefined) process.on("unhandledRejection", note);
+  else target.addEventListener("unhandledrejection", note);
+  t.after(() => {
+    if (target === undefined) process.off("unhandledRejection", note);
+    else target.removeEventListener("unhandledrejection", note);
+  });
+  const { cluster, producer, run, runtime } = stage();
+  const p = producer<unknown, unknown>({ retries: 0, maxBlockMs: 50 });
+  await run(p.partitionsFor("orders"));
+  cluster.control(Produce, { error: 87 });
+  let told = 0;
+  const count = (): void => void told++;
+  for (const options of [{ onDelivery: count }, { onError: count }, { onError: count, onSuccess: count }]) {
+    p.send({ topic: "orders", value: "v" }, options);
+    p.send({ topic: "orders", value: undefined }, options);
+    p.send({ topic: "missing", value: "v" }, options);
+    p.sendBatch([{ topic: "orders", value: "v" }, { topic: "orders", value: 5 }], options);
+  }
+  p.send({ topic: "orders", value: undefined }, { onSuccess: count });
+  p.sendBatch([{ topic: "orders", value: 5 }]);
+  p.produce({ topic: "orders", value: 5 });
+  p.produce({ topic: "orders", value: "v" });
+  cluster.control(Metadata, { error: 29 });
+  p.produce({ topic: "secret", value: "v" });
+  await runtime.advance(1_000);
+  await run(p.close());
+  p.send({ topic: "orders", value: "v" }, { onDelivery: count });
+  for (let i = 0; i < 5; i++) await turn();
+  assert.equal(told, 16);
+  assert.deepEqual(unhandled, []);
+});
+
+test("callbacks: without one, a rejection that nobody awaits is reported once by the runtime", {
+  skip: false,
+}, async (t) => {
+  const unhandled: unknown[] = [];
+  if (runtimeName !== "node") return; // the others stop the test run at the first one
+  type Emitter = { on(name: string, listener: (reason: unknown) => void): void; off: Emitter["on"] };
+  const { process } = globalThis as unknown as { process: Emitter };
+  const note = (reason: unknown): void => void unhandled.push(reason);
+  process.on("unhandledRejection", note);
+  t.after(() => process.off("unhandledRejection", note));
+  const { producer, run } = stage();
+  const p = producer<unknown, unknown>();
+  void p.send({ topic: "orders", value: undefined });
+  for (let i = 0; i < 5; i++) await turn();
+  assert.equal(unhandled.length, 1);
+  await run(p.close());
+});
