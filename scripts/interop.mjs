@@ -19,16 +19,7 @@ import { cacheDir } from "./lib/tools.mjs";
 const everything = {
   versions: kafkaVersions,
   // "java" is the control group: the Java producer's records must pass through the same comparisons.
-  runtimes: [
-    "java",
-    "node20",
-    "node22",
-    "node24",
-    "node26",
-    "deno",
-    "bun",
-    "workerd",
-  ],
+  runtimes: ["java", "node20", "node22", "node24", "node26", "deno", "bun", "workerd"],
   codecs: ["none", "gzip", "snappy", "lz4", "zstd"],
   acks: ["0", "1", "all"],
   readers: ["java", "librdkafka", "kafkajs"],
@@ -40,9 +31,7 @@ const everything = {
  *
  * @returns `{ passed, failed, skipped: [{ name, reason, allowed }], tests: [{ name, status }] }`; details go to `log`
  */
-export async function runInterop(
-  { only = {}, log = (line) => console.log(line) } = {},
-) {
+export async function runInterop({ only = {}, log = (line) => console.log(line) } = {}) {
   const wanted = { ...everything, ...withoutUndefined(only) };
   const tally = new Tally(log);
   const noJdk = wanted.versions.map(missingForKafka).find((reason) => reason !== undefined);
@@ -87,10 +76,7 @@ export async function runInterop(
   }
   if (parts.includes("embedded")) {
     const libs = await ensureKafka(wanted.versions[0]);
-    await tally.guard(
-      "embedded broker",
-      () => runEmbeddedPart({ libs, wanted, tally }),
-    );
+    await tally.guard("embedded broker", () => runEmbeddedPart({ libs, wanted, tally }));
   }
   return tally.summary();
 }
@@ -135,19 +121,12 @@ class Tally {
       this.check(`${name}: runs to its end`, [error.stack ?? String(error)]);
     }
     const seconds = ((performance.now() - startedMs) / 1000).toFixed(1);
-    this.#log(
-      `${name}: ${this.#count("passed") - before} passed in ${seconds} s`,
-    );
+    this.#log(`${name}: ${this.#count("passed") - before} passed in ${seconds} s`);
   }
 
   summary() {
     const tests = [...this.#tests].map(([name, status]) => ({ name, status }));
-    return {
-      passed: this.#count("passed"),
-      failed: this.#count("failed"),
-      skipped: this.#skipped,
-      tests,
-    };
+    return { passed: this.#count("passed"), failed: this.#count("failed"), skipped: this.#skipped, tests };
   }
 
   #count(wanted) {
@@ -157,30 +136,19 @@ class Tally {
 }
 
 function withoutUndefined(object) {
-  return Object.fromEntries(
-    Object.entries(object).filter(([, value]) => value !== undefined),
-  );
+  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined));
 }
 
 async function main() {
   const option = { type: "string" };
   const { values } = parseArgs({
-    options: {
-      version: option,
-      runtime: option,
-      codec: option,
-      acks: option,
-      reader: option,
-      part: option,
-    },
+    options: { version: option, runtime: option, codec: option, acks: option, reader: option, part: option },
   });
   const list = (name, known) => {
     const names = values[name]?.split(",");
     const unknown = names?.find((each) => !known.includes(each) && name !== "version");
     if (unknown !== undefined) {
-      throw new Error(
-        `There is no ${name} "${unknown}", wanted one of ${known.join(", ")}`,
-      );
+      throw new Error(`There is no ${name} "${unknown}", wanted one of ${known.join(", ")}`);
     }
     return names;
   };

@@ -90,6 +90,7 @@ export class KafkaError extends Error {
 
 /** An option is unknown, of the wrong type, out of range or in conflict with another; thrown at construction. */
 export class ConfigError extends KafkaError {
+  /** The name of the class. */
   override readonly name: string = "ConfigError";
   /** The option at fault, as the caller wrote it. */
   readonly option: string;
@@ -103,11 +104,13 @@ export class ConfigError extends KafkaError {
 
 /** A broker answered with an error code; `code` is its name in Kafka's table and `errorCode` its number. */
 export class BrokerError extends KafkaError {
+  /** The name of the class. */
   override readonly name: string = "BrokerError";
 }
 
 /** A record was not acknowledged within `deliveryTimeoutMs`; `persisted` says what may have become of it. */
 export class DeliveryTimeoutError extends KafkaError {
+  /** The name of the class. */
   override readonly name: string = "DeliveryTimeoutError";
 
   /** Code `DELIVERY_TIMEOUT`. */
@@ -118,6 +121,7 @@ export class DeliveryTimeoutError extends KafkaError {
 
 /** A call did not end in its time: `maxBlockMs`, `flush({ timeoutMs })`, `close({ timeoutMs })`, a request. */
 export class TimeoutError extends KafkaError {
+  /** The name of the class. */
   override readonly name: string = "TimeoutError";
 
   /** Code `TIMEOUT`. */
@@ -128,6 +132,7 @@ export class TimeoutError extends KafkaError {
 
 /** `bufferMemory` stayed full for `maxBlockMs`. */
 export class BufferFullError extends KafkaError {
+  /** The name of the class. */
   override readonly name: string = "BufferFullError";
 
   /** Code `BUFFER_FULL`. */
@@ -138,6 +143,7 @@ export class BufferFullError extends KafkaError {
 
 /** A record can never be sent: it is larger than `maxRequestSize`, `bufferMemory` or the broker's own limit. */
 export class RecordTooLargeError extends KafkaError {
+  /** The name of the class. */
   override readonly name: string = "RecordTooLargeError";
 
   /** Code `RECORD_TOO_LARGE`. */
@@ -148,6 +154,7 @@ export class RecordTooLargeError extends KafkaError {
 
 /** A key or a value could not be turned into bytes; nothing was queued. */
 export class SerializationError extends KafkaError {
+  /** The name of the class. */
   override readonly name: string = "SerializationError";
 
   /** Code `SERIALIZATION`. */
@@ -158,6 +165,7 @@ export class SerializationError extends KafkaError {
 
 /** A codec failed; the batch was rejected and nothing was sent uncompressed in its place. */
 export class CompressionError extends KafkaError {
+  /** The name of the class. */
   override readonly name: string = "CompressionError";
 
   /** Code `COMPRESSION`. */
@@ -168,6 +176,7 @@ export class CompressionError extends KafkaError {
 
 /** The broker refused the credentials, or TLS refused the peer. Never retried. */
 export class AuthenticationError extends KafkaError {
+  /** The name of the class. */
   override readonly name: string = "AuthenticationError";
 
   /** Code `AUTHENTICATION`. */
@@ -178,6 +187,7 @@ export class AuthenticationError extends KafkaError {
 
 /** The principal may not do this. */
 export class AuthorizationError extends KafkaError {
+  /** The name of the class. */
   override readonly name: string = "AuthorizationError";
 
   /** Code `AUTHORIZATION` unless the broker's own name for it is known. */
@@ -188,6 +198,7 @@ export class AuthorizationError extends KafkaError {
 
 /** A connection could not be made or was lost. */
 export class ConnectionError extends KafkaError {
+  /** The name of the class. */
   override readonly name: string = "ConnectionError";
 
   /** Code `NETWORK_EXCEPTION`, as Kafka calls it. */
@@ -198,6 +209,7 @@ export class ConnectionError extends KafkaError {
 
 /** Bytes that can't be right: a value that the wire can't carry, or an answer that can't be read. */
 export class ProtocolError extends KafkaError {
+  /** The name of the class. */
   override readonly name: string = "ProtocolError";
 
   /** Code `PROTOCOL`. */
@@ -208,6 +220,7 @@ export class ProtocolError extends KafkaError {
 
 /** The broker and the client share no version of an API. */
 export class UnsupportedVersionError extends KafkaError {
+  /** The name of the class. */
   override readonly name: string = "UnsupportedVersionError";
 
   /** Code `UNSUPPORTED_VERSION`. */
@@ -218,6 +231,7 @@ export class UnsupportedVersionError extends KafkaError {
 
 /** A newer producer has taken over the transactional id, or the producer id is no longer valid. Fatal. */
 export class ProducerFencedError extends KafkaError {
+  /** The name of the class. */
   override readonly name: string = "ProducerFencedError";
 
   /** Code `PRODUCER_FENCED`. */
@@ -228,6 +242,7 @@ export class ProducerFencedError extends KafkaError {
 
 /** The record was dropped because its transaction was aborted (KIP-654). */
 export class TransactionAbortedError extends KafkaError {
+  /** The name of the class. */
   override readonly name: string = "TransactionAbortedError";
 
   /** Code `TRANSACTION_ABORTED`. */
@@ -238,6 +253,7 @@ export class TransactionAbortedError extends KafkaError {
 
 /** The call is not legal in the transaction's present state; the state is unchanged. */
 export class TransactionStateError extends KafkaError {
+  /** The name of the class. */
   override readonly name: string = "TransactionStateError";
 
   /** Code `TRANSACTION_STATE`. */
@@ -248,6 +264,7 @@ export class TransactionStateError extends KafkaError {
 
 /** The producer is closed, or was closed before the record could be delivered. */
 export class ProducerClosedError extends KafkaError {
+  /** The name of the class. */
   override readonly name: string = "ProducerClosedError";
 
   /** Code `PRODUCER_CLOSED`. */

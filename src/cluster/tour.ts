@@ -70,5 +70,6 @@ function reasonOf(error: unknown): string {
   const cause = error.cause instanceof Error && !error.message.includes(error.cause.message)
     ? ` (${error.cause.message})`
     : "";
-  return `${error.message}${cause}`;
+  // The address stands in front of it already.
+  return `${error.message.replace(/^Connecting to "[^"]*" failed: /, "")}${cause}`;
 }

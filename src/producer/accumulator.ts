@@ -15,7 +15,7 @@ import { sizeOfVarint } from "../protocol/varint.ts";
 import type { Agenda } from "./agenda.ts";
 import { Barrier } from "./barrier.ts";
 import { Batch, type Resolve, tell } from "./batch.ts";
-import { BufferMemory } from "./buffer_memory.ts";
+import { BufferMemory, type MemoryWaiter } from "./buffer_memory.ts";
 import { BufferPool } from "./buffer_pool.ts";
 import type { Metrics } from "./metrics.ts";
 import type { ResolvedOptions } from "./options.ts";
@@ -59,9 +59,11 @@ export class Accumulator {
   readonly #random: () => number;
   readonly #events: AccumulatorEvents;
   readonly #metrics: Metrics;
-  readonly #encoder: RecordEncoder;
+  #encoder: RecordEncoder | undefined;
   readonly #partitioner: Partitioner | undefined;
   readonly #pool: BufferPool;
+  /** Sends to a partition that isn't known to be there, in the order of the calls. */
+  readonly #looking: Set<PendingSend> = new Set();
 
   /** Makes an empty accumulator. */
   constructor(
@@ -80,7 +82,6 @@ export class Accumulator {
     this.#random = random;
     this.#metrics = metrics;
     this.#events = events;
-    this.#encoder = new RecordEncoder(options.keySerializer, options.valueSerializer);
     const { partitioner } = options;
     this.#partitioner = typeof partitioner === "function" ? partitioner : builtInPartitioner(partitioner, random);
     this.memory = new BufferMemory(options.bufferMemory);
@@ -98,10 +99,12 @@ export class Accumulator {
     callbacks: SendOptions | undefined,
     mayWait: boolean,
   ): number {
+    // Taken away meanwhile: a serializer or partitioner that sends a record of its own must not write over this one.
+    const encoder = this.#encoder ?? new RecordEncoder(this.#options.keySerializer, this.#options.valueSerializer);
+    this.#encoder = undefined;
     try {
       const topic = this.topics.get(record.topic) ?? this.#newTopic(record.topic);
       if (record.partition !== undefined || record.timestamp !== undefined) checkRecordNumbers(record);
-      const encoder = this.#encoder;
       encoder.encode(record);
       const wanted = this.#memoryFor(encoder, record.topic);
       const timestamp = record.timestamp ?? this.#clock.wallMs;
@@ -116,6 +119,8 @@ export class Accumulator {
       this.#wait(topic, record, encoder.copy(), timestamp, wanted, resolve, callbacks);
     } catch (error) {
       this.refuse(error, resolve, callbacks);
+    } finally {
+      this.#encoder = encoder;
     }
     return 0;
   }
@@ -134,6 +139,8 @@ export class Accumulator {
 
   /** Lets those in line look at fresh metadata. */
   onMetadata(): void {
+    // Whatever brought the partition to light: who asked for it first goes first.
+    for (const send of this.#looking) if (send.record.partition! < this.#partitionCount(send)) this.#found(send);
     for (const topic of this.topics.values()) {
       if (topic.waiters.length === 0) continue;
       const still: TopicWaiter[] = [];
@@ -231,11 +238,13 @@ export class Accumulator {
 
   #newTopic(name: string): Topic {
     checkTopicName(name);
-    const { batchSize, codecFor } = this.#options;
+    const { batchSize, batchSizeCap, maxRequestSize, clientId, codecFor } = this.#options;
     const topic = new Topic(
       name,
       this.#cluster.use(name),
       codecFor(name),
+      // A batch of several records must fit into a request, together with what surrounds it there.
+      Math.min(batchSizeCap, maxRequestSize - overheadBound(name, clientId)),
       new StickyPartition(batchSize, this.#random),
       (partition) => this.#events.onDue(partition),
     );
@@ -294,7 +303,7 @@ export class Accumulator {
     callbacks: SendOptions | undefined,
     reserved: number,
   ): Batch {
-    const { batchSizeCap, deliveryTimeoutMs } = this.#options;
+    const { deliveryTimeoutMs } = this.#options;
     const deadlineMs = sinceMs + deliveryTimeoutMs;
     let batch = partition.open;
     let size = 0;
@@ -312,14 +321,14 @@ export class Accumulator {
       taken = size + BATCH_OVERHEAD;
       partition.queue.push(batch);
       this.incomplete.add(batch);
-    } else if (deadlineMs < batch.deadlineMs) {
-      batch.deadlineMs = deadlineMs;
     }
+    const hastened = deadlineMs < batch.deadlineMs;
+    if (hastened) batch.deadlineMs = deadlineMs;
     this.memory.reserve(taken - reserved);
     batch.append(record, timestamp, size, resolve, callbacks);
     this.recordsInBatches += 1;
     partition.topic.sticky.appended(partition.index, size);
-    if (batch.recordCount === 1) this.watch(partition, this.#clock.nowMs);
+    if (batch.recordCount === 1 || hastened) this.watch(partition, this.#clock.nowMs);
     if (!partition.scheduled && this.isDue(partition.queue[0]!, this.#clock.nowMs)) this.#events.onReady(partition);
     return batch;
   }
@@ -349,11 +358,18 @@ export class Accumulator {
       this.memory.reserve(wanted);
       this.#onMemory(send);
     } else {
-      this.memory.wait(send);
-      // What lingers must leave, or nothing would ever come free.
-      for (const batch of this.incomplete) {
-        if (!batch.partition.scheduled) this.#events.onReady(batch.partition);
-      }
+      this.waitForMemory(send);
+    }
+  }
+
+  /** Goes to the end of the line for memory. */
+  waitForMemory(waiter: MemoryWaiter): void {
+    const first = !this.memory.contended;
+    this.memory.wait(waiter);
+    if (!first) return;
+    // What lingers must leave, or nothing would ever come free.
+    for (const batch of this.incomplete) {
+      if (!batch.partition.scheduled) this.#events.onReady(batch.partition);
     }
   }
 
@@ -385,11 +401,12 @@ export class Accumulator {
 
   /** The topic may have grown: one fresh look, then the record is refused. Others don't wait for it. */
   #lookAgain(send: PendingSend): void {
+    this.#looking.add(send);
     void this.#cluster.requestUpdate().then(() => {
       if (send.gone) return;
       const { topic, record } = send;
-      const count = topic.metadata.partitions.length;
-      if (record.partition! < count) return this.#enter(send, record.partition!);
+      const count = this.#partitionCount(send);
+      if (record.partition! < count) return this.#found(send);
       this.#drop(
         send,
         new KafkaError(
@@ -398,6 +415,15 @@ export class Accumulator {
         ),
       );
     });
+  }
+
+  #partitionCount({ topic }: PendingSend): number {
+    return this.isKnown(topic) ? topic.metadata.partitions.length : 0;
+  }
+
+  #found(send: PendingSend): void {
+    this.#enter(send, send.record.partition!);
+    this.memory.serve();
   }
 
   #enter(send: PendingSend, index: number): void {
@@ -413,6 +439,7 @@ export class Accumulator {
   #leave(send: PendingSend): void {
     send.gone = true;
     this.pending.delete(send);
+    this.#looking.delete(send);
     this.#agenda.remove(send);
   }
 

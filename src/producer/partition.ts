@@ -90,10 +90,14 @@ export class Partition implements Entry {
   /** The further gates of an idempotent producer. */
   idempotentGate(head: Batch, leader: PartitionMetadata, identity: ProducerIdentity): Gate | undefined {
     const { sequence, inFlight } = this;
-    if (inFlight.length >= BROKER_WINDOW) return "window";
+    // Counted from the oldest without an answer, not by number: while it is sent again and again, the batches behind
+    // it must not push it out of the broker's memory, or its next attempt would look like a gap.
+    const oldest = inFlight[0];
+    if (oldest !== undefined && this.#ordinal - oldest.ordinal >= BROKER_WINDOW) return "window";
     if (inFlight.length > 0 && head.drained) return "recovery";
     if (inFlight.length > 0 && !sequence.isProvenAt(leader)) return "proof";
     this.resolve(identity);
+    if (!identity.held) return "identity";
     if (head.drained) return sequence.rewrite ? "identity" : undefined;
     if (sequence.unresolved) return "unresolved";
     return sequence.isAt(identity) ? undefined : "identity";

@@ -25,7 +25,9 @@ import { TurnClock } from "./turn_clock.ts";
 
 /** A partition, as {@link Producer.partitionsFor} tells of it. */
 export interface PartitionInfo {
+  /** The topic. */
   readonly topic: string;
+  /** The index of the partition. */
   readonly partition: number;
   /** Node id of the leader, −1 while there is none. */
   readonly leader: number;

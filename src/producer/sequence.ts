@@ -14,7 +14,7 @@ import type { Cluster } from "../cluster/cluster.ts";
 import { Backoff } from "../cluster/backoff.ts";
 import type { PartitionMetadata } from "../cluster/metadata.ts";
 import { sleep } from "../cluster/sleep.ts";
-import { KafkaError } from "../errors.ts";
+import { KafkaError, ProtocolError } from "../errors.ts";
 import { brokerError } from "../protocol/error_codes.ts";
 import { InitProducerId } from "../protocol/messages/init_producer_id.ts";
 import { type ProducerStamp, SEQUENCE_SPACE } from "../protocol/record_batch.ts";
@@ -104,8 +104,9 @@ export class ProducerIdentity {
         return undefined;
       } catch (error) {
         this.lastError = error instanceof KafkaError ? error : undefined;
-        if (error instanceof KafkaError && !error.retriable) return error;
         if (!(error instanceof KafkaError)) throw error;
+        // Rubbish from one server says nothing of the others.
+        if (!error.retriable && !(error instanceof ProtocolError)) return error;
         await sleep(this.#runtime, backoff.delayMs(attempt), signal);
       }
     }

@@ -22,6 +22,8 @@ export class Topic {
   readonly name: string;
   /** Codec of its batches; undefined for none. */
   readonly codec: Codec | undefined;
+  /** A batch of the topic doesn't grow beyond so many bytes, unless its only record does. */
+  readonly batchSizeCap: number;
   /** Where records without a key go. */
   readonly sticky: StickyPartition;
   /** Batches that the broker takes are no larger than this, as far as it has told by refusing one. */
@@ -41,12 +43,14 @@ export class Topic {
     name: string,
     metadata: TopicMetadata,
     codec: Codec | undefined,
+    batchSizeCap: number,
     sticky: StickyPartition,
     onDue: (partition: Partition) => void,
   ) {
     this.name = name;
     this.metadata = metadata;
     this.codec = codec;
+    this.batchSizeCap = batchSizeCap;
     this.sticky = sticky;
     this.#onDue = onDue;
   }

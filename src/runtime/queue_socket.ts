@@ -105,7 +105,7 @@ export class QueueSocket implements Socket {
   ended(error?: Error): void {
     if (!this.#end()) return;
     // Not from within the owner's own call to destroy() or write().
-    Promise.resolve().then(() => this.#events.onClose(error));
+    void Promise.resolve().then(() => this.#events.onClose(error));
   }
 
   /** For the adapter: nobody wants this socket any more, it connected too late. No event is raised. */

@@ -1,55 +1,11 @@
 import assert from "node:assert/strict";
 import { produceCommand } from "../../src/cli/arguments.ts";
-import type { CliIo } from "../../src/cli/io.ts";
 import { type OutgoingRecord, produce, type RecordSink } from "../../src/cli/produce.ts";
 import type { ProduceSummary } from "../../src/cli/summary.ts";
 import type { Delivery } from "../../src/cli/tally.ts";
 import { ConnectionError, DeliveryTimeoutError, RecordTooLargeError } from "../../src/errors.ts";
 import { test } from "../harness.ts";
-
-/** A world that remembers what was written, and whose input is given in chunks. */
-function world(chunks: AsyncIterable<Uint8Array> | readonly string[]): CliIo & {
-  out: string;
-  err: string;
-  interrupt(): void;
-  closed: boolean;
-} {
-  const encoder = new TextEncoder();
-  const listeners = new Set<() => void>();
-  async function* encoded(texts: readonly string[]): AsyncIterable<Uint8Array> {
-    for (const text of texts) yield await Promise.resolve(encoder.encode(text));
-  }
-  return {
-    env: {},
-    runtime: "test 1.0.0",
-    isTTY: false,
-    out: "",
-    err: "",
-    closed: false,
-    stdout(text) {
-      this.out += text;
-    },
-    stderr(text) {
-      this.err += text;
-    },
-    open(file) {
-      if (file === "missing") return Promise.reject(Object.assign(new TypeError("ENOENT: x"), { code: "ENOENT" }));
-      return Promise.resolve({
-        chunks: Array.isArray(chunks) ? encoded(chunks) : chunks as AsyncIterable<Uint8Array>,
-        totalBytes: undefined,
-        close: () => void (this.closed = true),
-      });
-    },
-    turn: () => new Promise((resolve) => void setTimeout(resolve, 0)),
-    onInterrupt(callback) {
-      listeners.add(callback);
-      return () => void listeners.delete(callback);
-    },
-    interrupt() {
-      for (const listener of listeners) listener();
-    },
-  };
-}
+import { world } from "./world.ts";
 
 type OnDelivery = (error: unknown, metadata?: Delivery | null) => void;
 

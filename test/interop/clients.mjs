@@ -19,47 +19,22 @@ export async function prepareClient(name, libs) {
 }
 
 /** Runs one command of a client; resolves to its JSON lines, rejects with what it printed. */
-export async function runClient(
-  name,
-  libs,
-  command,
-  plan,
-  timeoutMs = 120_000,
-) {
-  const file = join(
-    cacheDir,
-    "interop",
-    `plan-${process.pid}-${name}-${command}.json`,
-  );
+export async function runClient(name, libs, command, plan, timeoutMs = 120_000) {
+  const file = join(cacheDir, "interop", `plan-${process.pid}-${name}-${command}.json`);
   writeFileSync(file, JSON.stringify(plan));
   const [program, ...args] = commandLine(name, libs);
-  const { code, stdout, stderr } = await run(
-    program,
-    [...args, command, file],
-    { timeoutMs },
-  );
+  const { code, stdout, stderr } = await run(program, [...args, command, file], { timeoutMs });
   rmSync(file, { force: true });
   if (code !== 0) {
-    throw new Error(
-      `${name} ${command} ended with ${code}: ${stderr.trim().slice(-2_000)}`,
-    );
+    throw new Error(`${name} ${command} ended with ${code}: ${stderr.trim().slice(-2_000)}`);
   }
   return stdout.split("\n").filter((line) => line !== "").map((line) => JSON.parse(line));
 }
 
 function commandLine(name, libs) {
   if (name === "java") {
-    const flags = [
-      ...toolJvmFlags,
-      "-Dorg.slf4j.simpleLogger.defaultLogLevel=error",
-    ];
-    return [
-      "java",
-      ...flags,
-      "-cp",
-      classPath(libs, classesDir(libs)),
-      "Interop",
-    ];
+    const flags = [...toolJvmFlags, "-Dorg.slf4j.simpleLogger.defaultLogLevel=error"];
+    return ["java", ...flags, "-cp", classPath(libs, classesDir(libs)), "Interop"];
   }
   if (name === "librdkafka") return [venvPython(), join(here, "librdkafka.py")];
   return [process.execPath, join(here, "kafkajs.mjs")];
@@ -74,23 +49,14 @@ async function compileJava(libs) {
     statSync(compiled).mtimeMs > statSync(source).mtimeMs
   ) return undefined;
   mkdirSync(classes, { recursive: true });
-  const { code, output } = await run("javac", [
-    "-nowarn",
-    "-cp",
-    classPath(libs),
-    "-d",
-    classes,
-    source,
-  ]);
+  const { code, output } = await run("javac", ["-nowarn", "-cp", classPath(libs), "-d", classes, source]);
   if (code !== 0) throw new Error(`Compiling Interop.java failed:\n${output}`);
   return undefined;
 }
 
 async function installLibrdkafka() {
   const marker = join(cacheDir, "venv", "installed");
-  if (
-    existsSync(marker) && readFileSync(marker, "utf8") === librdkafkaPackage
-  ) return undefined;
+  if (existsSync(marker) && readFileSync(marker, "utf8") === librdkafkaPackage) return undefined;
   if (
     spawnSync("python3", ["-c", "import ensurepip, venv"], { stdio: "ignore" })
       .status !== 0
@@ -98,13 +64,7 @@ async function installLibrdkafka() {
   const venv = join(cacheDir, "venv");
   const made = await run("python3", ["-m", "venv", "--clear", venv]);
   if (made.code !== 0) return "no python3 that can make a virtual environment";
-  const installed = await run(venvPython(), [
-    "-m",
-    "pip",
-    "install",
-    "-q",
-    librdkafkaPackage,
-  ]);
+  const installed = await run(venvPython(), ["-m", "pip", "install", "-q", librdkafkaPackage]);
   if (installed.code !== 0) {
     return `no wheel of ${librdkafkaPackage} for this machine`;
   }

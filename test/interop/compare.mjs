@@ -25,18 +25,11 @@ export function compareRecords(records, found, { looseHeaders = false } = {}) {
     return [`read nothing, wanted ${records.length} records`];
   }
   const lines = [];
-  const byTimestamp = new Map(
-    records.map((
-      record,
-      index,
-    ) => [record.timestamp, { record, index, times: 0 }]),
-  );
+  const byTimestamp = new Map(records.map((record, index) => [record.timestamp, { record, index, times: 0 }]));
   for (const got of found) {
     const want = byTimestamp.get(got.timestamp);
     if (want === undefined) {
-      lines.push(
-        `partition ${got.partition} offset ${got.offset}: timestamp ${got.timestamp}, which nobody sent`,
-      );
+      lines.push(`partition ${got.partition} offset ${got.offset}: timestamp ${got.timestamp}, which nobody sent`);
       continue;
     }
     want.times++;
@@ -44,19 +37,9 @@ export function compareRecords(records, found, { looseHeaders = false } = {}) {
     const headers = looseHeaders ? groupedHeaders : JSON.stringify;
     compare(lines, `${where} key`, got.key, want.record.key);
     compare(lines, `${where} value`, got.value, want.record.value);
-    compare(
-      lines,
-      `${where} headers`,
-      headers(got.headers),
-      headers(want.record.headers),
-    );
+    compare(lines, `${where} headers`, headers(got.headers), headers(want.record.headers));
     if (want.record.partition !== null) {
-      compare(
-        lines,
-        `${where} partition`,
-        got.partition,
-        want.record.partition,
-      );
+      compare(lines, `${where} partition`, got.partition, want.record.partition);
     }
   }
   for (const { index, times } of byTimestamp.values()) {
@@ -68,9 +51,7 @@ export function compareRecords(records, found, { looseHeaders = false } = {}) {
   for (const [partition, inPartition] of byPartition(found)) {
     const gap = inPartition.findIndex(({ offset }, at) => offset !== at);
     if (gap >= 0) {
-      lines.push(
-        `partition ${partition}: offset ${inPartition[gap].offset}, wanted ${gap}`,
-      );
+      lines.push(`partition ${partition}: offset ${inPartition[gap].offset}, wanted ${gap}`);
     }
   }
   return lines;
@@ -85,9 +66,7 @@ export function compareOrder(records, found) {
     for (const { offset, timestamp } of inPartition) {
       const at = index.get(timestamp) ?? -1;
       if (at < before) {
-        lines.push(
-          `partition ${partition} offset ${offset}: record ${at} after record ${before}`,
-        );
+        lines.push(`partition ${partition} offset ${offset}: record ${at} after record ${before}`);
       }
       before = at;
     }
@@ -104,19 +83,9 @@ export function compareMetadata(records, found, results, acks) {
     const [partition, offset, resolved, delivery] = results[index] ?? [];
     const got = where.get(timestamp);
     compare(lines, `record ${index} partition`, partition, got?.partition);
-    compare(
-      lines,
-      `record ${index} offset`,
-      offset,
-      acks === 0 ? -1 : got?.offset,
-    );
+    compare(lines, `record ${index} offset`, offset, acks === 0 ? -1 : got?.offset);
     compare(lines, `record ${index} timestamp`, resolved, timestamp);
-    compare(
-      lines,
-      `record ${index} delivery`,
-      delivery,
-      acks === 0 ? "unacknowledged" : "acked",
-    );
+    compare(lines, `record ${index} delivery`, delivery, acks === 0 ? "unacknowledged" : "acked");
   });
   return lines;
 }
@@ -127,12 +96,7 @@ export function comparePartitions(records, found, javaPartitions) {
   const where = new Map(found.map((each) => [each.timestamp, each.partition]));
   records.forEach(({ key, partition, timestamp }, index) => {
     if (key === null || partition !== null) return;
-    compare(
-      lines,
-      `record ${index} with key ${key}: partition`,
-      where.get(timestamp),
-      javaPartitions[index],
-    );
+    compare(lines, `record ${index} with key ${key}: partition`, where.get(timestamp), javaPartitions[index]);
   });
   return lines;
 }
@@ -141,11 +105,7 @@ export function comparePartitions(records, found, javaPartitions) {
 export function compareCodec(dataDir, topic, partitions, codec) {
   const seen = new Map();
   for (let partition = 0; partition < partitions; partition++) {
-    const path = join(
-      dataDir,
-      `${topic}-${partition}`,
-      "00000000000000000000.log",
-    );
+    const path = join(dataDir, `${topic}-${partition}`, "00000000000000000000.log");
     if (!existsSync(path)) {
       return [`there is no ${topic}-${partition} in the broker's log folder`];
     }
@@ -165,9 +125,7 @@ export function compareCodec(dataDir, topic, partitions, codec) {
   // A batch that compression makes larger may be left as it is.
   const strange = [...seen.keys()].filter((name) => name !== codec && name !== "none");
   if (seen.has(codec) && strange.length === 0) return [];
-  return [
-    `batches in the log by codec: ${JSON.stringify(Object.fromEntries(seen))}, wanted ${codec}`,
-  ];
+  return [`batches in the log by codec: ${JSON.stringify(Object.fromEntries(seen))}, wanted ${codec}`];
 }
 
 function byPartition(found) {

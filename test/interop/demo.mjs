@@ -1,6 +1,7 @@
 /** `npm start` against a real Kafka: the demo fills it, and Java's console consumer must count the same records. */
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { sourceFile } from "../../scripts/demo/source.mjs";
 import { classPath, run, toolJvmFlags } from "../../scripts/kafka.mjs";
 import { root } from "../../scripts/lib/tools.mjs";
 import { prepareClient, runClient } from "./clients.mjs";
@@ -8,19 +9,10 @@ import { prepareClient, runClient } from "./clients.mjs";
 /** Runs the demo on a started Kafka and counts. */
 export async function runDemoPart({ kafka, tally }) {
   const { version, brokers, libs } = kafka;
-  const demo = join(root, "scripts/demo.mjs");
-  if (!existsSync(demo)) {
-    tally.skip(
-      `Kafka ${version}: npm start`,
-      "there is no scripts/demo.mjs",
-      false,
-    );
-    return;
-  }
   await prepareClient("java", libs);
   const before = new Set(await runClient("java", libs, "topics", { brokers }));
   const env = { ...process.env, KAFKA_BROKERS: brokers };
-  const { code, output } = await run(process.execPath, [demo], {
+  const { code, output } = await run(process.execPath, [join(root, "scripts/demo.mjs")], {
     cwd: root,
     env,
     timeoutMs: 180_000,
@@ -32,9 +24,7 @@ export async function runDemoPart({ kafka, tally }) {
   const topics = (await runClient("java", libs, "topics", { brokers }))
     .filter((topic) => !before.has(topic) && !topic.startsWith("__"));
   const wanted = flightCount();
-  const counts = await Promise.all(
-    topics.map((topic) => consoleCount(libs, brokers, topic)),
-  );
+  const counts = await Promise.all(topics.map((topic) => consoleCount(libs, brokers, topic)));
   tally.check(
     `Kafka ${version}: the console consumer reads as many records as npm start has produced`,
     topics.length === 0
@@ -45,12 +35,7 @@ export async function runDemoPart({ kafka, tally }) {
 
 /** The number of lines that `kafka-console-consumer` prints for a topic from its beginning. */
 async function consoleCount(libs, brokers, topic) {
-  const flags = [
-    ...toolJvmFlags,
-    "-Dorg.slf4j.simpleLogger.defaultLogLevel=error",
-    "-cp",
-    classPath(libs),
-  ];
+  const flags = [...toolJvmFlags, "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp", classPath(libs)];
   const { stdout } = await run("java", [
     ...flags,
     "org.apache.kafka.tools.consumer.ConsoleConsumer",
@@ -64,6 +49,5 @@ async function consoleCount(libs, brokers, topic) {
 }
 
 function flightCount() {
-  const file = join(root, "node_modules/vega-datasets/data/flights-200k.json");
-  return JSON.parse(readFileSync(file, "utf8")).length;
+  return JSON.parse(readFileSync(join(root, sourceFile), "utf8")).length;
 }

@@ -35,46 +35,24 @@ async function runClients({ brokers, libs, clients, wanted, tally }) {
   const all = interopRecords();
   const recordsOf = (client) => client === "kafkajs" ? forKafkajs(all) : all;
   const topicsOf = (client) =>
-    wanted.codecs.map((codec) => ({
-      topic: `embedded-${client}-${codec}`,
-      client,
-      codec,
-      acks: "all",
-    }));
+    wanted.codecs.map((codec) => ({ topic: `embedded-${client}-${codec}`, client, codec, acks: "all" }));
   const topics = clients.flatMap(topicsOf);
   const names = topics.map(({ topic }) => topic);
 
-  await runClient("java", libs, "create", {
-    brokers,
-    partitions: partitionCount,
-    topics: names,
-  });
+  await runClient("java", libs, "create", { brokers, partitions: partitionCount, topics: names });
   const failures = new Map(
     await Promise.all(clients.map(async (client) => {
-      const plan = {
-        brokers,
-        topics: topicsOf(client),
-        records: recordsOf(client),
-      };
-      const problem = await runClient(client, libs, "produce", plan).then(
-        () => undefined,
-        (error) => error.message,
-      );
+      const plan = { brokers, topics: topicsOf(client), records: recordsOf(client) };
+      const problem = await runClient(client, libs, "produce", plan).then(() => undefined, (error) => error.message);
       return [client, problem];
     })),
   );
   for (const [client, problem] of failures) {
-    tally.check(
-      `embedded broker: ${client} produces with every codec`,
-      problem === undefined ? [] : [problem],
-    );
+    tally.check(`embedded broker: ${client} produces with every codec`, problem === undefined ? [] : [problem]);
   }
 
   const readers = clients.filter((name) => name !== "kafkajs");
-  const expected = topics.map(({ topic, client }) => ({
-    topic,
-    count: recordsOf(client).length,
-  }));
+  const expected = topics.map(({ topic, client }) => ({ topic, count: recordsOf(client).length }));
   const found = await readAll({ brokers, libs, readers, topics: expected });
   for (const reader of readers) {
     const got = found.get(reader);
@@ -83,19 +61,14 @@ async function runClients({ brokers, libs, clients, wanted, tally }) {
       const seen = got instanceof Error ? [] : got.get(topic) ?? [];
       tally.check(`embedded broker: ${client} ${codec} read by ${reader}`, [
         ...got instanceof Error ? [got.message] : [],
-        ...compareRecords(records, seen, {
-          looseHeaders: client === "kafkajs",
-        }),
+        ...compareRecords(records, seen, { looseHeaders: client === "kafkajs" }),
         ...compareOrder(records, seen),
       ]);
     }
   }
 
   if (!clients.includes("kafkajs")) return;
-  const offsets = await runClient("kafkajs", libs, "offsets", {
-    brokers,
-    topics: expected,
-  }).catch((error) => error);
+  const offsets = await runClient("kafkajs", libs, "offsets", { brokers, topics: expected }).catch((error) => error);
   for (const { topic, client, codec } of topics) {
     tally.check(
       `embedded broker: ${client} ${codec} counted by kafkajs`,
@@ -105,21 +78,14 @@ async function runClients({ brokers, libs, clients, wanted, tally }) {
 }
 
 function countsOf(offsets, topic, wanted) {
-  const sum = offsets.filter((each) => each.topic === topic).reduce(
-    (total, { low, high }) => total + high - low,
-    0,
-  );
+  const sum = offsets.filter((each) => each.topic === topic).reduce((total, { low, high }) => total + high - low, 0);
   return sum === wanted ? [] : [`${sum} records by the offsets, wanted ${wanted}`];
 }
 
 async function startBroker() {
   const [port] = await freePorts(1);
   const bin = join(root, "dist/src/cli/bin.js");
-  const child = spawn(
-    process.execPath,
-    [bin, "broker", "--port", String(port)],
-    { stdio: ["ignore", "pipe", "pipe"] },
-  );
+  const child = spawn(process.execPath, [bin, "broker", "--port", String(port)], { stdio: ["ignore", "pipe", "pipe"] });
   let said = "";
   const keep = (chunk) => said = (said + chunk).slice(-4_000);
   child.stdout.on("data", keep);

@@ -46,35 +46,17 @@ export async function runMatrixPart({ kafka, wanted, tally }) {
       }),
     ]);
     for (const each of topics) {
-      checkTopic({
-        kafka,
-        readers,
-        tally,
-        runtime,
-        each,
-        records,
-        report: reports.get(each.topic),
-        found,
-      });
+      checkTopic({ kafka, readers, tally, runtime, each, records, report: reports.get(each.topic), found });
     }
     const keyed = topics.flatMap(({ topic }) => {
-      const places = comparePartitions(
-        records,
-        seenIn(found.get(readers[0]), topic),
-        javaPartitions ?? [],
-      );
+      const places = comparePartitions(records, seenIn(found.get(readers[0]), topic), javaPartitions ?? []);
       return places.map((line) => `${topic}: ${line}`);
     });
-    tally.check(
-      `Kafka ${version}: ${runtime} puts keyed records where the Java producer puts them`,
-      keyed,
-    );
+    tally.check(`Kafka ${version}: ${runtime} puts keyed records where the Java producer puts them`, keyed);
   }
 }
 
-function checkTopic(
-  { kafka, readers, tally, runtime, each, records, report, found },
-) {
+function checkTopic({ kafka, readers, tally, runtime, each, records, report, found }) {
   const { topic, codec, acks } = each;
   const name = `Kafka ${kafka.version}: ${runtime} ${codec} acks=${acks}`;
   for (const reader of readers) {
@@ -94,10 +76,7 @@ function checkTopic(
     ],
   );
   if (runtime === "java") return; // its report has fewer columns
-  tally.check(
-    `${name} says where each record lies`,
-    compareMetadata(records, seen, report?.results, acks),
-  );
+  tally.check(`${name} says where each record lies`, compareMetadata(records, seen, report?.results, acks));
 }
 
 /** A topic's records, none where the reader failed: that is a failed test already. */
@@ -113,11 +92,7 @@ async function prepareReaders({ version, libs, wanted, tally }) {
     if (!wanted.readers.includes(name)) continue;
     // No Python on a machine is no fault of ours.
     if (reason !== undefined) {
-      tally.skip(
-        `Kafka ${version}: read by ${name}`,
-        reason,
-        name === "librdkafka",
-      );
+      tally.skip(`Kafka ${version}: read by ${name}`, reason, name === "librdkafka");
     } else ready.push(name);
   }
   return ready;
@@ -128,28 +103,18 @@ function legsOf(runtimes, wanted) {
   return new Map(runtimes.map((runtime) => {
     const acksOf = runtime === "java" ? ["all"] : wanted.acks;
     const codecs = runtime === "java" ? [...new Set(["none", ...wanted.codecs])] : wanted.codecs;
-    return [
-      runtime,
-      codecs.flatMap((codec) => acksOf.map((acks) => topicOf(runtime, codec, acks))),
-    ];
+    return [runtime, codecs.flatMap((codec) => acksOf.map((acks) => topicOf(runtime, codec, acks)))];
   }));
 }
 
 function topicOf(runtime, codec, acks) {
-  return {
-    topic: `${runtime}-${codec}-${acks}`,
-    codec,
-    acks: acks === "all" ? acks : Number(acks),
-  };
+  return { topic: `${runtime}-${codec}-${acks}`, codec, acks: acks === "all" ? acks : Number(acks) };
 }
 
 /** Lets all legs produce, two at a time: as many as the smallest machine that this is meant for has cores. */
 async function produceLegs({ kafka: { brokers, libs }, legs, java, records }) {
   const produced = new Map();
-  const waiting = [
-    ["java", java],
-    ...[...legs].filter(([runtime]) => runtime !== "java"),
-  ];
+  const waiting = [["java", java], ...[...legs].filter(([runtime]) => runtime !== "java")];
   const work = async () => {
     for (
       let next = waiting.shift();
@@ -158,10 +123,7 @@ async function produceLegs({ kafka: { brokers, libs }, legs, java, records }) {
     ) {
       const [runtime, topics] = next;
       const plan = { brokers, topics, records };
-      produced.set(
-        runtime,
-        runtime === "java" ? await produceByJava(libs, plan) : await produceOn(runtime, plan),
-      );
+      produced.set(runtime, runtime === "java" ? await produceByJava(libs, plan) : await produceOn(runtime, plan));
     }
   };
   await Promise.all([work(), work()]);
@@ -171,10 +133,7 @@ async function produceLegs({ kafka: { brokers, libs }, legs, java, records }) {
 async function produceByJava(libs, plan) {
   try {
     const lines = await runClient("java", libs, "produce", plan);
-    return {
-      reports: new Map(lines.map((report) => [report.topic, report])),
-      problem: undefined,
-    };
+    return { reports: new Map(lines.map((report) => [report.topic, report])), problem: undefined };
   } catch (error) {
     return { reports: new Map(), problem: error.message };
   }
@@ -182,12 +141,7 @@ async function produceByJava(libs, plan) {
 
 /** What each reader found in `{ topic, count }[]`, by topic, or the error that ended it. */
 export async function readAll({ brokers, libs, readers, topics }) {
-  const plan = {
-    brokers,
-    topics,
-    partitions: partitionCount,
-    withinMs: 30_000,
-  };
+  const plan = { brokers, topics, partitions: partitionCount, withinMs: 30_000 };
   return new Map(
     await Promise.all(readers.map(async (reader) => {
       try {

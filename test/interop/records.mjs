@@ -14,19 +14,10 @@ const firstTimestampMs = 1_700_000_000_000;
 export function interopRecords() {
   const random = seeded(20260117);
   const records = [];
-  const add = (
-    { text = false, key = null, value = null, headers = [], partition = null },
-  ) => {
+  const add = ({ text = false, key = null, value = null, headers = [], partition = null }) => {
     const timestamp = firstTimestampMs + records.length * 7;
     const pairs = headers.map(([name, bytes]) => [name, encode(bytes)]);
-    records.push({
-      text,
-      key: encode(key),
-      value: encode(value),
-      headers: pairs,
-      partition,
-      timestamp,
-    });
+    records.push({ text, key: encode(key), value: encode(value), headers: pairs, partition, timestamp });
   };
 
   const nasty = {
@@ -43,12 +34,7 @@ export function interopRecords() {
     for (const value of Object.values(nasty)) {
       const text = !(key instanceof Uint8Array) &&
         !(value instanceof Uint8Array);
-      add({
-        text,
-        key,
-        value,
-        partition: key === null ? records.length % partitionCount : null,
-      });
+      add({ text, key, value, partition: key === null ? records.length % partitionCount : null });
     }
   }
 
@@ -70,36 +56,11 @@ export function interopRecords() {
     add({ key: null, value: null, headers, partition: 1 });
   }
 
-  add({
-    key: "big, compressible",
-    value: "All work and no play makes Jack a dull boy. ".repeat(2_300),
-  });
-  add({
-    key: "big, incompressible",
-    value: bytes(random, 100_000),
-    partition: 2,
-  });
+  add({ key: "big, compressible", value: "All work and no play makes Jack a dull boy. ".repeat(2_300) });
+  add({ key: "big, incompressible", value: bytes(random, 100_000), partition: 2 });
 
   // Lengths around the steps of a varint and of the codecs' match lengths.
-  for (
-    const length of [
-      1,
-      62,
-      63,
-      64,
-      65,
-      127,
-      128,
-      129,
-      255,
-      256,
-      8_191,
-      8_192,
-      16_383,
-      16_384,
-      16_385,
-    ]
-  ) {
+  for (const length of [1, 62, 63, 64, 65, 127, 128, 129, 255, 256, 8_191, 8_192, 16_383, 16_384, 16_385]) {
     add({ key: bytes(random, length % 97 + 1), value: bytes(random, length) });
   }
 
@@ -109,12 +70,7 @@ export function interopRecords() {
   while (records.length < 520) {
     const i = records.length;
     if (i % 5 === 0) {
-      add({
-        text: true,
-        key: `explicit-${i}`,
-        value: `against its hash ${i}`,
-        partition: i % partitionCount,
-      });
+      add({ text: true, key: `explicit-${i}`, value: `against its hash ${i}`, partition: i % partitionCount });
     } else if (i % 5 === 1) {
       add({ key: bytes(random, 1 + i % 40), value: bytes(random, i % 300) });
     } else {add({

@@ -7,15 +7,7 @@ import { bundle, legDir, runWorker } from "../../scripts/lib/legs.mjs";
 import { root, run, runtimeBinary } from "../../scripts/lib/tools.mjs";
 
 /** The runtimes of the interop matrix. Node 20 runs what npm gets, workerd a bundle, the others the sources. */
-export const runtimeNames = [
-  "node20",
-  "node22",
-  "node24",
-  "node26",
-  "deno",
-  "bun",
-  "workerd",
-];
+export const runtimeNames = ["node20", "node22", "node24", "node26", "deno", "bun", "workerd"];
 
 /**
  * Produces a plan on one runtime.
@@ -48,29 +40,15 @@ async function start(name, address, timeoutMs) {
   const binary = runtimeBinary(name);
   if (name === "node20") {
     await build();
-    return await run(binary, [
-      join(root, "dist/test/interop/produce_main.js"),
-      address,
-    ], { timeoutMs });
+    return await run(binary, [join(root, "dist/test/interop/produce_main.js"), address], { timeoutMs });
   }
   if (name === "workerd") return await startWorker(binary, address, timeoutMs);
   const flags = name === "deno"
-    ? [
-      "run",
-      "--no-prompt",
-      "--no-check",
-      "--allow-net=127.0.0.1",
-      "--allow-env",
-      "--allow-read=.",
-    ]
+    ? ["run", "--no-prompt", "--no-check", "--allow-net=127.0.0.1", "--allow-env", "--allow-read=."]
     : name === "bun"
     ? []
     : ["--disable-warning=ExperimentalWarning"];
-  return await run(binary, [
-    ...flags,
-    join(root, "test/interop/produce_main.ts"),
-    address,
-  ], { timeoutMs });
+  return await run(binary, [...flags, join(root, "test/interop/produce_main.ts"), address], { timeoutMs });
 }
 
 async function startWorker(binary, address, timeoutMs) {
@@ -106,9 +84,5 @@ async function servePlan(plan) {
     server.close();
     server.closeAllConnections();
   };
-  return {
-    address: `http://127.0.0.1:${server.address().port}/`,
-    reports,
-    close,
-  };
+  return { address: `http://127.0.0.1:${server.address().port}/`, reports, close };
 }

@@ -18,35 +18,22 @@ export async function runSchemasPart({ version, libs, tally }) {
   const folder = extractSchemas(version, libs);
   const node = runtimeBinary("node24") ?? process.execPath;
   const script = fileURLToPath(import.meta.url);
-  const { code, output } = await run(node, [
-    "--disable-warning=ExperimentalWarning",
-    script,
-    folder,
-  ]);
+  const { code, output } = await run(node, ["--disable-warning=ExperimentalWarning", script, folder]);
   const reports = output.split("\n").map((line) => /^(ok|no) (\w+)(?:: (.*))?$/.exec(line)).filter((match) => match);
   const apis = new Set(reports.map(([, , api]) => api));
   for (const api of apis) {
     const differences = reports.filter((each) => each[1] === "no" && each[2] === api).map((each) => each[3]);
-    tally.check(
-      `Kafka ${version}: ${api} is declared as in its schema`,
-      differences,
-    );
+    tally.check(`Kafka ${version}: ${api} is declared as in its schema`, differences);
   }
   const failed = reports.some(([, verdict]) => verdict === "no");
   const ran = apis.size > 0 && (code === 0) === !failed;
-  tally.check(
-    `Kafka ${version}: all declarations are compared`,
-    ran ? [] : [output.slice(-2_000)],
-  );
+  tally.check(`Kafka ${version}: all declarations are compared`, ran ? [] : [output.slice(-2_000)]);
 }
 
 /** Walks one declaration and its two schemas; the result is a list of differences. */
 function compareApi(api, folder, fieldsOf) {
   const differences = [];
-  const read = (direction) =>
-    JSON.parse(
-      readFileSync(join(folder, `${api.name}${direction}.json`), "utf8"),
-    );
+  const read = (direction) => JSON.parse(readFileSync(join(folder, `${api.name}${direction}.json`), "utf8"));
   // Only the request's schema says whether the last version is for tests of brokers.
   const unstable = read("Request").latestVersionUnstable ? 1 : 0;
   for (const direction of ["Request", "Response"]) {
@@ -57,14 +44,9 @@ function compareApi(api, folder, fieldsOf) {
     };
     const valid = rangeOf(schema.validVersions);
     const lastStable = valid[1] - unstable;
-    const range = intersection([api.minVersion, api.maxVersion], [
-      valid[0],
-      lastStable,
-    ]);
+    const range = intersection([api.minVersion, api.maxVersion], [valid[0], lastStable]);
     if (range === undefined) {
-      report(
-        `no version in common: ours ${api.minVersion} to ${api.maxVersion}, Kafka's ${valid.join(" to ")}`,
-      );
+      report(`no version in common: ours ${api.minVersion} to ${api.maxVersion}, Kafka's ${valid.join(" to ")}`);
       continue;
     }
     expect("key", api.key, schema.apiKey);
@@ -73,17 +55,9 @@ function compareApi(api, folder, fieldsOf) {
     }
     const flexible = schema.flexibleVersions === "none" ? Infinity : rangeOf(schema.flexibleVersions)[0];
     expect("first flexible version", api.firstFlexible, flexible);
-    const structs = new Map(
-      (schema.commonStructs ?? []).map(({ name, fields }) => [name, fields]),
-    );
+    const structs = new Map((schema.commonStructs ?? []).map(({ name, fields }) => [name, fields]));
     const context = { structs, report, expect };
-    compareStruct(
-      "",
-      fieldsOf(api.declaration[direction.toLowerCase()]),
-      schema.fields,
-      range,
-      context,
-    );
+    compareStruct("", fieldsOf(api.declaration[direction.toLowerCase()]), schema.fields, range, context);
   }
   return differences;
 }
@@ -93,9 +67,7 @@ function compareStruct(path, fields, schemas, range, context) {
   const theirs = schemas.filter(({ versions }) => intersection(rangeOf(versions), range) !== undefined);
   const names = (list) => list.map(({ name }) => lowerFirst(name)).join(" ");
   if (names(ours) !== names(theirs)) {
-    context.report(
-      `fields of "${path}": ours ${names(ours)}, Kafka's ${names(theirs)}`,
-    );
+    context.report(`fields of "${path}": ours ${names(ours)}, Kafka's ${names(theirs)}`);
     return;
   }
   ours.forEach((field, i) => compareField(`${path}${field.name}`, field, theirs[i], range, context));
@@ -109,39 +81,20 @@ function compareField(path, field, schema, range, context) {
   const versions = intersection(rangeOf(schema.versions), range);
   expect("array", field.isArray, isArray);
   expect("type", field.type, innerSchemas === undefined ? type : "struct");
-  expect(
-    "versions",
-    String(intersection([field.since, field.until], range)),
-    String(versions),
-  );
-  const nullable = intersection(
-    rangeOf(schema.nullableVersions ?? "none"),
-    versions,
-  );
-  expect(
-    "nullable in",
-    String(intersection([field.nullableSince, Infinity], versions)),
-    String(nullable),
-  );
+  expect("versions", String(intersection([field.since, field.until], range)), String(versions));
+  const nullable = intersection(rangeOf(schema.nullableVersions ?? "none"), versions);
+  expect("nullable in", String(intersection([field.nullableSince, Infinity], versions)), String(nullable));
   expect("tag", field.tag, schema.tag);
   if (schema.tag !== undefined) {
     const tagged = intersection(rangeOf(schema.taggedVersions), range);
-    expect(
-      "tagged versions",
-      String(intersection([field.since, field.until], range)),
-      String(tagged),
-    );
+    expect("tagged versions", String(intersection([field.since, field.until], range)), String(tagged));
   }
   // Where every version has the field there is nothing to ignore.
   if (String(versions) !== String(range)) {
     expect("ignorable", field.ignorable, schema.ignorable ?? false);
   }
   if (field.type !== "struct" || field.isArray) {
-    expect(
-      "default",
-      shown(field.defaultValue),
-      shown(defaultOf(schema, type, isArray)),
-    );
+    expect("default", shown(field.defaultValue), shown(defaultOf(schema, type, isArray)));
   }
   if (innerSchemas !== undefined) {
     compareStruct(`${path}.`, field.fields, innerSchemas, versions, context);
@@ -170,9 +123,7 @@ function rangeOf(text) {
   if (text === "none") return [Infinity, -Infinity];
   const match = /^(\d+)(?:-(\d+)|(\+))?$/.exec(text);
   if (match === null) {
-    throw new Error(
-      `Reading the versions "${text}": wanted "3", "3-5", "3+" or "none"`,
-    );
+    throw new Error(`Reading the versions "${text}": wanted "3", "3-5", "3+" or "none"`);
   }
   const first = Number(match[1]);
   return [first, match[3] === "+" ? Infinity : Number(match[2] ?? first)];
@@ -190,9 +141,7 @@ function lowerFirst(name) {
 
 async function main(folder) {
   if (folder === undefined) {
-    throw new Error(
-      "Comparing schemas: wanted the folder of Kafka's schemas as argument",
-    );
+    throw new Error("Comparing schemas: wanted the folder of Kafka's schemas as argument");
   }
   const { fieldsOf } = await import("../../src/protocol/compile.ts");
   const messages = await import("../../src/protocol/messages/mod.ts");

@@ -135,7 +135,7 @@ async function play(seed: number, options: Partial<ProducerOptions> = {}): Promi
     }
   }
   await s.run(producer.close());
-  await runtime.advance(200);
+  await runtime.advance(2_000);
   await assertLeavesNothing(s, producer as never);
 }
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { BatchDelivery, Producer, RecordMetadata } from "../../mod.ts";
-import { InitProducerId, Metadata, Produce } from "../../src/protocol/messages/mod.ts";
+import { ApiVersions, InitProducerId, Metadata, Produce } from "../../src/protocol/messages/mod.ts";
 import { EmbeddedCluster } from "../../src/testing/mod.ts";
 import { stage, turn } from "../cluster/stage.ts";
 import { test } from "../harness.ts";
@@ -85,7 +85,6 @@ test("producer: a broker that talks rubbish doesn't keep the producer id from co
   cluster.control(InitProducerId, { error: 14 }, { times: 1 });
   const { port, host } = cluster.broker(1).endpoint("memory");
   const p = producer({ brokers: `${host}:${port}` });
-  const { ApiVersions } = await import("../../src/protocol/messages/mod.ts");
   cluster.control(ApiVersions, { bytes: rubbish }, { brokerId: 2 });
   cluster.control(ApiVersions, { bytes: rubbish }, { brokerId: 3 });
   await run(p.connect());
@@ -108,6 +107,7 @@ test("producer: connect() ends at maxBlockMs with a reason, and at an abort with
   assert.equal(await failure(given), reason as never);
   assert.equal(await failure(p.connect({ signal: AbortSignal.abort(reason) })), reason as never);
   cluster.network.heal("broker-1.test:9092");
+  await runtime.advance(10_000);
   await run(p.connect());
   await run(p.close());
 });
@@ -169,7 +169,7 @@ test("producer: partitionsFor() waits up to maxBlockMs for an unknown topic and 
   await runtime.advance(500);
   cluster.createTopic("missing", { partitions: 5 });
   assert.equal((await run(soon)).length, 5);
-  cluster.control(Metadata, { error: 29 });
+  cluster.control(Metadata, { error: 29, apply: true });
   const startedMs = runtime.now();
   assert.equal((await failure(p.partitionsFor("secret"))).code, "TOPIC_AUTHORIZATION_FAILED");
   assert.ok(runtime.now() - startedMs < 1_500, "a refusal for good is not waited out");

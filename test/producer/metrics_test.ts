@@ -56,7 +56,7 @@ test("metrics: records, batches, requests, bytes, retries, errors and latency ar
   const last = p.metrics();
   assert.deepEqual(
     [last.records_sent, last.errors, last.retries, last.requests_sent, last.success_rate],
-    [33, 1, 3, 4, 33 / 34],
+    [33, 1, 3, cluster.requestsOf(Produce).length, 33 / 34],
   );
   assert.deepEqual([last["requests-in-flight"], last.records_pending], [0, 0]);
   assert.equal(last["buffer-available-bytes"], last["buffer-total-bytes"]);

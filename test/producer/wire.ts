@@ -6,6 +6,7 @@
 
 import assert from "node:assert/strict";
 import type { Producer } from "../../src/producer/producer.ts";
+import type { RecordMetadata } from "../../src/producer/record.ts";
 import { BatchView } from "../../src/testing/batch_view.ts";
 import { Produce } from "../../src/protocol/messages/produce.ts";
 import type { EmbeddedCluster } from "../../src/testing/mod.ts";
@@ -81,6 +82,8 @@ export function watch<T>({ runtime }: Stage, promise: Promise<T>): Watched<T> {
 export async function assertLeavesNothing(stage: Stage, producer: Producer<never, never>): Promise<void> {
   await stage.run(producer.close());
   await stage.runtime.settle();
+  // With latency the end of a connection takes its time to arrive.
+  if (stage.cluster.network.openConnections > 0) await stage.runtime.advance(100);
   const metrics = producer.metrics();
   assert.equal(metrics["buffer-available-bytes"], metrics["buffer-total-bytes"], "memory");
   assert.equal(metrics.records_pending, 0, "records pending");
@@ -88,4 +91,40 @@ export async function assertLeavesNothing(stage: Stage, producer: Producer<never
   assert.equal(stage.runtime.pendingTimers, 0, "timers");
   assert.equal(stage.cluster.network.openConnections, 0, "connections");
   assert.deepEqual(stage.cluster.failures, []);
+}
+
+/** The first batch of a request, as a control function sees it. */
+export function firstBatch(
+  request: { readonly topicData: readonly { readonly partitionData: readonly { readonly records: Uint8Array | null }[] }[] },
+): BatchView {
+  return new BatchView(request.topicData[0]!.partitionData[0]!.records!);
+}
+
+/** Connects the producer and has every partition of `orders` accept a record, so that no gate is closed. */
+export async function warmUp(stage: Stage, producer: Producer, partitions: readonly number[] = [0]): Promise<void> {
+  await stage.run(producer.connect());
+  await stage.run(Promise.all(partitions.map((partition) => producer.send({ topic: "orders", partition, value: "warm" }))));
+  stage.cluster.clearRequests();
+}
+
+/** Sends each value in a turn of its own, so that each travels in its own batch if nothing holds it. */
+export async function sendApart(
+  stage: Stage,
+  producer: Producer,
+  values: readonly string[],
+  partition = 0,
+): Promise<Watched<RecordMetadata>[]> {
+  const watched: Watched<RecordMetadata>[] = [];
+  for (const value of values) {
+    watched.push(watch(stage, producer.send({ topic: "orders", partition, value })));
+    await stage.runtime.settle();
+  }
+  return watched;
+}
+
+/** What the promises hold, in a form that a test can compare. */
+export function states(watched: readonly Watched<RecordMetadata>[]): string[] {
+  return watched.map(({ state, value, error }) =>
+    value !== undefined ? `${value.delivery} ${value.offset}` : error !== undefined ? error.code : state
+  );
 }
