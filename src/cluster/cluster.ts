@@ -52,6 +52,9 @@ interface Refresh {
 /** A server that doesn't answer in this time is not given up, but the next one is asked too. */
 const STAGGER_MS = 1_000;
 
+/** The first Metadata version whose leader epochs can be relied upon; before, a broker may tell stale ones. */
+const METADATA_WITH_EPOCHS = 9;
+
 /** The brokers of a cluster and what they lead. */
 export class Cluster {
   /** Why the last refresh failed; undefined after a success. */
@@ -73,7 +76,9 @@ export class Cluster {
   #equivalent = 0;
   #notBeforeMs = 0;
   #ageTimer: Timer | undefined;
-  #rotation = 0;
+  /** When each broker was last chosen by {@link anyConnection}, counted in its calls. */
+  readonly #turns: WeakMap<Broker, number> = new WeakMap();
+  #turn = 0;
 
   /** Makes a cluster without any connection. */
   constructor(runtime: Runtime, options: ClusterOptions, listener: ClusterListener) {
@@ -117,7 +122,7 @@ export class Cluster {
     return ended;
   }
 
-  /** Connects to some broker; successive calls try one after the other. Rejects with the reason. */
+  /** Connects to the broker that was longest not asked for this, a connected one if there is. Rejects with the reason. */
   async anyConnection(): Promise<Connection> {
     if (this.#listed.size === 0) {
       const error = await this.requestUpdate();
@@ -125,8 +130,11 @@ export class Cluster {
     }
     const ready = this.#ready();
     const others = this.#known().filter((broker) => broker.connection === undefined);
-    const candidates = [...ready, ...others];
-    const broker = candidates[this.#rotation++ % candidates.length]!;
+    const [first, ...rest] = [...ready, ...others];
+    if (first === undefined) throw new ConnectionError("No broker is known.", { code: "BROKERS_UNREACHABLE" });
+    const lastTurn = (broker: Broker): number => this.#turns.get(broker) ?? 0;
+    const broker = rest.reduce((best, other) => lastTurn(other) < lastTurn(best) ? other : best, first);
+    this.#turns.set(broker, ++this.#turn);
     return await broker.connect();
   }
 
@@ -183,7 +191,7 @@ export class Cluster {
       (name) => this.#listener.usesTopic(name),
     );
     try {
-      const response = await firstSuccess(
+      const [version, response] = await firstSuccess(
         this.#runtime,
         this.#candidates(),
         (broker) => this.#fetch(broker),
@@ -192,7 +200,7 @@ export class Cluster {
       );
       this.#failures = 0;
       // The same answer again and again means a cluster that is slow to settle: it isn't asked any faster.
-      this.#equivalent = this.#merge(response) ? 0 : this.#equivalent + 1;
+      this.#equivalent = this.#merge(version, response) ? 0 : this.#equivalent + 1;
       this.#notBeforeMs = this.#runtime.now() + this.#refreshBackoff.delayMs(this.#equivalent);
       this.lastError = undefined;
       this.#watchAge();
@@ -205,7 +213,7 @@ export class Cluster {
     }
   }
 
-  async #fetch(broker: Broker): Promise<ResponseOf<typeof Metadata>> {
+  async #fetch(broker: Broker): Promise<[version: number, ResponseOf<typeof Metadata>]> {
     const connection = await broker.connect();
     const version = connection.version(Metadata);
     const response = await connection.request(Metadata, version, {
@@ -221,16 +229,16 @@ export class Cluster {
         broker: server,
       });
     }
-    return response;
+    return [version, response];
   }
 
-  #merge(response: ResponseOf<typeof Metadata>): boolean {
+  #merge(version: number, response: ResponseOf<typeof Metadata>): boolean {
     const listed = new Set(response.brokers.map(({ nodeId }) => nodeId));
     let changed = listed.size !== this.#listed.size || [...listed].some((nodeId) => !this.#listed.has(nodeId));
     this.#listed = listed;
     for (const { nodeId, host, port } of response.brokers) this.#place(nodeId, { host, port });
     this.#adoptBootstrap();
-    if (this.#metadata.merge(response.topics)) changed = true;
+    if (this.#metadata.merge(response.topics, version >= METADATA_WITH_EPOCHS)) changed = true;
     return changed;
   }
 

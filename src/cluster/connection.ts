@@ -282,7 +282,7 @@ export class Connection {
     this.#timerAtMs = Infinity;
     this.#timer = undefined;
     const nowMs = this.#runtime.now();
-    let nextMs = this.#lastUsedMs + this.#options.connectionMaxIdleMs;
+    let nextMs = this.#inFlight.length > 0 ? Infinity : this.#lastUsedMs + this.#options.connectionMaxIdleMs;
     for (const entry of this.#inFlight) {
       if (entry.deadlineMs <= nowMs) {
         const name = formatAddress(this.address);

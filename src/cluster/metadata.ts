@@ -34,9 +34,10 @@ export interface TopicMetadata {
 }
 
 type TopicResponse = ResponseOf<typeof Metadata>["topics"][number];
-type PartitionResponse = TopicResponse["partitions"][number];
 
 const LEADER_NOT_AVAILABLE = 5;
+/** Beyond what any cluster holds: a number out of an answer must not decide how much is allocated. */
+const MAX_PARTITIONS = 1_000_000;
 
 /** True when records can be routed: the topic exists and its partitions are known. */
 export function isUsable(topic: TopicMetadata): boolean {
@@ -83,18 +84,18 @@ export class MetadataCache {
     }
   }
 
-  /** Takes in a response. True if it brought anything new. */
-  merge(topics: readonly TopicResponse[]): boolean {
+  /** Takes in a response. True if it brought anything new. Brokers before Metadata 9 may tell stale leader epochs. */
+  merge(topics: readonly TopicResponse[], hasEpochs: boolean = true): boolean {
     let changed = false;
     for (const answer of topics) {
       const topic = answer.name === null ? undefined : this.#topics.get(answer.name);
-      if (topic !== undefined && mergeTopic(topic, answer)) changed = true;
+      if (topic !== undefined && mergeTopic(topic, answer, hasEpochs)) changed = true;
     }
     return changed;
   }
 }
 
-function mergeTopic(topic: TopicMetadata, answer: TopicResponse): boolean {
+function mergeTopic(topic: TopicMetadata, answer: TopicResponse, hasEpochs: boolean): boolean {
   let changed = topic.errorCode !== answer.errorCode;
   topic.errorCode = answer.errorCode;
   if (answer.errorCode !== 0) return changed;
@@ -105,13 +106,15 @@ function mergeTopic(topic: TopicMetadata, answer: TopicResponse): boolean {
   topic.topicId = answer.topicId;
   // A new topic under an old name starts its epochs anew, and may have fewer partitions.
   const known = recreated ? [] : topic.partitions;
-  const count = answer.partitions.reduce((most, { partitionIndex }) => Math.max(most, partitionIndex + 1), 0);
+  const partitions = answer.partitions.filter(({ partitionIndex: index }) => index >= 0 && index < MAX_PARTITIONS);
+  const count = partitions.reduce((most, { partitionIndex }) => Math.max(most, partitionIndex + 1), 0);
   const merged = Array.from({ length: count }, (_, index) => known[index] ?? { leaderId: -1, leaderEpoch: -1 });
-  for (const partition of answer.partitions) {
+  for (const partition of partitions) {
     const current = merged[partition.partitionIndex]!;
-    if (isOlder(partition, current)) continue;
-    if (current.leaderId !== partition.leaderId || current.leaderEpoch !== partition.leaderEpoch) {
-      merged[partition.partitionIndex] = { leaderId: partition.leaderId, leaderEpoch: partition.leaderEpoch };
+    const leaderEpoch = hasEpochs ? partition.leaderEpoch : -1;
+    if (isOlder(leaderEpoch, current)) continue;
+    if (current.leaderId !== partition.leaderId || current.leaderEpoch !== leaderEpoch) {
+      merged[partition.partitionIndex] = { leaderId: partition.leaderId, leaderEpoch };
       changed = true;
     }
   }
@@ -121,6 +124,6 @@ function mergeTopic(topic: TopicMetadata, answer: TopicResponse): boolean {
 }
 
 /** A broker that lags behind must not move a partition back to an earlier leader. */
-function isOlder(answer: PartitionResponse, current: PartitionMetadata): boolean {
-  return answer.leaderEpoch >= 0 && answer.leaderEpoch < current.leaderEpoch;
+function isOlder(leaderEpoch: number, current: PartitionMetadata): boolean {
+  return leaderEpoch >= 0 && leaderEpoch < current.leaderEpoch;
 }

@@ -23,6 +23,7 @@ import type { Partition } from "./partition.ts";
 import { builtInPartitioner, type Partitioner, runPartitioner, StickyPartition } from "./partitioner.ts";
 import { partitionForKey } from "./murmur2.ts";
 import { PendingSend } from "./pending_send.ts";
+import { overheadBound } from "./produce_request.ts";
 import type { ProducerRecord, SendOptions } from "./record.ts";
 import { checkRecordNumbers, checkTopicName, RecordEncoder } from "./record_encoder.ts";
 import { Topic, type TopicWaiter } from "./topic.ts";
@@ -309,7 +310,7 @@ export class Accumulator {
     let size = 0;
     if (batch !== undefined) {
       size = batch.sizeOf(record, timestamp);
-      if (batch.length + size > Math.min(batchSizeCap, partition.topic.batchSizeCap)) {
+      if (batch.length + size > partition.topic.batchSizeCap) {
         batch.closed = true;
         batch = undefined;
       }

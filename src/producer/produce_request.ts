@@ -70,9 +70,14 @@ export function frameSize({ version, body }: ProduceRequest, clientId: string): 
   return parts.reduce((sum, part) => sum + part.length, -LENGTH_PREFIX);
 }
 
+/** More than the bytes of a request with one batch that aren't the batch's own. */
+export function overheadBound(topic: string, clientId: string): number {
+  // A character takes three bytes of UTF-8 at most.
+  return REQUEST_OVERHEAD + 3 * clientId.length + TOPIC_OVERHEAD + 3 * topic.length + PARTITION_OVERHEAD;
+}
+
 /** More than {@link frameSize} of these batches, without encoding anything. */
 export function frameSizeBound(batches: readonly Batch[], clientId: string): number {
-  // A character takes three bytes of UTF-8 at most.
   let size = REQUEST_OVERHEAD + 3 * clientId.length;
   for (const { partition: { topic }, wire } of batches) {
     size += TOPIC_OVERHEAD + 3 * topic.name.length + PARTITION_OVERHEAD + wire!.length;

@@ -13,7 +13,6 @@ import { selectRuntime, systemRuntime } from "../runtime/select.ts";
 import { Accumulator } from "./accumulator.ts";
 import { Agenda } from "./agenda.ts";
 import type { Resolve } from "./batch.ts";
-import type { MemoryWaiter } from "./buffer_memory.ts";
 import { Metrics, type ProducerMetrics } from "./metrics.ts";
 import { type ProducerOptions, type ResolvedOptions, resolveOptions } from "./options.ts";
 import type { DeliveryCallback, ProducerRecord, RecordMetadata, SendOptions } from "./record.ts";
@@ -75,6 +74,8 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   readonly #sender: Sender;
   readonly #identity: ProducerIdentity | undefined;
   readonly #metrics = new Metrics();
+  /** Those who wait for a topic's metadata without a record. */
+  readonly #lookups: Set<(error: KafkaError) => void> = new Set();
   #closing: Promise<void> | undefined;
   /** What the last record wanted of the buffer memory, if `produce` refused it. */
   #bytesRefused = 0;
@@ -186,17 +187,18 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     const { memory } = this.#accumulator;
     const bytesWanted = Math.max(this.#bytesRefused, Math.min(memory.totalBytes, READY_BYTES));
     if (memory.has(bytesWanted)) return Promise.resolve();
-    return new Promise((resolve) => {
-      const waiter: MemoryWaiter = {
+    return new Promise((resolve, reject) => {
+      this.#accumulator.waitForMemory({
         bytesWanted,
         gone: false,
         onMemory: () => {
           // It only asked whether there is room; whoever fills it reserves for himself.
           memory.reserve(-bytesWanted);
-          resolve();
+          const refused = this.#refusal();
+          if (refused === undefined) resolve();
+          else reject(refused);
         },
-      };
-      memory.wait(waiter);
+      });
     });
   }
 
@@ -285,6 +287,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     this.#identity?.close();
     this.#cluster.close();
     this.#agenda.clear();
+    for (const reject of this.#lookups) reject(closedError("No topic is looked up any more.", "no"));
     if (late !== undefined) throw late;
   }
 
@@ -292,7 +295,10 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   #awaitTopic(topic: Topic): Promise<void> {
     const { maxBlockMs } = this.#options;
     const waiter: TopicWaiter & { gone: boolean } = { gone: false, onTopic: () => false };
+    let giveUp: (error: KafkaError) => void;
     const known = new Promise<void>((resolve, reject) => {
+      giveUp = reject;
+      this.#lookups.add(giveUp);
       waiter.onTopic = () => {
         const { errorCode } = topic.metadata;
         const { retriable } = brokerError(errorCode);
@@ -308,7 +314,10 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
       const { errorCode } = topic.metadata;
       const reason = errorCode === 0 ? this.#cluster.lastError?.message ?? "" : brokerError(errorCode).message;
       return `Topic "${topic.name}" could not be looked up within ${maxBlockMs} ms (maxBlockMs). ${reason}`;
-    }).finally(() => waiter.gone = true);
+    }).finally(() => {
+      waiter.gone = true;
+      this.#lookups.delete(giveUp);
+    });
   }
 
   /** The promise, or a `TimeoutError` when it takes too long, or the signal's reason when it is aborted. */
@@ -322,12 +331,12 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
         signal?.removeEventListener("abort", onAbort);
         settle();
       };
+      promise.then((value) => end(() => resolve(value)), (error) => end(() => reject(error)));
       if (signal?.aborted) return onAbort();
       signal?.addEventListener("abort", onAbort);
       if (timeoutMs !== undefined && timeoutMs !== Infinity) {
         timer = this.#runtime.setTimer(() => end(() => reject(new TimeoutError(message()))), timeoutMs);
       }
-      promise.then((value) => end(() => resolve(value)), (error) => end(() => reject(error)));
     });
   }
 

@@ -137,7 +137,8 @@ export class Sender {
       if (leader !== undefined && leader.leaderEpoch > partition.sentTo.leaderEpoch) partition.notBeforeMs = 0;
       this.schedule(partition);
     }
-    for (const lane of this.#lanes.values()) if (lane.connecting) this.#reroute(lane);
+    // Also where no slot is free: a broker that has gone silent must not keep what another one leads by now.
+    for (const lane of this.#lanes.values()) this.#reroute(lane);
   }
 
   /** Sends what is ready. Called once in a turn, and when an answer has freed a slot. */
@@ -202,7 +203,10 @@ export class Sender {
       return this.drain();
     }
     // Refused for good: what waits is told. A later send asks again, for rights can be granted.
-    for (const batch of [...this.#accumulator.incomplete]) if (!batch.drained) this.#settlement.conclude(batch, error);
+    for (const batch of [...this.#accumulator.incomplete]) {
+      if (!batch.partition.inFlight.includes(batch)) this.#settlement.refuse(batch, error);
+    }
+    for (const lane of this.#lanes.values()) this.#reroute(lane);
   }
 
   #drainLane(lane: Lane): void {
@@ -210,9 +214,9 @@ export class Sender {
     if (connection === undefined) return this.#connect(lane);
     if (connection.throttledUntilMs > this.#runtime.now()) return this.#agenda.set(lane, connection.throttledUntilMs);
     while (lane.ready.length > 0 && lane.inFlight < this.#options.maxInFlight) {
+      // Nothing chosen though there is something left: a batch was too large for any request, and has been told.
       const chosen = this.#choose(lane);
-      if (chosen.length === 0) return;
-      this.#dispatch(lane, connection, chosen);
+      if (chosen.length > 0) this.#dispatch(lane, connection, chosen);
     }
   }
 
@@ -292,7 +296,7 @@ export class Sender {
     if (gate !== undefined) {
       if (gate === "backoff") this.#accumulator.watch(partition, nowMs);
       // The epochs of the last id are used up, and the partition waits for a new one.
-      if (gate === "identity" && !this.#identity!.held) void this.#acquireIdentity(this.#identity!);
+      if (this.#identity?.held === false) void this.#acquireIdentity(this.#identity);
       return 0;
     }
     if (head.wire === undefined) this.#encode(partition, head);
@@ -408,6 +412,8 @@ export class Sender {
       ...{ code, topic, partition, broker, persisted, fatal: true, cause: error },
       ...(errorCode === undefined ? {} : { errorCode }),
     });
+    this.#closed = true;
+    this.#accumulator.refusePending(this.#fatal);
     this.abandon((fate) => new KafkaError(this.#fatal!.message, { code, fatal: true, persisted: fate, cause: error }));
   }
 }

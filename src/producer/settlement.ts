@@ -257,6 +257,12 @@ export class Settlement {
     if (this.#identity !== undefined && batch.drained) batch.partition.sequence.doubt(batch);
   }
 
+  /** Fails a batch that waits to be sent, for the first time or again. */
+  refuse(batch: Batch, error: KafkaError): void {
+    this.#endInDoubt(batch);
+    this.conclude(batch, batch.drained ? withFate(error, batch) : error);
+  }
+
   /** Gives a batch its outcome, and tells all that can be told in order. */
   conclude(batch: Batch, error: KafkaError): void {
     if (batch.outcome !== undefined) return;

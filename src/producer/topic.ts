@@ -22,12 +22,10 @@ export class Topic {
   readonly name: string;
   /** Codec of its batches; undefined for none. */
   readonly codec: Codec | undefined;
-  /** A batch of the topic doesn't grow beyond so many bytes, unless its only record does. */
-  readonly batchSizeCap: number;
   /** Where records without a key go. */
   readonly sticky: StickyPartition;
-  /** Batches that the broker takes are no larger than this, as far as it has told by refusing one. */
-  batchSizeCap: number = Infinity;
+  /** A batch doesn't grow beyond so many bytes, unless its only record does. Less once the broker has refused one. */
+  batchSizeCap: number;
   /** Sends that wait for metadata, in the order of the calls. */
   waiters: TopicWaiter[] = [];
   /** What the cluster knows of it; replaced when the cluster forgot and learnt it again. */

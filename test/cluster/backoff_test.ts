@@ -20,7 +20,7 @@ test("backoff: jitter is 20 % either way and never above the cap, whatever the c
     assert.ok(min >= 0.8 * center && max <= Math.min(1_000, 1.2 * center), `${attempts}: ${min} to ${max}`);
     assert.ok(min < 0.82 * center, "it goes down");
     assert.ok(max > (center < 1_000 ? 1.18 * center : 0.99 * center), "it goes up");
-    assert.ok(new Set(delays).size > 500, "it is not constant");
+    assert.ok(new Set(delays).size > 300, "it is not constant");
   }
   assert.equal(new Backoff(100, 1_000, () => 0).delayMs(1), 80);
   assert.ok(new Backoff(100, 1_000, () => 1 - 2 ** -32).delayMs(1) <= 120);
