@@ -70,7 +70,7 @@ export async function runMatrix({ names = legNames, filter = "", jobs = 2, timeo
 export async function checkFeatures(results) {
   const path = join(root, "test", "features.json");
   if (!existsSync(path)) return [];
-  const known = [...legNames, "checks", "interop"];
+  const known = [...legNames, "checks", "cli", "readme", "interop"];
   const gaps = [];
   for (const [row, proofs] of Object.entries(JSON.parse(await readFile(path, "utf8")))) {
     for (const { tests, legs: claimed } of [proofs].flat()) {

@@ -55,9 +55,30 @@ async function main() {
     for (const problem of each.problems) failures.push(`${each.name}: ${problem.split("\n")[0]}`);
   }
 
+  for (const [name, run] of await programs()) {
+    progress(`Running ${name}`);
+    const fromMs = performance.now();
+    const { tests } = await run();
+    const each = leg(name, tests, fromMs);
+    legs.push(each);
+    add(each);
+    for (const test of tests) {
+      if (test.status === "failed") failures.push(`${name}: ${test.name}`);
+      if (test.status === "skipped") fail(`${name}: "${test.name}" is skipped: ${test.detail}`);
+    }
+    progress(`${name}: ${each.passed} passed, ${each.failed} failed, ${each.skipped} skipped`);
+  }
+
   const interop = await runInterop();
   if (interop !== undefined) legs.push(interop);
   for (const gap of await checkFeatures(legs)) fail(`features: ${gap}`);
+}
+
+/** What is tested as whole programs: the command line, and the code that the README shows. */
+async function programs() {
+  const { runCliTests } = await import("./cli_test.mjs");
+  const { runReadme } = await import("./readme.mjs");
+  return [["cli", runCliTests], ["readme", runReadme]];
 }
 
 async function runInterop() {

@@ -50,7 +50,7 @@ test("ordering: a burst of 200,000 records to 12 partitions arrives complete and
     producer.send({ topic: "orders", partition, value: `${String(i).padStart(10, "0")}${rest}` }, {
       onDelivery: (error, metadata) => {
         if (error !== null) errors++;
-        else if (Number(metadata!.offset) !== offsets[partition]++) disordered++;
+        else if (Number(metadata!.offset) !== offsets[partition]!++) disordered++;
       },
     });
   }
