@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { cacheDir, root, run, runtimeBinary } from "./lib/tools.mjs";
-import { install } from "./tools/install.mjs";
+import { install } from "./lib/install.mjs";
 
 /** The steps by name; each resolves to `{ ok, output }`. */
 const steps = {

@@ -12,7 +12,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { ensureKafka, kafkaVersions, missingForKafka, startKafka } from "./kafka.mjs";
-import { install } from "./tools/install.mjs";
+import { install } from "./lib/install.mjs";
 import { cacheDir } from "./lib/tools.mjs";
 
 /** What can be asked for by name. */

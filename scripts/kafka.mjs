@@ -77,7 +77,7 @@ export async function startKafka({ version, nodes: nodeCount = 1, port, config =
   const clusterId = newClusterId();
   const nodes = Array.from(
     { length: nodeCount },
-    (_, i) => new KafkaNode({ id: i + 1, dir, libs, port: ports[i], controllerPort: ports[nodeCount + i] }),
+    (_, i) => new KafkaNode({ id: i + 1, version, dir, libs, port: ports[i], controllerPort: ports[nodeCount + i] }),
   );
   const voters = nodes.map((node) => `${node.id}@127.0.0.1:${node.controllerPort}`).join(",");
 
@@ -165,14 +165,14 @@ class KafkaNode {
   #child;
   #config;
 
-  constructor({ id, dir, libs, port, controllerPort }) {
+  constructor({ id, version, dir, libs, port, controllerPort }) {
     this.id = id;
     this.port = port;
     this.controllerPort = controllerPort;
     this.address = `127.0.0.1:${port}`;
     this.libs = libs;
     this.dataDir = join(dir, `node-${id}`);
-    this.log = join(cacheDir, `kafka-${port}.log`);
+    this.log = join(cacheDir, `kafka-${version}-node-${id}.log`);
     this.#config = join(dir, `node-${id}.properties`);
   }
 

@@ -1,14 +1,17 @@
 /** Installs what a lock file asks for, when what is installed differs from it. */
 
 import { readFile } from "node:fs/promises";
-import { join } from "node:path";
-import { run } from "./tools.mjs";
+import { join, relative, resolve } from "node:path";
+import { root, run } from "./tools.mjs";
 
-/** Resolves to whether something was installed, rejects with what npm said. */
-export async function install(folder) {
+/** Resolves to whether something was installed, rejects with what npm said. The folder counts from the project's. */
+export async function install(path, log = () => {}) {
+  const folder = resolve(root, path);
+  const name = relative(root, folder) || "the project";
   const wanted = await packagesOf(join(folder, "package-lock.json"));
   const installed = await packagesOf(join(folder, "node_modules", ".package-lock.json"));
   if (installed !== undefined && wanted !== undefined && satisfies(installed, wanted)) return false;
+  log(`Installing the packages of ${name} …`);
   // Not `npm ci`: it refuses a lock file without the packages of every other platform, which a registry may lack.
   // The versions are those of the lock file all the same, and the file stays as it is.
   const args = ["install", "--no-save", "--no-audit", "--no-fund"];
@@ -16,7 +19,10 @@ export async function install(folder) {
   const npm = process.env.npm_execpath;
   const [command, before] = npm?.endsWith(".js") ? [process.execPath, [npm]] : ["npm", []];
   const { code, output } = await run(command, [...before, ...args], { cwd: folder });
-  if (code !== 0) throw new Error(`npm install in ${folder} failed with exit code ${code}\n${output}`);
+  if (code !== 0) {
+    const said = output.replace(/https?:\/\/[^\s)"']+/g, "<registry>").slice(-2_000);
+    throw new Error(`npm install in ${name} failed with exit code ${code}\n${said}`);
+  }
   return true;
 }
 

@@ -332,7 +332,12 @@ export class Sender {
       const batches = chosen.map(({ queue }) => queue[0]!);
       if (frameSizeBound(batches, clientId) <= maxRequestSize) break;
       const connection = this.#cluster.broker(lane.nodeId)!.connection!;
-      const size = frameSize(produceRequest(connection, batches, acks, requestTimeoutMs), clientId);
+      let size: number;
+      try {
+        size = frameSize(produceRequest(connection, batches, acks, requestTimeoutMs), clientId);
+      } catch {
+        break; // broker and client share no version: that is told where the request is made
+      }
       if (size <= maxRequestSize) break;
       const last = chosen.pop()!;
       if (chosen.length > 0) {

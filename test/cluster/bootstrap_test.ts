@@ -152,7 +152,11 @@ test("bootstrap: a new broker is asked who it is before anything else", async ()
   }
   assert.deepEqual([...first.values()], ["ApiVersions", "ApiVersions", "ApiVersions"]);
   const [request] = cluster.requestsOf(ApiVersions);
-  assert.deepEqual([request!.version, request!.clientId, request!.body.clientSoftwareName], [4, "sluice", "sluice-kafka"]);
+  assert.deepEqual([request!.version, request!.clientId, request!.body.clientSoftwareName], [
+    4,
+    "sluice",
+    "sluice-kafka",
+  ]);
   assert.equal(cluster.requestsOf(InitProducerId).length, 1);
   await run(p.close());
 });

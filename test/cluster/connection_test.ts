@@ -6,7 +6,7 @@ import { ApiVersions, InitProducerId, Metadata, Produce } from "../../src/protoc
 import type { RequestInputOf, ResponseOf } from "../../src/protocol/schema.ts";
 import { test } from "../harness.ts";
 import { batchOf, concat } from "../testing/batches.ts";
-import { impostor, type KafkaFailure, type Stage, stage } from "./stage.ts";
+import { type KafkaFailure, type Stage, stage } from "./stage.ts";
 
 const OPTIONS: ConnectionOptions = {
   clientId: "test",
@@ -60,7 +60,7 @@ test("handshake: a broker that knows only an older ApiVersions is asked again on
     const connection = await open(s);
     assert.equal(s.cluster.network.dials, 1);
     const served = s.cluster.requestsOf(ApiVersions).map(({ version }) => version);
-    assert.deepEqual(served, [ApiVersions.clientVersions.includes(max) ? max : max], `at most ${max}`);
+    assert.deepEqual(served, [max], `at most ${max}`);
     assert.equal(connection.version(Metadata), 13);
     connection.close();
   }
@@ -156,7 +156,10 @@ test("connection: no common version is an UnsupportedVersionError with both rang
     code: "UNSUPPORTED_VERSION",
     message: /Produce.*0 to 2.*3 to 13/,
   });
-  assert.throws(() => connection.version(InitProducerId), { name: "UnsupportedVersionError", message: /InitProducerId/ });
+  assert.throws(() => connection.version(InitProducerId), {
+    name: "UnsupportedVersionError",
+    message: /InitProducerId/,
+  });
   await s.runtime.settle();
   assert.deepEqual(s.cluster.requests.map(({ api }) => api.name), ["ApiVersions"]);
   connection.close();
@@ -194,6 +197,7 @@ test("connection: answers go to their requests, many at a time, however the byte
 
 test("connection: a wrong correlation id, a foreign frame, a bad length and a bad body each end it for all", async () => {
   const frame = (...bytes: number[]): Uint8Array => Uint8Array.of(0, 0, 0, bytes.length, ...bytes);
+  const whole = concat(encodeResponseFrame(Metadata, 13, 2, { brokers: [], topics: [] })).subarray(4);
   const table: [bytes: Uint8Array, message: RegExp][] = [
     [frame(0, 0, 0, 99, 0, 0), /correlation id 99, 2 is awaited/],
     [frame(0xff, 0xff, 0xff, 0xff), /correlation id -1/],
@@ -202,10 +206,8 @@ test("connection: a wrong correlation id, a foreign frame, a bad length and a ba
     [Uint8Array.of(0, 0x0f, 0x42, 0x41), /1000001 bytes, wanted 4 to 1000000/],
     [Uint8Array.of(0x15, 3, 3, 0), /TLS/],
     [frame(0, 0, 0, 2, 0, 0, 0, 0, 0, 0xff), /broker-1\.test:9092/], // cut short
-    [concat([...encodeResponseFrame(Metadata, 13, 2, { brokers: [], topics: [] })].map((part) => part)), /./],
+    [frame(...whole, 7), /broker-1\.test:9092/], // over-long
   ];
-  const long = table.at(-1)![0];
-  table[table.length - 1] = [Uint8Array.of(0, 0, 0, long.length - 4 + 1, ...long.subarray(4), 7), /broker-1/]; // over-long
   for (const [bytes, message] of table) {
     const s = stage();
     const connection = await open(s);
@@ -266,8 +268,8 @@ test("connection: when it is lost, what has left is possibly done and what has n
   const request = (): Promise<KafkaFailure> => errorOf(connection.request(Produce, 12, produceBody(), 30_000));
   const left = request();
   await s.runtime.advance(15);
+  s.cluster.network.blackHole("broker-1.test:9092");
   const waits = request();
-  s.cluster.network.reset();
   const [first, second] = await s.run(Promise.all([left, waits]));
   assert.deepEqual([first!.persisted, second!.persisted], ["possibly", "no"]);
   assert.equal((await errorOf(connection.request(Produce, 12, produceBody(), 30_000))).persisted, "no");
@@ -349,8 +351,8 @@ test("connection: an idle one is closed, and a busy one is not, however slow the
   assert.equal(s.runtime.now(), 5_000);
   await s.runtime.advance(990);
   assert.equal(busy.error, undefined);
-  await s.runtime.advance(1_010);
-  assert.notEqual(busy.error, undefined);
+  await s.runtime.advance(30_000);
+  assert.notEqual(busy.error, undefined, "at the next look, which a request's timeout may put off");
   assert.equal(s.runtime.pendingTimers, 0);
 });
 
@@ -379,12 +381,9 @@ test("connection: a broker that is down is dialled with growing pauses, not in a
   const p = producer({ reconnectBackoffMs: 100, reconnectBackoffMaxMs: 1_000 });
   await run(p.send({ topic: "orders", partition: 0, value: "v" }));
   const leader = cluster.partition("orders", 0).leaderId;
-  const other = leader === 1 ? 2 : 1;
   cluster.network.configure({ latencyMs: 1 });
-  // It leads on, though nobody listens there any more.
+  // It leads on, at an address where nobody listens.
   const { host, port } = cluster.broker(leader).endpoint("memory");
-  impostor(cluster, "dead-end.test:1", "closes");
-  cluster.control(Metadata, () => undefined);
   cluster.broker(leader).setEndpoint("memory", { host: "nobody.test", port: 1 });
   cluster.broker(leader).disconnectAll();
   const waiting = p.send({ topic: "orders", partition: 0, value: "w" });
@@ -395,7 +394,6 @@ test("connection: a broker that is down is dialled with growing pauses, not in a
   assert.ok(dials >= 30 && dials <= 90, `${dials} dials in a minute`);
   cluster.broker(leader).setEndpoint("memory", { host, port });
   assert.equal((await run(waiting)).offset, 1n);
-  assert.ok(other > 0);
   await run(p.close());
 });
 

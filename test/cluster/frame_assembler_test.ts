@@ -25,7 +25,13 @@ test("frame assembler: frames come out whole, however the stream is cut, and sha
   const random = seededRandom(5);
   const wanted = payloads(random);
   const stream = concat(wanted.map(framed));
-  const cuts: (() => number)[] = [() => 1, () => stream.length, () => 3, () => 65_536, () => 1 + Math.floor(random() * 9_000)];
+  const cuts: (() => number)[] = [
+    () => 1,
+    () => stream.length,
+    () => 3,
+    () => 65_536,
+    () => 1 + Math.floor(random() * 9_000),
+  ];
   for (const cut of cuts) {
     const { frames, assembler } = collector();
     for (let at = 0; at < stream.length;) {

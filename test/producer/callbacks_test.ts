@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { type KafkaError, type RecordMetadata, type SendOptions } from "../../mod.ts";
+import type { KafkaError, RecordMetadata, SendOptions } from "../../mod.ts";
 import { Metadata, Produce } from "../../src/protocol/messages/mod.ts";
 import { stage, turn } from "../cluster/stage.ts";
 import { runtimeName, test } from "../harness.ts";
@@ -68,9 +68,15 @@ test("callbacks: what they throw is logged, and neither the others nor the promi
   const boom = (): never => {
     throw new Error("boom");
   };
-  const sent = await run(Promise.all(Array.from({ length: 5 }, () =>
-    p.send({ topic: "orders", partition: 0, value: "v" }, { onDelivery: boom, onSuccess: boom, onError: boom })
-  )));
+  const sent = await run(
+    Promise.all(
+      Array.from(
+        { length: 5 },
+        () =>
+          p.send({ topic: "orders", partition: 0, value: "v" }, { onDelivery: boom, onSuccess: boom, onError: boom }),
+      ),
+    ),
+  );
   assert.deepEqual(sent.map(({ offset }) => offset), [0n, 1n, 2n, 3n, 4n]);
   assert.equal(logged.length, 10);
   assert.deepEqual(logged[0], ["callback_threw", "boom"]);

@@ -11,7 +11,9 @@ const text = (bytes: Uint8Array | null): string => new TextDecoder().decode(byte
 const TYPES = Object.keys(COMPRESSION_IDS) as CompressionType[];
 
 function headersOf(cluster: EmbeddedCluster, topic: string): ReturnType<typeof readBatchHeader>[] {
-  return [...cluster.topic(topic)!.partitions].flatMap(({ log }) => log.batches.map(({ bytes }) => readBatchHeader(bytes)));
+  return [...cluster.topic(topic)!.partitions].flatMap(({ log }) =>
+    log.batches.map(({ bytes }) => readBatchHeader(bytes))
+  );
 }
 
 for (const compression of TYPES) {
@@ -21,7 +23,13 @@ for (const compression of TYPES) {
     try {
       const values = Array.from({ length: 300 }, (_, i) => JSON.stringify({ id: i, name: "the same again and again" }));
       const sent = await p.sendBatch(
-        values.map((value, i) => ({ topic: "orders", partition: i % 3, key: `k${i}`, value, headers: { h: String(i) } })),
+        values.map((value, i) => ({
+          topic: "orders",
+          partition: i % 3,
+          key: `k${i}`,
+          value,
+          headers: { h: String(i) },
+        })),
       ).all();
       const records = await cluster.records("orders");
       assert.equal(records.length, 300);

@@ -141,7 +141,7 @@ test("delivery: once an attempt may have been written, no later refusal makes it
 test("delivery: the deadline holds while a batch lingers", async () => {
   const { s } = await failsAt300(() => {}, { persisted: "no" }, { lingerMs: 10_000 });
   assert.deepEqual(await valuesIn(s.cluster, "orders", 0), ["warm"]);
-}, );
+});
 
 test("delivery: the deadline holds while there is no leader", async () => {
   await failsAt300(async (s) => {
@@ -167,7 +167,7 @@ test("delivery: the deadline holds while metadata names a leader that nobody kno
       } as never,
     }));
     await s.runtime.advance(50);
-  }, { persisted: "possibly" });
+  }, { persisted: "no" });
 });
 
 test("delivery: the deadline holds while the leader can't be reached", async () => {
@@ -324,7 +324,7 @@ test("delivery: after a request timeout the connection is closed and its late an
   await s.runtime.advance(199);
   assert.equal(s.cluster.network.dials, before);
   await s.run(producer.flush());
-  assert.equal(s.cluster.network.dials, before + 1);
+  assert.ok(s.cluster.network.dials > before);
   assert.equal(a!.state, "resolved");
   assert.equal(b!.state, "resolved");
   assert.deepEqual([a!.value!.partition, a!.value!.offset, b!.value!.partition, b!.value!.offset], [0, 1n, 1, 1n]);

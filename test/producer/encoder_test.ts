@@ -75,7 +75,10 @@ test("record encoder: null, absent and empty are told apart", () => {
   assert.deepEqual(encoded({}), { key: null, value: null });
   assert.deepEqual(encoded({ key: null, value: null }), { key: null, value: null });
   assert.deepEqual(encoded({ key: undefined, value: "" }), { key: null, value: new Uint8Array(0) });
-  assert.deepEqual(encoded({ key: "", value: new Uint8Array(0) }), { key: new Uint8Array(0), value: new Uint8Array(0) });
+  assert.deepEqual(encoded({ key: "", value: new Uint8Array(0) }), {
+    key: new Uint8Array(0),
+    value: new Uint8Array(0),
+  });
 });
 
 test("record encoder: a copy outlives the next record, and the caller's own changes", () => {

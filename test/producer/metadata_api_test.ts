@@ -15,7 +15,12 @@ test("producer: makes no connection before the first send, and connects by itsel
   assert.equal(p.isIdempotent(), false);
   const metadata = await run(p.send({ topic: "orders", partition: 1, key: "k", value: "v" }));
   assert.ok(metadata instanceof RecordMetadata);
-  assert.deepEqual([metadata.topic, metadata.partition, metadata.offset, metadata.delivery], ["orders", 1, 0n, "acked"]);
+  assert.deepEqual([metadata.topic, metadata.partition, metadata.offset, metadata.delivery], [
+    "orders",
+    1,
+    0n,
+    "acked",
+  ]);
   assert.equal(p.isIdempotent(), true);
   await run(p.close());
 });
@@ -125,7 +130,13 @@ test("producer: sendBatch() tells a result for each record, in order, and all() 
   const delivery = p.sendBatch(records);
   assert.ok(delivery instanceof BatchDelivery);
   const results = await run(Promise.resolve(delivery));
-  assert.deepEqual(results.map(({ status }) => status), ["fulfilled", "rejected", "fulfilled", "rejected", "fulfilled"]);
+  assert.deepEqual(results.map(({ status }) => status), [
+    "fulfilled",
+    "rejected",
+    "fulfilled",
+    "rejected",
+    "fulfilled",
+  ]);
   const offsets = results.flatMap((result) => result.status === "fulfilled" ? [result.value.offset] : []);
   assert.deepEqual(offsets, [0n, 1n, 2n]);
   assert.deepEqual((await cluster.records("orders", 2)).map(({ value }) => text(value)), ["a", "b", "d"]);

@@ -275,7 +275,9 @@ test("options: a codec is a name, a name with a level, or one for each topic", (
     assert.equal(resolve({ compression: { codec: name }, codecs: "portable" }).codecFor("t")?.name, name);
   }
   assert.equal(resolve({ compression: "none" }).codecFor("t"), undefined);
-  const byTopic = resolve({ compression: { topics: { a: "lz4", b: { codec: "gzip", level: 9 }, c: "none" }, default: "snappy" } });
+  const byTopic = resolve({
+    compression: { topics: { a: "lz4", b: { codec: "gzip", level: 9 }, c: "none" }, default: "snappy" },
+  });
   assert.deepEqual(["a", "b", "c", "d"].map((topic) => byTopic.codecFor(topic)?.name), [
     "lz4",
     "gzip",

@@ -106,9 +106,11 @@ test("round robin: goes through the partitions by topic, whatever the key", () =
 test("round robin: by name in a producer, every key and every topic in turn", async () => {
   const { producer, run } = stage({ topics: { a: 3, b: 2 } });
   const p = producer({ partitioner: "roundRobin" });
-  const sent = await run(p.sendBatch(
-    Array.from({ length: 12 }, (_, i) => ({ topic: i % 2 === 0 ? "a" : "b", key: "always the same", value: "v" })),
-  ).all());
+  const sent = await run(
+    p.sendBatch(
+      Array.from({ length: 12 }, (_, i) => ({ topic: i % 2 === 0 ? "a" : "b", key: "always the same", value: "v" })),
+    ).all(),
+  );
   assert.deepEqual(sent.filter(({ topic }) => topic === "a").map(({ partition }) => partition), [0, 1, 2, 0, 1, 2]);
   assert.deepEqual(sent.filter(({ topic }) => topic === "b").map(({ partition }) => partition), [0, 1, 0, 1, 0, 1]);
   await run(p.close());
@@ -160,11 +162,13 @@ test("key hash: goes by murmur2 and refuses a record without a key, but not one 
 test("partitioning: explicit before key before strategy, and the key is stored in every case", async () => {
   const { cluster, producer, run } = stage();
   const p = producer();
-  const chosen = await run(p.sendBatch([
-    { topic: "orders", key: "user-123", partition: 0, value: "explicit" },
-    { topic: "orders", key: "user-123", value: "by key" },
-    { topic: "orders", key: new TextEncoder().encode("user-123"), value: "by the same bytes" },
-  ]).all());
+  const chosen = await run(
+    p.sendBatch([
+      { topic: "orders", key: "user-123", partition: 0, value: "explicit" },
+      { topic: "orders", key: "user-123", value: "by key" },
+      { topic: "orders", key: new TextEncoder().encode("user-123"), value: "by the same bytes" },
+    ]).all(),
+  );
   assert.deepEqual(chosen.map(({ partition }) => partition), [0, 2, 2]);
   for (const { key } of await cluster.records("orders")) assert.equal(new TextDecoder().decode(key!), "user-123");
   await run(p.close());

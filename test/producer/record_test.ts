@@ -17,9 +17,11 @@ test("record: null and empty key, value and header value stay apart on the broke
   for (const key of [null, ""]) {
     for (const value of [null, ""]) for (const header of [null, ""]) cases.push({ key, value, header });
   }
-  await run(p.sendBatch(
-    cases.map(({ key, value, header }) => ({ topic: "orders", partition: 0, key, value, headers: { h: header } })),
-  ).all());
+  await run(
+    p.sendBatch(
+      cases.map(({ key, value, header }) => ({ topic: "orders", partition: 0, key, value, headers: { h: header } })),
+    ).all(),
+  );
   const bytes = (text: string | null): Uint8Array | null => text === null ? null : EMPTY;
   const records = await cluster.records("orders", 0);
   assert.deepEqual(
@@ -133,9 +135,11 @@ test("record: each keeps its own timestamp, 0 and earlier ones included, and the
   const p = producer({ lingerMs: 5 });
   const given = [1_000, 900, 2_000, 0, 1_767_225_600_000, undefined];
   const sentAt = runtime.wallNow();
-  const all = await run(p.sendBatch(
-    given.map((timestamp) => ({ topic: "orders", partition: 0, value: "v", timestamp })),
-  ).all());
+  const all = await run(
+    p.sendBatch(
+      given.map((timestamp) => ({ topic: "orders", partition: 0, value: "v", timestamp })),
+    ).all(),
+  );
   const wanted = given.map((timestamp) => timestamp ?? sentAt);
   assert.deepEqual(all.map(({ timestamp }) => timestamp), wanted);
   const records = await cluster.records("orders", 0);
@@ -231,10 +235,12 @@ test("record: metadata is an offset as bigint, reads well in logs and goes throu
   cluster.control(Produce, ({ topicData: [topic] }) => ({
     respond: { responses: [{ topicId: topic!.topicId, name: topic!.name, partitionResponses: [first] }] },
   }));
-  const [one, two] = await run(p.sendBatch([
-    { topic: "orders", partition: 0, value: "v", timestamp: 5 },
-    { topic: "orders", partition: 0, value: "v", timestamp: 6 },
-  ]).all());
+  const [one, two] = await run(
+    p.sendBatch([
+      { topic: "orders", partition: 0, value: "v", timestamp: 5 },
+      { topic: "orders", partition: 0, value: "v", timestamp: 6 },
+    ]).all(),
+  );
   assert.equal(one!.offset, 9_007_199_254_740_993n);
   assert.equal(two!.offset, 9_007_199_254_740_994n);
   assert.equal(

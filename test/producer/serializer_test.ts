@@ -1,5 +1,11 @@
 import assert from "node:assert/strict";
-import { bytesSerializer, jsonSerializer, type Serializer, type SerializerContext, stringSerializer } from "../../mod.ts";
+import {
+  bytesSerializer,
+  jsonSerializer,
+  type Serializer,
+  type SerializerContext,
+  stringSerializer,
+} from "../../mod.ts";
 import { stage } from "../cluster/stage.ts";
 import { test } from "../harness.ts";
 
@@ -43,12 +49,14 @@ test("serializers: key and value go through their own, which are told topic and 
 test("serializers: null is not shown to them and stays null, also with JSON", async () => {
   const { cluster, producer, run } = stage();
   const p = producer<unknown, unknown>({ keySerializer: jsonSerializer(), valueSerializer: jsonSerializer() });
-  await run(p.sendBatch([
-    { topic: "orders", partition: 0, key: null, value: null },
-    { topic: "orders", partition: 0, value: null },
-    { topic: "orders", partition: 0, key: "", value: "" },
-    { topic: "orders", partition: 0, key: 0, value: false },
-  ]).all());
+  await run(
+    p.sendBatch([
+      { topic: "orders", partition: 0, key: null, value: null },
+      { topic: "orders", partition: 0, value: null },
+      { topic: "orders", partition: 0, key: "", value: "" },
+      { topic: "orders", partition: 0, key: 0, value: false },
+    ]).all(),
+  );
   const records = await cluster.records("orders", 0);
   assert.deepEqual(records.map(({ key, value }) => [text(key), text(value)]), [
     [null, null],
@@ -101,9 +109,12 @@ test("serializers: without them strings and bytes go as they are, and anything e
   const p = producer<unknown, unknown>();
   const bad: Promise<unknown>[] = [];
   for (const value of [5, 5n, true, {}, [1], new Date(0), new ArrayBuffer(2), () => {}, Symbol("s"), undefined]) {
-    bad.push(p.send({ topic: "orders", value }), ...(value === undefined ? [] : [
-      p.send({ topic: "orders", key: value, value: "v" }),
-    ]));
+    bad.push(
+      p.send({ topic: "orders", value }),
+      ...(value === undefined ? [] : [
+        p.send({ topic: "orders", key: value, value: "v" }),
+      ]),
+    );
   }
   const settled = Promise.allSettled(bad);
   for (const promise of bad) assert.equal((await failure(promise)).name, "SerializationError");

@@ -103,7 +103,9 @@ export function firstBatch(
 /** Connects the producer and has every partition of `orders` accept a record, so that no gate is closed. */
 export async function warmUp(stage: Stage, producer: Producer, partitions: readonly number[] = [0]): Promise<void> {
   await stage.run(producer.connect());
-  await stage.run(Promise.all(partitions.map((partition) => producer.send({ topic: "orders", partition, value: "warm" }))));
+  const sent = partitions.map((partition) => producer.send({ topic: "orders", partition, value: "warm" }));
+  await stage.run(producer.flush());
+  await Promise.all(sent);
   stage.cluster.clearRequests();
 }
 
