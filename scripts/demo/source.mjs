@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { root } from "../lib/tools.mjs";
 import { ContentDigest, partitionOf } from "./digest.mjs";
 
-/** A fifth of a million flights in the United States: one JSON array of flat objects. */
+/** Flights in the United States: one JSON array of flat objects. */
 export const sourceFile = join("node_modules", "vega-datasets", "data", "flights-200k.json");
 
 /** The field that becomes the key. */

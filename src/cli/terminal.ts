@@ -7,6 +7,7 @@
 import { open } from "node:fs/promises";
 import process from "node:process";
 import { setImmediate, setTimeout } from "node:timers";
+import { ConfigError } from "../errors.ts";
 import type { CliIo, InputSource } from "./io.ts";
 
 const { versions } = process as unknown as { versions: Record<string, string | undefined> };
@@ -47,7 +48,7 @@ async function openFile(file: string): Promise<InputSource> {
   const stat = await handle.stat();
   if (stat.isDirectory()) {
     await handle.close();
-    throw Object.assign(new TypeError("is a directory"), { code: "EISDIR" });
+    throw new ConfigError("file", "A directory holds no records.", { code: "EISDIR" });
   }
   const stream = handle.createReadStream({ highWaterMark: 65_536 });
   return {

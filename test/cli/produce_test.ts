@@ -143,7 +143,9 @@ test("cli produce: a record that is too large is counted and the others go on, e
 
 test("cli produce: an undeliverable record ends the reading of an endless input, exit code 1", async () => {
   async function* endless(): AsyncIterable<Uint8Array> {
-    for (;;) yield await Promise.resolve(new TextEncoder().encode("x\n".repeat(50)));
+    const chunk = new TextEncoder().encode("x\n".repeat(50));
+    for (let chunks = 0; chunks < 1_000; chunks++) yield await Promise.resolve(chunk);
+    assert.fail("read to the end");
   }
   const io = world(endless());
   const sink = new FakeSink();
@@ -196,10 +198,12 @@ test("cli produce: progress as JSON is a line each time, and none without a term
     await new Promise((resolve) => setTimeout(resolve, 600));
   }
   const io = world(slow());
-  assert.equal(await produce(command("--progress", "json"), io, () => new FakeSink()), 0);
-  const lines = io.err.trim().split("\n").map((line) => JSON.parse(line) as { pending: number });
+  const sink = new FakeSink();
+  sink.capacity = 1;
+  assert.equal(await produce(command("--progress", "json"), io, () => sink), 0);
+  const lines = io.err.trim().split("\n").map((line) => JSON.parse(line) as { delivered: number; pending: number });
   assert.ok(lines.length >= 1);
-  assert.equal(lines[0]!.pending, 2);
+  assert.deepEqual([lines[0]!.delivered, lines[0]!.pending], [1, 1]);
   const silent = world(slow());
   assert.equal(await produce(command(), silent, () => new FakeSink()), 0);
   assert.equal(silent.err, "");

@@ -88,6 +88,22 @@ test("metadata: a hundred sends to an unknown topic ask once", async () => {
   await run(p.close());
 });
 
+test("metadata: what one turn asks for is asked in one request, also after its first awaits", async () => {
+  const { cluster, producer, run, runtime } = stage({ topics: { a: 1, b: 1, c: 1 } });
+  const p = producer();
+  await run(p.connect());
+  await runtime.advance(1_000);
+  cluster.clearRequests();
+  const sends: Promise<unknown>[] = [];
+  for (const topic of ["a", "b", "c"]) {
+    sends.push(p.send({ topic, value: "v" }));
+    for (let i = 0; i < 5; i++) await Promise.resolve();
+  }
+  await run(Promise.all(sends));
+  assert.equal(cluster.requestsOf(Metadata).length, 1);
+  await run(p.close());
+});
+
 test("metadata: whatever is asked while a request is out is asked once, after it", async () => {
   const { cluster, producer, run, runtime } = stage({ topics: { a: 1, b: 1, c: 1 } });
   cluster.network.configure({ latencyMs: 20 });
@@ -302,9 +318,9 @@ test("metadata: after a leader has moved there is a refresh before the retry, wh
   }
 });
 
-test("metadata: a broker that moved to another port is found there", async () => {
+test("metadata: a broker that moved to another port is found there, without the old one's backoff", async () => {
   const { cluster, producer, run, runtime } = stage({ brokers: 2, topics: { orders: 2 } });
-  const p = producer();
+  const p = producer({ reconnectBackoffMs: 20_000, reconnectBackoffMaxMs: 20_000 });
   await run(p.sendBatch([0, 1].map((partition) => ({ topic: "orders", partition, value: "v" }))).all());
   const moved = cluster.partition("orders", 1).leaderId;
   cluster.stopBroker(moved);

@@ -48,7 +48,10 @@ test("delivery: a refused batch reaches every record of it, callbacks once each"
   );
   await s.run(producer.flush());
   assert.deepEqual(states(sent), ["INVALID_RECORD", "INVALID_RECORD", "INVALID_RECORD"]);
-  assert.deepEqual(calls, ["a", "b", "c"].flatMap((value) => [`${value} INVALID_RECORD null`, `${value} INVALID_RECORD`]));
+  assert.deepEqual(
+    calls,
+    ["a", "b", "c"].flatMap((value) => [`${value} INVALID_RECORD null`, `${value} INVALID_RECORD`]),
+  );
   assert.equal(sent[0]!.error!.persisted, "no");
   await assertLeavesNothing(s, producer);
 });
@@ -58,17 +61,19 @@ test("delivery: each record has its own offset, and callbacks run before promise
   const producer = s.producer({ lingerMs: 10 });
   await warmUp(s, producer);
   const order: string[] = [];
-  const results = await s.run(Promise.all(["a", "b", "c"].map((value) =>
-    producer.send({ topic: "orders", partition: 0, value }, {
-      onSuccess: ({ offset }) => {
-        order.push(`callback ${offset}`);
-        throw new Error("a callback's own trouble");
-      },
-    }).then((metadata) => {
-      order.push(`promise ${metadata.offset}`);
-      return metadata;
-    })
-  )));
+  const results = await s.run(
+    Promise.all(["a", "b", "c"].map((value) =>
+      producer.send({ topic: "orders", partition: 0, value }, {
+        onSuccess: ({ offset }) => {
+          order.push(`callback ${offset}`);
+          throw new Error("a callback's own trouble");
+        },
+      }).then((metadata) => {
+        order.push(`promise ${metadata.offset}`);
+        return metadata;
+      })
+    )),
+  );
   assert.deepEqual(results.map(({ offset }) => offset), [1n, 2n, 3n]);
   assert.deepEqual(order, ["callback 1", "callback 2", "callback 3", "promise 1", "promise 2", "promise 3"]);
   assert.equal(sentBatches(s.cluster).length, 1);
@@ -160,9 +165,18 @@ test("delivery: the deadline holds while metadata names a leader that nobody kno
           { nodeId: id, host: `broker-${id}.test`, port: 9092 }
         )),
         topics: request.topics!.map(({ name }) => ({
+          errorCode: 0,
           name: name!,
           topicId: s.cluster.topic(name!)!.id,
-          partitions: [{ partitionIndex: 0, leaderId: 77, leaderEpoch: 9, replicaNodes: [], isrNodes: [], offlineReplicas: [] }],
+          partitions: [{
+            errorCode: 0,
+            partitionIndex: 0,
+            leaderId: 77,
+            leaderEpoch: 9,
+            replicaNodes: [],
+            isrNodes: [],
+            offlineReplicas: [],
+          }],
         })),
       } as never,
     }));
@@ -405,7 +419,10 @@ test("delivery: batches and requests stay within maxRequestSize, however much is
   await warmUp(s, producer);
   const results = await s.run(
     Promise.allSettled(
-      Array.from({ length: 3_000 }, (_, i) => producer.send({ topic: "orders", partition: i % 12, value: "x".repeat(50) })),
+      Array.from(
+        { length: 3_000 },
+        (_, i) => producer.send({ topic: "orders", partition: i % 12, value: "x".repeat(50) }),
+      ),
     ),
   );
   assert.deepEqual(results.filter(({ status }) => status === "rejected"), []);
@@ -443,13 +460,21 @@ test("delivery: the leader is looked up once between two attempts, and the secon
   const metadata = await s.run(producer.send({ topic: "orders", partition: 0, value: "v" }));
   assert.equal(metadata.offset, 1n);
   const seen = s.cluster.requests.filter(({ api }) => api.key === Produce.key || api.key === Metadata.key);
-  assert.deepEqual(seen.map(({ api, brokerId }) => api.name === "Produce" ? brokerId : api.name), [from, "Metadata", to]);
+  assert.deepEqual(seen.map(({ api, brokerId }) => api.name === "Produce" ? brokerId : api.name), [
+    from,
+    "Metadata",
+    to,
+  ]);
   assert.ok(seen[2]!.atMs - seen[0]!.atMs < 90, "a new leader is a reason not to back off");
   await assertLeavesNothing(s, producer);
 });
 
 test("delivery: a broker that names the new leader saves the look-up before the next attempt", async () => {
-  const s = stage({ brokers: 2, topics: { orders: { partitions: 2, replicationFactor: 2 } }, network: { latencyMs: 5 } });
+  const s = stage({
+    brokers: 2,
+    topics: { orders: { partitions: 2, replicationFactor: 2 } },
+    network: { latencyMs: 5 },
+  });
   const producer = s.producer();
   await warmUp(s, producer, [0, 1]);
   const [from, to] = s.cluster.partition("orders", 0).leaderId === 1 ? [1, 2] : [2, 1];
@@ -479,7 +504,10 @@ test("delivery: a topic without partitions is waited for; a forbidden one fails 
   const patient = t.producer();
   await t.run(patient.connect());
   t.cluster.clearRequests();
-  const sent = Array.from({ length: 100 }, (_, i) => watch(t, patient.send({ topic: "late", key: `k ${i}`, value: `${i}` })));
+  const sent = Array.from(
+    { length: 100 },
+    (_, i) => watch(t, patient.send({ topic: "late", key: `k ${i}`, value: `${i}` })),
+  );
   await t.runtime.advance(10);
   assert.equal(t.cluster.requestsOf(Metadata).length, 1, "a hundred sends share a request");
   await t.runtime.advance(2_000);
@@ -492,7 +520,11 @@ test("delivery: a topic without partitions is waited for; a forbidden one fails 
 });
 
 test("delivery: a partition whose leader moved doesn't wait for the requests that the old one leaves unanswered", async () => {
-  const s = stage({ brokers: 2, topics: { orders: { partitions: 8, replicationFactor: 2 } }, network: { latencyMs: 5 } });
+  const s = stage({
+    brokers: 2,
+    topics: { orders: { partitions: 8, replicationFactor: 2 } },
+    network: { latencyMs: 5 },
+  });
   const producer = s.producer({ requestTimeoutMs: 20_000 });
   await warmUp(s, producer, [0, 1, 2, 3, 4, 5, 6, 7]);
   const mine = [0, 1, 2, 3, 4, 5, 6, 7].filter((partition) => s.cluster.partition("orders", partition).leaderId === 1);
@@ -538,7 +570,13 @@ test("delivery: a hundred rounds of success, failure and timeout leave the memor
   for (let round = 0; round < 100; round++) {
     for (let i = roll(8); i > 0; i--) {
       sent++;
-      producer.send({ topic: "orders", partition: roll(3), key: "k", value: "x".repeat(roll(800)), headers: { h: "v" } }, {
+      producer.send({
+        topic: "orders",
+        partition: roll(3),
+        key: "k",
+        value: "x".repeat(roll(800)),
+        headers: { h: "v" },
+      }, {
         onDelivery: () => settled++,
       });
     }

@@ -5,16 +5,7 @@ import { Produce } from "../../src/protocol/messages/produce.ts";
 import { PartitionSequence, ProducerIdentity } from "../../src/producer/sequence.ts";
 import { stage } from "../cluster/stage.ts";
 import { test } from "../harness.ts";
-import {
-  assertLeavesNothing,
-  firstBatch,
-  sendApart,
-  sentBatches,
-  states,
-  valuesIn,
-  warmUp,
-  watch,
-} from "./wire.ts";
+import { assertLeavesNothing, firstBatch, sendApart, sentBatches, states, valuesIn, warmUp, watch } from "./wire.ts";
 
 const UNKNOWN_SERVER_ERROR = -1;
 const NOT_LEADER = 6;
@@ -107,7 +98,11 @@ test("idempotence: batches behind one that is sent again and again don't push it
   }
   await s.run(producer.flush());
   assert.deepEqual(states(sent).filter((state) => !/^(acked|duplicate) /.test(state)), []);
-  assert.deepEqual(await valuesIn(s.cluster, "orders", 0), ["warm", "stubborn", ...sent.slice(1).map((_, i) => `value ${i}`)]);
+  assert.deepEqual(await valuesIn(s.cluster, "orders", 0), [
+    "warm",
+    "stubborn",
+    ...sent.slice(1).map((_, i) => `value ${i}`),
+  ]);
   assert.ok(sentBatches(s.cluster).every(({ epoch }) => epoch === 0), "no epoch was spent");
   assert.deepEqual(logger.events, []);
   await assertLeavesNothing(s, producer);
@@ -118,9 +113,13 @@ test("idempotence: an out-of-order answer with nothing before it raises the epoc
   const logger = log();
   const producer = s.producer({ logger });
   await warmUp(s, producer, [0, 1]);
-  s.cluster.control(Produce, (request) => firstBatch(request).baseSequence === 1 ? { error: OUT_OF_ORDER } : undefined, {
-    times: 1,
-  });
+  s.cluster.control(
+    Produce,
+    (request) => firstBatch(request).baseSequence === 1 ? { error: OUT_OF_ORDER } : undefined,
+    {
+      times: 1,
+    },
+  );
   const sent = await sendApart(s, producer, ["one", "two", "three"]);
   await s.run(producer.flush());
   assert.deepEqual(states(sent), ["acked 1", "acked 2", "acked 3"]);
@@ -136,12 +135,19 @@ test("idempotence: an out-of-order answer with nothing before it raises the epoc
 });
 
 test("idempotence: a partition finishes its old epoch before it takes the new one", async () => {
-  const s = stage({ brokers: 2, topics: { orders: { partitions: 2, replicationFactor: 1 } }, network: { latencyMs: 10 } });
+  const s = stage({
+    brokers: 2,
+    topics: { orders: { partitions: 2, replicationFactor: 1 } },
+    network: { latencyMs: 10 },
+  });
   const producer = s.producer();
   await warmUp(s, producer, [0, 1]);
   const slow = s.cluster.partition("orders", 1).leaderId;
   s.cluster.control(Produce, { answerDelayMs: 400, error: 7, apply: true }, { brokerId: slow, times: 1 });
-  s.cluster.control(Produce, { error: OUT_OF_ORDER }, { brokerId: s.cluster.partition("orders", 0).leaderId, times: 1 });
+  s.cluster.control(Produce, { error: OUT_OF_ORDER }, {
+    brokerId: s.cluster.partition("orders", 0).leaderId,
+    times: 1,
+  });
   await sendApart(s, producer, ["old"], 1);
   await sendApart(s, producer, ["gap"], 0);
   await s.runtime.advance(250);
@@ -219,7 +225,9 @@ test("idempotence: after the last epoch a new producer id is asked for", async (
   await s.run(producer.flush());
   assert.deepEqual(states(sent), ["acked 1", "acked 2"]);
   assert.deepEqual(
-    sentBatches(s.cluster).filter(({ producerId }) => producerId !== 7n).map(({ epoch, sequence }) => [epoch, sequence]),
+    sentBatches(s.cluster).filter(({ producerId }) => producerId !== 7n).map((
+      { epoch, sequence },
+    ) => [epoch, sequence]),
     [[0, 0], [0, 1]],
   );
   assert.ok(producer.isIdempotent());
@@ -283,9 +291,10 @@ test("idempotence: a lost answer is made up for by the same bytes, which the bro
   assert.deepEqual(more, []);
   assert.deepEqual(second!.bytes, first!.bytes);
   assert.notEqual(second!.connectionId, first!.connectionId);
-  assert.deepEqual(results.map(({ offset, delivery }) => [offset, delivery]), [1n, 2n, 3n, 4n].map((offset) => (
-    [offset, "duplicate"]
-  )));
+  assert.deepEqual(
+    results.map(({ offset, delivery }) => [offset, delivery]),
+    [1n, 2n, 3n, 4n].map((offset) => [offset, "duplicate"]),
+  );
   // The broker answers with the latest timestamp of the batch, which is that of one record at most.
   assert.deepEqual(results.map(({ timestamp }) => timestamp), [1_000, 900, 2_000, wall]);
   const stored = await s.cluster.records("orders", 0);

@@ -15,13 +15,16 @@ test("memory: key, value and headers are charged when they are taken, and given 
   for (const action of [undefined, { error: INVALID_RECORD }, { drop: "after" as const }, { answerDelayMs: 50 }]) {
     if (action !== undefined) s.cluster.control(Produce, action, { times: 1 });
     assert.equal(free(), 100_000);
-    const sent = watch(s, producer.send({
-      topic: "orders",
-      partition: 0,
-      key: "k".repeat(1_000),
-      value: "v".repeat(2_000),
-      headers: { name: "h".repeat(3_000) },
-    }));
+    const sent = watch(
+      s,
+      producer.send({
+        topic: "orders",
+        partition: 0,
+        key: "k".repeat(1_000),
+        value: "v".repeat(2_000),
+        headers: { name: "h".repeat(3_000) },
+      }),
+    );
     const taken = 100_000 - free();
     assert.ok(taken > 6_000 && taken < 6_200, `${taken} bytes`);
     await s.run(producer.flush());
@@ -63,7 +66,9 @@ test("memory: those who wait are served in the order of the calls, a large one b
   const sent = sizes.map((size, i) =>
     watch(
       s,
-      producer.send({ topic: "orders", partition: 0, value: `${i}`.padEnd(size, "x") }, { onDelivery: () => told.push(i) }),
+      producer.send({ topic: "orders", partition: 0, value: `${i}`.padEnd(size, "x") }, {
+        onDelivery: () => told.push(i),
+      }),
     )
   );
   assert.deepEqual(states(sent), sizes.map(() => "pending"));
@@ -185,7 +190,10 @@ test("memory: a thousand waiting sends to a thousand lingering partitions are ta
   const s = stage({ topics: { orders: 1_000 }, network: { latencyMs: 5 } });
   const producer = s.producer({ bufferMemory: 200_000, lingerMs: 60_000, maxBlockMs: 60_000 });
   await s.run(producer.partitionsFor("orders"));
-  const sent = Array.from({ length: 3_000 }, (_, i) => producer.send({ topic: "orders", partition: i % 1_000, value: "x".repeat(150) }));
+  const sent = Array.from(
+    { length: 3_000 },
+    (_, i) => producer.send({ topic: "orders", partition: i % 1_000, value: "x".repeat(150) }),
+  );
   const results = await s.run(Promise.allSettled([...sent, producer.flush()]));
   assert.ok(results.every(({ status }) => status === "fulfilled"));
   await assertLeavesNothing(s, producer);

@@ -119,7 +119,11 @@ test("ordering: without idempotence and with one request in flight, retries keep
 });
 
 test("ordering: without idempotence a partition is muted while its batch is in flight and maxInFlight is 1", async () => {
-  const s = stage({ brokers: 2, topics: { orders: { partitions: 1, replicationFactor: 2 } }, network: { latencyMs: 10 } });
+  const s = stage({
+    brokers: 2,
+    topics: { orders: { partitions: 1, replicationFactor: 2 } },
+    network: { latencyMs: 10 },
+  });
   const producer = s.producer({ maxInFlight: 1, idempotent: false, requestTimeoutMs: 1_000 });
   await warmUp(s, producer);
   // The old leader keeps its batch; the new one must not get the next before that is over.
@@ -162,7 +166,9 @@ test("ordering: records sent from a callback come after those that were sent bef
   const again = (): void => {
     if (left-- > 0) void producer.send({ topic: "orders", partition: 0, value: `more ${left}` }, { onDelivery: again });
   };
-  for (let i = 0; i < 3; i++) void producer.send({ topic: "orders", partition: 0, value: `first ${i}` }, { onDelivery: again });
+  for (let i = 0; i < 3; i++) {
+    void producer.send({ topic: "orders", partition: 0, value: `first ${i}` }, { onDelivery: again });
+  }
   await s.runtime.advance(1_000);
   const values = await valuesIn(s.cluster, "orders", 0);
   assert.deepEqual(values.slice(0, 3), ["first 0", "first 1", "first 2"]);

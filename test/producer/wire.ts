@@ -95,7 +95,9 @@ export async function assertLeavesNothing(stage: Stage, producer: Producer<never
 
 /** The first batch of a request, as a control function sees it. */
 export function firstBatch(
-  request: { readonly topicData: readonly { readonly partitionData: readonly { readonly records: Uint8Array | null }[] }[] },
+  request: {
+    readonly topicData: readonly { readonly partitionData: readonly { readonly records: Uint8Array | null }[] }[];
+  },
 ): BatchView {
   return new BatchView(request.topicData[0]!.partitionData[0]!.records!);
 }

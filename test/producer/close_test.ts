@@ -1,0 +1,214 @@
+import assert from "node:assert/strict";
+import { InitProducerId } from "../../src/protocol/messages/init_producer_id.ts";
+import { Metadata } from "../../src/protocol/messages/metadata.ts";
+import { Produce } from "../../src/protocol/messages/produce.ts";
+import { stage } from "../cluster/stage.ts";
+import { test } from "../harness.ts";
+import { assertLeavesNothing, sendApart, states, valuesIn, warmUp, watch } from "./wire.ts";
+
+test("close: delivers what lingers, what is in flight, what is retried and what waits for memory or metadata", async () => {
+  const s = stage({ network: { latencyMs: 10 } });
+  const producer = s.producer({ lingerMs: 60_000, bufferMemory: 2_000 });
+  await warmUp(s, producer);
+  s.cluster.control(Produce, { error: 7 }, { times: 1 });
+  const sent = [
+    ...await sendApart(s, producer, ["a".repeat(850), "b".repeat(700)]),
+    ...await sendApart(s, producer, ["c".repeat(500)]),
+  ];
+  const other = stage({ network: { latencyMs: 10 } });
+  const cold = other.producer();
+  const waiting = watch(other, cold.send({ topic: "orders", value: "never connected so far" }));
+  await other.run(cold.close());
+  assert.equal(waiting.state, "resolved");
+  await assertLeavesNothing(other, cold);
+
+  await s.run(producer.close());
+  assert.deepEqual(states(sent), ["acked 1", "acked 2", "acked 3"]);
+  await assertLeavesNothing(s, producer);
+});
+
+test("close: refuses everything in the same turn, and calls share one outcome", async () => {
+  const s = stage({ network: { latencyMs: 10 } });
+  const producer = s.producer();
+  await warmUp(s, producer);
+  const sent = watch(s, producer.send({ topic: "orders", partition: 0, value: "before" }));
+  const closed = producer.close();
+  const codes: string[] = [];
+  const after = watch(
+    s,
+    producer.send({ topic: "orders", value: "after" }, { onError: ({ code }) => codes.push(code) }),
+  );
+  assert.deepEqual(codes, ["PRODUCER_CLOSED"]);
+  let told: string | undefined;
+  assert.equal(producer.produce({ topic: "orders", value: "after" }, (error) => told = error!.code), true);
+  assert.equal(told, "PRODUCER_CLOSED");
+  assert.equal(producer.close(), closed);
+  assert.equal(producer.close({ timeoutMs: 1 }), closed);
+  assert.equal(producer[Symbol.asyncDispose](), closed);
+  for (const call of [() => producer.connect(), () => producer.partitionsFor("orders"), () => producer.ready()]) {
+    const code = await call().then(() => "taken", (error) => error.code);
+    assert.equal(code, "PRODUCER_CLOSED");
+  }
+  await s.run(closed);
+  assert.deepEqual(states([sent, after]), ["acked 1", "PRODUCER_CLOSED"]);
+  assert.deepEqual(await valuesIn(s.cluster, "orders"), ["warm", "before"]);
+  await s.run(producer.close());
+  await s.run(producer.flush());
+  await assertLeavesNothing(s, producer);
+});
+
+test("close: without a producer's having done anything leaves nothing either", async () => {
+  const s = stage();
+  const producer = s.producer();
+  await s.run(producer.close());
+  assert.equal(s.cluster.network.dials, 0);
+  await assertLeavesNothing(s, producer);
+});
+
+test("close: within its time limit, fails the rest at once and rejects", async () => {
+  const s = stage({ network: { latencyMs: 10 } });
+  const producer = s.producer({ bufferMemory: 1_000, maxInFlight: 1 });
+  await warmUp(s, producer, [0, 1]);
+  s.cluster.control(Produce, { silence: true });
+  const order: string[] = [];
+  const sent = ["a", "b", "c"].map((value, i) =>
+    watch(
+      s,
+      producer.send({ topic: "orders", partition: 0, value: value.repeat(350) }, {
+        onError: ({ code, persisted }) => {
+          order.push(`${value} ${code} ${persisted}`);
+          // Whatever a callback does now must not keep the rest from being told.
+          producer.send({ topic: "orders", partition: 0, value: `again ${i}` }).catch(() => {});
+          void producer.flush();
+        },
+      }),
+    )
+  );
+  await s.runtime.advance(50);
+  const atMs = s.runtime.now();
+  const closed = watch(s, producer.close({ timeoutMs: 50 }));
+  await s.runtime.advance(49);
+  assert.deepEqual(states(sent), ["pending", "pending", "pending"]);
+  await s.runtime.advance(1);
+  assert.deepEqual([closed.error?.code, closed.atMs], ["TIMEOUT", atMs + 50]);
+  // c never got memory, so it was no part of any batch.
+  assert.deepEqual(order.sort(), [
+    "a PRODUCER_CLOSED possibly",
+    "b PRODUCER_CLOSED possibly",
+    "c PRODUCER_CLOSED no",
+  ]);
+  await s.runtime.settle();
+  await s.runtime.advance(100);
+  assert.equal(s.runtime.pendingTimers, 0);
+  assert.equal(s.cluster.network.openConnections, 0);
+  assert.equal(producer.metrics()["buffer-available-bytes"], 1_000);
+});
+
+test("close: says of each record whether it may be in the log", async () => {
+  const s = stage({ network: { latencyMs: 10 } });
+  const producer = s.producer({ lingerMs: 0, maxInFlight: 1 });
+  await warmUp(s, producer);
+  s.cluster.control(Produce, { silence: true, apply: true });
+  const sent = [...await sendApart(s, producer, ["written"]), ...await sendApart(s, producer, ["queued"])];
+  await s.failure(producer.close({ timeoutMs: 100 }));
+  await s.runtime.settle();
+  assert.deepEqual(sent.map(({ error }) => error!.persisted), ["possibly", "no"]);
+  assert.deepEqual(await valuesIn(s.cluster, "orders", 0), ["warm", "written"]);
+});
+
+test("close: ends by itself when a broker never answers, at the delivery deadline", async () => {
+  const s = stage({ network: { latencyMs: 10 } });
+  const producer = s.producer({ deliveryTimeoutMs: 2_000 });
+  await warmUp(s, producer);
+  s.cluster.control(Produce, { silence: true });
+  const sent = await sendApart(s, producer, ["a"]);
+  const atMs = s.runtime.now();
+  const closed = watch(s, producer.close());
+  await s.runtime.advance(5_000);
+  assert.deepEqual([closed.state, closed.atMs], ["resolved", atMs + 2_000]);
+  assert.deepEqual(states(sent), ["DELIVERY_TIMEOUT"]);
+  await assertLeavesNothing(s, producer);
+});
+
+test("close: ends calls that wait for a connection, metadata, a producer id or memory", async () => {
+  for (const trouble of ["unreachable", "no metadata", "no id"]) {
+    const s = stage({ network: { latencyMs: 10 } });
+    if (trouble === "unreachable") s.cluster.network.blackHole("broker-1.test:9092");
+    if (trouble === "no metadata") s.cluster.control(Metadata, { silence: true });
+    if (trouble === "no id") s.cluster.control(InitProducerId, { silence: true });
+    const producer = s.producer();
+    const calls = [
+      watch(s, producer.connect()),
+      watch(s, producer.partitionsFor("orders")),
+      watch(s, producer.refreshMetadata("orders")),
+      watch(s, producer.send({ topic: "orders", value: "v" })),
+    ];
+    await s.runtime.advance(100);
+    const closed = watch(s, producer.close({ timeoutMs: 50 }));
+    await s.runtime.advance(50);
+    assert.equal(closed.error?.code, "TIMEOUT", trouble);
+    await s.runtime.advance(100);
+    assert.deepEqual(calls.map(({ state }) => state).filter((state) => state === "pending"), [], trouble);
+    assert.equal(calls[3]!.error?.code, "PRODUCER_CLOSED", trouble);
+    assert.equal(s.runtime.pendingTimers, 0, trouble);
+    s.cluster.network.heal("broker-1.test:9092");
+    await s.runtime.advance(100);
+    assert.equal(s.cluster.network.openConnections, 0, trouble);
+  }
+});
+
+test("close: waits for a topic that partitionsFor asks for end with it", async () => {
+  const s = stage({ topics: { orders: 1 }, autoCreateTopics: false });
+  const producer = s.producer();
+  await warmUp(s, producer);
+  const asked = watch(s, producer.partitionsFor("nowhere"));
+  await s.runtime.advance(500);
+  assert.equal(asked.state, "pending");
+  await s.run(producer.close());
+  await s.runtime.settle();
+  assert.equal(asked.error?.code, "PRODUCER_CLOSED");
+  await assertLeavesNothing(s, producer);
+});
+
+test("close: from a callback waits for what is left, and doesn't lock up", async () => {
+  const s = stage({ network: { latencyMs: 10 } });
+  const producer = s.producer();
+  await warmUp(s, producer, [0, 1]);
+  s.cluster.control(Produce, { answerDelayMs: 300 }, { times: 1 });
+  let closed: Promise<void> | undefined;
+  const slow = await sendApart(s, producer, ["slow"], 1);
+  producer.send({ topic: "orders", partition: 0, value: "v" }, { onDelivery: () => closed = producer.close() });
+  await s.runtime.advance(1_000);
+  await s.run(closed!);
+  assert.deepEqual(states(slow), ["acked 1"]);
+  await assertLeavesNothing(s, producer);
+});
+
+test("close: in the middle of reconnecting leaves neither sockets nor timers", async () => {
+  for (let wait = 0; wait < 300; wait += 23) {
+    const s = stage({ brokers: 3, topics: { orders: 3 }, network: { latencyMs: 7 } }, wait + 1);
+    const producer = s.producer();
+    await warmUp(s, producer, [0, 1, 2]);
+    s.cluster.stopBroker(1);
+    s.cluster.network.blackHole("broker-2.test:9092");
+    for (let i = 0; i < 6; i++) producer.send({ topic: "orders", partition: i % 3, value: "v" }).catch(() => {});
+    await s.runtime.advance(wait);
+    await s.failure(producer.close({ timeoutMs: 11 }));
+    await s.runtime.advance(50);
+    assert.equal(s.runtime.pendingTimers, 0, `after ${wait} ms`);
+    s.cluster.network.heal("broker-2.test:9092");
+    await s.runtime.advance(50);
+    assert.equal(s.cluster.network.openConnections, 0, `after ${wait} ms`);
+  }
+});
+
+test("close: connect with a signal that is aborted already rejects with its reason only", async () => {
+  const s = stage();
+  s.cluster.stopBroker(1);
+  const producer = s.producer();
+  const error = await s.failure(producer.connect({ signal: AbortSignal.abort(new Error("not now")) }));
+  assert.equal(error.message, "not now");
+  // The attempt fails later; nobody is left to be told, and nothing may complain about that.
+  await s.runtime.advance(1_000);
+  await assertLeavesNothing(s, producer);
+});
