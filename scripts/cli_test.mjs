@@ -152,7 +152,7 @@ test("a refused connection is exit code 1, at once, and names the address", asyn
 });
 
 test("a topic that isn't there is exit code 1 and says how to get one", async ({ sluice, topic: { brokers } }) => {
-  const result = await sluice(["produce", "-b", brokers, "-t", "absent", "--timeout-ms", "700"], { stdin: "a\n" });
+  const result = await sluice(["produce", "-b", brokers, "-t", "absent", "-X", "maxBlockMs=3000"], { stdin: "a\n" });
   assert.equal(result.code, 1);
   assertComplaint(result, /absent/);
 });
@@ -267,7 +267,7 @@ test("a broker that dies under way is exit code 1, with counts", async ({ sluice
   const broker = await startBroker(runtime.command, ["--topic", "doomed"]);
   try {
     const result = await sluice(
-      ["produce", "-b", broker.address, "-t", "doomed", "--timeout-ms", "1500", "--json", "--progress", "json"],
+      ["produce", "-b", broker.address, "-t", "doomed", "--timeout-ms", "4000", "--json", "--progress", "json"],
       {
         stdin: "a\nb\n",
         keepOpen: true,

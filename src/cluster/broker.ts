@@ -25,6 +25,8 @@ export class Broker {
   readonly #options: ConnectionOptions;
   readonly #backoff: Backoff;
   readonly #closing = new AbortController();
+  /** Aborted, and replaced, when the broker moves; aborted when it is closed. */
+  #course = new AbortController();
   #connection: Connection | undefined;
   #connecting: Promise<Connection> | undefined;
   #failures = 0;
@@ -77,25 +79,33 @@ export class Broker {
     this.address = address;
     this.#failures = 0;
     this.#nextAttemptMs = 0;
+    const old = this.#course;
+    this.#course = new AbortController();
+    old.abort();
   }
 
   /** Closes the connection and refuses new ones. */
   close(): void {
     this.#closing.abort();
+    this.#course.abort();
     this.#connection?.close();
   }
 
   async #attempt(): Promise<Connection> {
+    const { signal } = this.#course;
     const waitMs = this.#nextAttemptMs - this.#runtime.now();
-    if (waitMs > 0) await sleep(this.#runtime, waitMs, this.#closing.signal);
+    if (waitMs > 0) await sleep(this.#runtime, waitMs, signal);
     this.#refuseIfClosed();
+    // It has moved meanwhile: what was going on at the old address doesn't count at the new one.
+    if (signal.aborted) return await this.#attempt();
     try {
-      const connection = await openConnection(this.#runtime, this.address, this.#options, this.#closing.signal);
+      const connection = await openConnection(this.#runtime, this.address, this.#options, signal);
       if (this.#closing.signal.aborted) connection.close();
       this.#refuseIfClosed();
       this.#use(connection);
       return connection;
     } catch (error) {
+      if (signal.aborted && !this.#closing.signal.aborted) return await this.#attempt();
       this.#failures += 1;
       this.#nextAttemptMs = this.#runtime.now() + this.#backoff.delayMs(this.#failures);
       this.lastError = error as KafkaError;

@@ -8,7 +8,7 @@
  * @module
  */
 
-import { BrokerError, ConnectionError, type KafkaError } from "../errors.ts";
+import { AuthenticationError, BrokerError, ConnectionError, type KafkaError } from "../errors.ts";
 import { brokerError } from "../protocol/error_codes.ts";
 import { Metadata } from "../protocol/messages/metadata.ts";
 import type { ResponseOf } from "../protocol/schema.ts";
@@ -299,7 +299,7 @@ export class Cluster {
   }
 
   #unreachable(error: KafkaError): KafkaError {
-    if (this.#listed.size > 0) return error;
+    if (this.#listed.size > 0 || error instanceof AuthenticationError) return error;
     return new ConnectionError(`No broker can be reached. ${error.message}`, { cause: error.cause ?? error });
   }
 }

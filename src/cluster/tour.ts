@@ -4,7 +4,7 @@
  * @module
  */
 
-import { ConnectionError, KafkaError } from "../errors.ts";
+import { AuthenticationError, ConnectionError, type KafkaError } from "../errors.ts";
 import type { Runtime, Timer } from "../runtime/runtime.ts";
 import { formatAddress } from "./address.ts";
 import type { Broker } from "./broker.ts";
@@ -44,8 +44,11 @@ export function firstSuccess<T>(
         resolve(answer);
       }, (error) => {
         failures.push({ broker, error });
-        const hopeless = error instanceof KafkaError && error.code === "AUTHENTICATION";
-        if (hopeless || failures.length === brokers.length) fail();
+        const hopeless = error instanceof AuthenticationError;
+        if (hopeless) {
+          end();
+          reject(error);
+        } else if (failures.length === brokers.length) fail();
         else if (failures.length === started) start();
       });
     };
@@ -57,7 +60,6 @@ export function firstSuccess<T>(
 
 function tourError(failures: readonly { readonly broker: Broker; readonly error: unknown }[]): KafkaError {
   const last = failures.at(-1)?.error;
-  if (failures.length === 1 && last instanceof KafkaError && last.code === "AUTHENTICATION") return last;
   const reasons = failures.map(({ broker, error }) => `${formatAddress(broker.address)}: ${reasonOf(error)}`);
   return new ConnectionError(reasons.length === 0 ? "Nobody was asked." : `Tried ${reasons.join("; ")}`, {
     code: "BROKERS_UNREACHABLE",

@@ -459,7 +459,11 @@ export class Accumulator {
       ? error
       : new KafkaError("The record can't be sent.", { code: "UNEXPECTED", cause: error });
     if (callbacks !== undefined) tell(callbacks, reason, null, (thrown) => this.#logThrow(thrown));
-    resolve?.(Promise.reject(reason));
+    if (resolve === undefined) return;
+    const rejected = Promise.reject(reason);
+    // The caller's own promise tells of it; a runtime that looks at once (workerd) would report this one as well.
+    rejected.catch(() => {});
+    resolve(rejected);
   }
 
   #lateError(send: PendingSend): KafkaError {

@@ -168,3 +168,18 @@ test("bootstrap: the client id of the options goes with every request", async ()
   assert.deepEqual([...new Set(cluster.requests.map(({ clientId }) => clientId))], ["orders-übersicht"]);
   await run(p.close());
 });
+
+test("bootstrap: refused credentials end the tour at once, with the server's own error", async () => {
+  const { cluster, producer, run, failure, runtime } = stage({ brokers: 3 });
+  cluster.control(ApiVersions, { error: 58 });
+  const p = producer();
+  const error = await failure(p.connect());
+  assert.deepEqual([error.name, error.code, error.retriable], [
+    "AuthenticationError",
+    "SASL_AUTHENTICATION_FAILED",
+    false,
+  ]);
+  assert.equal(cluster.network.dials, 1);
+  assert.equal(runtime.now(), 0);
+  await run(p.close());
+});

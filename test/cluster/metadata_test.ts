@@ -328,6 +328,7 @@ test("metadata: a broker that moved to another port is found there, without the 
   cluster.startBroker(moved);
   cluster.moveLeader("orders", 1, moved);
   const startMs = runtime.now();
+  await run(p.refreshMetadata());
   assert.equal((await run(p.send({ topic: "orders", partition: 1, value: "v" }))).offset, 1n);
   assert.ok(runtime.now() - startMs < 3_000);
   assert.equal(cluster.broker(moved).openConnections, 1);
@@ -343,5 +344,26 @@ test("metadata: a topic that was deleted and created again takes records under i
   const { offset } = await run(p.send({ topic: "orders", partition: 2, value: "new" }));
   assert.equal(offset, 0n);
   assert.equal((await cluster.records("orders", 2)).length, 1);
+  await run(p.close());
+});
+
+test("metadata: an attempt at a dead address is given up when the broker turns up elsewhere", async () => {
+  const { cluster, producer, run, runtime } = stage({ brokers: 2, topics: { orders: 2 } });
+  const p = producer();
+  await run(p.sendBatch([0, 1].map((partition) => ({ topic: "orders", partition, value: "v" }))).all());
+  const moved = cluster.partition("orders", 1).leaderId;
+  const { host, port } = cluster.broker(moved).endpoint("memory");
+  cluster.network.blackHole(`${host}:${port}`);
+  cluster.network.reset(`${host}:${port}`);
+  const waiting = p.send({ topic: "orders", partition: 1, value: "v" });
+  await runtime.advance(2_000);
+  cluster.stopBroker(moved);
+  cluster.broker(moved).setEndpoint("memory", { host: "elsewhere.test", port: 7 });
+  cluster.startBroker(moved);
+  cluster.moveLeader("orders", 1, moved);
+  const startMs = runtime.now();
+  await run(p.refreshMetadata());
+  assert.equal((await run(waiting)).offset, 1n);
+  assert.ok(runtime.now() - startMs < 1_500, `${runtime.now() - startMs} ms`);
   await run(p.close());
 });

@@ -30,11 +30,11 @@ test("idempotence: one batch is in flight until the leader has accepted one, the
   await s.runtime.advance(60);
   const sent = await sendApart(s, producer, ["a", "b", "c"]);
   await s.runtime.advance(10);
-  assert.equal(sentBatches(s.cluster).length, 1, "only the first, though there are five slots");
+  // The broker reads one request at a time; what is in flight shows at the producer.
+  assert.equal(producer.metrics()["requests-in-flight"], 1, "only the first, though there are five slots");
   await s.runtime.advance(60);
   sent.push(...await sendApart(s, producer, ["d", "e", "f", "g", "h", "i"]));
   await s.runtime.advance(10);
-  // The broker reads one request at a time; what is in flight shows at the producer.
   assert.equal(producer.metrics()["requests-in-flight"], 5);
   await s.run(producer.flush());
   assert.deepEqual(await valuesIn(s.cluster, "orders", 0), ["first", ..."abcdefghi"]);
@@ -396,4 +396,39 @@ test("idempotence: a failed retry is put back in the order of the sequences, and
   assert.deepEqual(await valuesIn(s.cluster, "orders", 0), ["warm", "one", "two", "three"]);
   assert.deepEqual(sentBatches(s.cluster).map(({ sequence }) => sequence), [1, 2, 3, 1, 1, 2, 3]);
   await s.run(producer.close());
+});
+
+test("idempotence: a retry waits until what was sent behind it has been answered", async () => {
+  const s = stage({ network: { latencyMs: 10 } });
+  const producer = s.producer();
+  await warmUp(s, producer);
+  s.cluster.control(Produce, (request) => {
+    const { baseSequence } = firstBatch(request);
+    if (baseSequence === 1) return { error: 7, apply: true };
+    return baseSequence === 3 ? { answerDelayMs: 1_000 } : undefined;
+  }, { times: 2 });
+  const before = producer.metrics().requests_sent;
+  const sent = await sendApart(s, producer, ["one", "two", "three"]);
+  await s.runtime.advance(900);
+  assert.equal(producer.metrics().requests_sent - before, 3, "the backoff is over, the third isn't answered yet");
+  await s.run(producer.flush());
+  assert.deepEqual(states(sent), ["duplicate 1", "acked 2", "acked 3"]);
+  await assertLeavesNothing(s, producer);
+});
+
+test("idempotence: nothing new leaves while any of the batches that expired in flight may be answered", async () => {
+  const s = stage({ network: { latencyMs: 10 } });
+  const producer = s.producer({ deliveryTimeoutMs: 300, requestTimeoutMs: 5_000 });
+  await warmUp(s, producer);
+  s.cluster.control(Produce, { answerDelayMs: 500 }, { times: 2 });
+  const sent = await sendApart(s, producer, ["one", "two"]);
+  await s.runtime.advance(600);
+  assert.deepEqual(states(sent), ["DELIVERY_TIMEOUT", "DELIVERY_TIMEOUT"]);
+  const later = await sendApart(s, producer, ["three"]);
+  await s.runtime.advance(100);
+  assert.equal(producer.metrics()["requests-in-flight"], 1, "the first is answered, the second may be missing");
+  await s.runtime.advance(1_000);
+  await s.run(producer.flush());
+  assert.match(states(later)[0]!, /acked|DELIVERY_TIMEOUT/);
+  await assertLeavesNothing(s, producer);
 });

@@ -227,3 +227,25 @@ test("ordering: an explicit partition that appears later keeps the order of the 
   assert.deepEqual([first.value?.offset, second.value?.offset], [0n, 1n]);
   await s.run(producer.close());
 });
+
+test("ordering: a new leader gets nothing while the old one has batches that it hasn't answered", async () => {
+  const s = stage({
+    brokers: 2,
+    topics: { orders: { partitions: 1, replicationFactor: 2 } },
+    network: { latencyMs: 10 },
+  });
+  const producer = s.producer({ idempotent: false });
+  await warmUp(s, producer);
+  const [from, to] = s.cluster.partition("orders", 0).leaderId === 1 ? [1, 2] : [2, 1];
+  s.cluster.control(Produce, { answerDelayMs: 500 }, { brokerId: from, times: 1 });
+  const sent = await sendApart(s, producer, ["one"]);
+  await s.runtime.advance(15);
+  s.cluster.moveLeader("orders", 0, to);
+  await s.run(producer.refreshMetadata());
+  sent.push(...await sendApart(s, producer, ["two"]));
+  await s.runtime.advance(300);
+  assert.equal(sentBatches(s.cluster).length, 1);
+  await s.run(producer.flush());
+  assert.deepEqual(states(sent), ["acked 1", "acked 2"]);
+  await assertLeavesNothing(s, producer);
+});
