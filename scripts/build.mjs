@@ -34,8 +34,13 @@ export async function build({ force = false } = {}) {
   const bin = join(fresh, "src", "cli", "bin.js");
   if (existsSync(bin)) await chmod(bin, 0o755);
   if (result.code === 0) await writeFile(join(fresh, ".stamp"), state);
-  await rm(join(root, "dist"), { recursive: true, force: true });
-  if (existsSync(fresh)) await rename(fresh, join(root, "dist"));
+  // Two renames, so that whoever starts a program of dist meanwhile finds the old or the new one.
+  const stale = `${fresh}-stale`;
+  if (existsSync(fresh)) {
+    if (existsSync(join(root, "dist"))) await rename(join(root, "dist"), stale);
+    await rename(fresh, join(root, "dist"));
+    await rm(stale, { recursive: true, force: true });
+  }
   if (result.code !== 0) throw new Error(`tsc failed with exit code ${result.code}\n${result.output}`);
   return true;
 }

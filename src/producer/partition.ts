@@ -91,9 +91,10 @@ export class Partition implements Entry {
   idempotentGate(head: Batch, leader: PartitionMetadata, identity: ProducerIdentity): Gate | undefined {
     const { sequence, inFlight } = this;
     // Counted from the oldest without an answer, not by number: while it is sent again and again, the batches behind
-    // it must not push it out of the broker's memory, or its next attempt would look like a gap.
+    // it must not push it out of the broker's memory, or its next attempt would look like a gap. (The halves of a
+    // split batch have fractional ordinals.)
     const oldest = inFlight[0];
-    if (oldest !== undefined && this.#ordinal - oldest.ordinal >= BROKER_WINDOW) return "window";
+    if (oldest !== undefined && this.#ordinal - Math.floor(oldest.ordinal) >= BROKER_WINDOW) return "window";
     if (inFlight.length > 0 && head.drained) return "recovery";
     if (inFlight.length > 0 && !sequence.isProvenAt(leader)) return "proof";
     this.resolve(identity);

@@ -38,34 +38,40 @@ test("ordering: sends in many turns share batches while a request is in flight",
   await s.run(producer.close());
 });
 
-test("ordering: a burst of 200,000 records to 12 partitions arrives complete and in order", async () => {
-  const s = stage({ brokers: 3, topics: { orders: 12 }, record: false });
-  const producer = s.producer();
-  const rest = "x".repeat(90);
-  let errors = 0;
-  const offsets = Array.from({ length: 12 }, () => 0);
-  let disordered = 0;
-  for (let i = 0; i < 200_000; i++) {
-    const partition = i % 12;
-    producer.send({ topic: "orders", partition, value: `${String(i).padStart(10, "0")}${rest}` }, {
-      onDelivery: (error, metadata) => {
-        if (error !== null) errors++;
-        else if (Number(metadata!.offset) !== offsets[partition]!++) disordered++;
-      },
-    });
-  }
-  await s.run(producer.flush());
-  assert.deepEqual([errors, disordered], [0, 0]);
-  for (let partition = 0; partition < 12; partition++) {
-    const values = await valuesIn(s.cluster, "orders", partition);
-    assert.equal(values.length, partition < 8 ? 16_667 : 16_666);
-    assert.ok(values.every((value, at) => Number(value.slice(0, 10)) === at * 12 + partition && value.length === 100));
-  }
-  const { requests_sent: requests, records_sent: records } = producer.metrics();
-  assert.equal(records, 200_000);
-  assert.ok(requests < 500, `${requests} requests`);
-  await assertLeavesNothing(s, producer);
-});
+test(
+  "ordering: a burst of 200,000 records to 12 partitions arrives complete and in order",
+  { timeoutMs: 60_000 },
+  async () => {
+    const s = stage({ brokers: 3, topics: { orders: 12 }, record: false });
+    const producer = s.producer();
+    const rest = "x".repeat(90);
+    let errors = 0;
+    const offsets = Array.from({ length: 12 }, () => 0);
+    let disordered = 0;
+    for (let i = 0; i < 200_000; i++) {
+      const partition = i % 12;
+      producer.send({ topic: "orders", partition, value: `${String(i).padStart(10, "0")}${rest}` }, {
+        onDelivery: (error, metadata) => {
+          if (error !== null) errors++;
+          else if (Number(metadata!.offset) !== offsets[partition]!++) disordered++;
+        },
+      });
+    }
+    await s.run(producer.flush());
+    assert.deepEqual([errors, disordered], [0, 0]);
+    for (let partition = 0; partition < 12; partition++) {
+      const values = await valuesIn(s.cluster, "orders", partition);
+      assert.equal(values.length, partition < 8 ? 16_667 : 16_666);
+      assert.ok(
+        values.every((value, at) => Number(value.slice(0, 10)) === at * 12 + partition && value.length === 100),
+      );
+    }
+    const { requests_sent: requests, records_sent: records } = producer.metrics();
+    assert.equal(records, 200_000);
+    assert.ok(requests < 500, `${requests} requests`);
+    await assertLeavesNothing(s, producer);
+  },
+);
 
 test("ordering: a batch that is refused once is not overtaken, and nothing gets a new sequence", async () => {
   const s = stage({ network: { latencyMs: 10 } });
