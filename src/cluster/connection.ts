@@ -267,8 +267,9 @@ export class Connection {
     return new ConnectionError(reason.message, options);
   }
 
+  /** Bytes of which any may have reached the broker. */
   #flushedBytes(): number {
-    return this.#bytesWritten - (this.#socket?.bufferedBytes ?? 0);
+    return this.#bytesWritten - (this.#socket?.unsentBytes ?? 0);
   }
 
   #armTimer(atMs: number): void {

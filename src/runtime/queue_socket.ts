@@ -44,6 +44,7 @@ export class QueueSocket implements Socket {
   #head = 0;
   #bufferedBytes = 0;
   #outstandingBytes = 0;
+  #unsentAtEnd: number | undefined;
   #pumping = false;
   #staging: Uint8Array | undefined;
   #drained: Promise<void> | undefined;
@@ -61,6 +62,11 @@ export class QueueSocket implements Socket {
   /** Bytes that were written and not yet handed to the operating system. */
   get bufferedBytes(): number {
     return this.#bufferedBytes;
+  }
+
+  /** Bytes that no send has been begun with. What waits when the socket ends is never sent. */
+  get unsentBytes(): number {
+    return this.#unsentAtEnd ?? this.#bufferedBytes - this.#outstandingBytes;
   }
 
   /** Queues the parts, and sends them now if nothing is under way. Ignored after `close()` and `destroy()`. */
@@ -117,6 +123,7 @@ export class QueueSocket implements Socket {
     if (this.#state === "ended") return false;
     this.#state = "ended";
     clearTimeout(this.#linger);
+    this.#unsentAtEnd = this.unsentBytes;
     this.#queue = [];
     this.#bufferedBytes = 0;
     this.#staging = undefined;

@@ -58,6 +58,11 @@ export interface Socket {
   drained(): Promise<void>;
   /** Bytes that were written and not yet handed to the operating system. */
   readonly bufferedBytes: number;
+  /**
+   * Bytes that were written and of which the operating system has not been given any: nobody can have received them.
+   * Keeps its value when the socket ends. Without it everything that was written counts as possibly received.
+   */
+  readonly unsentBytes?: number;
   /** Sends what waits, then ends. Idempotent. */
   close(): void;
   /** Ends at once; what waits is dropped. Idempotent. */

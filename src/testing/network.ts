@@ -219,6 +219,7 @@ class MemorySocket implements Socket {
   readonly #link: Link;
   #outgoing: Event[] = [];
   #bufferedBytes = 0;
+  #unsentAtEnd: number | undefined;
   #scheduled = false;
   #arrivals: { readonly atMs: number; readonly count: number }[] = [];
   #lastArrivalMs = 0;
@@ -237,6 +238,11 @@ class MemorySocket implements Socket {
 
   get bufferedBytes(): number {
     return this.#bufferedBytes;
+  }
+
+  /** What has not arrived when the connection ends never will. */
+  get unsentBytes(): number {
+    return this.#unsentAtEnd ?? this.#bufferedBytes;
   }
 
   write(parts: Uint8Array | readonly Uint8Array[]): boolean {
@@ -281,6 +287,7 @@ class MemorySocket implements Socket {
   end(error?: Error): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#unsentAtEnd = this.#bufferedBytes;
     this.#bufferedBytes = 0;
     this.#network.runtime.defer(() => this.events.onClose(error));
     this.#wake();

@@ -202,3 +202,15 @@ test("queue socket: an abandoned socket is freed and raises no event", async () 
   await Promise.resolve();
   assert.deepEqual([sink.kills, closes.length], [1, 0]);
 });
+
+test("queue socket: what a send has been begun with no longer counts as unsent, also after the end", () => {
+  const { sink, socket } = setUp();
+  socket.write(noise(10, 1));
+  socket.write(noise(7, 2));
+  assert.deepEqual([socket.bufferedBytes, socket.unsentBytes], [17, 7]);
+  sink.finish();
+  assert.deepEqual([socket.bufferedBytes, socket.unsentBytes], [7, 0]);
+  socket.write(noise(5, 3));
+  socket.destroy();
+  assert.deepEqual([socket.bufferedBytes, socket.unsentBytes], [0, 5]);
+});
