@@ -10,10 +10,10 @@
 
 import { ConnectionError, KafkaError, ProtocolError, TimeoutError, UnsupportedVersionError } from "../errors.ts";
 import { chooseVersion, decodeResponseFrame, encodeRequestFrame, readCorrelationId } from "../protocol/api.ts";
+import { FrameAssembler } from "../protocol/frame_assembler.ts";
 import type { AnyApi, RequestInputOf, ResponseOf } from "../protocol/schema.ts";
 import type { Runtime, Socket, Timer, TlsOptions } from "../runtime/runtime.ts";
 import { type Address, formatAddress } from "./address.ts";
-import { FrameAssembler } from "./frame_assembler.ts";
 import { sleep } from "./sleep.ts";
 
 /** What every connection of a client has in common. */

@@ -15,7 +15,7 @@ import type { Call, Outcome } from "./call.ts";
 import type { EmbeddedCluster } from "./cluster.ts";
 import type { ControlAction, RequestContext } from "./control.ts";
 import { errorBody } from "./error_body.ts";
-import { FrameAssembler } from "./frame_assembler.ts";
+import { FrameAssembler } from "../protocol/frame_assembler.ts";
 import { handlerOf } from "./handlers.ts";
 
 /** Shorter than the shortest request header; Kafka closes the connection. */
@@ -45,14 +45,14 @@ export class BrokerConnection implements SocketEvents {
     this.#listener = listener;
     this.#ended = ended;
     this.#id = cluster.nextConnectionId();
-    this.#frames = new FrameAssembler(cluster.maxRequestBytes, MIN_FRAME_BYTES);
+    this.#frames = new FrameAssembler(cluster.maxRequestBytes, (frame) => this.#queue.push(frame), MIN_FRAME_BYTES);
   }
 
   /** Bytes have come. */
   onData(chunk: Uint8Array): void {
     if (this.#closed) return;
     try {
-      this.#frames.push(chunk, (frame) => this.#queue.push(frame));
+      this.#frames.push(chunk);
     } catch {
       // Requests before the bad frame are still served; the client learns of the rest by the end.
       this.#queue.push(new Uint8Array(0));

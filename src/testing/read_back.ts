@@ -20,7 +20,7 @@ import { brokerError } from "../protocol/error_codes.ts";
 import { ApiVersions, Fetch, ListOffsets, Metadata } from "../protocol/messages/mod.ts";
 import { readRecordBatches } from "../protocol/record_batch_reader.ts";
 import type { Socket, SocketFactory } from "../runtime/runtime.ts";
-import { FrameAssembler } from "./frame_assembler.ts";
+import { FrameAssembler } from "../protocol/frame_assembler.ts";
 import type { StoredRecord } from "./stored_record.ts";
 
 /** What to read, and from where. */
@@ -182,7 +182,7 @@ function decompress(codecId: number, bytes: Uint8Array): Uint8Array | Promise<Ui
 /** One connection with one request at a time. */
 class Connection {
   readonly #address: string;
-  readonly #frames = new FrameAssembler(MAX_FRAME_BYTES);
+  readonly #frames = new FrameAssembler(MAX_FRAME_BYTES, (frame) => this.#waiting?.resolve(frame));
   readonly #ranges = new Map<number, readonly [number, number]>();
   #socket!: Socket;
   #waiting: { resolve(frame: Uint8Array): void; reject(error: Error): void } | undefined;
@@ -245,7 +245,7 @@ class Connection {
 
   #receive(chunk: Uint8Array): void {
     try {
-      this.#frames.push(chunk, (frame) => this.#waiting?.resolve(frame));
+      this.#frames.push(chunk);
     } catch (error) {
       this.#end(error as Error);
       this.#socket.destroy();

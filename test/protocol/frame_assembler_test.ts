@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { FrameAssembler } from "../../src/cluster/frame_assembler.ts";
+import { FrameAssembler } from "../../src/protocol/frame_assembler.ts";
 import { seededRandom } from "../../src/testing/mod.ts";
 import { test } from "../harness.ts";
 import { concat } from "../testing/batches.ts";

@@ -8,10 +8,13 @@ import { ProtocolError } from "../errors.ts";
 
 const LENGTH_BYTES = 4;
 const FIRST_ALLOCATION = 64 * 1024;
+/** A response is at least a correlation id. */
+const LEAST_RESPONSE = 4;
 
 /** Collects chunks and hands out whole frames, without their length prefix, in buffers of their own. */
 export class FrameAssembler {
   readonly #maxFrameSize: number;
+  readonly #minFrameSize: number;
   readonly #onFrame: (frame: Uint8Array) => void;
   readonly #prefix = new Uint8Array(LENGTH_BYTES);
   #prefixFilled = 0;
@@ -19,9 +22,10 @@ export class FrameAssembler {
   #frameSize = 0;
   #frameFilled = 0;
 
-  /** Takes the cap on a frame's size in bytes and the function that each frame goes to. */
-  constructor(maxFrameSize: number, onFrame: (frame: Uint8Array) => void) {
+  /** Takes the bounds of a frame's size in bytes and the function that each frame goes to. */
+  constructor(maxFrameSize: number, onFrame: (frame: Uint8Array) => void, minFrameSize: number = LEAST_RESPONSE) {
     this.#maxFrameSize = maxFrameSize;
+    this.#minFrameSize = minFrameSize;
     this.#onFrame = onFrame;
   }
 
@@ -75,17 +79,15 @@ export class FrameAssembler {
   #checkedSize(): number {
     const [a, b, c, d] = this.#prefix as unknown as [number, number, number, number];
     const size = (a << 24) | (b << 16) | (c << 8) | d;
-    // A correlation id is the least that a response holds.
-    if (size >= 4 && size <= this.#maxFrameSize) return size;
+    if (size >= this.#minFrameSize && size <= this.#maxFrameSize) return size;
+    const wanted = `wanted ${this.#minFrameSize} to ${this.#maxFrameSize}`;
     throw new ProtocolError(
-      `Close the connection: the server sent a frame length of ${size} bytes, wanted 4 to ${this.#maxFrameSize}.${
-        hint(this.#prefix)
-      }`,
+      `Close the connection: the other end sent a frame length of ${size} bytes, ${wanted}.${hint(this.#prefix)}`,
     );
   }
 }
 
-/** What the first bytes look like when the server isn't a Kafka broker that speaks plain text. */
+/** What the first bytes look like when the other end isn't a Kafka broker that speaks plain text. */
 function hint(prefix: Uint8Array): string {
   if (prefix[0] === 0x15 && prefix[1] === 0x03) return " It looks like a TLS alert: does this port want TLS?";
   const text = String.fromCharCode(...prefix);
