@@ -37,6 +37,7 @@ export {
   randomPartition,
   roundRobin,
 } from "./src/producer/partitioner.ts";
+export type { ProducerInterceptor } from "./src/producer/interceptor.ts";
 export type { ProducerMetrics } from "./src/producer/metrics.ts";
 export { type Preset, presets } from "./src/producer/presets.ts";
 export { type PartitionInfo, Producer, type WaitOptions } from "./src/producer/producer.ts";

@@ -28,8 +28,10 @@ import { BatchResult, RecordMetadata, type SendOptions } from "./record.ts";
 /** Settles a record's promise; a rejected promise passed to it rejects. */
 export type Resolve = (outcome: RecordMetadata | Promise<never>) => void;
 
-/** How a batch ended. */
-export type Outcome = { readonly result: BatchResult } | { readonly error: KafkaError };
+/** How a batch ended. `errors` holds the records whose error is not that of the others, by index (KIP-467). */
+export type Outcome =
+  | { readonly result: BatchResult }
+  | { readonly error: KafkaError; readonly errors?: ReadonlyMap<number, KafkaError> | undefined };
 
 const utf8 = new TextEncoder();
 const NO_STAMP: ProducerStamp = { producerId: -1n, producerEpoch: -1, baseSequence: -1 };
@@ -232,13 +234,13 @@ export class Batch {
         resolve?.(metadata);
       }
     } else {
-      // One rejected promise for all: same error, and a record that nobody watches is still reported as unhandled.
-      const rejected = Promise.reject(outcome.error);
-      rejected.catch(() => {});
+      // One rejected promise for all that share the error.
+      const rejected = rejectedPromise(outcome.error);
       for (let index = 0; index < this.recordCount; index++) {
         const callbacks = this.#callbacks?.[index];
-        if (callbacks !== undefined) tell(callbacks, outcome.error, null, onThrow);
-        this.#resolves[index]?.(rejected);
+        const own = outcome.errors?.get(index);
+        if (callbacks !== undefined) tell(callbacks, own ?? outcome.error, null, onThrow);
+        this.#resolves[index]?.(own === undefined ? rejected : rejectedPromise(own));
       }
     }
     this.#resolves.length = 0;
@@ -275,6 +277,13 @@ export class Batch {
     });
     this.wire = bytes;
   }
+}
+
+/** Rejects whoever is resolved with it. Handled itself; a record that nobody watches is still reported as unhandled. */
+function rejectedPromise(error: KafkaError): Promise<never> {
+  const rejected = Promise.reject(error);
+  rejected.catch(() => {});
+  return rejected;
 }
 
 /** Calls whatever callbacks there are with an outcome. */

@@ -10,6 +10,7 @@ import { type CodecSource, resolveCodec } from "../codec/registry.ts";
 import { ConfigError } from "../errors.ts";
 import type { SocketFactory, TlsOptions } from "../runtime/runtime.ts";
 import { checkTls } from "../runtime/tls.ts";
+import type { ProducerInterceptor } from "./interceptor.ts";
 import type { Partitioner, PartitionerName } from "./partitioner.ts";
 import type { Serializer } from "./serializer.ts";
 
@@ -100,6 +101,8 @@ export interface ProducerOptions<K = string | Uint8Array, V = string | Uint8Arra
   readonly keySerializer?: Serializer<K>;
   /** Turns values into bytes. @default strings and bytes as they are */
   readonly valueSerializer?: Serializer<V>;
+  /** See records before they are serialized, and their outcomes (KIP-42). @default [] */
+  readonly interceptors?: readonly ProducerInterceptor<K, V>[];
   /** Speak TLS. @default false */
   readonly tls?: boolean | TlsOptions;
   /** Opens sockets. @default the runtime's own */
@@ -142,6 +145,7 @@ export interface ResolvedOptions {
   readonly partitioner: PartitionerName | Partitioner;
   readonly keySerializer: Serializer<never> | undefined;
   readonly valueSerializer: Serializer<never> | undefined;
+  readonly interceptors: readonly ProducerInterceptor<never, never>[];
   readonly tls: boolean | TlsOptions;
   readonly connect: SocketFactory | undefined;
   readonly logger: Logger;
@@ -187,6 +191,7 @@ const OTHERS = [
   "partitioner",
   "keySerializer",
   "valueSerializer",
+  "interceptors",
   "tls",
   "connect",
   "logger",
@@ -284,6 +289,7 @@ export function resolveOptions<K, V>(options: ProducerOptions<K, V>, sockets?: S
     partitioner: checkPartitioner(options.partitioner),
     keySerializer: checkFunction("keySerializer", options.keySerializer) as Serializer<never> | undefined,
     valueSerializer: checkFunction("valueSerializer", options.valueSerializer) as Serializer<never> | undefined,
+    interceptors: checkInterceptors(options.interceptors),
     tls,
     connect,
     logger: checkLogger(options.logger),
@@ -416,6 +422,13 @@ function checkPartitioner(value: unknown): PartitionerName | Partitioner {
 function checkFunction(name: string, value: unknown): unknown {
   if (value === undefined || typeof value === "function") return value;
   throw new ConfigError(name, `Set "${name}" to a function: ${show(value)} is not.`);
+}
+
+function checkInterceptors(value: unknown): readonly ProducerInterceptor<never, never>[] {
+  if (value === undefined) return [];
+  const isList = Array.isArray(value) && value.every((entry) => typeof entry === "object" && entry !== null);
+  if (isList) return [...value];
+  throw new ConfigError("interceptors", `Set "interceptors" to a list of objects: ${show(value)} is not.`);
 }
 
 function checkBoolean(name: string, value: unknown): boolean | undefined {

@@ -13,6 +13,7 @@ import { selectRuntime, systemRuntime } from "../runtime/select.ts";
 import { Accumulator } from "./accumulator.ts";
 import { Agenda } from "./agenda.ts";
 import type { Resolve } from "./batch.ts";
+import { InterceptorChain } from "./interceptor.ts";
 import { Metrics, type ProducerMetrics } from "./metrics.ts";
 import { type ProducerOptions, type ResolvedOptions, resolveOptions } from "./options.ts";
 import type { DeliveryCallback, ProducerRecord, RecordMetadata, SendOptions } from "./record.ts";
@@ -21,6 +22,7 @@ import { Sender } from "./sender.ts";
 import { ProducerIdentity } from "./sequence.ts";
 import type { Topic, TopicWaiter } from "./topic.ts";
 import { TurnClock } from "./turn_clock.ts";
+import { writableOf } from "./writable.ts";
 
 /** A partition, as {@link Producer.partitionsFor} tells of it. */
 export interface PartitionInfo {
@@ -74,11 +76,14 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   readonly #sender: Sender;
   readonly #identity: ProducerIdentity | undefined;
   readonly #metrics = new Metrics();
+  readonly #interceptors: InterceptorChain;
   /** Those who wait for a topic's metadata without a record. */
   readonly #lookups: Set<(error: KafkaError) => void> = new Set();
   #closing: Promise<void> | undefined;
   /** What the last record wanted of the buffer memory, if `produce` refused it. */
   #bytesRefused = 0;
+  /** That record, and what the interceptors made of it. */
+  #refused: { readonly record: ProducerRecord<K, V>; readonly seen: ProducerRecord<K, V> } | undefined;
 
   /**
    * Makes a producer; no connection is opened yet.
@@ -91,6 +96,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     const given = runtime ?? (options?.connect === undefined ? selectRuntime() : systemRuntime(options.connect));
     this.#options = resolveOptions(options, given.sockets);
     this.#runtime = given;
+    this.#interceptors = new InterceptorChain(this.#options.interceptors, this.#options.logger);
     this.#agenda = new Agenda(given);
     this.#cluster = new Cluster(given, {
       ...this.#options,
@@ -153,9 +159,10 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     const promise = new Promise<RecordMetadata>(takeResolve);
     const resolve = takenResolve;
     if (options !== undefined && hasCallback(options)) promise.catch(ignore);
+    const [seen, callbacks] = this.#intercepted(record, options);
     const refusal = this.#refusal();
-    if (refusal === undefined) this.#accumulator.submit(record, resolve, options, true);
-    else this.#refuse(refusal, resolve, options);
+    if (refusal === undefined) this.#accumulator.submit(seen, resolve, callbacks, true);
+    else this.#refuse(refusal, resolve, callbacks);
     return promise;
   }
 
@@ -170,13 +177,15 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
    * @returns false when the buffer is full: nothing was taken, and {@link ready} tells when to go on
    */
   produce(record: ProducerRecord<K, V>, onDelivery?: DeliveryCallback): boolean {
-    const callbacks = onDelivery === undefined ? undefined : { onDelivery };
+    const [seen, callbacks] = this.#intercepted(record, onDelivery === undefined ? undefined : { onDelivery });
     const refusal = this.#refusal();
     if (refusal !== undefined) {
       this.#refuse(refusal, undefined, callbacks);
       return true;
     }
-    this.#bytesRefused = this.#accumulator.submit(record, undefined, callbacks, false);
+    this.#bytesRefused = this.#accumulator.submit(seen, undefined, callbacks, false);
+    // Interceptors see a record once: when it is offered again, it is the one that they have seen.
+    this.#refused = this.#bytesRefused > 0 && !this.#interceptors.isEmpty ? { record, seen } : undefined;
     return this.#bytesRefused === 0;
   }
 
@@ -232,6 +241,28 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     return this.close();
   }
 
+  /**
+   * A stream of records, or, with a topic, of values. A write waits while the buffer is full; the first record that
+   * fails errors the stream; closing the stream flushes, and leaves the producer open.
+   *
+   * @example
+   * ```ts
+   * import { Producer } from "@sluice/kafka";
+   * import { EmbeddedCluster } from "@sluice/kafka/testing";
+   *
+   * const cluster = new EmbeddedCluster({ topics: { lines: 1 } });
+   * const producer = new Producer({ brokers: cluster.bootstrap, connect: cluster.sockets });
+   * await ReadableStream.from(["a", "b"]).pipeTo(producer.writable("lines"));
+   * await producer.close();
+   * ```
+   */
+  writable(): WritableStream<ProducerRecord<K, V>>;
+  writable(topic: string): WritableStream<V | null>;
+  writable(topic?: string): WritableStream<never> {
+    if (topic === undefined) return writableOf(this, (record: ProducerRecord<K, V>) => record) as WritableStream<never>;
+    return writableOf(this, (value: V | null) => ({ topic, value })) as WritableStream<never>;
+  }
+
   /** The partitions of a topic. Waits for metadata up to `maxBlockMs`. */
   async partitionsFor(topic: string): Promise<PartitionInfo[]> {
     this.#refuseIfClosed();
@@ -264,6 +295,15 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     return this.#identity?.held === true;
   }
 
+  #intercepted(
+    record: ProducerRecord<K, V>,
+    options: SendOptions | undefined,
+  ): [ProducerRecord<K, V>, SendOptions | undefined] {
+    if (this.#interceptors.isEmpty) return [record, options];
+    const seen = this.#refused?.record === record ? this.#refused.seen : this.#interceptors.onSend(record);
+    return [seen, this.#interceptors.around(options)];
+  }
+
   async #connect(): Promise<void> {
     const error = await this.#cluster.requestUpdate();
     if (error !== undefined) throw error;
@@ -288,6 +328,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     this.#cluster.close();
     this.#agenda.clear();
     for (const reject of this.#lookups) reject(closedError("No topic is looked up any more.", "no"));
+    await this.#interceptors.close();
     if (late !== undefined) throw late;
   }
 

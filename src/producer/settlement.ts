@@ -8,7 +8,7 @@
 import { type Address, formatAddress } from "../cluster/address.ts";
 import { Backoff } from "../cluster/backoff.ts";
 import type { Cluster } from "../cluster/cluster.ts";
-import { ConnectionError, DeliveryTimeoutError, KafkaError, type Persisted } from "../errors.ts";
+import { BrokerError, ConnectionError, DeliveryTimeoutError, KafkaError, type Persisted } from "../errors.ts";
 import { brokerError, errorOf, NONE, persistedAfter } from "../protocol/error_codes.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Accumulator } from "./accumulator.ts";
@@ -156,7 +156,8 @@ export class Settlement {
       if (hinted) void this.#cluster.requestUpdate();
       this.#retry(batch, error, { refresh: row.refreshMetadata, hinted });
     } else {
-      this.#failAttempt(batch, error);
+      const [rest, errors] = recordErrorsOf(batch, result, error);
+      this.#failAttempt(batch, rest, errors);
     }
     this.#events.onReady(partition);
   }
@@ -245,11 +246,11 @@ export class Settlement {
     this.#accumulator.watch(partition, this.#runtime.now());
   }
 
-  #failAttempt(batch: Batch, error: KafkaError): void {
+  #failAttempt(batch: Batch, error: KafkaError, errors?: ReadonlyMap<number, KafkaError>): void {
     batch.partition.landed(batch);
     if (batch.outcome !== undefined) return;
     this.#endInDoubt(batch);
-    this.conclude(batch, error);
+    this.conclude(batch, error, errors);
   }
 
   /** Nobody may use its sequence again, and what comes after must not be sent as if nothing had happened. */
@@ -264,10 +265,10 @@ export class Settlement {
   }
 
   /** Gives a batch its outcome, and tells all that can be told in order. */
-  conclude(batch: Batch, error: KafkaError): void {
+  conclude(batch: Batch, error: KafkaError, errors?: ReadonlyMap<number, KafkaError>): void {
     if (batch.outcome !== undefined) return;
     const { partition } = batch;
-    batch.outcome = { error };
+    batch.outcome = { error, errors };
     partition.removeFromQueue(batch);
     if (!batch.drained) {
       partition.untold.push(batch);
@@ -300,6 +301,28 @@ export class Settlement {
       { topic: topic.name, partition: index, persisted: batch.persisted, cause },
     );
   }
+}
+
+/**
+ * The errors of a batch of which the broker refused certain records (KIP-467): those get the reason, and the others
+ * are told that there was nothing wrong with them.
+ */
+function recordErrorsOf(
+  batch: Batch,
+  { errorCode, recordErrors }: PartitionResult,
+  error: KafkaError,
+): [rest: KafkaError, errors: Map<number, KafkaError> | undefined] {
+  if (recordErrors.length === 0) return [error, undefined];
+  const { topic, index: partition } = batch.partition;
+  const context = { topic: topic.name, partition, broker: error.broker, persisted: batch.persisted };
+  const errors = new Map(recordErrors.map(({ batchIndex, batchIndexErrorMessage: detail }) => {
+    return [batchIndex, brokerError(errorCode, { ...context, detail })];
+  }));
+  const rest = new BrokerError(
+    `Send the record again: the broker refused its batch for ${errors.size} other records. ${error.message}`,
+    { ...context, code: error.code, errorCode, retriable: true, cause: error },
+  );
+  return [rest, errors];
 }
 
 function isOutOfOrder(errorCode: number): boolean {

@@ -79,7 +79,7 @@ export function watch<T>({ runtime }: Stage, promise: Promise<T>): Watched<T> {
 }
 
 /** Closes the producer and asserts that nothing of it is left: no memory taken, no timer, no connection. */
-export async function assertLeavesNothing(stage: Stage, producer: Producer<never, never>): Promise<void> {
+export async function assertLeavesNothing(stage: Stage, producer: Pick<Producer, "close" | "metrics">): Promise<void> {
   await stage.run(producer.close());
   await stage.runtime.settle();
   // With latency the end of a connection takes its time to arrive.

@@ -1,0 +1,45 @@
+/**
+ * A producer as the end of a stream.
+ *
+ * @module
+ */
+
+import type { KafkaError } from "../errors.ts";
+import type { DeliveryCallback, ProducerRecord } from "./record.ts";
+
+/** What a stream needs of a producer. */
+export interface StreamTarget<K, V> {
+  produce(record: ProducerRecord<K, V>, onDelivery?: DeliveryCallback): boolean;
+  ready(): Promise<void>;
+  flush(): Promise<void>;
+}
+
+/**
+ * A stream that takes records, or the values of one topic's records. A write waits while the buffer is full; the
+ * first record that fails errors the stream; closing it flushes, and the producer stays open.
+ */
+export function writableOf<K, V, C>(
+  producer: StreamTarget<K, V>,
+  toRecord: (chunk: C) => ProducerRecord<K, V>,
+): WritableStream<C> {
+  let failure: KafkaError | undefined;
+  let controller: WritableStreamDefaultController;
+  const onDelivery: DeliveryCallback = (error) => {
+    if (error === null || failure !== undefined) return;
+    failure = error;
+    controller.error(error);
+  };
+  return new WritableStream<C>({
+    start(started) {
+      controller = started;
+    },
+    async write(chunk) {
+      const record = toRecord(chunk);
+      while (!producer.produce(record, onDelivery)) await producer.ready();
+    },
+    async close() {
+      await producer.flush();
+      if (failure !== undefined) throw failure;
+    },
+  });
+}

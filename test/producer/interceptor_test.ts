@@ -1,0 +1,108 @@
+import assert from "node:assert/strict";
+import type { ProducerInterceptor, ProducerRecord } from "../../mod.ts";
+import { partitionForKey } from "../../src/producer/murmur2.ts";
+import { stage } from "../cluster/stage.ts";
+import { test } from "../harness.ts";
+
+const text = new TextEncoder();
+
+test("interceptors: they run in order before serializers and partitioner, and half a change of one that throws is lost", async () => {
+  const { cluster, producer, run } = stage({ topics: { orders: { partitions: 12 } } });
+  const seen: unknown[] = [];
+  const threw: unknown[] = [];
+  const interceptors: ProducerInterceptor[] = [
+    { onSend: (record) => ({ ...record, key: "changed", headers: { ...record.headers, a: "1" } }) },
+    {
+      onSend(record) {
+        (record.headers as Record<string, string>)["b"] = "2";
+        (record as { value: unknown }).value = "spoilt";
+        throw new RangeError("b");
+      },
+    },
+    {
+      onSend(record) {
+        seen.push(structuredClone(record));
+        return record;
+      },
+    },
+  ];
+  const client = producer({
+    interceptors,
+    logger: { error: (event, fields) => threw.push([event, fields["method"]]) },
+  });
+  const mine: ProducerRecord = { topic: "orders", key: "k", value: "v", headers: { own: "0" } };
+  const { partition } = await run(client.send(mine));
+  assert.deepEqual(seen, [{ topic: "orders", key: "changed", value: "v", headers: { own: "0", a: "1" } }]);
+  assert.equal(partition, partitionForKey(text.encode("changed"), 7, 12));
+  assert.deepEqual(mine, { topic: "orders", key: "k", value: "v", headers: { own: "0" } });
+  assert.deepEqual(threw, [["interceptor_threw", "onSend"]]);
+  const [record] = await cluster.records("orders");
+  assert.deepEqual(record!.headers.map(([name]) => name), ["own", "a"]);
+  await run(client.close());
+});
+
+test("interceptors: each record is acknowledged exactly once, before the caller's callbacks, whatever becomes of it", async () => {
+  const { cluster, producer, run } = stage({ topics: { orders: { partitions: 1 } } });
+  const log: string[] = [];
+  let sends = 0;
+  let acknowledgements = 0;
+  let closes = 0;
+  const client = producer({
+    bufferMemory: 2_000,
+    maxBlockMs: 200,
+    interceptors: [{
+      onSend: (record) => (sends++, record),
+      onAcknowledgement(metadata, error) {
+        acknowledgements++;
+        log.push(error?.code ?? `at ${metadata!.offset}`);
+        throw new RangeError("ignored");
+      },
+      close: () => void closes++,
+    }],
+  });
+  const outcomes = [
+    client.send({ topic: "orders", value: "ok" }, { onDelivery: () => log.push("callback") }),
+    client.send({ topic: "orders", value: 1 as never }),
+    client.send({ topic: "orders", value: "x".repeat(3_000) }),
+    client.send({ topic: "nowhere", value: "x" }),
+  ];
+  const results = await run(Promise.allSettled(outcomes));
+  assert.deepEqual(results.map(({ status }) => status), ["fulfilled", "rejected", "rejected", "rejected"]);
+  assert.equal(client.produce({ topic: "orders", value: "second" }), true);
+  await run(client.close());
+  await run(client.send({ topic: "orders", value: "late" }).catch(() => {}));
+  assert.deepEqual(log, [
+    "SERIALIZATION",
+    "RECORD_TOO_LARGE",
+    "at 0",
+    "callback",
+    "UNKNOWN_TOPIC_OR_PARTITION",
+    "at 1",
+    "PRODUCER_CLOSED",
+  ]);
+  assert.deepEqual([sends, acknowledgements, closes], [6, 6, 1]);
+  assert.equal((await cluster.records("orders")).length, 2);
+});
+
+test("interceptors: a record that produce refuses for want of memory is seen once, however often it is offered", async () => {
+  const { cluster, producer, run } = stage({ topics: { orders: { partitions: 1 } } });
+  let sends = 0;
+  let acknowledgements = 0;
+  const client = producer({
+    bufferMemory: 1_000,
+    interceptors: [{ onSend: (record) => (sends++, record), onAcknowledgement: () => void acknowledgements++ }],
+  });
+  const offered: boolean[] = [];
+  for (let index = 0; index < 5; index++) {
+    const record = { topic: "orders", value: "x".repeat(500) };
+    while (true) {
+      const taken = client.produce(record);
+      offered.push(taken);
+      if (taken) break;
+      await run(client.ready());
+    }
+  }
+  await run(client.close());
+  assert.ok(offered.includes(false), "nothing was refused: the test shows nothing");
+  assert.deepEqual([sends, acknowledgements, (await cluster.records("orders")).length], [5, 5, 5]);
+});
