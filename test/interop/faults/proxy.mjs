@@ -28,8 +28,9 @@ export class BrokerProxy {
     this.random = random;
   }
 
+  /** How many connections clients hold open. */
   get connections() {
-    return this.#links.size;
+    return [...this.#links].filter((link) => link.isOpen).length;
   }
 
   /** Takes connections. */
@@ -118,16 +119,20 @@ class Link {
     client.on("error", () => {});
     this.#upstream.on("error", () => {});
     client.on("close", () => {
-      this.#say("closed by the client");
-      this.#proxy.forget(this);
+      this.#say("closed on the client's side");
       this.#toClient.drop();
       // What the client sent is on its way, whatever becomes of the client.
-      if (this.isHole) this.#upstream.destroy();
-      else this.#toBroker.end();
+      this.#toBroker.end();
+      if (this.#upstream.closed) proxy.forget(this);
     });
     this.#upstream.on("close", () => {
       if (!this.isHole) this.#toClient.end();
+      if (client.closed) proxy.forget(this);
     });
+  }
+
+  get isOpen() {
+    return !this.#client.closed;
   }
 
   reset() {
@@ -266,7 +271,7 @@ class Lane {
     }
     if (this.#queue.length > 0) {
       this.#timer = setTimeout(() => this.#pump(), Math.max(1, this.#queue[0].dueMs - performance.now()));
-    } else if (this.#ending) {
+    } else if (this.#ending && !this.#sink.destroyed) {
       this.#sink.end();
     }
   }

@@ -1,0 +1,247 @@
+/** Three Kafka nodes on loopback, each with a proxy that clients are sent to, and the Java side of the rig. */
+import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { closeSync, existsSync, mkdirSync, openSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import {
+  cacheDir,
+  classPath,
+  ensureKafka,
+  freePorts,
+  run,
+  toolJvmFlags,
+  waitForBroker,
+} from "../../../scripts/kafka.mjs";
+import { BrokerProxy } from "./proxy.mjs";
+
+/** Where traces, logs and results lie. */
+export const faultsDir = join(cacheDir, "faults");
+
+const nodeCount = 3;
+const jvmFlags = ["-Xmx384m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"];
+
+/** Starts the cluster; brokers talk to each other past the proxies. */
+export async function startFaultyCluster({ version, trace, random }) {
+  const libs = await ensureKafka(version);
+  mkdirSync(faultsDir, { recursive: true });
+  await compile(libs);
+  const dir = join(cacheDir, "kafka-run", `faults-${process.pid}-${randomBytes(3).toString("hex")}`);
+  mkdirSync(dir, { recursive: true });
+  const ports = await freePorts(nodeCount * 4);
+  const nodes = Array.from({ length: nodeCount }, (_, i) => {
+    const [proxyPort, clientPort, internalPort, controllerPort] = ports.slice(i * 4, i * 4 + 4);
+    return new FaultyNode({ id: i + 1, dir, libs, proxyPort, clientPort, internalPort, controllerPort, trace, random });
+  });
+  const cluster = new FaultyCluster(nodes, libs, dir);
+  try {
+    await cluster.start();
+  } catch (error) {
+    await cluster.stop();
+    throw error;
+  }
+  return cluster;
+}
+
+class FaultyCluster {
+  #dir;
+  #libs;
+  #java;
+  #onExit = () => this.#killAll();
+
+  constructor(nodes, libs, dir) {
+    this.nodes = nodes;
+    this.proxies = nodes.map(({ proxy }) => proxy);
+    this.brokers = nodes.map(({ proxy }) => `127.0.0.1:${proxy.port}`).join(",");
+    this.#libs = libs;
+    this.#dir = dir;
+  }
+
+  async start() {
+    process.once("exit", this.#onExit);
+    const id = randomBytes(16);
+    id[0] &= 0x7f; // the storage tool takes a leading "-" for an option
+    const voters = this.nodes.map((node) => `${node.id}@127.0.0.1:${node.controllerPort}`).join(",");
+    await Promise.all(this.nodes.map((node) => node.format(id.toString("base64url"), voters)));
+    await Promise.all(this.nodes.map((node) => node.start(nodeCount)));
+    this.#java = new JavaSide(this.#libs, this.nodes.map((node) => `127.0.0.1:${node.internalPort}`).join(","));
+  }
+
+  /** Asks the Java side; resolves to its answer with the records that it read, if any. */
+  ask(op, topics, more = {}) {
+    return this.#java.ask({ op, topics, ...more });
+  }
+
+  /** Everything runs and nothing is spoiled. */
+  async heal() {
+    await Promise.all(this.nodes.map(async (node) => {
+      await node.start();
+      await node.proxy.heal();
+    }));
+  }
+
+  async stop() {
+    await this.#killAll();
+    process.removeListener("exit", this.#onExit);
+  }
+
+  async #killAll() {
+    this.#java?.kill();
+    const gone = this.nodes.map((node) => node.kill());
+    rmSync(this.#dir, { recursive: true, force: true });
+    await Promise.all(gone);
+    rmSync(this.#dir, { recursive: true, force: true });
+  }
+}
+
+class FaultyNode {
+  #child;
+  #config;
+  #dir;
+  #libs;
+  #trace;
+  #paused = false;
+
+  constructor({ id, dir, libs, proxyPort, clientPort, internalPort, controllerPort, trace, random }) {
+    Object.assign(this, { id, clientPort, internalPort, controllerPort });
+    this.proxy = new BrokerProxy({ nodeId: id, port: proxyPort, upstreamPort: clientPort, trace, random });
+    this.#dir = dir;
+    this.#libs = libs;
+    this.#trace = trace;
+    this.#config = join(dir, `node-${id}.properties`);
+  }
+
+  get isUp() {
+    return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  async format(clusterId, voters) {
+    const properties = {
+      "node.id": this.id,
+      "process.roles": "broker,controller",
+      "controller.quorum.voters": voters,
+      "listeners": [
+        `CLIENT://127.0.0.1:${this.clientPort}`,
+        `INTERNAL://127.0.0.1:${this.internalPort}`,
+        `CONTROLLER://127.0.0.1:${this.controllerPort}`,
+      ].join(","),
+      "advertised.listeners": `CLIENT://127.0.0.1:${this.proxy.port},INTERNAL://127.0.0.1:${this.internalPort}`,
+      "inter.broker.listener.name": "INTERNAL",
+      "controller.listener.names": "CONTROLLER",
+      "listener.security.protocol.map": "CLIENT:PLAINTEXT,INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT",
+      "log.dirs": join(this.#dir, `node-${this.id}`),
+      "auto.create.topics.enable": false,
+      "default.replication.factor": nodeCount,
+      "min.insync.replicas": 2,
+      "offsets.topic.replication.factor": nodeCount,
+      "offsets.topic.num.partitions": 1,
+      "transaction.state.log.replication.factor": nodeCount,
+      "transaction.state.log.num.partitions": 1,
+      // A dead leader is replaced in seconds, so that a scenario has time for several.
+      "broker.session.timeout.ms": 4_000,
+      "broker.heartbeat.interval.ms": 500,
+      "log.retention.ms": -1,
+      "log.cleaner.dedupe.buffer.size": 10_485_760,
+    };
+    writeFileSync(this.#config, Object.entries(properties).map(([key, value]) => `${key}=${value}\n`).join(""));
+    const args = ["kafka.tools.StorageTool", "format", "-t", clusterId, "-c", this.#config];
+    const { code, output } = await run("java", [...toolJvmFlags, "-cp", classPath(this.#libs), ...args]);
+    if (code !== 0) throw new Error(`Formatting the storage of Kafka node ${this.id} failed:\n${output}`);
+  }
+
+  /** Starts the process unless it runs, and waits until it serves. */
+  async start(brokerCount = 1) {
+    this.resume();
+    if (!this.isUp) {
+      this.#trace.say(`node ${this.id} starts`);
+      const log = openSync(join(faultsDir, `node-${this.id}.log`), "a");
+      const flags = [...jvmFlags, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"];
+      const args = [...flags, "-cp", classPath(this.#libs), "kafka.Kafka", this.#config];
+      this.#child = spawn("java", args, { stdio: ["ignore", log, log] });
+      closeSync(log);
+    }
+    const check = () => {
+      if (!this.isUp) throw new Error(`Kafka node ${this.id} ended while it started`);
+    };
+    await waitForBroker(this.clientPort, 60_000, { brokerCount, check });
+    this.#trace.say(`node ${this.id} serves`);
+    await this.proxy.accept();
+  }
+
+  /** kill -9; clients meet a port that refuses. */
+  async kill() {
+    if (!this.isUp) return;
+    this.#trace.say(`node ${this.id} is killed`);
+    const child = this.#child;
+    const gone = new Promise((resolve) => child.once("exit", resolve));
+    child.kill("SIGKILL");
+    await Promise.all([gone, this.proxy.refuse()]);
+  }
+
+  /** Stops the process where it is, as a long garbage collection would. */
+  pause() {
+    if (!this.isUp || this.#paused) return;
+    this.#trace.say(`node ${this.id} is paused`);
+    this.#paused = true;
+    this.#child.kill("SIGSTOP");
+  }
+
+  resume() {
+    if (!this.#paused) return;
+    this.#trace.say(`node ${this.id} goes on`);
+    this.#paused = false;
+    this.#child.kill("SIGCONT");
+  }
+}
+
+/** A Java process that answers one command after the other. */
+class JavaSide {
+  #child;
+  #waiting = [];
+  #records = [];
+
+  constructor(libs, brokers) {
+    const flags = [...toolJvmFlags, "-Dorg.slf4j.simpleLogger.defaultLogLevel=off"];
+    const args = [...flags, "-cp", classPath(libs, classesDir(libs)), "Faults", brokers];
+    this.#child = spawn("java", args, { stdio: ["pipe", "pipe", "inherit"] });
+    createInterface({ input: this.#child.stdout }).on("line", (line) => {
+      if (!line.startsWith("=")) {
+        this.#records.push(JSON.parse(line));
+        return;
+      }
+      const { resolve, reject } = this.#waiting.shift();
+      const { error, ...answer } = JSON.parse(line.slice(1));
+      const records = this.#records;
+      this.#records = [];
+      if (error === undefined) resolve({ ...answer, records });
+      else reject(new Error(error));
+    });
+    this.#child.once("exit", () => this.#waiting.forEach(({ reject }) => reject(new Error("The Java side ended"))));
+  }
+
+  ask(command) {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ resolve, reject });
+      this.#child.stdin.write(JSON.stringify(command) + "\n");
+    });
+  }
+
+  kill() {
+    this.#child.kill("SIGKILL");
+  }
+}
+
+async function compile(libs) {
+  const source = fileURLToPath(new URL("Faults.java", import.meta.url));
+  const classes = classesDir(libs);
+  const compiled = join(classes, "Faults.class");
+  if (existsSync(compiled) && statSync(compiled).mtimeMs > statSync(source).mtimeMs) return;
+  mkdirSync(classes, { recursive: true });
+  const { code, output } = await run("javac", ["-nowarn", "-cp", classPath(libs), "-d", classes, source]);
+  if (code !== 0) throw new Error(`Compiling Faults.java failed:\n${output}`);
+}
+
+function classesDir(libs) {
+  return join(libs, "..", "faults-classes");
+}

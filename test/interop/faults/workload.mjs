@@ -1,0 +1,108 @@
+/**
+ * The process under test: producers that send without waiting, as a plan (JSON file) says. What each record was told
+ * goes to a result file; that the process then ends by itself is part of the test.
+ */
+import { subscribe } from "node:diagnostics_channel";
+import { readFileSync, writeFileSync } from "node:fs";
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Producer } from "../../../mod.ts";
+import { seededRandom } from "./random.mjs";
+import { valueOf } from "./records.mjs";
+
+const plan = JSON.parse(readFileSync(process.argv[2], "utf8"));
+const startedMs = performance.now();
+const now = () => performance.now() - startedMs;
+
+const dials = [];
+subscribe("net.client.socket", () => dials.push(Math.round(now())));
+const unhandled = [];
+process.on("unhandledRejection", (error) => unhandled.push(String(error?.stack ?? error)));
+process.on("uncaughtException", (error) => unhandled.push(String(error?.stack ?? error)));
+const stall = monitorEventLoopDelay({ resolution: 10 });
+stall.enable();
+
+let settledOrder = 0;
+
+async function play({ name, seed, startMs, durationMs, maxBurst, explicit, ending, options }) {
+  await sleep(startMs);
+  const { between, pick, chance } = seededRandom(seed);
+  const events = [];
+  const log = (event, fields) => events.push(`${now().toFixed(0)} ${event} ${JSON.stringify(fields, bigintAsText)}`);
+  const logger = { info: log, warn: log, error: log };
+  const producer = new Producer({ brokers: plan.brokers, clientId: name, ...options, logger });
+  const records = [];
+  const problems = [];
+  const flushes = [];
+  const endMs = now() + durationMs;
+  while (now() < endMs) {
+    for (let burst = between(1, maxBurst); burst > 0; burst--) send();
+    if (chance(0.01)) flushes.push(producer.flush());
+    await sleep(chance(0.03) ? between(100, 600) : between(2, 20));
+  }
+  const pendingOf = () => records.filter(({ calls }) => calls === 0).length;
+  if (ending === "flush") {
+    await producer.flush();
+    if (pendingOf() > 0) problems.push(`${pendingOf()} records without an outcome after flush`);
+  }
+  const closingMs = now();
+  await producer.close().catch((error) => problems.push(`close rejected: ${error}`));
+  const closedMs = now();
+  if (pendingOf() > 0) problems.push(`${pendingOf()} records without an outcome after close`);
+  const flushed = await Promise.race([Promise.all(flushes).then(() => true), sleep(100, false)]);
+  if (!flushed) problems.push("a flush is pending after close");
+  const metrics = producer.metrics();
+  if (metrics["buffer-available-bytes"] !== metrics["buffer-total-bytes"] || metrics.records_pending !== 0) {
+    problems.push(`left in the buffer after close: ${JSON.stringify(metrics)}`);
+  }
+  return { name, records, problems, events, metrics, closingMs, closedMs };
+
+  function send() {
+    const number = records.length;
+    const topic = pick(plan.topics);
+    const key = `key-${between(1, 40)}`;
+    const partition = explicit ? between(0, plan.partitions - 1) : null;
+    const size = chance(0.02) ? between(1_000, 2_000) : between(0, 300);
+    const timestamp = Math.round(performance.timeOrigin + performance.now());
+    const record = { number, topic, key, partition, size, timestamp, sentMs: now(), calls: 0, promises: 0 };
+    records.push(record);
+    const value = valueOf({ topic, producer: name, number, size });
+    const headers = { n: String(number) };
+    producer.send({ topic, key, value, timestamp, headers, ...partition === null ? {} : { partition } }, {
+      onDelivery(error, metadata) {
+        record.calls++;
+        record.settledMs = now();
+        record.order = settledOrder++;
+        if (error) record.error = describe(error);
+        else record.ok = metadata.toJSON();
+      },
+    }).then((metadata) => {
+      record.promises++;
+      if (record.ok?.offset !== String(metadata.offset)) problems.push(`promise and callback differ for ${number}`);
+    }, (error) => {
+      record.promises++;
+      if (record.error?.message !== error.message) problems.push(`promise and callback differ for ${number}`);
+    });
+  }
+}
+
+function describe(error) {
+  const causes = [];
+  for (let cause = error.cause; cause; cause = cause.cause) causes.push(cause.code ?? String(cause));
+  return { code: error.code, persisted: error.persisted, message: error.message, causes };
+}
+
+function bigintAsText(_, value) {
+  return typeof value === "bigint" ? String(value) : value instanceof Error ? `${value.code}: ${value.message}` : value;
+}
+
+const producers = await Promise.all(plan.producers.map(play));
+// Sockets take a turn or two to go.
+await sleep(100);
+const resources = process.getActiveResourcesInfo().filter((name) => !/^(PipeWrap|TTYWrap|FSReqPromise)$/.test(name));
+stall.disable();
+const { user, system } = process.cpuUsage();
+const cpuMs = Math.round((user + system) / 1000);
+const result = { producers, dials, unhandled, resources, cpuMs, stallMs: Math.round(stall.max / 1e6), ranMs: now() };
+writeFileSync(plan.out, JSON.stringify(result));
+console.log("done");
