@@ -30,6 +30,8 @@ export class Broker {
   #connection: Connection | undefined;
   #connecting: Promise<Connection> | undefined;
   #failures = 0;
+  /** It has answered a modern ApiVersions request before. */
+  #modern = false;
   #nextAttemptMs = 0;
 
   /** Makes a broker without a connection. */
@@ -99,7 +101,7 @@ export class Broker {
     // It has moved meanwhile: what was going on at the old address doesn't count at the new one.
     if (signal.aborted) return await this.#attempt();
     try {
-      const connection = await openConnection(this.#runtime, this.address, this.#options, signal);
+      const connection = await openConnection(this.#runtime, this.address, this.#options, signal, this.#modern);
       if (this.#closing.signal.aborted) connection.close();
       this.#refuseIfClosed();
       this.#use(connection);
@@ -115,6 +117,7 @@ export class Broker {
 
   #use(connection: Connection): void {
     this.#connection = connection;
+    this.#modern ||= connection.modern;
     this.#failures = 0;
     this.lastError = undefined;
     connection.onClose = (error) => {

@@ -265,7 +265,11 @@ export class Cluster {
     const others = this.#known().filter((broker) => broker.connection === undefined);
     const patient = others.filter((broker) => !broker.backingOff);
     const backingOff = others.filter((broker) => broker.backingOff);
-    const servers = this.#bootstrap.filter((server) => server.connection === undefined);
+    // One address, one backoff: a bootstrap server that is a known broker isn't dialled beside it.
+    const known = new Set(this.#known().map(({ address }) => formatAddress(address)));
+    const servers = this.#bootstrap.filter(({ connection, address }) =>
+      connection === undefined && !known.has(formatAddress(address))
+    );
     return [...ready, ...this.#shuffled(patient), ...this.#shuffled(servers), ...backingOff];
   }
 

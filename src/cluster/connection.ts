@@ -72,6 +72,8 @@ export class Connection {
   readonly address: Address;
   /** Called once, when the connection has ended. */
   onClose: (error: KafkaError) => void = () => {};
+  /** The broker answers ApiVersions requests in a version above 0. */
+  modern = false;
   /** Until when the broker asked not to be sent anything, on the monotonic clock. */
   throttledUntilMs = 0;
   /** What the broker offers, by API key; empty until the handshake is done. */
@@ -168,12 +170,17 @@ export class Connection {
    * Sends a request that the broker never answers (acks 0). Resolves on a later turn, once the socket has taken the
    * bytes without falling behind; rejects when the connection ended by then.
    */
-  async send<A extends AnyApi>(api: A, version: number, body: RequestInputOf<A>): Promise<void> {
+  async send<A extends AnyApi>(api: A, version: number, body: RequestInputOf<A>, timeoutMs: number): Promise<void> {
     const startByte = this.#bytesWritten;
     const calm = this.#write(
       encodeRequestFrame(api, version, this.#nextCorrelationId(), this.#options.clientId, body as never),
     );
-    if (!calm) await this.#socket?.drained();
+    if (!calm) {
+      // Nobody answers, so a broker that has stopped reading is found out here.
+      const timer = this.#runtime.setTimer(() => this.destroy(this.#lateError(api, "read")), timeoutMs);
+      await this.#socket?.drained();
+      timer.cancel();
+    }
     // A later turn, not a microtask: a caller who awaits one send after the other must not starve timers and I/O.
     await new Promise<void>((resolve) => this.#runtime.defer(resolve));
     if (this.#error !== undefined && this.#flushedBytes() <= startByte) throw this.#errorFor(startByte);
@@ -286,13 +293,7 @@ export class Connection {
     let nextMs = this.#inFlight.length > 0 ? Infinity : this.#lastUsedMs + this.#options.connectionMaxIdleMs;
     for (const entry of this.#inFlight) {
       if (entry.deadlineMs <= nowMs) {
-        const name = formatAddress(this.address);
-        this.destroy(
-          new TimeoutError(`The broker at ${name} didn't answer ${entry.api.name} in time (requestTimeoutMs).`, {
-            code: "REQUEST_TIMED_OUT",
-            broker: name,
-          }),
-        );
+        this.destroy(this.#lateError(entry.api, "answer"));
         return;
       }
       nextMs = Math.min(nextMs, entry.deadlineMs);
@@ -309,6 +310,12 @@ export class Connection {
   #nextCorrelationId(): number {
     this.#correlationId = (this.#correlationId + 1) & 0x7fffffff;
     return this.#correlationId;
+  }
+
+  #lateError(api: AnyApi, what: "answer" | "read"): TimeoutError {
+    const broker = formatAddress(this.address);
+    const message = `The broker at ${broker} didn't ${what} ${api.name} in time (requestTimeoutMs).`;
+    return new TimeoutError(message, { code: "REQUEST_TIMED_OUT", broker });
   }
 
   #named(error: unknown): KafkaError {

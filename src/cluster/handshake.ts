@@ -21,20 +21,22 @@ const INVALID_REQUEST = 42;
  * Opens a connection and learns what the broker speaks.
  *
  * `connectTimeoutMs` covers TCP, TLS and handshake together. A server that hangs up on a modern ApiVersions request
- * is asked once more, on a new connection, in the oldest version (some proxies know no other).
+ * is asked once more, on a new connection, in the oldest version (some proxies know no other), unless it is known to
+ * be `modern`: then it is just going down.
  */
 export async function openConnection(
   runtime: Runtime,
   address: Address,
   options: ConnectionOptions,
   signal: AbortSignal,
+  modern = false,
 ): Promise<Connection> {
   const deadlineMs = runtime.now() + options.connectTimeoutMs;
   const first = new Connection(runtime, address, options);
   try {
     return await withinDeadline(runtime, first, deadlineMs, ApiVersions.clientVersions[1], signal);
   } catch (error) {
-    if (!(error instanceof HungUpError)) throw error;
+    if (modern || !(error instanceof HungUpError)) throw error;
     return await withinDeadline(runtime, new Connection(runtime, address, options), deadlineMs, 0, signal);
   }
 }
@@ -66,6 +68,7 @@ async function withinDeadline(
     if (signal.aborted) onAbort();
     await connection.dial(leftMs, attempt.signal);
     await shakeHands(connection, leftMs, version);
+    connection.modern = version > 0;
     connection.watchIdle();
     return connection;
   } catch (error) {

@@ -107,7 +107,9 @@ function mergeTopic(topic: TopicMetadata, answer: TopicResponse, hasEpochs: bool
   // A new topic under an old name starts its epochs anew, and may have fewer partitions.
   const known = recreated ? [] : topic.partitions;
   const partitions = answer.partitions.filter(({ partitionIndex: index }) => index >= 0 && index < MAX_PARTITIONS);
-  const count = partitions.reduce((most, { partitionIndex }) => Math.max(most, partitionIndex + 1), 0);
+  // A topic never loses partitions; a broker that names fewer lags behind. Without ids it may be another topic.
+  const least = answer.topicId === ZERO_TOPIC_ID ? 0 : known.length;
+  const count = partitions.reduce((most, { partitionIndex }) => Math.max(most, partitionIndex + 1), least);
   const merged = Array.from({ length: count }, (_, index) => known[index] ?? { leaderId: -1, leaderEpoch: -1 });
   for (const partition of partitions) {
     const current = merged[partition.partitionIndex]!;

@@ -24,8 +24,10 @@ export function firstSuccess<T>(
   return new Promise((resolve, reject) => {
     const failures: { readonly broker: Broker; readonly error: unknown }[] = [];
     let started = 0;
+    let ended = false;
     let timer: Timer | undefined;
     const end = (): void => {
+      ended = true;
       timer?.cancel();
       signal.removeEventListener("abort", onAbort);
     };
@@ -36,7 +38,7 @@ export function firstSuccess<T>(
     const onAbort = (): void => fail();
     const start = (): void => {
       timer?.cancel();
-      if (signal.aborted || started >= brokers.length) return;
+      if (ended || signal.aborted || started >= brokers.length) return;
       const broker = brokers[started++]!;
       if (started < brokers.length) timer = runtime.setTimer(start, staggerMs);
       ask(broker).then((answer) => {

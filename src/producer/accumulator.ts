@@ -146,8 +146,14 @@ export class Accumulator {
       if (topic.waiters.length === 0) continue;
       const still: TopicWaiter[] = [];
       // By index: whoever gets memory meanwhile is appended to this list, and must come after those before him.
+      const before = topic.waiters.length;
       for (let at = 0; at < topic.waiters.length; at++) {
         const waiter = topic.waiters[at]!;
+        // A callback that sends again to a topic that is refused waits for the next answer, or this would never end.
+        if (at >= before && !isUsable(topic.metadata)) {
+          still.push(waiter);
+          continue;
+        }
         if (!waiter.gone && !waiter.onTopic(topic)) still.push(waiter);
       }
       topic.waiters = still;
@@ -277,7 +283,14 @@ export class Accumulator {
   /** The record's partition; undefined if it asks for one that the topic isn't known to have. */
   #choose(topic: Topic, record: ProducerRecord<unknown, unknown>, bytes: RecordBytes): number | undefined {
     const partitionCount = topic.metadata.partitions.length;
-    if (record.partition !== undefined) return record.partition < partitionCount ? record.partition : undefined;
+    if (record.partition !== undefined) {
+      if (record.partition >= partitionCount) return undefined;
+      // Whoever looked for the partition first gets there first.
+      for (const other of this.#looking) {
+        if (other.topic === topic && other.record.partition === record.partition) return undefined;
+      }
+      return record.partition;
+    }
     if (this.#partitioner !== undefined) {
       return runPartitioner(this.#partitioner, {
         topic: topic.name,
@@ -403,8 +416,10 @@ export class Accumulator {
   /** The topic may have grown: one fresh look, then the record is refused. Others don't wait for it. */
   #lookAgain(send: PendingSend): void {
     this.#looking.add(send);
-    void this.#cluster.requestUpdate().then(() => {
+    void this.#cluster.requestUpdate().then((error) => {
       if (send.gone) return;
+      // A refresh that failed says nothing of the partition; maxBlockMs ends this.
+      if (error !== undefined || !this.isKnown(send.topic)) return this.#lookAgain(send);
       const { topic, record } = send;
       const count = this.#partitionCount(send);
       if (record.partition! < count) return this.#found(send);

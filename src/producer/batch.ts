@@ -66,6 +66,8 @@ export class Batch {
   encoding = false;
   /** Sticky: once an attempt may have been written, no later refusal makes it "no" again. */
   persisted: Persisted = "no";
+  /** An attempt ended without an answer: a socket may still read the bytes, so they are left alone from then on. */
+  strayed = false;
   /** Why the last attempt failed. */
   lastError: KafkaError | undefined;
   /** Known, though perhaps not told yet because an earlier batch is still on its way. */
@@ -151,6 +153,7 @@ export class Batch {
 
   /** Gives it a stamp: on the first drain, and again only after an epoch bump. */
   setStamp(stamp: ProducerStamp): void {
+    if (this.strayed) this.wire = this.wire?.slice();
     this.stamp = stamp;
     this.sealed = false;
   }
@@ -252,7 +255,7 @@ export class Batch {
     if (!this.#inUse) return;
     this.#inUse = false;
     this.wire = undefined;
-    this.#pool.give(this.#buffer);
+    if (!this.strayed) this.#pool.give(this.#buffer);
   }
 
   #grow(needed: number): void {

@@ -265,10 +265,9 @@ export class Sender {
       partition.scheduled = false;
       const size = this.#sendableBytes(lane, partition, nowMs);
       if (size === 0) continue;
-      if (chosen.length > 0 && bytes + size > REQUEST_BYTES) {
-        partition.scheduled = true;
-        break;
-      }
+      // Until it is dispatched: a callback that sends meanwhile must not put it on the list a second time.
+      partition.scheduled = true;
+      if (chosen.length > 0 && bytes + size > REQUEST_BYTES) break;
       bytes += size;
       chosen.push(partition);
     }
@@ -309,7 +308,7 @@ export class Sender {
     try {
       later = batch.encode(partition.topic.codec);
     } catch (error) {
-      this.#settlement.conclude(batch, error as KafkaError);
+      this.#settlement.refuse(batch, error as KafkaError);
       this.schedule(partition);
       return;
     }
@@ -320,7 +319,7 @@ export class Sender {
       this.schedule(partition);
     }, (error) => {
       batch.encoding = false;
-      this.#settlement.conclude(batch, error);
+      this.#settlement.refuse(batch, error);
       this.schedule(partition);
     });
   }
@@ -341,14 +340,14 @@ export class Sender {
       if (size <= maxRequestSize) break;
       const last = chosen.pop()!;
       if (chosen.length > 0) {
-        last.scheduled = true;
         lane.ready.unshift(last);
         continue;
       }
+      last.scheduled = false;
       const { topic, index } = last;
       const message = `Send smaller records or raise "maxRequestSize": the request takes ${size} bytes, the limit is ` +
         `${maxRequestSize}.`;
-      this.#settlement.conclude(
+      this.#settlement.refuse(
         batches[0]!,
         new RecordTooLargeError(message, { topic: topic.name, partition: index }),
       );
@@ -360,6 +359,7 @@ export class Sender {
   #dispatch(lane: Lane, connection: Connection, partitions: readonly Partition[]): void {
     const batches: Batch[] = [];
     for (const partition of partitions) {
+      partition.scheduled = false;
       const batch = partition.take(leaderOf(partition)!, this.#identity !== undefined);
       batch.seal();
       batches.push(batch);
@@ -396,7 +396,7 @@ export class Sender {
     this.#metrics.requestsSent += 1;
     for (const batch of batches) this.#metrics.recordsRequested += batch.recordCount;
     if (acks === 0) {
-      await connection.send(Produce, version, body);
+      await connection.send(Produce, version, body, requestTimeoutMs);
       return () => {
         for (const batch of batches) this.#settlement.onAccepted(batch, -1n, -1, "unacknowledged");
       };

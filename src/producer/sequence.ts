@@ -22,6 +22,8 @@ import type { Runtime } from "../runtime/runtime.ts";
 import type { Batch } from "./batch.ts";
 
 const MAX_EPOCH = 32_767;
+/** How long one broker may take to give an id before the next one is asked. */
+const PATIENCE_MS = 5_000;
 const MAX_INT32 = 2_147_483_647;
 
 /** What the identity needs to know of the options. */
@@ -96,8 +98,9 @@ export class ProducerIdentity {
           transactionalId: null,
           // The field means nothing without a transactional id; Java sends the largest value.
           transactionTimeoutMs: MAX_INT32,
-        }, requestTimeoutMs);
+        }, Math.min(requestTimeoutMs, PATIENCE_MS));
         if (answer.errorCode !== 0) throw brokerError(answer.errorCode, { api: "InitProducerId" });
+        if (answer.producerId < 0n) throw new ProtocolError(`InitProducerId gave the id ${answer.producerId}.`);
         this.producerId = answer.producerId;
         this.producerEpoch = answer.producerEpoch;
         this.lastError = undefined;
@@ -155,8 +158,8 @@ export class PartitionSequence {
    * broker that knows nothing of a producer accepts any first sequence, also that of the second batch (hazard H1).
    */
   isProvenAt(leader: PartitionMetadata): boolean {
-    return this.#proven && this.#provenLeader.leaderId === leader.leaderId &&
-      this.#provenLeader.leaderEpoch === leader.leaderEpoch;
+    // The same object, not the same numbers: a topic that was created anew starts again at leader epoch 0.
+    return this.#proven && this.#provenLeader === leader;
   }
 
   /** A batch was accepted. If it came after the one in doubt, that one must be in the log as well. */

@@ -211,6 +211,7 @@ export class Settlement {
     const { partition } = batch;
     const error = reason instanceof KafkaError ? reason : new KafkaError("The request failed.", { cause: reason });
     batch.persisted = worse(batch.persisted, error.persisted);
+    batch.strayed = true;
     if (this.#options.acks === 0) {
       partition.landed(batch);
       this.conclude(batch, withFate(error, batch));

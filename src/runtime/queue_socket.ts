@@ -32,7 +32,7 @@ const stagingBytes = 256 << 10;
 const sendBytes = 1 << 20;
 /** Far below every system's limit on the segments of one call. */
 const sendSegments = 64;
-/** How long the peer may take to answer our FIN with its own. */
+/** How long the peer may take to read a send of what waited at `close()`, and then to answer our FIN with its own. */
 const lingerMs = 2_000;
 
 /** A {@link Socket} on top of a {@link SegmentSink}. */
@@ -89,6 +89,7 @@ export class QueueSocket implements Socket {
   close(): void {
     if (this.#state !== "open") return;
     this.#state = "flushing";
+    this.#armLinger();
     this.#pump();
   }
 
@@ -148,13 +149,20 @@ export class QueueSocket implements Socket {
     this.#pumping = false;
     if (this.#state === "flushing" && this.#outstandingBytes === 0) {
       this.#state = "shut";
-      this.#linger = setTimeout(() => this.ended(), lingerMs);
+      this.#armLinger();
       this.#sink.shutdown();
     }
   }
 
+  /** A peer that neither reads nor ends must not keep the socket, and with it the process, alive. */
+  #armLinger(): void {
+    clearTimeout(this.#linger);
+    this.#linger = setTimeout(() => this.ended(), lingerMs);
+  }
+
   readonly #sent = (): void => {
     if (this.#state === "ended") return;
+    if (this.#state === "flushing") this.#armLinger();
     this.#bufferedBytes -= this.#outstandingBytes;
     this.#outstandingBytes = 0;
     if (this.#bufferedBytes <= highWaterBytes) this.#wakeDrained();

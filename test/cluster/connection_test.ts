@@ -273,7 +273,7 @@ test("connection: when it is lost, what has left is possibly done and what has n
   const [first, second] = await s.run(Promise.all([left, waits]));
   assert.deepEqual([first!.persisted, second!.persisted], ["possibly", "no"]);
   assert.equal((await errorOf(connection.request(Produce, 12, produceBody(), 30_000))).persisted, "no");
-  assert.equal((await errorOf(connection.send(Produce, 12, produceBody(0)))).persisted, "no");
+  assert.equal((await errorOf(connection.send(Produce, 12, produceBody(0), 30_000))).persisted, "no");
 });
 
 test("connection: close() is orderly and idempotent, and fails what is in flight", async () => {
@@ -293,7 +293,7 @@ test("connection: close() is orderly and idempotent, and fails what is in flight
 test("connection: an acks 0 request takes no slot, and answers after it find their requests", async () => {
   const s = stage();
   const connection = await open(s);
-  const sends = Array.from({ length: 10 }, () => connection.send(Produce, 12, produceBody(0)));
+  const sends = Array.from({ length: 10 }, () => connection.send(Produce, 12, produceBody(0), 30_000));
   assert.equal(connection.inFlight, 0);
   assert.ok((await s.run(metadata(connection))).brokers.length > 0);
   await s.run(Promise.all(sends));

@@ -69,6 +69,7 @@ test("options: defaults are those of the documentation", () => {
     connectionMaxIdleMs: 540_000,
     allowAutoTopicCreation: false,
     partitioner: "sticky",
+    interceptors: [],
     tls: false,
     remarks: [],
   });

@@ -214,3 +214,14 @@ test("queue socket: what a send has been begun with no longer counts as unsent, 
   socket.destroy();
   assert.deepEqual([socket.bufferedBytes, socket.unsentBytes], [0, 5]);
 });
+
+test("queue socket: close ends after a while although the peer takes nothing", async () => {
+  const sink = new ManualSink();
+  const closed = new Promise<void>((resolve) => {
+    const socket = new QueueSocket(sink, { onData: () => {}, onClose: () => resolve() });
+    socket.write(noise(10, 1));
+    socket.close();
+  });
+  await closed;
+  assert.deepEqual([sink.kills, sink.shutdowns], [1, 0]);
+});

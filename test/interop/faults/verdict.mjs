@@ -132,13 +132,13 @@ function judgeRemains({ result, exitedAfterMs, openConnections, trace, blame, ru
   if (exitedAfterMs > 2_000) blame("V6", `the process ended ${exitedAfterMs} ms after its last line`);
   if (openConnections > 0) blame("V6", `${openConnections} connections are open after the process has ended`);
   counts.dials = result.dials.length;
-  counts.dialsPerS = mostInASecond(result.dials);
+  const dialsOf = ({ name }) => result.dials.filter(({ producer }) => producer === name).map(({ atMs }) => atMs);
+  counts.dialsPerS = Math.max(...result.producers.map((producer) => mostInASecond(dialsOf(producer))));
   counts.metadataPerS = Math.max(0, ...[...trace.metadata.values()].map(mostInASecond));
   counts.cpu = `${Math.round(100 * result.cpuMs / result.ranMs)}%`;
   counts.stallMs = result.stallMs;
-  const producers = result.producers.length;
-  if (rules.includes("few dials") && counts.dialsPerS > 20 * producers) {
-    blame("V6", `${counts.dialsPerS} connection attempts in a second`);
+  if (rules.includes("few dials") && counts.dialsPerS > 20) {
+    blame("V6", `${counts.dialsPerS} connection attempts of a producer in a second`);
   }
   if (rules.includes("few dials") && counts.metadataPerS > 5) {
     blame("V6", `${counts.metadataPerS} metadata requests in a second`);

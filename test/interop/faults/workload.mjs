@@ -2,6 +2,7 @@
  * The process under test: producers that send without waiting, as a plan (JSON file) says. What each record was told
  * goes to a result file; that the process then ends by itself is part of the test.
  */
+import { AsyncLocalStorage } from "node:async_hooks";
 import { subscribe } from "node:diagnostics_channel";
 import { readFileSync, writeFileSync } from "node:fs";
 import { monitorEventLoopDelay } from "node:perf_hooks";
@@ -14,8 +15,14 @@ const plan = JSON.parse(readFileSync(process.argv[2], "utf8"));
 const startedMs = performance.now();
 const now = () => performance.now() - startedMs;
 
+/** Who dials: everything that a producer does descends from the call that made it. */
+const acting = new AsyncLocalStorage();
 const dials = [];
-subscribe("net.client.socket", () => dials.push(Math.round(now())));
+subscribe("net.client.socket", ({ socket }) => {
+  const dial = { atMs: Math.round(now()), producer: acting.getStore() };
+  dials.push(dial);
+  socket.once("connectionAttempt", (_, port) => dial.port = port);
+});
 const unhandled = [];
 process.on("unhandledRejection", (error) => unhandled.push(String(error?.stack ?? error)));
 process.on("uncaughtException", (error) => unhandled.push(String(error?.stack ?? error)));
@@ -96,7 +103,9 @@ function bigintAsText(_, value) {
   return typeof value === "bigint" ? String(value) : value instanceof Error ? `${value.code}: ${value.message}` : value;
 }
 
-const producers = await Promise.all(plan.producers.map(play));
+const producers = await Promise.all(
+  plan.producers.map((producer) => acting.run(producer.name, play, producer)),
+);
 // Sockets take a turn or two to go.
 await sleep(100);
 const resources = process.getActiveResourcesInfo().filter((name) => !/^(PipeWrap|TTYWrap|FSReqPromise)$/.test(name));
