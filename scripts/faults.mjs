@@ -23,7 +23,7 @@ import { install } from "./lib/install.mjs";
 import { runtimeBinary } from "./lib/tools.mjs";
 
 const workload = fileURLToPath(new URL("../test/interop/faults/workload.mjs", import.meta.url));
-const partitions = 6;
+const usualPartitions = 6;
 /** A workload that takes longer hangs: more than any delivery timeout and everything around it. */
 const hangsAfterMs = 120_000;
 
@@ -53,6 +53,7 @@ async function runScenario({ name, seed, cluster, trace, log }) {
   const id = `${name.replaceAll(" ", "-")}-${seed}`;
   const topics = [`${id}-a`, `${id}-b`];
   await cluster.heal();
+  const { partitions = usualPartitions, producers } = scenario.plan(dice);
   await cluster.ask("create", topics, { partitions });
   const settle = async (withinMs) => (await cluster.ask("settle", topics, { withinMs })).settled;
   if (!await settle(30_000)) throw new Error("The partitions of new topics did not get their replicas within 30 s");
@@ -62,9 +63,8 @@ async function runScenario({ name, seed, cluster, trace, log }) {
     topics,
     partitions,
     out: join(faultsDir, `result-${process.pid}.json`),
-    ...scenario.plan(dice),
+    producers: producers.map((producer, i) => ({ ...producer, name: `p${i + 1}` })),
   };
-  plan.producers.forEach((producer, i) => producer.name = `p${i + 1}`);
   const durationMs = Math.max(...plan.producers.map((producer) => producer.startMs + producer.durationMs));
   const startedMs = performance.now();
   const running = runWorkload(plan);
@@ -110,11 +110,14 @@ async function runWorkload(plan) {
   let output = "";
   let doneMs = 0;
   const kill = () => child.kill("SIGKILL");
-  const timer = setTimeout(kill, hangsAfterMs);
+  let timer = setTimeout(kill, hangsAfterMs);
   process.once("exit", kill);
   child.stdout.on("data", (chunk) => {
     output += chunk;
-    if (output.endsWith("done\n")) doneMs = performance.now();
+    if (doneMs > 0 || !output.endsWith("done\n")) return;
+    doneMs = performance.now();
+    clearTimeout(timer);
+    timer = setTimeout(kill, 5_000);
   });
   child.stderr.on("data", (chunk) => output += chunk);
   const code = await new Promise((resolve) => child.once("close", (code, signal) => resolve(code ?? signal)));

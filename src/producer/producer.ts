@@ -242,7 +242,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   }
 
   /**
-   * A stream of records, or, with a topic, of values. A write waits while the buffer is full; the first record that
+   * A stream of records. A write waits while the buffer is full; the first record that
    * fails errors the stream; closing the stream flushes, and leaves the producer open.
    *
    * @example
@@ -257,6 +257,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
    * ```
    */
   writable(): WritableStream<ProducerRecord<K, V>>;
+  /** A stream of the values of one topic. */
   writable(topic: string): WritableStream<V | null>;
   writable(topic?: string): WritableStream<never> {
     if (topic === undefined) return writableOf(this, (record: ProducerRecord<K, V>) => record) as WritableStream<never>;

@@ -31,7 +31,7 @@ stall.enable();
 
 let settledOrder = 0;
 
-async function play({ name, seed, startMs, durationMs, maxBurst, explicit, ending, options }) {
+async function play({ name, seed, startMs, durationMs, maxBurst, choice, ending, options }) {
   await sleep(startMs);
   const { between, pick, chance } = seededRandom(seed);
   const events = [];
@@ -41,7 +41,13 @@ async function play({ name, seed, startMs, durationMs, maxBurst, explicit, endin
   const records = [];
   const problems = [];
   const flushes = [];
-  const endMs = now() + durationMs;
+  const beginMs = now();
+  const endMs = beginMs + durationMs;
+  const partitionFor = {
+    any: () => between(0, plan.partitions - 1),
+    // One after the other, so that at any time some partition gets its first batches.
+    sweep: () => Math.min(plan.partitions - 1, Math.floor(plan.partitions * (now() - beginMs) / durationMs)),
+  };
   while (now() < endMs) {
     for (let burst = between(1, maxBurst); burst > 0; burst--) send();
     if (chance(0.01)) flushes.push(producer.flush());
@@ -68,7 +74,7 @@ async function play({ name, seed, startMs, durationMs, maxBurst, explicit, endin
     const number = records.length;
     const topic = pick(plan.topics);
     const key = `key-${between(1, 40)}`;
-    const partition = explicit ? between(0, plan.partitions - 1) : null;
+    const partition = partitionFor[choice]?.() ?? null;
     const size = chance(0.02) ? between(1_000, 2_000) : between(0, 300);
     const timestamp = Math.round(performance.timeOrigin + performance.now());
     const record = { number, topic, key, partition, size, timestamp, sentMs: now(), calls: 0, promises: 0 };
