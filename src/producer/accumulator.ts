@@ -7,14 +7,14 @@
 
 import type { Cluster } from "../cluster/cluster.ts";
 import { isUsable } from "../cluster/metadata.ts";
-import { BufferFullError, DeliveryTimeoutError, KafkaError, RecordTooLargeError, TimeoutError } from "../errors.ts";
-import { brokerError, errorOf } from "../protocol/error_codes.ts";
+import { KafkaError, RecordTooLargeError } from "../errors.ts";
+import { brokerError } from "../protocol/error_codes.ts";
 import { maxSizeOfRecord, type RecordBytes, sizeOfRecordBody } from "../protocol/record_batch.ts";
 import { BATCH_OVERHEAD } from "../protocol/record_batch_layout.ts";
 import { sizeOfVarint } from "../protocol/varint.ts";
 import type { Agenda } from "./agenda.ts";
 import { Barrier } from "./barrier.ts";
-import { Batch, type Resolve, tell } from "./batch.ts";
+import { Batch, rejectedPromise, type Resolve, tell } from "./batch.ts";
 import { BufferMemory, type MemoryWaiter } from "./buffer_memory.ts";
 import { BufferPool } from "./buffer_pool.ts";
 import type { Metrics } from "./metrics.ts";
@@ -22,7 +22,7 @@ import type { ResolvedOptions } from "./options.ts";
 import type { Partition } from "./partition.ts";
 import { builtInPartitioner, type Partitioner, runPartitioner, StickyPartition } from "./partitioner.ts";
 import { partitionForKey } from "./murmur2.ts";
-import { PendingSend } from "./pending_send.ts";
+import { lateError, PendingSend } from "./pending_send.ts";
 import { overheadBound } from "./produce_request.ts";
 import type { ProducerRecord, SendOptions } from "./record.ts";
 import { checkRecordNumbers, checkTopicName, RecordEncoder } from "./record_encoder.ts";
@@ -141,7 +141,10 @@ export class Accumulator {
   /** Lets those in line look at fresh metadata. */
   onMetadata(): void {
     // Whatever brought the partition to light: who asked for it first goes first.
-    for (const send of this.#looking) if (send.record.partition! < this.#partitionCount(send)) this.#found(send);
+    for (const send of this.#looking) {
+      const { topic, record } = send;
+      if (this.isKnown(topic) && record.partition! < topic.metadata.partitions.length) this.#found(send);
+    }
     for (const topic of this.topics.values()) {
       if (topic.waiters.length === 0) continue;
       const still: TopicWaiter[] = [];
@@ -364,7 +367,7 @@ export class Accumulator {
     const send = new PendingSend(topic, kept, bytes, timestamp, sinceMs, wanted, resolve, callbacks, {
       onMemory: (granted) => this.#onMemory(granted),
       onTopic: (waiting) => this.#onTopic(waiting),
-      onDue: (late) => this.#drop(late, this.#lateError(late)),
+      onDue: (late) => this.#drop(late, lateError(late, this.#options, this.#cluster.lastError)),
     });
     this.pending.add(send);
     this.#agenda.set(send, sinceMs + Math.min(maxBlockMs, deliveryTimeoutMs));
@@ -421,7 +424,7 @@ export class Accumulator {
       // A refresh that failed says nothing of the partition; maxBlockMs ends this.
       if (error !== undefined || !this.isKnown(send.topic)) return this.#lookAgain(send);
       const { topic, record } = send;
-      const count = this.#partitionCount(send);
+      const count = topic.metadata.partitions.length;
       if (record.partition! < count) return this.#found(send);
       this.#drop(
         send,
@@ -431,10 +434,6 @@ export class Accumulator {
         ),
       );
     });
-  }
-
-  #partitionCount({ topic }: PendingSend): number {
-    return this.isKnown(topic) ? topic.metadata.partitions.length : 0;
   }
 
   #found(send: PendingSend): void {
@@ -474,38 +473,7 @@ export class Accumulator {
       ? error
       : new KafkaError("The record can't be sent.", { code: "UNEXPECTED", cause: error });
     if (callbacks !== undefined) tell(callbacks, reason, null, (thrown) => this.#logThrow(thrown));
-    if (resolve === undefined) return;
-    const rejected = Promise.reject(reason);
-    // The caller's own promise tells of it; a runtime that looks at once (workerd) would report this one as well.
-    rejected.catch(() => {});
-    resolve(rejected);
-  }
-
-  #lateError(send: PendingSend): KafkaError {
-    const { maxBlockMs, deliveryTimeoutMs } = this.#options;
-    const byDelivery = deliveryTimeoutMs < maxBlockMs;
-    const limit = byDelivery ? `${deliveryTimeoutMs} ms (deliveryTimeoutMs)` : `${maxBlockMs} ms (maxBlockMs)`;
-    const topic = send.topic.name;
-    if (send.reservedBytes === 0) {
-      const message = `Send slower or raise "bufferMemory": no room for ${send.bytesWanted} of ` +
-        `${this.memory.totalBytes} bytes within ${limit}.`;
-      return byDelivery ? new DeliveryTimeoutError(message, { topic }) : new BufferFullError(message, { topic });
-    }
-    const { errorCode } = send.topic.metadata;
-    if (errorCode !== 0) {
-      const cause = brokerError(errorCode, { topic });
-      return new TimeoutError(`Topic "${topic}" could not be found within ${limit}. ${cause.message}`, {
-        code: errorOf(errorCode).name,
-        errorCode,
-        topic,
-        cause,
-      });
-    }
-    const { lastError } = this.#cluster;
-    const reason = lastError === undefined ? "The metadata names no partitions." : lastError.message;
-    const message = `Topic "${topic}" could not be looked up within ${limit}. ${reason}`;
-    const options = { topic, cause: lastError };
-    return byDelivery ? new DeliveryTimeoutError(message, options) : new TimeoutError(message, options);
+    resolve?.(rejectedPromise(reason));
   }
 
   #logThrow(error: unknown): void {

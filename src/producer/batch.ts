@@ -282,8 +282,11 @@ export class Batch {
   }
 }
 
-/** Rejects whoever is resolved with it. Handled itself; a record that nobody watches is still reported as unhandled. */
-function rejectedPromise(error: KafkaError): Promise<never> {
+/**
+ * Rejects whoever is resolved with it. Handled itself, because a runtime that looks at once (workerd) would report it
+ * beside the caller's own promise; a record that nobody watches is still reported.
+ */
+export function rejectedPromise(error: KafkaError): Promise<never> {
   const rejected = Promise.reject(error);
   rejected.catch(() => {});
   return rejected;

@@ -4,13 +4,27 @@
  * @module
  */
 
-import { type Address, parseAddresses } from "../cluster/address.ts";
-import { type Codec, COMPRESSION_IDS, type CompressionType } from "../codec/codec.ts";
-import { type CodecSource, resolveCodec } from "../codec/registry.ts";
+import type { Address } from "../cluster/address.ts";
+import type { Codec, CompressionType } from "../codec/codec.ts";
+import type { CodecSource } from "../codec/registry.ts";
 import { ConfigError } from "../errors.ts";
 import type { SocketFactory, TlsOptions } from "../runtime/runtime.ts";
-import { checkTls } from "../runtime/tls.ts";
 import type { ProducerInterceptor } from "./interceptor.ts";
+import {
+  checkAcks,
+  checkBoolean,
+  checkBrokers,
+  checkClientId,
+  checkConnect,
+  checkFunction,
+  checkInterceptors,
+  checkLogger,
+  checkPartitioner,
+  checkTlsOption,
+  conflict,
+  resolveCompression,
+  show,
+} from "./option_checks.ts";
 import type { Partitioner, PartitionerName } from "./partitioner.ts";
 import type { Serializer } from "./serializer.ts";
 
@@ -157,7 +171,6 @@ const DEFAULT_BATCH_SIZE = 16_384;
 const GROWN_BATCH_SIZE = 1_000_000;
 const MAX_IDEMPOTENT_IN_FLIGHT = 5;
 const MAX_INT32 = 2_147_483_647;
-const MAX_STRING_BYTES = 32_767;
 
 /** Name, default, least and greatest value of every number among the options. */
 const NUMBERS = {
@@ -196,17 +209,6 @@ const OTHERS = [
   "connect",
   "logger",
 ] as const;
-
-/** Stands in while nobody has said which sockets: what makes no sense on any is still refused. */
-const CAPABLE_SOCKETS: SocketFactory = {
-  name: "any",
-  can: { ca: true, clientCert: true, serverName: true, skipHostname: true, insecure: true, detached: true },
-  connect: () => Promise.reject(new ConfigError("connect", "There are no sockets to check options with.")),
-};
-const TLS_OPTIONS = ["ca", "cert", "key", "passphrase", "serverName", "verify"];
-const VERIFIES: readonly unknown[] = ["full", "ca", "none"];
-const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
-const PARTITIONERS: readonly unknown[] = ["sticky", "roundRobin", "random", "keyHash"];
 
 /** Java names that people will try, and what they are called here. */
 const OTHER_NAMES: Readonly<Record<string, string>> = {
@@ -315,14 +317,6 @@ function knownName(name: string): string | undefined {
   return javaName === undefined ? [...Object.keys(NUMBERS), ...OTHERS].find(isSame) : OTHER_NAMES[javaName];
 }
 
-/** Refuses what an option that is an object doesn't have. */
-function refuseUnknownIn(option: string, value: object, known: readonly string[]): void {
-  const name = Object.keys(value).find((key) => !known.includes(key));
-  if (name === undefined) return;
-  const message = `Remove "${name}" from "${option}": there is no such option, wanted ${known.map(show).join(", ")}.`;
-  throw new ConfigError(option, message);
-}
-
 function checkNumber<N extends keyof typeof NUMBERS>(name: N, value: unknown): number {
   const [fallback, min, max] = NUMBERS[name];
   if (value === undefined) return fallback;
@@ -331,25 +325,6 @@ function checkNumber<N extends keyof typeof NUMBERS>(name: N, value: unknown): n
   if (fits) return value;
   const unit = name.endsWith("Ms") ? " of ms" : name === "retries" || name === "maxInFlight" ? "" : " of bytes";
   throw new ConfigError(name, `Set "${name}" to a number${unit} from ${min} to ${max}: ${show(value)} is not.`);
-}
-
-function checkBrokers(value: unknown): Address[] {
-  const isList = Array.isArray(value) && value.every((entry) => typeof entry === "string");
-  if (typeof value === "string" || isList) return parseAddresses(value as string | string[]);
-  throw new ConfigError("brokers", `Set "brokers" to "host:port" or a list of them: ${show(value)} is not.`);
-}
-
-function checkClientId(value: unknown): string {
-  if (value === undefined) return "sluice";
-  const bytes = typeof value === "string" ? new TextEncoder().encode(value).length : -1;
-  if (bytes >= 0 && bytes <= MAX_STRING_BYTES) return value as string;
-  throw new ConfigError("clientId", `Set "clientId" to a string of at most ${MAX_STRING_BYTES} bytes.`);
-}
-
-function checkAcks(value: unknown): -1 | 0 | 1 {
-  if (value === undefined || value === "all" || value === -1) return -1;
-  if (value === 0 || value === 1) return value;
-  throw new ConfigError("acks", `Set "acks" to "all", 1 or 0: ${show(value)} is not.`);
 }
 
 /** Java's rule: settings that conflict switch idempotence off, unless it was asked for in so many words. */
@@ -376,123 +351,9 @@ function decideIdempotence(
   return [true, undefined];
 }
 
-function resolveCompression(
-  options: { readonly compression?: unknown; readonly codecs?: unknown },
-): [(topic: string) => Codec | undefined, Codec[]] {
-  const { codecs = "auto", compression = "none" } = options;
-  const custom = typeof codecs === "object" && codecs !== null ? codecs as Record<string, Codec> : undefined;
-  if (custom !== undefined) refuseUnknownIn("codecs", custom, Object.keys(COMPRESSION_IDS));
-  const source = custom === undefined ? codecs as CodecSource : "auto";
-  const resolve = (spec: unknown): Codec | undefined => {
-    const { codec, level } = checkCompression(spec);
-    const resolved = resolveCodec(codec, { codecs: source, level, custom });
-    return codec === "none" ? undefined : resolved;
-  };
-  if (typeof compression !== "object" || compression === null || !("topics" in compression)) {
-    const codec = resolve(compression);
-    return [() => codec, codec === undefined ? [] : [codec]];
-  }
-  refuseUnknownIn("compression", compression, ["topics", "default"]);
-  const { topics, default: rest = "none" } = compression as TopicCompression;
-  if (typeof topics !== "object" || topics === null) {
-    throw new ConfigError("compression", `Set the topics of "compression" to an object: ${show(topics)} is not.`);
-  }
-  const fallback = resolve(rest);
-  const byTopic = new Map(Object.entries(topics).map(([topic, spec]) => [topic, resolve(spec)]));
-  const all = [fallback, ...byTopic.values()].filter((codec) => codec !== undefined);
-  return [(topic) => byTopic.has(topic) ? byTopic.get(topic) : fallback, all];
-}
-
-function checkCompression(spec: unknown): { codec: CompressionType; level?: number | undefined } {
-  if (typeof spec === "string") return { codec: spec as CompressionType };
-  if (typeof spec === "object" && spec !== null && typeof (spec as CompressionSpec).codec === "string") {
-    refuseUnknownIn("compression", spec, ["codec", "level"]);
-    return spec as CompressionSpec;
-  }
-  throw new ConfigError("compression", `Set "compression" to the name of a codec: ${show(spec)} is not.`);
-}
-
-function checkPartitioner(value: unknown): PartitionerName | Partitioner {
-  if (value === undefined) return "sticky";
-  if (typeof value === "function" || PARTITIONERS.includes(value)) return value as PartitionerName | Partitioner;
-  const names = PARTITIONERS.map(show).join(", ");
-  throw new ConfigError("partitioner", `Set "partitioner" to ${names} or a function: ${show(value)} is not.`);
-}
-
-function checkFunction(name: string, value: unknown): unknown {
-  if (value === undefined || typeof value === "function") return value;
-  throw new ConfigError(name, `Set "${name}" to a function: ${show(value)} is not.`);
-}
-
-function checkInterceptors(value: unknown): readonly ProducerInterceptor<never, never>[] {
-  if (value === undefined) return [];
-  const isList = Array.isArray(value) && value.every((entry) => typeof entry === "object" && entry !== null);
-  if (isList) return [...value];
-  throw new ConfigError("interceptors", `Set "interceptors" to a list of objects: ${show(value)} is not.`);
-}
-
-function checkBoolean(name: string, value: unknown): boolean | undefined {
-  if (value === undefined || typeof value === "boolean") return value;
-  throw new ConfigError(name, `Set "${name}" to true or false: ${show(value)} is not.`);
-}
-
-function checkTlsOption(value: unknown, sockets: SocketFactory | undefined): boolean | TlsOptions {
-  if (value === undefined || typeof value === "boolean") return value ?? false;
-  if (typeof value !== "object" || value === null) {
-    throw new ConfigError("tls", `Set "tls" to true, false or an object: ${show(value)} is not.`);
-  }
-  refuseUnknownIn("tls", value, TLS_OPTIONS);
-  const tls = value as TlsOptions;
-  if (tls.verify !== undefined && !VERIFIES.includes(tls.verify)) {
-    const wanted = VERIFIES.map(show).join(", ");
-    throw new ConfigError("tls.verify", `Set "tls.verify" to ${wanted}: ${show(tls.verify)} is not.`);
-  }
-  checkTls(sockets ?? CAPABLE_SOCKETS, tls);
-  return tls;
-}
-
-function checkConnect(value: unknown): SocketFactory | undefined {
-  if (value === undefined) return undefined;
-  const factory = value as SocketFactory | null;
-  if (typeof factory === "object" && factory !== null && typeof factory.connect === "function") return factory;
-  throw new ConfigError("connect", `Set "connect" to a SocketFactory: ${show(value)} is not.`);
-}
-
-function checkLogger(value: unknown): Logger {
-  if (value === undefined) return {};
-  if (typeof value !== "object" || value === null) {
-    throw new ConfigError("logger", `Set "logger" to an object with functions like "warn": ${show(value)} is not.`);
-  }
-  const logger = value as Logger;
-  for (const level of LOG_LEVELS) checkFunction(`logger.${level}`, logger[level]);
-  return guarded(logger);
-}
-
-/** A logger that throws must not disturb the delivery of records. */
-function guarded(logger: Logger): Logger {
-  const guard = (level: keyof Logger) => (event: string, fields: Readonly<Record<string, unknown>>): void => {
-    try {
-      logger[level]?.(event, fields);
-    } catch {
-      // There is nobody left to tell.
-    }
-  };
-  return { debug: guard("debug"), info: guard("info"), warn: guard("warn"), error: guard("error") };
-}
-
 function withDeliveryRemark(options: ResolvedOptions): ResolvedOptions {
   const { deliveryTimeoutMs, lingerMs, requestTimeoutMs } = options;
   if (deliveryTimeoutMs >= lingerMs + requestTimeoutMs) return options;
   const fields = { deliveryTimeoutMs, lingerMs, requestTimeoutMs };
   return { ...options, remarks: [...options.remarks, ["delivery_timeout_below_request_timeout", fields]] };
-}
-
-function conflict(option: string, message: string): never {
-  throw new ConfigError(option, `Change "${option}": ${message}.`);
-}
-
-function show(value: unknown): string {
-  if (typeof value === "string") return JSON.stringify(value);
-  if (typeof value !== "object" || value === null) return String(value);
-  return Array.isArray(value) ? "a list" : "an object";
 }

@@ -4,11 +4,14 @@
  * @module
  */
 
+import { BufferFullError, DeliveryTimeoutError, type KafkaError, TimeoutError } from "../errors.ts";
+import { brokerError, errorOf } from "../protocol/error_codes.ts";
 import type { RecordBytes } from "../protocol/record_batch.ts";
 import type { Entry } from "./agenda.ts";
 import type { Barrier } from "./barrier.ts";
 import type { Resolve } from "./batch.ts";
 import type { MemoryWaiter } from "./buffer_memory.ts";
+import type { ResolvedOptions } from "./options.ts";
 import type { ProducerRecord, SendOptions } from "./record.ts";
 import type { Topic, TopicWaiter } from "./topic.ts";
 
@@ -74,4 +77,31 @@ export class PendingSend implements MemoryWaiter, TopicWaiter, Entry {
   onDue(): void {
     this.#events.onDue(this);
   }
+}
+
+/** Why a send has waited in vain: for memory, for a topic that there isn't, or for a broker to ask. */
+export function lateError(send: PendingSend, options: ResolvedOptions, lastError: KafkaError | undefined): KafkaError {
+  const { maxBlockMs, deliveryTimeoutMs, bufferMemory } = options;
+  const byDelivery = deliveryTimeoutMs < maxBlockMs;
+  const limit = byDelivery ? `${deliveryTimeoutMs} ms (deliveryTimeoutMs)` : `${maxBlockMs} ms (maxBlockMs)`;
+  const topic = send.topic.name;
+  if (send.reservedBytes === 0) {
+    const message = `Send slower or raise "bufferMemory": no room for ${send.bytesWanted} of ${bufferMemory} bytes ` +
+      `within ${limit}.`;
+    return byDelivery ? new DeliveryTimeoutError(message, { topic }) : new BufferFullError(message, { topic });
+  }
+  const { errorCode } = send.topic.metadata;
+  if (errorCode !== 0) {
+    const cause = brokerError(errorCode, { topic });
+    return new TimeoutError(`Topic "${topic}" could not be found within ${limit}. ${cause.message}`, {
+      code: errorOf(errorCode).name,
+      errorCode,
+      topic,
+      cause,
+    });
+  }
+  const reason = lastError === undefined ? "The metadata names no partitions." : lastError.message;
+  const message = `Topic "${topic}" could not be looked up within ${limit}. ${reason}`;
+  const context = { topic, cause: lastError };
+  return byDelivery ? new DeliveryTimeoutError(message, context) : new TimeoutError(message, context);
 }

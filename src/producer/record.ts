@@ -5,6 +5,7 @@
  */
 
 import type { KafkaError } from "../errors.ts";
+import { INSPECT_SYMBOLS } from "../runtime/inspect.ts";
 
 /** What a header may hold. Strings are sent as UTF-8. */
 export type HeaderValue = string | Uint8Array | null;
@@ -109,8 +110,8 @@ export class RecordMetadata {
 }
 
 // The fields are getters over private state; without this `console.log` would show an empty object.
-for (const inspect of ["nodejs.util.inspect.custom", "Deno.customInspect"]) {
-  Object.defineProperty(RecordMetadata.prototype, Symbol.for(inspect), {
+for (const inspect of INSPECT_SYMBOLS) {
+  Object.defineProperty(RecordMetadata.prototype, inspect, {
     value(this: RecordMetadata): string {
       const { topic, partition, offset, timestamp, delivery } = this;
       return `RecordMetadata { ${topic}-${partition} @ ${offset}, timestamp: ${timestamp}, delivery: "${delivery}" }`;

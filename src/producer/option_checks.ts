@@ -1,0 +1,181 @@
+/**
+ * Checks of single options: each returns what the option means, or throws a `ConfigError` that names it.
+ *
+ * @module
+ */
+
+import { type Address, parseAddresses } from "../cluster/address.ts";
+import { type Codec, COMPRESSION_IDS, type CompressionType } from "../codec/codec.ts";
+import { type CodecSource, resolveCodec } from "../codec/registry.ts";
+import { ConfigError } from "../errors.ts";
+import type { SocketFactory, TlsOptions } from "../runtime/runtime.ts";
+import { checkTls } from "../runtime/tls.ts";
+import type { ProducerInterceptor } from "./interceptor.ts";
+import type { CompressionSpec, Logger, TopicCompression } from "./options.ts";
+import type { Partitioner, PartitionerName } from "./partitioner.ts";
+
+/** Stands in while nobody has said which sockets: what makes no sense on any is still refused. */
+const CAPABLE_SOCKETS: SocketFactory = {
+  name: "any",
+  can: { ca: true, clientCert: true, serverName: true, skipHostname: true, insecure: true, detached: true },
+  connect: () => Promise.reject(new ConfigError("connect", "There are no sockets to check options with.")),
+};
+const TLS_OPTIONS = ["ca", "cert", "key", "passphrase", "serverName", "verify"];
+const VERIFIES: readonly unknown[] = ["full", "ca", "none"];
+const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
+const PARTITIONERS: readonly unknown[] = ["sticky", "roundRobin", "random", "keyHash"];
+const MAX_STRING_BYTES = 32_767;
+
+/** Refuses what an option that is an object doesn't have. */
+function refuseUnknownIn(option: string, value: object, known: readonly string[]): void {
+  const name = Object.keys(value).find((key) => !known.includes(key));
+  if (name === undefined) return;
+  const message = `Remove "${name}" from "${option}": there is no such option, wanted ${known.map(show).join(", ")}.`;
+  throw new ConfigError(option, message);
+}
+
+/** Bootstrap servers. */
+export function checkBrokers(value: unknown): Address[] {
+  const isList = Array.isArray(value) && value.every((entry) => typeof entry === "string");
+  if (typeof value === "string" || isList) return parseAddresses(value as string | string[]);
+  throw new ConfigError("brokers", `Set "brokers" to "host:port" or a list of them: ${show(value)} is not.`);
+}
+
+/** A client id that fits the wire. */
+export function checkClientId(value: unknown): string {
+  if (value === undefined) return "sluice";
+  const bytes = typeof value === "string" ? new TextEncoder().encode(value).length : -1;
+  if (bytes >= 0 && bytes <= MAX_STRING_BYTES) return value as string;
+  throw new ConfigError("clientId", `Set "clientId" to a string of at most ${MAX_STRING_BYTES} bytes.`);
+}
+
+/** acks as a number. */
+export function checkAcks(value: unknown): -1 | 0 | 1 {
+  if (value === undefined || value === "all" || value === -1) return -1;
+  if (value === 0 || value === 1) return value;
+  throw new ConfigError("acks", `Set "acks" to "all", 1 or 0: ${show(value)} is not.`);
+}
+
+/** The codec of each topic, and all codecs that there are. */
+export function resolveCompression(
+  options: { readonly compression?: unknown; readonly codecs?: unknown },
+): [(topic: string) => Codec | undefined, Codec[]] {
+  const { codecs = "auto", compression = "none" } = options;
+  const custom = typeof codecs === "object" && codecs !== null ? codecs as Record<string, Codec> : undefined;
+  if (custom !== undefined) refuseUnknownIn("codecs", custom, Object.keys(COMPRESSION_IDS));
+  const source = custom === undefined ? codecs as CodecSource : "auto";
+  const resolve = (spec: unknown): Codec | undefined => {
+    const { codec, level } = checkCompression(spec);
+    const resolved = resolveCodec(codec, { codecs: source, level, custom });
+    return codec === "none" ? undefined : resolved;
+  };
+  if (typeof compression !== "object" || compression === null || !("topics" in compression)) {
+    const codec = resolve(compression);
+    return [() => codec, codec === undefined ? [] : [codec]];
+  }
+  refuseUnknownIn("compression", compression, ["topics", "default"]);
+  const { topics, default: rest = "none" } = compression as TopicCompression;
+  if (typeof topics !== "object" || topics === null) {
+    throw new ConfigError("compression", `Set the topics of "compression" to an object: ${show(topics)} is not.`);
+  }
+  const fallback = resolve(rest);
+  const byTopic = new Map(Object.entries(topics).map(([topic, spec]) => [topic, resolve(spec)]));
+  const all = [fallback, ...byTopic.values()].filter((codec) => codec !== undefined);
+  return [(topic) => byTopic.has(topic) ? byTopic.get(topic) : fallback, all];
+}
+
+function checkCompression(spec: unknown): { codec: CompressionType; level?: number | undefined } {
+  if (typeof spec === "string") return { codec: spec as CompressionType };
+  if (typeof spec === "object" && spec !== null && typeof (spec as CompressionSpec).codec === "string") {
+    refuseUnknownIn("compression", spec, ["codec", "level"]);
+    return spec as CompressionSpec;
+  }
+  throw new ConfigError("compression", `Set "compression" to the name of a codec: ${show(spec)} is not.`);
+}
+
+/** A built-in strategy or a function. */
+export function checkPartitioner(value: unknown): PartitionerName | Partitioner {
+  if (value === undefined) return "sticky";
+  if (typeof value === "function" || PARTITIONERS.includes(value)) return value as PartitionerName | Partitioner;
+  const names = PARTITIONERS.map(show).join(", ");
+  throw new ConfigError("partitioner", `Set "partitioner" to ${names} or a function: ${show(value)} is not.`);
+}
+
+/** A function, if anything. */
+export function checkFunction(name: string, value: unknown): unknown {
+  if (value === undefined || typeof value === "function") return value;
+  throw new ConfigError(name, `Set "${name}" to a function: ${show(value)} is not.`);
+}
+
+/** A list of interceptors, empty if there is none. */
+export function checkInterceptors(value: unknown): readonly ProducerInterceptor<never, never>[] {
+  if (value === undefined) return [];
+  const isList = Array.isArray(value) && value.every((entry) => typeof entry === "object" && entry !== null);
+  if (isList) return [...value];
+  throw new ConfigError("interceptors", `Set "interceptors" to a list of objects: ${show(value)} is not.`);
+}
+
+/** true or false, if anything. */
+export function checkBoolean(name: string, value: unknown): boolean | undefined {
+  if (value === undefined || typeof value === "boolean") return value;
+  throw new ConfigError(name, `Set "${name}" to true or false: ${show(value)} is not.`);
+}
+
+/** TLS options that make sense, on the given sockets if these are known. */
+export function checkTlsOption(value: unknown, sockets: SocketFactory | undefined): boolean | TlsOptions {
+  if (value === undefined || typeof value === "boolean") return value ?? false;
+  if (typeof value !== "object" || value === null) {
+    throw new ConfigError("tls", `Set "tls" to true, false or an object: ${show(value)} is not.`);
+  }
+  refuseUnknownIn("tls", value, TLS_OPTIONS);
+  const tls = value as TlsOptions;
+  if (tls.verify !== undefined && !VERIFIES.includes(tls.verify)) {
+    const wanted = VERIFIES.map(show).join(", ");
+    throw new ConfigError("tls.verify", `Set "tls.verify" to ${wanted}: ${show(tls.verify)} is not.`);
+  }
+  checkTls(sockets ?? CAPABLE_SOCKETS, tls);
+  return tls;
+}
+
+/** A factory of sockets, if anything. */
+export function checkConnect(value: unknown): SocketFactory | undefined {
+  if (value === undefined) return undefined;
+  const factory = value as SocketFactory | null;
+  if (typeof factory === "object" && factory !== null && typeof factory.connect === "function") return factory;
+  throw new ConfigError("connect", `Set "connect" to a SocketFactory: ${show(value)} is not.`);
+}
+
+/** A logger that never throws; silent if there is none. */
+export function checkLogger(value: unknown): Logger {
+  if (value === undefined) return {};
+  if (typeof value !== "object" || value === null) {
+    throw new ConfigError("logger", `Set "logger" to an object with functions like "warn": ${show(value)} is not.`);
+  }
+  const logger = value as Logger;
+  for (const level of LOG_LEVELS) checkFunction(`logger.${level}`, logger[level]);
+  return guarded(logger);
+}
+
+/** A logger that throws must not disturb the delivery of records. */
+function guarded(logger: Logger): Logger {
+  const guard = (level: keyof Logger) => (event: string, fields: Readonly<Record<string, unknown>>): void => {
+    try {
+      logger[level]?.(event, fields);
+    } catch {
+      // There is nobody left to tell.
+    }
+  };
+  return { debug: guard("debug"), info: guard("info"), warn: guard("warn"), error: guard("error") };
+}
+
+/** Complains of an option that contradicts another. */
+export function conflict(option: string, message: string): never {
+  throw new ConfigError(option, `Change "${option}": ${message}.`);
+}
+
+/** A value for a message. */
+export function show(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value);
+  if (typeof value !== "object" || value === null) return String(value);
+  return Array.isArray(value) ? "a list" : "an object";
+}
