@@ -164,11 +164,6 @@ export class Sender {
     }
   }
 
-  /** Stops. Nothing is left to be sent. */
-  close(): void {
-    this.#closed = true;
-  }
-
   #deferDrain(): void {
     this.#drainDeferred = true;
     this.#runtime.defer(() => {
