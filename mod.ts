@@ -20,6 +20,8 @@
  */
 
 export * from "./src/errors.ts";
+export type { BrokerHealth } from "./src/cluster/health.ts";
+export type { BrokerSnapshot, ClusterSnapshot, TopicSnapshot } from "./src/cluster/snapshot.ts";
 export type { Codec, CompressionId, CompressionType } from "./src/codec/codec.ts";
 export type { CodecSource } from "./src/codec/registry.ts";
 export {
@@ -36,11 +38,28 @@ export {
   type PartitionerName,
   randomPartition,
   roundRobin,
+  sticky,
+  type StickyOptions,
 } from "./src/producer/partitioner.ts";
+export type {
+  ConnectEvent,
+  ConnectionHooks,
+  DisconnectEvent,
+  RequestEvent,
+  ResponseEvent,
+  ThrottleEvent,
+} from "./src/cluster/hooks.ts";
+export type { DataLossEvent, EpochBumpEvent, ProducerHooks, RetryEvent } from "./src/producer/hooks.ts";
 export type { ProducerInterceptor } from "./src/producer/interceptor.ts";
 export type { ProducerMetrics } from "./src/producer/metrics.ts";
 export { type Preset, presets } from "./src/producer/presets.ts";
 export { type PartitionInfo, Producer, type WaitOptions } from "./src/producer/producer.ts";
+export type {
+  BatchDeliveryLike,
+  ProducerLike,
+  RecordMetadataLike,
+  SendOptionsLike,
+} from "./src/producer/producer_like.ts";
 export {
   type Delivery,
   type DeliveryCallback,
@@ -50,6 +69,7 @@ export {
   RecordMetadata,
   type SendOptions,
 } from "./src/producer/record.ts";
+export { RetryContext, RetryPolicy, type RetryPolicyOptions, type RetryRuntime } from "./src/producer/retry_policy.ts";
 export { BatchDelivery } from "./src/producer/send_batch.ts";
 export {
   bytesSerializer,

@@ -24,6 +24,7 @@ const steps = {
   "deno doc": () => deno(["doc", "--lint", ...entryPoints()]),
   "deno publish": () => deno(["publish", "--dry-run", "--allow-dirty"]),
   "architecture": () => architecture(),
+  "wasm": async () => (await import("./wasm.mjs")).checkKernels(),
   "lock files": () => lockFiles(),
   "npm package": () => npmPackage(),
 };

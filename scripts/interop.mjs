@@ -1,9 +1,10 @@
 /**
  * Interop with real Kafka: every codec and acks from every runtime, read back by other people's clients; other
- * people's clients against the embedded broker; a whole data set and the Java console consumer.
+ * people's clients against the embedded broker; a whole data set and the Java console consumer; the same requests to
+ * the embedded broker and to Kafka.
  *
  *     node scripts/interop.mjs [--version 4.1.1] [--runtime node22,bun] [--codec zstd] [--acks all] [--reader java]
- *                              [--part matrix,schemas,demo,embedded]
+ *                              [--part matrix,schemas,demo,embedded,probes]
  *
  * Needs a JDK and Maven; says "skipped" where there is none, which is a failure in CI (environment variable `CI`).
  */
@@ -23,7 +24,7 @@ const everything = {
   codecs: ["none", "gzip", "snappy", "lz4", "zstd"],
   acks: ["0", "1", "all"],
   readers: ["java", "librdkafka", "kafkajs"],
-  parts: ["matrix", "schemas", "demo", "embedded"],
+  parts: ["matrix", "schemas", "demo", "embedded", "probes"],
 };
 
 /**
@@ -50,6 +51,7 @@ export async function runInterop({ only = {}, log = (line) => console.log(line) 
   const { runMatrixPart } = await import("../test/interop/matrix.mjs");
   const { runDemoPart } = await import("../test/interop/demo.mjs");
   const { runEmbeddedPart } = await import("../test/interop/embedded.mjs");
+  const { runProbesPart } = await import("../test/interop/probes.mjs");
   const { runSchemasPart } = await import("../test/interop/schemas.mjs");
   const parts = wanted.parts;
   const onKafka = parts.some((part) => part !== "embedded");
@@ -58,6 +60,9 @@ export async function runInterop({ only = {}, log = (line) => console.log(line) 
       const libs = await ensureKafka(version);
       if (parts.includes("schemas")) {
         await runSchemasPart({ version, libs, tally });
+      }
+      if (parts.includes("probes")) {
+        await runProbesPart({ version, tally });
       }
       const demoHere = parts.includes("demo") && version === wanted.versions[0];
       if (!parts.includes("matrix") && !demoHere) return;

@@ -66,10 +66,13 @@ export async function ensureKafka(version) {
 /**
  * Starts a cluster of one or three nodes on loopback and waits until every node answers and knows all others.
  *
- * `config` is added to every node's `server.properties`. The result: `brokers` (comma-separated addresses), `libs`
- * (folder of jars), `nodes` (with `kill(signal)` and `start()` for tests of broker loss) and `stop()`.
+ * `config` is added to every node's `server.properties`, `jvmFlags` take the place of a test broker's. The result:
+ * `brokers` (comma-separated addresses), `libs` (folder of jars), `nodes` (with `kill(signal)` and `start()` for tests
+ * of broker loss) and `stop()`.
  */
-export async function startKafka({ version, nodes: nodeCount = 1, port, config = {} } = {}) {
+export async function startKafka(
+  { version = kafkaVersions[0], nodes: nodeCount = 1, port, config = {}, jvmFlags } = {},
+) {
   const libs = await ensureKafka(version);
   const ports = await freePorts(nodeCount * 2, port);
   const dir = join(cacheDir, "kafka-run", `${version}-${process.pid}-${randomBytes(3).toString("hex")}`);
@@ -77,7 +80,8 @@ export async function startKafka({ version, nodes: nodeCount = 1, port, config =
   const clusterId = newClusterId();
   const nodes = Array.from(
     { length: nodeCount },
-    (_, i) => new KafkaNode({ id: i + 1, version, dir, libs, port: ports[i], controllerPort: ports[nodeCount + i] }),
+    (_, i) =>
+      new KafkaNode({ id: i + 1, version, dir, libs, port: ports[i], controllerPort: ports[nodeCount + i], jvmFlags }),
   );
   const voters = nodes.map((node) => `${node.id}@127.0.0.1:${node.controllerPort}`).join(",");
 
@@ -164,9 +168,11 @@ export async function waitForBroker(port, withinMs, { brokerCount = 1, check = (
 class KafkaNode {
   #child;
   #config;
+  #jvmFlags;
 
-  constructor({ id, version, dir, libs, port, controllerPort }) {
+  constructor({ id, version, dir, libs, port, controllerPort, jvmFlags = brokerJvmFlags }) {
     this.id = id;
+    this.#jvmFlags = jvmFlags;
     this.port = port;
     this.controllerPort = controllerPort;
     this.address = `127.0.0.1:${port}`;
@@ -186,7 +192,7 @@ class KafkaNode {
 
   spawn() {
     const log = openSync(this.log, "w");
-    const flags = [...brokerJvmFlags, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"];
+    const flags = [...this.#jvmFlags, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"];
     const args = [...flags, "-cp", classPath(this.libs), "kafka.Kafka", this.#config];
     this.#child = spawn("java", args, { stdio: ["ignore", log, log] });
     closeSync(log);
@@ -196,6 +202,11 @@ class KafkaNode {
   async start() {
     this.spawn();
     await this.ready(1);
+  }
+
+  /** Stops the node for a while, or lets it go on: SIGSTOP, SIGCONT. */
+  signal(signal) {
+    this.#child?.kill(signal);
   }
 
   /** Ends the node; resolves when the process is gone. */

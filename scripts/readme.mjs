@@ -31,7 +31,7 @@ export async function runReadme({ log = console.log, filter = "" } = {}) {
   const tests = [];
   const broker = await startBroker();
   try {
-    for (const piece of [optionsTable, ...await snippets(), ...examples]) {
+    for (const piece of [optionsTable, promises, ...await snippets(), ...examples]) {
       if (!piece.name.includes(filter)) continue;
       const { name } = piece;
       try {
@@ -77,6 +77,25 @@ const optionsTable = {
     assert.deepEqual([...written.keys()].sort(), [...declared.keys()].sort());
     for (const [name, value] of declared) {
       if (/^(\d+|Infinity|true|false|".*")$/.test(value)) assert.equal(written.get(name), value, name);
+    }
+  },
+};
+
+/** Each sentence of the promises links to tests, and those are there. */
+const promises = {
+  name: "README.md promises",
+  async run() {
+    const readme = await readFile(join(root, "README.md"), "utf8");
+    const section = /^## What we promise$([^]*?)^## /m.exec(readme)[1];
+    const sentences = section.split(/^- /m).slice(1);
+    assert.ok(sentences.length >= 10, `there are ${sentences.length} promises, wanted at least 10`);
+    for (const sentence of sentences) {
+      const links = [...sentence.matchAll(/\[([^\]]+)\]\((test\/[^)]+)\)/g)];
+      assert.ok(links.length > 0, `no test is named for: ${sentence}`);
+      for (const [, name, file] of links) {
+        const source = await readFile(join(root, file), "utf8");
+        assert.ok(source.includes(`"${name.replace(/\s+/g, " ")}"`), `${file} has no test "${name}"`);
+      }
     }
   },
 };

@@ -74,11 +74,12 @@ async function main() {
   for (const gap of await checkFeatures(legs)) fail(`features: ${gap}`);
 }
 
-/** What is tested as whole programs: the command line, and the code that the README shows. */
+/** What is tested as whole programs: the command line, the code that the README shows, a process that is never full. */
 async function programs() {
   const { runCliTests } = await import("./cli_test.mjs");
   const { runReadme } = await import("./readme.mjs");
-  return [["cli", runCliTests], ["readme", runReadme]];
+  const { runMemory } = await import("./memory.mjs");
+  return [["cli", runCliTests], ["readme", runReadme], ["memory", runMemory]];
 }
 
 async function runInterop() {

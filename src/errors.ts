@@ -130,7 +130,21 @@ export class TimeoutError extends KafkaError {
   }
 }
 
-/** `bufferMemory` stayed full for `maxBlockMs`. */
+/**
+ * The signal of a send was aborted; `cause` is the signal's reason. `persisted` is `"no"` when the record was taken back
+ * in time, and `"possibly"` when it had left already: its delivery goes on, and nobody is told of the outcome.
+ */
+export class AbortError extends KafkaError {
+  /** As that of the errors of the platform when a signal is aborted. */
+  override readonly name: string = "AbortError";
+
+  /** Code `ABORTED`. */
+  constructor(message: string, options: KafkaErrorOptions = {}) {
+    super(message, { code: "ABORTED", ...options });
+  }
+}
+
+/** `bufferMemory` stayed full: for `maxBlockMs`, or with so much in line and no progress that waiting is no use. */
 export class BufferFullError extends KafkaError {
   /** The name of the class. */
   override readonly name: string = "BufferFullError";

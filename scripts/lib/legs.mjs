@@ -122,6 +122,7 @@ export async function bundle(entry, outfile) {
     mainFields: ["module", "main"],
     conditions: ["workerd", "worker", "browser"], // those of wrangler
     external: ["cloudflare:*", "node:*"],
+    loader: { ".wasm": "binary" },
     ignoreAnnotations: true,
     keepNames: true,
     logLevel: "silent",

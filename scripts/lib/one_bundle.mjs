@@ -19,6 +19,10 @@ export async function runOneBundle({ timeoutMs = 60_000 } = {}) {
       join(dir, "entry.mjs"),
       `import * as sluice from ${from("mod.ts")};
 import { selectRuntime } from ${from("src/runtime/mod.ts")};
+import { kernels, resolveCodec, zstdFromModule } from ${from("src/codec/mod.ts")};
+import zstdBytes from ${from("node_modules/@bokuweb/zstd-wasm/dist/web/zstd.wasm")};
+
+const zstdModule = new WebAssembly.Module(zstdBytes); // while modules are evaluated: workerd allows it no more later
 
 export async function check() {
   if (typeof sluice.Producer !== "function") throw new Error("mod.ts exports no Producer");
@@ -31,6 +35,14 @@ export async function check() {
   socket.write(new TextEncoder().encode("hello"));
   if (await answer !== "hello") throw new Error("the echo differs");
   socket.destroy();
+  if (kernels.name !== "webassembly") throw new Error("the kernels are those in " + kernels.name);
+  const zstd = resolveCodec("zstd", { custom: { zstd: zstdFromModule(zstdModule) }, level: 3 });
+  const text = new TextEncoder().encode("to be or not to be ".repeat(100_000));
+  const frame = await zstd.compress(text);
+  const back = await zstd.decompress(frame, text.length);
+  if (frame.length > 1000 || new TextDecoder().decode(back) !== new TextDecoder().decode(text)) {
+    throw new Error("zstd from its module differs");
+  }
   return runtime.name;
 }
 

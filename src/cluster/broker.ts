@@ -8,9 +8,26 @@ import { ConnectionError, type KafkaError } from "../errors.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { type Address, formatAddress } from "./address.ts";
 import type { Backoff } from "./backoff.ts";
-import type { Connection, ConnectionOptions } from "./connection.ts";
-import { openConnection } from "./handshake.ts";
+import type { Connection, ConnectionOptions, VersionRange } from "./connection.ts";
+import { type Flight, openConnection } from "./handshake.ts";
+import type { BrokerHealth } from "./health.ts";
+import type { DialPace } from "./pace.ts";
 import { sleep } from "./sleep.ts";
+
+/** What the brokers of one client have in common. */
+export interface BrokerContext {
+  readonly backoff: Backoff;
+  readonly pace: DialPace;
+  /** What to ask of a broker together with the handshake. */
+  flight(broker: Broker): Flight | undefined;
+  /** A broker owes an answer and says nothing. Repeated while it lasts. */
+  onSilence(broker: Broker): void;
+  /** A broker takes long to connect to. */
+  onSlowDial(broker: Broker): void;
+}
+
+/** A dial that takes longer than this may well be in vain. */
+const SLOW_DIAL_MS = 1_000;
 
 /** One broker: where it is, a connection when there is one, and patience when there isn't. */
 export class Broker {
@@ -18,12 +35,14 @@ export class Broker {
   readonly nodeId: number;
   /** Where it listens, as the newest metadata says. */
   address: Address;
+  /** What it offers, as the last connection was told; undefined before the first. */
+  versions: ReadonlyMap<number, VersionRange> | undefined;
   /** Why the last attempt to connect failed; undefined after a success. */
   lastError: KafkaError | undefined;
 
   readonly #runtime: Runtime;
   readonly #options: ConnectionOptions;
-  readonly #backoff: Backoff;
+  readonly #context: BrokerContext;
   readonly #closing = new AbortController();
   /** Aborted, and replaced, when the broker moves; aborted when it is closed. */
   #course = new AbortController();
@@ -33,19 +52,60 @@ export class Broker {
   /** It has answered a modern ApiVersions request before. */
   #modern = false;
   #nextAttemptMs = 0;
+  /** Since when it has been dialled. */
+  #dialledMs: number | undefined;
+  /** What connections that have ended add to the counts. */
+  readonly #past = { requests: 0, bytesSent: 0, bytesReceived: 0 };
 
   /** Makes a broker without a connection. */
-  constructor(runtime: Runtime, nodeId: number, address: Address, options: ConnectionOptions, backoff: Backoff) {
+  constructor(runtime: Runtime, nodeId: number, address: Address, options: ConnectionOptions, context: BrokerContext) {
     this.#runtime = runtime;
     this.nodeId = nodeId;
     this.address = address;
     this.#options = options;
-    this.#backoff = backoff;
+    this.#context = context;
   }
 
   /** The connection, if it is ready for requests. */
   get connection(): Connection | undefined {
     return this.#connection;
+  }
+
+  /** True while an attempt to connect is under way or waits for its time. */
+  get connecting(): boolean {
+    return this.#connecting !== undefined;
+  }
+
+  /** True while an attempt to connect takes suspiciously long. */
+  get slow(): boolean {
+    return this.#dialledMs !== undefined && this.#runtime.now() - this.#dialledMs >= SLOW_DIAL_MS;
+  }
+
+  /** How the broker and the connection to it are. */
+  get health(): BrokerHealth {
+    const nowMs = this.#runtime.now();
+    const connection = this.#connection;
+    const throttledMs = Math.max(0, (connection?.throttledUntilMs ?? 0) - nowMs);
+    const past = this.#past;
+    return {
+      nodeId: this.nodeId,
+      host: this.address.host,
+      port: this.address.port,
+      state: connection !== undefined
+        ? throttledMs > 0 ? "throttled" : "connected"
+        : this.#dialledMs !== undefined
+        ? "connecting"
+        : this.backingOff
+        ? "backoff"
+        : "disconnected",
+      connectedMs: connection === undefined ? 0 : nowMs - connection.sinceMs,
+      throttledMs,
+      inFlight: connection?.inFlight ?? 0,
+      requests: past.requests + (connection?.requests ?? 0),
+      bytesSent: past.bytesSent + (connection?.bytesSent ?? 0),
+      bytesReceived: past.bytesReceived + (connection?.bytesReceived ?? 0),
+      lastError: this.lastError?.message ?? null,
+    };
   }
 
   /** True while an attempt to connect would have to wait. */
@@ -71,7 +131,10 @@ export class Broker {
   release(): Connection | undefined {
     const connection = this.#connection;
     this.#connection = undefined;
-    if (connection !== undefined) connection.onClose = () => {};
+    if (connection !== undefined) {
+      connection.onClose = () => {};
+      connection.onSilence = () => {};
+    }
     return connection;
   }
 
@@ -101,31 +164,57 @@ export class Broker {
     // It has moved meanwhile: what was going on at the old address doesn't count at the new one.
     if (signal.aborted) return await this.#attempt();
     try {
-      const connection = await openConnection(this.#runtime, this.address, this.#options, signal, this.#modern);
+      const connection = await this.#dial(signal);
       if (this.#closing.signal.aborted) connection.close();
       this.#refuseIfClosed();
+      if (connection.error !== undefined) throw connection.error;
       this.#use(connection);
       return connection;
     } catch (error) {
       if (signal.aborted && !this.#closing.signal.aborted) return await this.#attempt();
       this.#failures += 1;
-      this.#nextAttemptMs = this.#runtime.now() + this.#backoff.delayMs(this.#failures);
+      this.#nextAttemptMs = this.#runtime.now() + this.#context.backoff.delayMs(this.#failures);
       this.lastError = error as KafkaError;
       throw error;
+    }
+  }
+
+  async #dial(signal: AbortSignal): Promise<Connection> {
+    const { pace } = this.#context;
+    const waitMs = pace.take(formatAddress(this.address));
+    // In the same turn if it may: whoever has caused the dial finds what is asked ahead of it.
+    if (waitMs > 0) await sleep(this.#runtime, waitMs, signal);
+    const slow = this.#runtime.setTimer(() => this.#context.onSlowDial(this), SLOW_DIAL_MS);
+    this.#dialledMs = this.#runtime.now();
+    try {
+      return await openConnection(this.#runtime, this.address, this.#options, signal, {
+        modern: this.#modern,
+        flight: this.#context.flight(this),
+        pace,
+      });
+    } finally {
+      this.#dialledMs = undefined;
+      slow.cancel();
     }
   }
 
   #use(connection: Connection): void {
     this.#connection = connection;
     this.#modern ||= connection.modern;
+    this.versions = connection.versions;
     this.#failures = 0;
     this.lastError = undefined;
+    connection.onSilence = () => this.#context.onSilence(this);
     connection.onClose = (error) => {
       if (this.#connection !== connection) return;
       this.#connection = undefined;
+      this.#past.requests += connection.requests;
+      this.#past.bytesSent += connection.bytesSent;
+      this.#past.bytesReceived += connection.bytesReceived;
+      if (connection.endedQuietly) return;
       this.lastError = error;
       // A broker that accepts and then drops connections is not to be dialled in a tight loop.
-      this.#nextAttemptMs = this.#runtime.now() + this.#backoff.delayMs(1);
+      this.#nextAttemptMs = this.#runtime.now() + this.#context.backoff.delayMs(1);
     };
   }
 

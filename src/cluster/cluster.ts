@@ -8,18 +8,19 @@
  * @module
  */
 
-import { AuthenticationError, BrokerError, ConnectionError, type KafkaError } from "../errors.ts";
-import { brokerError } from "../protocol/error_codes.ts";
-import { Metadata } from "../protocol/messages/metadata.ts";
-import type { ResponseOf } from "../protocol/schema.ts";
+import { AuthenticationError, ConnectionError, type KafkaError, TimeoutError } from "../errors.ts";
 import type { Runtime, Timer } from "../runtime/runtime.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { Backoff } from "./backoff.ts";
 import { Broker } from "./broker.ts";
 import type { Connection, ConnectionOptions } from "./connection.ts";
-import { MetadataCache, type PartitionMetadata, type TopicMetadata } from "./metadata.ts";
+import { type AheadRequest, type Answer, Enquiry } from "./enquiry.ts";
+import type { BrokerHealth } from "./health.ts";
+import { isUsable, MetadataCache, type PartitionMetadata, type TopicMetadata } from "./metadata.ts";
+import { DialPace } from "./pace.ts";
 import { sleep } from "./sleep.ts";
-import { firstSuccess } from "./tour.ts";
+import { type ClusterSnapshot, partitionsOf, plainVersions, versionsOf } from "./snapshot.ts";
+import { firstSuccess, tourOrder } from "./tour.ts";
 
 /** What a cluster needs to know. */
 export interface ClusterOptions extends ConnectionOptions {
@@ -32,6 +33,8 @@ export interface ClusterOptions extends ConnectionOptions {
   readonly metadataMaxAgeMs: number;
   readonly metadataMaxIdleMs: number;
   readonly allowAutoTopicCreation: boolean;
+  /** What another client has learnt of the cluster. */
+  readonly snapshot?: ClusterSnapshot | undefined;
 }
 
 /** Who uses the metadata. */
@@ -42,6 +45,12 @@ export interface ClusterListener {
   wantsMetadata(): boolean;
   /** True while there are records of the topic. */
   usesTopic(name: string): boolean;
+  /** True when a broker owes answers for partitions that another one leads by now. */
+  isOvertaken?(nodeId: number): boolean;
+  /** What to ask of the broker that is dialled next; undefined if nothing. */
+  ahead?(): AheadRequest | undefined;
+  /** Everything that was known is given up, and the bootstrap servers are asked again (KIP-899, KIP-1102). */
+  onRebootstrap?(reason: string): void;
 }
 
 interface Refresh {
@@ -52,8 +61,12 @@ interface Refresh {
 /** A server that doesn't answer in this time is not given up, but the next one is asked too. */
 const STAGGER_MS = 1_000;
 
-/** The first Metadata version whose leader epochs can be relied upon; before, a broker may tell stale ones. */
-const METADATA_WITH_EPOCHS = 9;
+/** A broker that owes an answer and says nothing for so long may be a frozen one; another one is asked who leads. */
+const SILENCE_MS = 5_000;
+
+/** After so long without metadata, everything that is known is given up (KIP-1102). */
+const REBOOTSTRAP_AFTER_MS = 300_000;
+const REBOOTSTRAP_REQUIRED = 129;
 
 /** The brokers of a cluster and what they lead. */
 export class Cluster {
@@ -66,8 +79,15 @@ export class Cluster {
   readonly #metadata = new MetadataCache();
   readonly #brokers = new Map<number, Broker>();
   readonly #bootstrap: readonly Broker[];
-  readonly #reconnectBackoff: Backoff;
+  readonly #context: ConstructorParameters<typeof Broker>[4];
   readonly #refreshBackoff: Backoff;
+  readonly #enquiry: Enquiry;
+  readonly #silenceMs: number;
+  /** When the last metadata came, in ms since the epoch. */
+  #heardAtMs: number;
+  #refreshing = false;
+  /** Since when there has been no answer though one was wanted. */
+  #tryingSinceMs: number | undefined;
   readonly #closing = new AbortController();
   #listed: ReadonlySet<number> = new Set();
   #next: Refresh | undefined;
@@ -85,10 +105,26 @@ export class Cluster {
     this.#runtime = runtime;
     this.#options = options;
     this.#listener = listener;
+    this.#silenceMs = Math.min(options.requestTimeoutMs / 3, SILENCE_MS);
     const random = (): number => runtime.random();
-    this.#reconnectBackoff = new Backoff(options.reconnectBackoffMs, options.reconnectBackoffMaxMs, random);
     this.#refreshBackoff = new Backoff(options.retryBackoffMs, options.retryBackoffMaxMs, random);
+    this.#enquiry = new Enquiry(runtime, options, () => this.#metadata.names(), this.#closing.signal);
+    this.#context = {
+      backoff: new Backoff(options.reconnectBackoffMs, options.reconnectBackoffMaxMs, random),
+      pace: new DialPace(runtime),
+      flight: (broker) =>
+        this.#enquiry.flight(broker, this.#refreshing, () => {
+          const ahead = listener.ahead?.();
+          if (ahead !== undefined) this.#turns.set(broker, ++this.#turn);
+          return ahead;
+        }),
+      // A tour that is under way goes on to others by itself.
+      onSilence: () => this.#refreshing || void this.requestUpdate(),
+      onSlowDial: () => this.#refreshing || this.#listed.size === 0 || void this.requestUpdate(),
+    };
     this.#bootstrap = options.bootstrap.map((address, index) => this.#newBroker(-1 - index, address));
+    this.#heardAtMs = runtime.wallNow();
+    if (options.snapshot !== undefined) this.#restore(options.snapshot);
   }
 
   /** What is known of a topic that is in use; undefined if it isn't. */
@@ -128,14 +164,35 @@ export class Cluster {
       const error = await this.requestUpdate();
       if (error !== undefined) throw error;
     }
-    const ready = this.#ready();
-    const others = this.#known().filter((broker) => broker.connection === undefined);
-    const [first, ...rest] = [...ready, ...others];
+    // Those that are connected first, then those that are being dialled: a start needs no more connections than these.
+    const [first, ...rest] = this.#ordered(this.#known());
     if (first === undefined) throw new ConnectionError("No broker is known.", { code: "BROKERS_UNREACHABLE" });
     const lastTurn = (broker: Broker): number => this.#turns.get(broker) ?? 0;
     const broker = rest.reduce((best, other) => lastTurn(other) < lastTurn(best) ? other : best, first);
     this.#turns.set(broker, ++this.#turn);
     return await broker.connect();
+  }
+
+  /** How the brokers are, those that were not dialled included. */
+  health(): BrokerHealth[] {
+    const servers = this.#bootstrap.filter(({ connection, connecting }) => connection !== undefined || connecting);
+    return [...this.#brokers.values(), ...servers].map((broker) => broker.health);
+  }
+
+  /** What is known, for another client of the same cluster. */
+  snapshot(): ClusterSnapshot {
+    const topics = [...this.#metadata.values()].filter(isUsable);
+    return {
+      format: 1,
+      takenAtMs: this.#heardAtMs,
+      bootstrap: this.#bootstrap.map(({ address }) => formatAddress(address)),
+      brokers: this.#known().map(({ nodeId, address: { host, port }, versions }) => {
+        return { nodeId, host, port, versions: plainVersions(versions ?? new Map()) };
+      }),
+      topics: topics.map(({ name, topicId, partitions }) => {
+        return { name, topicId, partitions: partitions.map(({ leaderId, leaderEpoch }) => [leaderId, leaderEpoch]) };
+      }),
+    };
   }
 
   /** Moves a partition to the leader that a broker named in an error (KIP-951). True if that was news. */
@@ -146,11 +203,12 @@ export class Cluster {
     endpoints: readonly { readonly nodeId: number; readonly host: string; readonly port: number }[],
   ): boolean {
     for (const { nodeId, host, port } of endpoints) this.#place(nodeId, { host, port });
-    const partitions = this.#metadata.get(name)?.partitions;
-    const current: PartitionMetadata | undefined = partitions?.[partition];
-    if (current === undefined || leader.leaderId < 0 || leader.leaderEpoch <= current.leaderEpoch) return false;
+    const topic = this.#metadata.get(name);
+    const current: PartitionMetadata | undefined = topic?.partitions[partition];
+    if (topic === undefined || current === undefined || leader.leaderId < 0) return false;
+    if (leader.leaderEpoch <= current.leaderEpoch && !topic.unproven) return false;
     if (!this.#brokers.has(leader.leaderId)) return false;
-    partitions![partition] = { leaderId: leader.leaderId, leaderEpoch: leader.leaderEpoch };
+    topic.partitions[partition] = { leaderId: leader.leaderId, leaderEpoch: leader.leaderEpoch };
     return true;
   }
 
@@ -190,56 +248,132 @@ export class Cluster {
       this.#options.metadataMaxIdleMs,
       (name) => this.#listener.usesTopic(name),
     );
+    this.#refreshing = true;
+    const sinceMs = this.#tryingSinceMs ??= this.#runtime.now();
     try {
-      const [version, response] = await firstSuccess(
-        this.#runtime,
-        this.#candidates(),
-        (broker) => this.#fetch(broker),
-        STAGGER_MS,
-        this.#closing.signal,
-      );
+      const answer = await this.#ask();
       this.#failures = 0;
+      this.#tryingSinceMs = undefined;
       // The same answer again and again means a cluster that is slow to settle: it isn't asked any faster.
-      this.#equivalent = this.#merge(version, response) ? 0 : this.#equivalent + 1;
+      this.#equivalent = this.#merge(answer) ? 0 : this.#equivalent + 1;
       this.#notBeforeMs = this.#runtime.now() + this.#refreshBackoff.delayMs(this.#equivalent);
       this.lastError = undefined;
-      this.#watchAge();
+      this.#heardAtMs = this.#runtime.wallNow();
+      this.#watchAge(this.#options.metadataMaxAgeMs);
+      this.#dropOvertaken(answer.broker);
       return undefined;
     } catch (error) {
       this.#failures += 1;
-      this.#notBeforeMs = this.#runtime.now() + this.#refreshBackoff.delayMs(this.#failures);
+      const nowMs = this.#runtime.now();
+      this.#notBeforeMs = nowMs + this.#refreshBackoff.delayMs(this.#failures);
       this.lastError = this.#unreachable(error as KafkaError);
+      if (nowMs - sinceMs >= REBOOTSTRAP_AFTER_MS && !this.#closing.signal.aborted) {
+        this.#startOver("there has been no metadata for five minutes", false);
+        this.#tryingSinceMs = nowMs;
+      }
       return this.lastError;
+    } finally {
+      this.#refreshing = false;
     }
   }
 
-  async #fetch(broker: Broker): Promise<[version: number, ResponseOf<typeof Metadata>]> {
-    const connection = await broker.connect();
-    const version = connection.version(Metadata);
-    const response = await connection.request(Metadata, version, {
-      topics: this.#metadata.names().map((name) => ({ name })),
-      allowAutoTopicCreation: this.#options.allowAutoTopicCreation,
-    }, this.#options.requestTimeoutMs);
-    const server = formatAddress(broker.address);
-    if (response.errorCode !== 0) throw brokerError(response.errorCode, { api: "Metadata", broker: server });
-    if (response.brokers.length === 0) {
-      throw new BrokerError(`The broker at ${server} names no brokers; it may be starting.`, {
-        code: "BROKER_NOT_AVAILABLE",
-        retriable: true,
-        broker: server,
-      });
+  async #ask(): Promise<Answer> {
+    try {
+      return await this.#tour();
+    } catch (error) {
+      if ((error as KafkaError).errorCode !== REBOOTSTRAP_REQUIRED) throw error;
+      this.#startOver("a broker asks for it", true);
+      return await this.#tour();
     }
-    return [version, response];
   }
 
-  #merge(version: number, response: ResponseOf<typeof Metadata>): boolean {
+  #tour(): Promise<Answer> {
+    const { signal } = this.#closing;
+    const ask = (broker: Broker): Promise<Answer> => this.#enquiry.ask(broker);
+    return firstSuccess(this.#runtime, this.#candidates(), ask, STAGGER_MS, signal);
+  }
+
+  /** True if the answer brings anything new. */
+  #merge(answer: Answer): boolean {
+    const { response } = answer;
     const listed = new Set(response.brokers.map(({ nodeId }) => nodeId));
     let changed = listed.size !== this.#listed.size || [...listed].some((nodeId) => !this.#listed.has(nodeId));
     this.#listed = listed;
     for (const { nodeId, host, port } of response.brokers) this.#place(nodeId, { host, port });
     this.#adoptBootstrap();
-    if (this.#metadata.merge(response.topics, version >= METADATA_WITH_EPOCHS)) changed = true;
+    if (this.#metadata.merge(response.topics, answer.hasEpochs)) changed = true;
+    if (changed) this.#enquiry.wasUseful(answer);
+    this.#forgetUnlisted();
     return changed;
+  }
+
+  /** A broker that is gone, serves no request and leads nothing is of no more use. */
+  #forgetUnlisted(): void {
+    if (this.#brokers.size === this.#listed.size) return;
+    const leaders = new Set<number>();
+    for (const { partitions } of this.#metadata.values()) {
+      for (const { leaderId } of partitions) leaders.add(leaderId);
+    }
+    for (const [nodeId, broker] of this.#brokers) {
+      const isUsed = broker.connection !== undefined || broker.connecting || leaders.has(nodeId);
+      if (!this.#listed.has(nodeId) && !isUsed) this.#brokers.delete(nodeId);
+    }
+  }
+
+  /**
+   * Ends the connection of a frozen broker as soon as others know that it is out of the game, rather than after
+   * `requestTimeoutMs`. Nothing goes to a new leader before what is in flight to the old one has failed.
+   */
+  #dropOvertaken(answerer: Broker): void {
+    for (const broker of [...this.#brokers.values()]) {
+      const { connection, nodeId } = broker;
+      if (connection === undefined || broker === answerer || !this.#isSilent(broker)) continue;
+      if (this.#listed.has(nodeId) && this.#listener.isOvertaken?.(nodeId) !== true) continue;
+      const name = formatAddress(broker.address);
+      const message = `The broker at ${name} has not answered for ${Math.round(connection.silentMs)} ms, and ` +
+        `${formatAddress(answerer.address)} says that it leads no more.`;
+      connection.destroy(new TimeoutError(message, { code: "REQUEST_TIMED_OUT", broker: name }));
+    }
+  }
+
+  #isSilent({ connection }: Broker): boolean {
+    return connection !== undefined && connection.silentMs >= this.#silenceMs;
+  }
+
+  /** Rebootstrap: every connection is closed, nobody leads anything, and, if need be, no broker is known any more. */
+  #startOver(reason: string, forget: boolean): void {
+    for (const server of this.#bootstrap) server.release()?.close();
+    for (const broker of [...this.#brokers.values()]) {
+      if (forget) broker.close();
+      else broker.connection?.close();
+    }
+    if (forget) {
+      this.#brokers.clear();
+      this.#listed = new Set();
+    }
+    this.#metadata.forgetLeaders();
+    this.#listener.onRebootstrap?.(reason);
+  }
+
+  #restore({ bootstrap, takenAtMs, brokers, topics }: ClusterSnapshot): void {
+    const own = new Set(this.#bootstrap.map(({ address }) => formatAddress(address)));
+    // Another cluster's, perhaps: its brokers would take our records just as well.
+    if (bootstrap.length !== own.size || bootstrap.some((server) => !own.has(server))) return;
+    for (const broker of brokers) {
+      const versions = versionsOf(broker);
+      if (versions.size > 0) this.#enquiry.presume(broker, versions);
+    }
+    const { metadataMaxAgeMs } = this.#options;
+    const ageMs = Math.max(0, this.#runtime.wallNow() - takenAtMs);
+    if (ageMs >= metadataMaxAgeMs || brokers.length === 0) return;
+    this.#heardAtMs = takenAtMs;
+    for (const { nodeId, host, port } of brokers) this.#place(nodeId, { host, port });
+    this.#listed = new Set(this.#brokers.keys());
+    for (const topic of topics) {
+      const known = this.#metadata.add(topic.name, this.#runtime.now());
+      Object.assign(known, { topicId: topic.topicId, partitions: partitionsOf(topic), unproven: true });
+    }
+    this.#watchAge(metadataMaxAgeMs - ageMs);
   }
 
   #place(nodeId: number, address: Address): void {
@@ -256,50 +390,42 @@ export class Cluster {
       const broker = this.#known().find(({ address }) => formatAddress(address) === name);
       if (broker === undefined) continue;
       const connection = server.release()!;
+      this.#turns.set(broker, Math.max(this.#turns.get(broker) ?? 0, this.#turns.get(server) ?? 0));
       if (!broker.adopt(connection)) connection.close();
     }
   }
 
   #candidates(): Broker[] {
-    const ready = this.#ready();
-    const others = this.#known().filter((broker) => broker.connection === undefined);
-    const patient = others.filter((broker) => !broker.backingOff);
-    const backingOff = others.filter((broker) => broker.backingOff);
     // One address, one backoff: a bootstrap server that is a known broker isn't dialled beside it.
     const known = new Set(this.#known().map(({ address }) => formatAddress(address)));
     const servers = this.#bootstrap.filter(({ connection, address }) =>
-      connection === undefined && !known.has(formatAddress(address))
+      connection !== undefined || !known.has(formatAddress(address))
     );
-    return [...ready, ...this.#shuffled(patient), ...this.#shuffled(servers), ...backingOff];
+    return this.#ordered([...this.#known(), ...servers]);
   }
 
-  /** Brokers and bootstrap servers with a connection, the least loaded first. */
-  #ready(): Broker[] {
-    return [...this.#known(), ...this.#bootstrap]
-      .filter((broker) => broker.connection !== undefined)
-      .sort((a, b) => a.connection!.inFlight - b.connection!.inFlight);
+  #ordered(brokers: readonly Broker[]): Broker[] {
+    const servers = new Set(this.#bootstrap.map(({ address }) => formatAddress(address)));
+    return tourOrder(brokers, {
+      random: () => this.#runtime.random(),
+      isServer: ({ address }) => servers.has(formatAddress(address)),
+      isSilent: (broker) => this.#isSilent(broker),
+    });
   }
 
   #known(): Broker[] {
     return [...this.#listed].map((nodeId) => this.#brokers.get(nodeId)!);
   }
 
-  #shuffled<T>(items: T[]): T[] {
-    for (let last = items.length - 1; last > 0; last--) {
-      const other = Math.floor(this.#runtime.random() * (last + 1));
-      [items[last], items[other]] = [items[other]!, items[last]!];
-    }
-    return items;
-  }
-
-  #watchAge(): void {
+  #watchAge(delayMs: number): void {
     this.#ageTimer?.cancel();
     if (this.#closing.signal.aborted) return;
-    this.#ageTimer = this.#runtime.setTimer(() => void this.requestUpdate(), this.#options.metadataMaxAgeMs);
+    this.#ageTimer = this.#runtime.setTimer(() => void this.requestUpdate(), delayMs);
   }
 
   #newBroker(nodeId: number, address: Address): Broker {
-    return new Broker(this.#runtime, nodeId, address, this.#options, this.#reconnectBackoff);
+    const options = { ...this.#options, silenceMs: this.#silenceMs };
+    return new Broker(this.#runtime, nodeId, address, options, this.#context);
   }
 
   #unreachable(error: KafkaError): KafkaError {

@@ -14,6 +14,7 @@ import { FrameAssembler } from "../protocol/frame_assembler.ts";
 import type { AnyApi, RequestInputOf, ResponseOf } from "../protocol/schema.ts";
 import type { Runtime, Socket, Timer, TlsOptions } from "../runtime/runtime.ts";
 import { type Address, formatAddress } from "./address.ts";
+import type { ConnectionHooks } from "./hooks.ts";
 import { sleep } from "./sleep.ts";
 
 /** What every connection of a client has in common. */
@@ -26,8 +27,12 @@ export interface ConnectionOptions {
   readonly connectionMaxIdleMs: number;
   /** Cap on the size of an answer in bytes. */
   readonly maxResponseSize: number;
+  /** A broker that owes an answer and says nothing for so long is reported, in ms. @default Infinity */
+  readonly silenceMs?: number | undefined;
   /** Speak TLS. */
   readonly tls?: TlsOptions | boolean | undefined;
+  /** Who is told of what happens. They must not throw. */
+  readonly hooks?: ConnectionHooks | undefined;
 }
 
 /** The versions of an API that the broker at the other end offers. */
@@ -42,6 +47,7 @@ interface InFlight {
   readonly correlationId: number;
   /** How many bytes had been handed to the socket before this request. */
   readonly startByte: number;
+  readonly sentMs: number;
   deadlineMs: number;
   readonly resolve: (response: never) => void;
   readonly reject: (error: KafkaError) => void;
@@ -66,18 +72,36 @@ const CLIENT_THROTTLES_FROM: Readonly<Record<string, number>> = {
   TxnOffsetCommit: 1,
 };
 
+/** While a broker stays silent, it is reported again after so long. */
+const REMINDER_MS = 2_000;
+const LEAST_REMINDER_MS = 100;
+/** A connection that has been of no use for so long may end without that being anybody's fault. */
+const QUIET_MS = 1_000;
+
 /** A connection, ready or not; {@link openConnection} makes ready ones. */
 export class Connection {
   /** Where it leads. */
   readonly address: Address;
   /** Called once, when the connection has ended. */
   onClose: (error: KafkaError) => void = () => {};
+  /** Called while the broker owes answers and keeps silent. */
+  onSilence: () => void = () => {};
   /** The broker answers ApiVersions requests in a version above 0. */
   modern = false;
   /** Until when the broker asked not to be sent anything, on the monotonic clock. */
   throttledUntilMs = 0;
   /** What the broker offers, by API key; empty until the handshake is done. */
   versions: ReadonlyMap<number, VersionRange> = new Map();
+  /** Bytes that were handed to the socket. */
+  bytesSent = 0;
+  /** Bytes that came from the socket. */
+  bytesReceived = 0;
+  /** Requests that were handed to the socket. */
+  requests = 0;
+  /** When it was made, on the monotonic clock. */
+  readonly sinceMs: number;
+  /** It ended while nobody wanted anything of it, as idle connections do. */
+  endedQuietly = false;
 
   readonly #runtime: Runtime;
   readonly #options: ConnectionOptions;
@@ -87,17 +111,22 @@ export class Connection {
   #socket: Socket | undefined;
   #error: KafkaError | undefined;
   #correlationId = 0;
-  #bytesWritten = 0;
   #lastUsedMs: number;
+  #heardMs: number;
+  #remindAtMs = 0;
+  /** What waits for the end of a throttle, in order. */
+  #held: (() => void)[] = [];
   #timer: Timer | undefined;
   #timerAtMs = Infinity;
+  /** The handshake is done. */
+  #ready = false;
 
   /** Makes a connection without a socket; {@link Connection.dial} gives it one. */
   constructor(runtime: Runtime, address: Address, options: ConnectionOptions) {
     this.#runtime = runtime;
     this.address = address;
     this.#options = options;
-    this.#lastUsedMs = runtime.now();
+    this.sinceMs = this.#lastUsedMs = this.#heardMs = runtime.now();
     this.#frames = new FrameAssembler(options.maxResponseSize, (frame) => this.#onFrame(frame));
   }
 
@@ -109,6 +138,14 @@ export class Connection {
   /** Requests that wait for an answer. */
   get inFlight(): number {
     return this.#inFlight.length;
+  }
+
+  /** For how long the broker has owed an answer and said nothing, in ms; 0 if it owes none. */
+  get silentMs(): number {
+    const oldest = this.#inFlight[0];
+    if (oldest === undefined) return 0;
+    // It may well be silent while it throttles: that is what it has announced.
+    return Math.max(0, this.#runtime.now() - Math.max(oldest.sentMs, this.#heardMs, this.throttledUntilMs));
   }
 
   /** Opens the socket. Rejects with a {@link ConnectionError}. */
@@ -146,35 +183,40 @@ export class Connection {
     body: RequestInputOf<A>,
     timeoutMs: number,
   ): Promise<ResponseOf<A>> {
-    const heldForMs = this.throttledUntilMs - this.#runtime.now();
-    if (heldForMs > 0 && this.#error === undefined) {
-      return sleep(this.#runtime, heldForMs, this.#ended.signal)
-        .then(() => this.request(api, version, body, timeoutMs));
-    }
     return new Promise((resolve, reject) => {
-      const correlationId = this.#nextCorrelationId();
-      const startByte = this.#bytesWritten;
-      try {
-        this.#write(encodeRequestFrame(api, version, correlationId, this.#options.clientId, body as never));
-      } catch (error) {
-        reject(error);
-        return;
-      }
-      const deadlineMs = this.#lastUsedMs + timeoutMs;
-      this.#inFlight.push({ api, version, correlationId, startByte, deadlineMs, resolve, reject });
-      this.#armTimer(deadlineMs);
+      const write = (): void => {
+        const correlationId = this.#nextCorrelationId();
+        const startByte = this.bytesSent;
+        try {
+          this.#write(encodeRequestFrame(api, version, correlationId, this.#options.clientId, body as never));
+        } catch (error) {
+          reject(error);
+          return;
+        }
+        const sentMs = this.#lastUsedMs;
+        const deadlineMs = sentMs + timeoutMs;
+        this.#inFlight.push({ api, version, correlationId, startByte, sentMs, deadlineMs, resolve, reject });
+        this.#armTimer(Math.min(deadlineMs, sentMs + this.#silenceMs));
+        this.#tellRequest(api, version, correlationId, startByte);
+      };
+      const isThrottled = this.throttledUntilMs > 0 && this.throttledUntilMs > this.#runtime.now();
+      // Behind those who wait already, also when the throttle ends at this very moment.
+      if (this.#error === undefined && (isThrottled || this.#held.length > 0)) this.#hold(write);
+      else write();
     });
   }
 
   /**
    * Sends a request that the broker never answers (acks 0). Resolves on a later turn, once the socket has taken the
    * bytes without falling behind; rejects when the connection ended by then.
+   *
+   * @returns true if nobody needs the request's bytes any more: the operating system has them all
    */
-  async send<A extends AnyApi>(api: A, version: number, body: RequestInputOf<A>, timeoutMs: number): Promise<void> {
-    const startByte = this.#bytesWritten;
-    const calm = this.#write(
-      encodeRequestFrame(api, version, this.#nextCorrelationId(), this.#options.clientId, body as never),
-    );
+  async send<A extends AnyApi>(api: A, version: number, body: RequestInputOf<A>, timeoutMs: number): Promise<boolean> {
+    const startByte = this.bytesSent;
+    const correlationId = this.#nextCorrelationId();
+    const calm = this.#write(encodeRequestFrame(api, version, correlationId, this.#options.clientId, body as never));
+    this.#tellRequest(api, version, correlationId, startByte);
     if (!calm) {
       // Nobody answers, so a broker that has stopped reading is found out here.
       const timer = this.#runtime.setTimer(() => this.destroy(this.#lateError(api, "read")), timeoutMs);
@@ -184,6 +226,7 @@ export class Connection {
     // A later turn, not a microtask: a caller who awaits one send after the other must not starve timers and I/O.
     await new Promise<void>((resolve) => this.#runtime.defer(resolve));
     if (this.#error !== undefined && this.#flushedBytes() <= startByte) throw this.#errorFor(startByte);
+    return this.#error === undefined && this.#socket?.bufferedBytes === 0;
   }
 
   /** Ends in an orderly way; what is in flight is failed. */
@@ -197,15 +240,35 @@ export class Connection {
   }
 
   #write(parts: readonly Uint8Array[]): boolean {
-    if (this.#error !== undefined) throw this.#errorFor(this.#bytesWritten);
+    if (this.#error !== undefined) throw this.#errorFor(this.bytesSent);
     if (this.#socket === undefined) throw new ConnectionError("Wait for the socket before the first request.");
-    for (const part of parts) this.#bytesWritten += part.length;
+    for (const part of parts) this.bytesSent += part.length;
+    this.requests += 1;
     this.#lastUsedMs = this.#runtime.now();
     return this.#socket.write(parts);
   }
 
+  #hold(write: () => void): void {
+    this.#held.push(write);
+    if (this.#held.length > 1) return;
+    void this.#untilUnthrottled().then(() => {
+      const held = this.#held;
+      this.#held = [];
+      for (const write of held) write();
+    });
+  }
+
+  async #untilUnthrottled(): Promise<void> {
+    for (let leftMs = 1; leftMs > 0 && this.#error === undefined;) {
+      await sleep(this.#runtime, this.throttledUntilMs - this.#runtime.now(), this.#ended.signal);
+      // Meanwhile an answer may have prolonged it.
+      leftMs = this.throttledUntilMs - this.#runtime.now();
+    }
+  }
+
   #onData(chunk: Uint8Array): void {
     if (this.#error !== undefined) return;
+    this.bytesReceived += chunk.length;
     try {
       this.#frames.push(chunk);
     } catch (error) {
@@ -223,8 +286,12 @@ export class Connection {
     }
     const { body } = decodeResponseFrame(entry.api, entry.version, frame);
     this.#inFlight.shift();
-    this.#lastUsedMs = this.#runtime.now();
+    this.#lastUsedMs = this.#heardMs = this.#runtime.now();
+    this.#remindAtMs = 0;
+    this.#tellResponse(entry);
     this.#heedThrottle(entry, body as { throttleTimeMs?: number });
+    // The timer may stand at the deadline of what has just been answered.
+    if (this.#inFlight.length === 0) this.#armTimer(this.#lastUsedMs + this.#options.connectionMaxIdleMs);
     entry.resolve(body as never);
   }
 
@@ -234,6 +301,7 @@ export class Connection {
     if (throttleMs <= 0 || entry.version < (CLIENT_THROTTLES_FROM[entry.api.name] ?? 0)) return;
     this.throttledUntilMs = Math.max(this.throttledUntilMs, this.#lastUsedMs + throttleMs);
     for (const other of this.#inFlight) other.deadlineMs += throttleMs;
+    this.#options.hooks?.onThrottle?.({ broker: formatAddress(this.address), api: entry.api.name, throttleMs });
   }
 
   #onSocketClose(cause: Error | undefined): void {
@@ -251,12 +319,18 @@ export class Connection {
     if (this.#error !== undefined) return;
     this.#error = error;
     this.#timer?.cancel();
+    this.endedQuietly = this.#inFlight.length === 0 && !(error instanceof ProtocolError) &&
+      this.#runtime.now() - this.#lastUsedMs >= QUIET_MS;
     this.#ended.abort();
     const failed = this.#inFlight.splice(0);
     const errors = failed.map((entry) => this.#errorFor(entry.startByte));
     if (abruptly) this.#socket?.destroy();
     else this.#socket?.close();
-    for (const [index, entry] of failed.entries()) entry.reject(errors[index]!);
+    for (const [index, entry] of failed.entries()) {
+      entry.reject(errors[index]!);
+      this.#tellResponse(entry, errors[index]);
+    }
+    if (this.#ready) this.#options.hooks?.onDisconnect?.({ broker: formatAddress(this.address), error });
     this.onClose(error);
   }
 
@@ -276,11 +350,11 @@ export class Connection {
 
   /** Bytes of which any may have reached the broker. */
   #flushedBytes(): number {
-    return this.#bytesWritten - (this.#socket?.unsentBytes ?? 0);
+    return this.bytesSent - (this.#socket?.unsentBytes ?? 0);
   }
 
   #armTimer(atMs: number): void {
-    if (atMs >= this.#timerAtMs) return;
+    if (atMs >= this.#timerAtMs || this.#error !== undefined) return;
     this.#timer?.cancel();
     this.#timerAtMs = atMs;
     this.#timer = this.#runtime.setTimer(() => this.#onTimer(), Math.max(0, atMs - this.#runtime.now()));
@@ -290,7 +364,8 @@ export class Connection {
     this.#timerAtMs = Infinity;
     this.#timer = undefined;
     const nowMs = this.#runtime.now();
-    let nextMs = this.#inFlight.length > 0 ? Infinity : this.#lastUsedMs + this.#options.connectionMaxIdleMs;
+    const idle = this.#inFlight.length === 0;
+    let nextMs = idle ? this.#lastUsedMs + this.#options.connectionMaxIdleMs : this.#silenceDueMs(nowMs);
     for (const entry of this.#inFlight) {
       if (entry.deadlineMs <= nowMs) {
         this.destroy(this.#lateError(entry.api, "answer"));
@@ -298,12 +373,42 @@ export class Connection {
       }
       nextMs = Math.min(nextMs, entry.deadlineMs);
     }
-    if (this.#inFlight.length === 0 && nextMs <= nowMs) this.close();
+    if (idle && nextMs <= nowMs) this.close();
     else this.#armTimer(Math.max(nextMs, nowMs + 1));
+  }
+
+  /** Reports a silent broker if it is time to; returns when to look again. */
+  #silenceDueMs(nowMs: number): number {
+    const dueMs = Math.max(nowMs - this.silentMs + this.#silenceMs, this.#remindAtMs);
+    if (dueMs > nowMs) return dueMs;
+    this.#remindAtMs = nowMs + Math.max(LEAST_REMINDER_MS, Math.min(this.#silenceMs, REMINDER_MS));
+    this.onSilence();
+    return this.#remindAtMs;
+  }
+
+  get #silenceMs(): number {
+    return this.#options.silenceMs ?? Infinity;
+  }
+
+  #tellRequest(api: AnyApi, version: number, correlationId: number, startByte: number): void {
+    const bytes = this.bytesSent - startByte;
+    this.#options.hooks?.onRequest?.({
+      ...{ broker: formatAddress(this.address), api: api.name, version, correlationId, bytes },
+    });
+  }
+
+  #tellResponse({ api, version, correlationId, sentMs }: InFlight, error?: KafkaError): void {
+    this.#options.hooks?.onResponse?.({
+      ...{ broker: formatAddress(this.address), api: api.name, version, correlationId },
+      latencyMs: this.#runtime.now() - sentMs,
+      ...(error === undefined ? {} : { error }),
+    });
   }
 
   /** Starts the clock of idleness; called when the handshake is done. */
   watchIdle(): void {
+    this.#ready = true;
+    this.#options.hooks?.onConnect?.({ broker: formatAddress(this.address) });
     this.#armTimer(this.#runtime.now() + this.#options.connectionMaxIdleMs);
   }
 

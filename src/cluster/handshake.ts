@@ -8,41 +8,72 @@ import { ConnectionError, KafkaError, ProtocolError, TimeoutError } from "../err
 import { nextApiVersionsVersion, sanitizeSoftwareName, sanitizeSoftwareVersion } from "../protocol/api.ts";
 import { brokerError } from "../protocol/error_codes.ts";
 import { ApiVersions } from "../protocol/messages/api_versions.ts";
-import type { ResponseOf } from "../protocol/schema.ts";
+import type { AnyApi, ResponseOf } from "../protocol/schema.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { Connection, type ConnectionOptions, type VersionRange } from "./connection.ts";
+import type { DialPace } from "./pace.ts";
+import { sleep } from "./sleep.ts";
 import { SOFTWARE_NAME, SOFTWARE_VERSION } from "./software.ts";
 
 const UNSUPPORTED_VERSION = 35;
 const INVALID_REQUEST = 42;
+
+/** Requests that are written together with the first one of a connection, in versions that are guessed. */
+export interface Flight {
+  /** In which version each request is going to be written. */
+  readonly guesses: readonly (readonly [api: AnyApi, version: number])[];
+  /** Writes the requests; the answers are the business of whoever gave the flight. */
+  write(connection: Connection): void;
+  /** Nothing comes of it: the attempt to connect failed, perhaps because the server was `takenAback` by the requests. */
+  lost(takenAback: boolean): void;
+}
+
+/** How a connection is opened. */
+export interface OpenOptions {
+  /** The broker is known to answer modern ApiVersions requests: when it hangs up, it is going down. */
+  readonly modern?: boolean | undefined;
+  /** What else to ask in the same breath. */
+  readonly flight?: Flight | undefined;
+  /** Keeps a second attempt within the pace of the client. */
+  readonly pace?: DialPace | undefined;
+}
 
 /**
  * Opens a connection and learns what the broker speaks.
  *
  * `connectTimeoutMs` covers TCP, TLS and handshake together. A server that hangs up on a modern ApiVersions request
  * is asked once more, on a new connection, in the oldest version (some proxies know no other), unless it is known to
- * be `modern`: then it is just going down.
+ * be `modern`. One that doesn't speak the versions of a flight hangs up too, and is asked again without the flight.
  */
 export async function openConnection(
   runtime: Runtime,
   address: Address,
   options: ConnectionOptions,
   signal: AbortSignal,
-  modern = false,
+  { modern = false, flight, pace }: OpenOptions = {},
 ): Promise<Connection> {
   const deadlineMs = runtime.now() + options.connectTimeoutMs;
-  const first = new Connection(runtime, address, options);
+  const attempt = (version: number, ahead?: Flight): Promise<Connection> =>
+    withinDeadline(runtime, new Connection(runtime, address, options), deadlineMs, version, signal, ahead);
+  const newest = ApiVersions.clientVersions[1];
   try {
-    return await withinDeadline(runtime, first, deadlineMs, ApiVersions.clientVersions[1], signal);
+    return await attempt(newest, flight);
   } catch (error) {
-    if (modern || !(error instanceof HungUpError)) throw error;
-    return await withinDeadline(runtime, new Connection(runtime, address, options), deadlineMs, 0, signal);
+    const misguessed = error instanceof MisguessError;
+    const mayTryAgain = misguessed || (error instanceof HungUpError && (!modern || flight !== undefined));
+    flight?.lost(mayTryAgain);
+    if (!mayTryAgain) throw error;
+    await sleep(runtime, pace?.take(formatAddress(address)) ?? 0, signal);
+    return await attempt(misguessed || modern ? newest : 0);
   }
 }
 
 /** The server closed the connection instead of answering the very first request. */
 class HungUpError extends ConnectionError {}
+
+/** The server can't cope with what was sent before it had told its versions. */
+class MisguessError extends ConnectionError {}
 
 async function withinDeadline(
   runtime: Runtime,
@@ -50,6 +81,7 @@ async function withinDeadline(
   deadlineMs: number,
   version: number,
   signal: AbortSignal,
+  flight: Flight | undefined,
 ): Promise<Connection> {
   const name = formatAddress(connection.address);
   const attempt = new AbortController();
@@ -67,7 +99,11 @@ async function withinDeadline(
   try {
     if (signal.aborted) onAbort();
     await connection.dial(leftMs, attempt.signal);
-    await shakeHands(connection, leftMs, version);
+    const shaken = shakeHands(connection, leftMs, version);
+    flight?.write(connection);
+    await shaken;
+    if (flight !== undefined) refuseMisguess(connection, flight);
+    if (connection.error !== undefined) throw connection.error;
     connection.modern = version > 0;
     connection.watchIdle();
     return connection;
@@ -75,10 +111,21 @@ async function withinDeadline(
     const reason = connection.error ?? (error instanceof KafkaError ? error : undefined) ??
       new ConnectionError(`Connecting to ${name} failed.`, { broker: name, cause: error });
     connection.destroy(reason);
-    throw error instanceof HungUpError ? error : reason;
+    throw error instanceof HungUpError || error instanceof MisguessError ? error : reason;
   } finally {
     timer.cancel();
     signal.removeEventListener("abort", onAbort);
+  }
+}
+
+/** Such a server has hung up on us, or is about to. */
+function refuseMisguess(connection: Connection, { guesses }: Flight): void {
+  const name = formatAddress(connection.address);
+  if (connection.error !== undefined) throw new MisguessError(connection.error.message, { cause: connection.error });
+  for (const [api, version] of guesses) {
+    const range = connection.versions.get(api.key);
+    if (range !== undefined && version >= range.min && version <= range.max) continue;
+    throw new MisguessError(`The broker at ${name} doesn't speak ${api.name} ${version}.`);
   }
 }
 

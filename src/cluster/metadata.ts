@@ -31,6 +31,10 @@ export interface TopicMetadata {
   touched: boolean;
   /** When the topic was last found touched, on the monotonic clock. */
   lastUsedMs: number;
+  /** The next answer is taken whatever its epochs are: what is known is from hearsay, or of another time. */
+  unproven: boolean;
+  /** The cluster doesn't keep it up to date any more: whoever holds it has to ask for the topic anew. */
+  forgotten: boolean;
 }
 
 type TopicResponse = ResponseOf<typeof Metadata>["topics"][number];
@@ -67,9 +71,27 @@ export class MetadataCache {
       partitions: [],
       touched: true,
       lastUsedMs: nowMs,
+      unproven: false,
+      forgotten: false,
     };
     this.#topics.set(name, topic);
     return topic;
+  }
+
+  /** Every topic. */
+  values(): Iterable<TopicMetadata> {
+    return this.#topics.values();
+  }
+
+  /**
+   * Forgets who leads, for a start from the bootstrap servers. Leader epochs are kept as far as topic ids tell whether
+   * they still count: the cluster may have been built anew.
+   */
+  forgetLeaders(): void {
+    for (const topic of this.#topics.values()) {
+      if (topic.topicId === ZERO_TOPIC_ID) topic.unproven = true;
+      topic.partitions = topic.partitions.map(({ leaderEpoch }) => ({ leaderId: -1, leaderEpoch }));
+    }
   }
 
   /** Forgets topics that nobody has used for `maxIdleMs`, unless `inUse` says otherwise. */
@@ -79,6 +101,7 @@ export class MetadataCache {
         topic.touched = false;
         topic.lastUsedMs = nowMs;
       } else if (nowMs - topic.lastUsedMs >= maxIdleMs) {
+        topic.forgotten = true;
         this.#topics.delete(topic.name);
       }
     }
@@ -102,10 +125,12 @@ function mergeTopic(topic: TopicMetadata, answer: TopicResponse, hasEpochs: bool
 
   const recreated = answer.topicId !== ZERO_TOPIC_ID && topic.topicId !== ZERO_TOPIC_ID &&
     answer.topicId !== topic.topicId;
+  const anew = recreated || topic.unproven;
+  topic.unproven = false;
   if (topic.topicId !== answer.topicId) changed = true;
   topic.topicId = answer.topicId;
   // A new topic under an old name starts its epochs anew, and may have fewer partitions.
-  const known = recreated ? [] : topic.partitions;
+  const known = anew ? [] : topic.partitions;
   const partitions = answer.partitions.filter(({ partitionIndex: index }) => index >= 0 && index < MAX_PARTITIONS);
   // A topic never loses partitions; a broker that names fewer lags behind. Without ids it may be another topic.
   const least = answer.topicId === ZERO_TOPIC_ID ? 0 : known.length;

@@ -7,7 +7,7 @@
 import type { Runtime } from "../runtime/runtime.ts";
 
 /** Resolves after the time, or as soon as the signal is aborted; the caller asks the signal which it was. */
-export function sleep(runtime: Runtime, delayMs: number, signal: AbortSignal): Promise<void> {
+export function sleep(runtime: Pick<Runtime, "setTimer">, delayMs: number, signal: AbortSignal): Promise<void> {
   if (delayMs <= 0 || signal.aborted) return Promise.resolve();
   return new Promise((resolve) => {
     const wake = (): void => {

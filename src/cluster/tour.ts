@@ -9,10 +9,51 @@ import type { Runtime, Timer } from "../runtime/runtime.ts";
 import { formatAddress } from "./address.ts";
 import type { Broker } from "./broker.ts";
 
+const REBOOTSTRAP_REQUIRED = 129;
+
+/** What the order of a tour goes by. */
+export interface TourCriteria {
+  readonly random: () => number;
+  /** True for the address of a bootstrap server. */
+  readonly isServer: (broker: Broker) => boolean;
+  /** True for a broker that owes an answer and says nothing. */
+  readonly isSilent: (broker: Broker) => boolean;
+}
+
+/**
+ * The order in which to ask: connected brokers, the least loaded first; those that are being dialled; those that
+ * nobody has tried yet; then the bootstrap servers, before any broker that has failed; last those that hang. So when
+ * all known brokers have gone, the bootstrap servers come first (KIP-899).
+ */
+export function tourOrder(brokers: readonly Broker[], { random, isServer, isSilent }: TourCriteria): Broker[] {
+  const rank = (broker: Broker): number => {
+    if (broker.connection !== undefined) return isSilent(broker) ? 7 : 0;
+    if (broker.slow) return 7;
+    if (broker.connecting && !broker.backingOff) return 1;
+    if (broker.backingOff) return isServer(broker) ? 5 : 6;
+    if (broker.lastError === undefined) return broker.nodeId >= 0 ? 2 : 3;
+    return isServer(broker) ? 3 : 4;
+  };
+  const ranked = shuffled(brokers, random).map((broker) => ({ broker, rank: rank(broker) }));
+  const load = ({ connection }: Broker): number => connection?.inFlight ?? 0;
+  ranked.sort((a, b) => a.rank - b.rank || load(a.broker) - load(b.broker));
+  return ranked.map(({ broker }) => broker);
+}
+
+function shuffled<T>(items: readonly T[], random: () => number): T[] {
+  const order = [...items];
+  for (let last = order.length - 1; last > 0; last--) {
+    const other = Math.floor(random() * (last + 1));
+    [order[last], order[other]] = [order[other]!, order[last]!];
+  }
+  return order;
+}
+
 /**
  * Starts with the first broker, goes on to the next when one fails or has kept silent for `staggerMs`, and resolves
- * with the first answer. Rejects, when all have failed, with an error that names each and why; without a retriable
- * cause (say, wrong credentials) the tour ends there.
+ * with the first answer. Rejects, when all have failed, with an error that names each and why; refused credentials and
+ * the word of a broker that everything known is wrong (REBOOTSTRAP_REQUIRED) end the tour there. While some hang, those
+ * that have failed are asked again, one after the other.
  */
 export function firstSuccess<T>(
   runtime: Runtime,
@@ -22,8 +63,9 @@ export function firstSuccess<T>(
   signal: AbortSignal,
 ): Promise<T> {
   return new Promise((resolve, reject) => {
-    const failures: { readonly broker: Broker; readonly error: unknown }[] = [];
-    let started = 0;
+    const failures = new Map<Broker, unknown>();
+    const waiting = [...brokers];
+    let pending = 0;
     let ended = false;
     let timer: Timer | undefined;
     const end = (): void => {
@@ -36,33 +78,42 @@ export function firstSuccess<T>(
       reject(tourError(failures));
     };
     const onAbort = (): void => fail();
-    const start = (): void => {
+    const next = (): void => {
       timer?.cancel();
-      if (ended || signal.aborted || started >= brokers.length) return;
-      const broker = brokers[started++]!;
-      if (started < brokers.length) timer = runtime.setTimer(start, staggerMs);
+      if (ended || signal.aborted) return;
+      timer = runtime.setTimer(next, staggerMs);
+      const broker = waiting.shift();
+      if (broker === undefined) return;
+      pending++;
       ask(broker).then((answer) => {
         end();
         resolve(answer);
       }, (error) => {
-        failures.push({ broker, error });
-        const hopeless = error instanceof AuthenticationError;
+        pending--;
+        const isFirst = !failures.has(broker);
+        failures.set(broker, error);
+        const hopeless = error instanceof AuthenticationError || error?.errorCode === REBOOTSTRAP_REQUIRED;
         if (hopeless) {
           end();
           reject(error);
-        } else if (failures.length === brokers.length) fail();
-        else if (failures.length === started) start();
+        } else if (pending === 0 && failures.size === brokers.length) {
+          fail();
+        } else {
+          // Others may hang for long: until they are done this one gets another chance.
+          waiting.push(broker);
+          if (isFirst && pending === 0) next();
+        }
       });
     };
     if (brokers.length === 0) return fail();
     signal.addEventListener("abort", onAbort);
-    start();
+    next();
   });
 }
 
-function tourError(failures: readonly { readonly broker: Broker; readonly error: unknown }[]): KafkaError {
-  const last = failures.at(-1)?.error;
-  const reasons = failures.map(({ broker, error }) => `${formatAddress(broker.address)}: ${reasonOf(error)}`);
+function tourError(failures: ReadonlyMap<Broker, unknown>): KafkaError {
+  const last = [...failures.values()].at(-1);
+  const reasons = [...failures].map(([broker, error]) => `${formatAddress(broker.address)}: ${reasonOf(error)}`);
   return new ConnectionError(reasons.length === 0 ? "Nobody was asked." : `Tried ${reasons.join("; ")}`, {
     code: "BROKERS_UNREACHABLE",
     cause: last,

@@ -1,12 +1,14 @@
 /**
- * The functions that work on every byte, in one table, so that faster ones can take their places.
+ * The functions that work on every byte, as sets: in JavaScript, and the fastest that the runtime has.
  *
  * @module
  */
 
 import { crc32c } from "./crc32c.ts";
+import { crc32cByTables } from "./crc_tables.ts";
 import { lz4Compress, lz4Decompress } from "./lz4.ts";
 import { snappyCompress, snappyDecompress } from "./snappy.ts";
+import { type WasmKernels, wasmKernels } from "./wasm.ts";
 
 /** A set of implementations of the hot functions. All sets give the same checksums and decompress the same data. */
 export interface Kernels {
@@ -27,9 +29,25 @@ export interface Kernels {
 /** Portable JavaScript; it runs everywhere. */
 export const javaScriptKernels: Kernels = {
   name: "javascript",
-  crc32c,
-  lz4Compress,
+  crc32c: crc32cByTables,
+  lz4Compress: (input) => lz4Compress(input),
   lz4Decompress,
-  snappyCompress,
+  snappyCompress: (input) => snappyCompress(input),
   snappyDecompress,
 };
+
+/** The fastest that this runtime has: WebAssembly for what the producer does, or {@link javaScriptKernels}. */
+export const kernels: Kernels = chooseKernels(wasmKernels);
+
+/** The kernels with those of a module in their places, if there is one. */
+export function chooseKernels(wasm: WasmKernels | undefined): Kernels {
+  if (wasm === undefined) return javaScriptKernels;
+  return {
+    name: "webassembly",
+    crc32c,
+    lz4Compress: (input) => lz4Compress(input, wasm.compressLz4Block),
+    lz4Decompress,
+    snappyCompress: (input) => snappyCompress(input, wasm.compressSnappyFragment),
+    snappyDecompress,
+  };
+}

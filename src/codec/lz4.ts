@@ -7,6 +7,8 @@
  */
 
 import { CompressionError } from "../errors.ts";
+import { scratch } from "./scratch.ts";
+import type { BlockCompressor } from "./wasm.ts";
 import { xxhash32 } from "./xxhash32.ts";
 
 const MAGIC = 0x184d2204;
@@ -27,20 +29,14 @@ const MAX_HASH_BITS = 13;
 /** Where in its block a hash was last seen. Block-relative positions fit in 16 bits. */
 let hashTable: Uint16Array | undefined;
 
-/** Compressed bytes before they are cut to size, kept for the next batch up to this size. */
-const KEPT_OUTPUT = 2 << 20;
-let keptOutput: Uint8Array | undefined;
-
 /** Compresses into one LZ4 frame. The output never exceeds the input by more than 11 bytes and 4 a block. */
-export function lz4Compress(input: Uint8Array): Uint8Array {
-  const bound = FRAME_HEADER.length + input.length + 4 * Math.ceil(input.length / BLOCK_SIZE) + 4;
-  const output = keptOutput !== undefined && keptOutput.length >= bound ? keptOutput : new Uint8Array(bound);
-  if (bound <= KEPT_OUTPUT) keptOutput = output;
+export function lz4Compress(input: Uint8Array, compressor: BlockCompressor = compressLz4Block): Uint8Array {
+  const output = scratch(FRAME_HEADER.length + input.length + 4 * Math.ceil(input.length / BLOCK_SIZE) + 4);
   output.set(FRAME_HEADER);
   let at = FRAME_HEADER.length;
   for (let start = 0; start < input.length; start += BLOCK_SIZE) {
     const end = Math.min(start + BLOCK_SIZE, input.length);
-    let size = compressBlock(input, start, end, output, at + 4);
+    let size = compressor(input, start, end, output, at + 4);
     if (size === 0) {
       output.set(input.subarray(start, end), at + 4);
       size = end - start;
@@ -78,7 +74,13 @@ export function lz4Decompress(input: Uint8Array, maxSize: number): Uint8Array {
 }
 
 /** Compresses one block, or returns 0 when that would not make it smaller. */
-function compressBlock(input: Uint8Array, start: number, end: number, output: Uint8Array, outputStart: number): number {
+export function compressLz4Block(
+  input: Uint8Array,
+  start: number,
+  end: number,
+  output: Uint8Array,
+  outputStart: number,
+): number {
   const size = end - start;
   const table = hashTable ??= new Uint16Array(1 << MAX_HASH_BITS);
   const hashBits = size <= 4096 ? 10 : MAX_HASH_BITS;

@@ -16,5 +16,6 @@
 
 export { type Codec, COMPRESSION_IDS, type CompressionId, type CompressionType } from "./codec.ts";
 export { crc32c } from "./crc32c.ts";
-export { javaScriptKernels, type Kernels } from "./kernels.ts";
+export { javaScriptKernels, type Kernels, kernels } from "./kernels.ts";
 export { type CodecOptions, type CodecSource, loadCodec, resolveCodec } from "./registry.ts";
+export { zstdFromModule } from "./zstd_module.ts";

@@ -5,6 +5,8 @@
  */
 
 import { CompressionError } from "../errors.ts";
+import { scratch } from "./scratch.ts";
+import type { BlockCompressor } from "./wasm.ts";
 
 /** Matches are looked for within 64 KB, so that positions fit in 16 bits and the table in a CPU's first cache. */
 const FRAGMENT_SIZE = 65_536;
@@ -20,21 +22,15 @@ const XERIAL_HEADER_SIZE = 16;
 
 let hashTable: Uint16Array | undefined;
 
-/** Compressed bytes before they are cut to size, kept for the next batch up to this size. */
-const KEPT_OUTPUT = 2 << 20;
-let keptOutput: Uint8Array | undefined;
-
 /** Compresses into one raw Snappy block. */
-export function snappyCompress(input: Uint8Array): Uint8Array {
-  const bound = 32 + input.length + Math.ceil(input.length / 6);
-  const output = keptOutput !== undefined && keptOutput.length >= bound ? keptOutput : new Uint8Array(bound);
-  if (bound <= KEPT_OUTPUT) keptOutput = output;
+export function snappyCompress(input: Uint8Array, compressor: BlockCompressor = compressSnappyFragment): Uint8Array {
+  const output = scratch(32 + input.length + Math.ceil(input.length / 6));
   let at = 0;
   let rest = input.length;
   for (; rest > 127; rest = Math.floor(rest / 128)) output[at++] = (rest & 127) | 128;
   output[at++] = rest;
   for (let start = 0; start < input.length; start += FRAGMENT_SIZE) {
-    at = compressFragment(input, start, Math.min(start + FRAGMENT_SIZE, input.length), output, at);
+    at += compressor(input, start, Math.min(start + FRAGMENT_SIZE, input.length), output, at);
   }
   return output.slice(0, at);
 }
@@ -72,7 +68,8 @@ export function snappyDecompress(input: Uint8Array, maxSize: number): Uint8Array
   return output;
 }
 
-function compressFragment(
+/** Compresses one stretch of a block to elements, and returns how many bytes they take. */
+export function compressSnappyFragment(
   input: Uint8Array,
   start: number,
   end: number,
@@ -115,7 +112,8 @@ function compressFragment(
       table[Math.imul(word, 0x1e35a7bd) >>> shift] = k - start;
     }
   }
-  return anchor < end ? writeLiterals(input, anchor, end - anchor, output, out) : out;
+  if (anchor < end) out = writeLiterals(input, anchor, end - anchor, output, out);
+  return out - outputStart;
 }
 
 function writeLiterals(input: Uint8Array, from: number, length: number, output: Uint8Array, at: number): number {

@@ -34,6 +34,8 @@ export type ZlibSyncFunction = (input: Uint8Array, options: ZlibOptions) => Uint
 /** `zlib`, as far as it is used here. Node before 22.15 has no zstd. */
 export interface Zlib {
   readonly constants: { readonly ZSTD_c_compressionLevel?: number };
+  /** Node before 20.15 lacks it, and so may others. */
+  readonly crc32?: (bytes: Uint8Array) => number;
   readonly gzip: ZlibFunction;
   readonly gzipSync: ZlibSyncFunction;
   readonly gunzipSync: ZlibSyncFunction;

@@ -10,7 +10,7 @@ import type { Codec } from "./codec.ts";
 import { atOnce, onThread, outputLimit, type Zlib } from "./zlib.ts";
 import { zstdFrames } from "./zstd_frame.ts";
 
-type ZstdPackage = typeof import("@bokuweb/zstd-wasm");
+type ZstdPackage = typeof import("./zstd_package.ts");
 
 const DEFAULT_LEVEL = 3;
 
@@ -45,30 +45,48 @@ export function zlibZstd(zlib: Zlib): Codec | undefined {
   };
 }
 
-interface ZstdInstance {
+/** zstd in the memory of a WebAssembly module. */
+export interface ZstdInstance {
+  /** One frame. */
   compress(input: Uint8Array, level: number): Uint8Array;
-  decompress(input: Uint8Array, maxSize: number): Uint8Array;
+  /** The content of one frame, which fails when that is more than `limit`. */
+  decompress(frame: Uint8Array, limit: number): Uint8Array;
 }
 
 let instance: ZstdInstance | undefined;
 let starting: Promise<ZstdInstance> | undefined;
 
 /** Zstandard by `@bokuweb/zstd-wasm`, which is imported at the first use. */
-export const portableZstd: Codec = {
-  name: "zstd",
-  id: 4,
-  async load() {
-    await startPackage();
-  },
-  compress(input, level = DEFAULT_LEVEL) {
-    return instance ? instance.compress(input, level) : startPackage().then((zstd) => zstd.compress(input, level));
-  },
-  decompress(input, maxSize) {
-    return instance
-      ? instance.decompress(input, maxSize)
-      : startPackage().then((zstd) => zstd.decompress(input, maxSize));
-  },
-};
+export const portableZstd: Codec = instanceCodec(() => instance ?? startPackage());
+
+/** The codec of an instance that is there or comes later. */
+export function instanceCodec(start: () => ZstdInstance | Promise<ZstdInstance>): Codec {
+  const use = (run: (zstd: ZstdInstance) => Uint8Array): Uint8Array | Promise<Uint8Array> => {
+    const zstd = start();
+    return zstd instanceof Promise ? zstd.then(run) : run(zstd);
+  };
+  return {
+    name: "zstd",
+    id: 4,
+    async load() {
+      await start();
+    },
+    compress(input, level = DEFAULT_LEVEL) {
+      checkSize("Compressing", input);
+      return use((zstd) => zstd.compress(input, level));
+    },
+    decompress(input, maxSize) {
+      checkSize("Decompressing", input);
+      const limit = Math.min(maxSize, MAX_WASM_SIZE);
+      return use((zstd) => eachFrame(input, limit, (frame, room) => zstd.decompress(frame, room)));
+    },
+  };
+}
+
+function checkSize(action: string, input: Uint8Array): void {
+  if (input.length <= MAX_WASM_SIZE) return;
+  throw new CompressionError(`${action} ${input.length} bytes with zstd failed, wanted at most ${MAX_WASM_SIZE}`);
+}
 
 function startPackage(): Promise<ZstdInstance> {
   return starting ??= importPackage().catch((error) => {
@@ -78,29 +96,15 @@ function startPackage(): Promise<ZstdInstance> {
 }
 
 async function importPackage(): Promise<ZstdInstance> {
-  const zstd: ZstdPackage = await import("@bokuweb/zstd-wasm");
+  const zstd: ZstdPackage = await import("./zstd_package.ts");
   await zstd.init();
   const compressor = zstd.createCCtx();
   const decompressor = zstd.createDCtx();
   const noDictionary = new Uint8Array(0);
   return instance = {
-    compress(input, level) {
-      if (input.length > MAX_WASM_SIZE) {
-        throw new CompressionError(
-          `Compressing ${input.length} bytes with zstd failed, wanted at most ${MAX_WASM_SIZE}`,
-        );
-      }
-      return zstd.compressUsingDict(compressor, input, noDictionary, level);
-    },
-    decompress(input, maxSize) {
-      if (input.length > MAX_WASM_SIZE) {
-        throw new CompressionError(
-          `Decompressing ${input.length} bytes of zstd failed, wanted at most ${MAX_WASM_SIZE}`,
-        );
-      }
-      return eachFrame(input, Math.min(maxSize, MAX_WASM_SIZE), (frame, limit) => {
-        return zstd.decompressUsingDict(decompressor, frame, noDictionary, { defaultHeapSize: limit });
-      });
+    compress: (input, level) => zstd.compressUsingDict(compressor, input, noDictionary, level),
+    decompress: (frame, limit) => {
+      return zstd.decompressUsingDict(decompressor, frame, noDictionary, { defaultHeapSize: limit });
     },
   };
 }

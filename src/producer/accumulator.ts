@@ -8,10 +8,10 @@
 import type { Cluster } from "../cluster/cluster.ts";
 import { isUsable } from "../cluster/metadata.ts";
 import { KafkaError, RecordTooLargeError } from "../errors.ts";
-import { brokerError } from "../protocol/error_codes.ts";
 import { maxSizeOfRecord, type RecordBytes, sizeOfRecordBody } from "../protocol/record_batch.ts";
 import { BATCH_OVERHEAD } from "../protocol/record_batch_layout.ts";
 import { sizeOfVarint } from "../protocol/varint.ts";
+import { type AbortableSend, abortError } from "./abortable_send.ts";
 import type { Agenda } from "./agenda.ts";
 import { Barrier } from "./barrier.ts";
 import { Batch, rejectedPromise, type Resolve, tell } from "./batch.ts";
@@ -20,12 +20,14 @@ import { BufferPool } from "./buffer_pool.ts";
 import type { Metrics } from "./metrics.ts";
 import type { ResolvedOptions } from "./options.ts";
 import type { Partition } from "./partition.ts";
-import { builtInPartitioner, type Partitioner, runPartitioner, StickyPartition } from "./partitioner.ts";
+import { builtInPartitioner, type Partitioner, runPartitioner } from "./partitioner.ts";
 import { partitionForKey } from "./murmur2.ts";
-import { lateError, PendingSend } from "./pending_send.ts";
+import type { KeptRecord } from "./pending_send.ts";
+import { PendingSends } from "./pending_sends.ts";
 import { overheadBound } from "./produce_request.ts";
 import type { ProducerRecord, SendOptions } from "./record.ts";
 import { checkRecordNumbers, checkTopicName, RecordEncoder } from "./record_encoder.ts";
+import { StickyPartition } from "./sticky_partition.ts";
 import { Topic, type TopicWaiter } from "./topic.ts";
 import type { TurnClock } from "./turn_clock.ts";
 
@@ -37,8 +39,7 @@ export interface AccumulatorEvents {
   onDue(partition: Partition): void;
 }
 
-const INVALID_TOPIC = 17;
-const TOPIC_AUTHORIZATION_FAILED = 29;
+const UNKNOWN_TOPIC_OR_PARTITION = 3;
 
 /** Everything between the call of `send` and a batch that can be drained. */
 export class Accumulator {
@@ -49,7 +50,7 @@ export class Accumulator {
   /** Batches that have not been told. */
   readonly incomplete: Set<Batch> = new Set();
   /** Sends that wait for metadata or memory. */
-  readonly pending: Set<PendingSend> = new Set();
+  readonly pending: PendingSends;
   /** Records in batches that have not been told. */
   recordsInBatches = 0;
 
@@ -63,8 +64,8 @@ export class Accumulator {
   #encoder: RecordEncoder | undefined;
   readonly #partitioner: Partitioner | undefined;
   readonly #pool: BufferPool;
-  /** Sends to a partition that isn't known to be there, in the order of the calls. */
-  readonly #looking: Set<PendingSend> = new Set();
+  /** Most callers send to one topic again and again. */
+  #lastTopic: Topic | undefined;
 
   /** Makes an empty accumulator. */
   constructor(
@@ -84,8 +85,19 @@ export class Accumulator {
     this.#metrics = metrics;
     this.#events = events;
     const { partitioner } = options;
-    this.#partitioner = typeof partitioner === "function" ? partitioner : builtInPartitioner(partitioner, random);
-    this.memory = new BufferMemory(options.bufferMemory);
+    this.#partitioner = typeof partitioner === "function" ? partitioner : builtInPartitioner(partitioner);
+    const now = (): number => clock.nowMs;
+    this.memory = new BufferMemory(options.bufferMemory, now);
+    const keepsRecords = this.#partitioner !== undefined;
+    this.pending = new PendingSends(options, cluster, this.memory, agenda, clock, metrics, keepsRecords, {
+      isKnown: (topic) => this.isKnown(topic),
+      choose: (topic, wanted, record, bytes) => this.#choose(topic, wanted, record, bytes),
+      append: (partition, bytes, timestamp, sinceMs, resolve, callbacks, reserved) =>
+        this.#append(partition, bytes, timestamp, sinceMs, resolve, callbacks, reserved),
+      refuse: (error, resolve, callbacks) => this.refuse(error, resolve, callbacks),
+      waitForMemory: (waiter) => this.waitForMemory(waiter),
+      onReady: (partition) => events.onReady(partition),
+    });
     this.#pool = new BufferPool(options.bufferMemory);
   }
 
@@ -104,20 +116,21 @@ export class Accumulator {
     const encoder = this.#encoder ?? new RecordEncoder(this.#options.keySerializer, this.#options.valueSerializer);
     this.#encoder = undefined;
     try {
-      const topic = this.topics.get(record.topic) ?? this.#newTopic(record.topic);
+      const topic = this.#lastTopic?.name === record.topic ? this.#lastTopic : this.topic(record.topic);
+      this.#lastTopic = topic;
       if (record.partition !== undefined || record.timestamp !== undefined) checkRecordNumbers(record);
       encoder.encode(record);
       const wanted = this.#memoryFor(encoder, record.topic);
       const timestamp = record.timestamp ?? this.#clock.wallMs;
       if (this.#isReady(topic) && this.memory.has(wanted)) {
-        const partition = this.#choose(topic, record, encoder);
+        const partition = this.#choose(topic, record.partition, record, encoder);
         if (partition !== undefined) {
           this.#append(topic.partition(partition), encoder, timestamp, this.#clock.nowMs, resolve, callbacks, 0);
           return 0;
         }
       }
       if (!mayWait && !this.memory.has(wanted)) return wanted;
-      this.#wait(topic, record, encoder.copy(), timestamp, wanted, resolve, callbacks);
+      this.pending.add(topic, record, encoder, wanted, resolve, callbacks);
     } catch (error) {
       this.refuse(error, resolve, callbacks);
     } finally {
@@ -133,19 +146,17 @@ export class Accumulator {
 
   /** True when records of the topic can be routed and nobody waits in front. */
   isKnown(topic: Topic): boolean {
-    if (this.#cluster.topic(topic.name) !== topic.metadata) topic.metadata = this.#cluster.use(topic.name);
+    if (topic.metadata.forgotten) topic.metadata = this.#cluster.use(topic.name);
     topic.metadata.touched = true;
     return isUsable(topic.metadata);
   }
 
   /** Lets those in line look at fresh metadata. */
   onMetadata(): void {
-    // Whatever brought the partition to light: who asked for it first goes first.
-    for (const send of this.#looking) {
-      const { topic, record } = send;
-      if (this.isKnown(topic) && record.partition! < topic.metadata.partitions.length) this.#found(send);
-    }
+    this.pending.onMetadata();
     for (const topic of this.topics.values()) {
+      if (topic.metadata.errorCode !== UNKNOWN_TOPIC_OR_PARTITION) topic.unknownAnswers = 0;
+      else if (this.#cluster.lastError === undefined) topic.unknownAnswers += 1;
       if (topic.waiters.length === 0) continue;
       const still: TopicWaiter[] = [];
       // By index: whoever gets memory meanwhile is appended to this list, and must come after those before him.
@@ -183,7 +194,7 @@ export class Accumulator {
   watch(partition: Partition, nowMs: number): void {
     const oldest = partition.untold[0] ?? partition.queue[0];
     if (oldest === undefined) return;
-    let dueMs = oldest.deadlineMs;
+    let dueMs = oldest.overdue ? nextDeadlineOf(partition) : oldest.deadlineMs;
     const head = partition.queue[0];
     if (head !== undefined) {
       dueMs = Math.min(dueMs, head.deadlineMs);
@@ -203,10 +214,7 @@ export class Accumulator {
       batch.closed = true;
       this.#events.onReady(batch.partition);
     }
-    for (const send of this.pending) {
-      barrier.add();
-      send.barriers.push(barrier);
-    }
+    this.pending.hold(barrier);
     barrier.done();
     return barrier;
   }
@@ -217,11 +225,45 @@ export class Accumulator {
     while (untold.length > 0 && untold[0]!.outcome !== undefined) {
       const batch = untold.shift()!;
       this.incomplete.delete(batch);
-      this.recordsInBatches -= batch.recordCount;
-      if ("error" in batch.outcome!) this.#metrics.recordsFailed += batch.recordCount;
+      this.recordsInBatches -= batch.liveCount;
+      if ("error" in batch.outcome!) this.#metrics.failed(batch.liveCount);
       batch.settle((error) => this.#logThrow(error));
       this.memory.release(batch.reservedBytes);
       for (const barrier of batch.barriers ?? []) barrier.done();
+    }
+  }
+
+  /** Takes a record back if it hasn't left yet, and tells it at once, whatever was sent before it. */
+  abort(send: AbortableSend, signal: AbortSignal): void {
+    const { pending, batch, index, resolve } = send;
+    if (pending !== undefined) return this.pending.drop(pending, abortError(signal, "no", pending.topic.name));
+    if (batch === undefined) return;
+    const { topic, index: partition } = batch.partition;
+    const error = abortError(signal, batch.drained ? "possibly" : "no", topic.name, partition);
+    if (batch.drained) {
+      tell(send, error, null, (thrown) => this.#logThrow(thrown));
+      resolve(rejectedPromise(error));
+      return;
+    }
+    batch.drop(index);
+    this.recordsInBatches -= 1;
+    this.refuse(error, resolve, send);
+    if (batch.outcome === undefined && !batch.encoding) this.tidy(batch);
+  }
+
+  /** Gives back what records that were taken out of the batch have left behind there, if that is worth the trouble. */
+  tidy(batch: Batch): void {
+    if (batch.liveCount === 0) {
+      batch.partition.removeFromQueue(batch);
+      this.incomplete.delete(batch);
+      batch.recycle();
+      for (const barrier of batch.barriers ?? []) barrier.done();
+      this.memory.release(batch.reservedBytes);
+    } else if (batch.liveCount * 2 <= batch.recordCount) {
+      batch.compact();
+      const spareBytes = batch.reservedBytes - batch.length;
+      batch.reservedBytes = batch.length;
+      this.memory.release(spareBytes);
     }
   }
 
@@ -239,11 +281,6 @@ export class Accumulator {
     }
     for (const barrier of batch.barriers ?? []) barrier.done();
     this.memory.reserve(reservedBytes);
-  }
-
-  /** Fails every send that is still in line. */
-  refusePending(error: KafkaError): void {
-    for (const send of [...this.pending]) this.#drop(send, error);
   }
 
   #newTopic(name: string): Topic {
@@ -270,9 +307,11 @@ export class Accumulator {
   /** The most that a record can take of the buffer memory. */
   #memoryFor(record: RecordBytes, topic: string): number {
     const { bufferMemory, maxRequestSize } = this.#options;
+    const bound = BATCH_OVERHEAD + maxSizeOfRecord(record);
+    const limit = Math.min(bufferMemory, maxRequestSize);
+    if (bound <= limit) return bound;
     const body = sizeOfRecordBody(record, 0, 0);
     const alone = BATCH_OVERHEAD + sizeOfVarint(body) + body;
-    const limit = Math.min(bufferMemory, maxRequestSize);
     if (alone > limit) {
       const option = limit === bufferMemory ? "bufferMemory" : "maxRequestSize";
       throw new RecordTooLargeError(
@@ -280,19 +319,21 @@ export class Accumulator {
         { topic },
       );
     }
-    return Math.min(bufferMemory, BATCH_OVERHEAD + maxSizeOfRecord(record));
+    return Math.min(bufferMemory, bound);
   }
 
   /** The record's partition; undefined if it asks for one that the topic isn't known to have. */
-  #choose(topic: Topic, record: ProducerRecord<unknown, unknown>, bytes: RecordBytes): number | undefined {
+  #choose(
+    topic: Topic,
+    wanted: number | undefined,
+    record: KeptRecord,
+    bytes: RecordBytes,
+  ): number | undefined {
     const partitionCount = topic.metadata.partitions.length;
-    if (record.partition !== undefined) {
-      if (record.partition >= partitionCount) return undefined;
+    if (wanted !== undefined) {
+      if (wanted >= partitionCount) return undefined;
       // Whoever looked for the partition first gets there first.
-      for (const other of this.#looking) {
-        if (other.topic === topic && other.record.partition === record.partition) return undefined;
-      }
-      return record.partition;
+      return this.pending.isLookedFor(topic, wanted) ? undefined : wanted;
     }
     if (this.#partitioner !== undefined) {
       return runPartitioner(this.#partitioner, {
@@ -305,10 +346,12 @@ export class Accumulator {
         get availablePartitions() {
           return topic.available();
         },
+        sizeBytes: bytes.keyLength + bytes.valueLength,
+        random: this.#random,
       });
     }
     if (bytes.key !== null) return partitionForKey(bytes.key, bytes.keyLength, partitionCount);
-    return topic.sticky.choose(partitionCount, () => topic.available());
+    return topic.sticky.choose(topic);
   }
 
   #append(
@@ -344,39 +387,10 @@ export class Accumulator {
     this.memory.reserve(taken - reserved);
     batch.append(record, timestamp, size, resolve, callbacks);
     this.recordsInBatches += 1;
-    partition.topic.sticky.appended(partition.index, size);
+    partition.topic.sticky.appended(taken, partition.topic);
     if (batch.recordCount === 1 || hastened) this.watch(partition, this.#clock.nowMs);
     if (!partition.scheduled && this.isDue(partition.queue[0]!, this.#clock.nowMs)) this.#events.onReady(partition);
     return batch;
-  }
-
-  #wait(
-    topic: Topic,
-    record: ProducerRecord<unknown, unknown>,
-    bytes: RecordBytes,
-    timestamp: number,
-    wanted: number,
-    resolve: Resolve | undefined,
-    callbacks: SendOptions | undefined,
-  ): void {
-    const { maxBlockMs, deliveryTimeoutMs } = this.#options;
-    const sinceMs = this.#clock.nowMs;
-    // The caller may use the object again for the next record.
-    const { key, value, partition, headers } = record;
-    const kept = { topic: topic.name, key, value, partition, headers };
-    const send = new PendingSend(topic, kept, bytes, timestamp, sinceMs, wanted, resolve, callbacks, {
-      onMemory: (granted) => this.#onMemory(granted),
-      onTopic: (waiting) => this.#onTopic(waiting),
-      onDue: (late) => this.#drop(late, lateError(late, this.#options, this.#cluster.lastError)),
-    });
-    this.pending.add(send);
-    this.#agenda.set(send, sinceMs + Math.min(maxBlockMs, deliveryTimeoutMs));
-    if (this.memory.has(wanted)) {
-      this.memory.reserve(wanted);
-      this.#onMemory(send);
-    } else {
-      this.waitForMemory(send);
-    }
   }
 
   /** Goes to the end of the line for memory. */
@@ -390,85 +404,9 @@ export class Accumulator {
     }
   }
 
-  #onMemory(send: PendingSend): void {
-    send.reservedBytes = send.bytesWanted;
-    const { topic } = send;
-    if (this.#isReady(topic) && this.#onTopic(send)) return;
-    topic.waiters.push(send);
-    void this.#cluster.requestUpdate();
-  }
-
-  #onTopic(send: PendingSend): boolean {
-    const { topic, record } = send;
-    const { errorCode } = topic.metadata;
-    if (errorCode === INVALID_TOPIC || errorCode === TOPIC_AUTHORIZATION_FAILED) {
-      this.#drop(send, brokerError(errorCode, { topic: topic.name }));
-      return true;
-    }
-    if (!this.isKnown(topic)) return false;
-    try {
-      const partition = this.#choose(topic, record, send.bytes);
-      if (partition === undefined) this.#lookAgain(send);
-      else this.#enter(send, partition);
-    } catch (error) {
-      this.#drop(send, error as KafkaError);
-    }
-    return true;
-  }
-
-  /** The topic may have grown: one fresh look, then the record is refused. Others don't wait for it. */
-  #lookAgain(send: PendingSend): void {
-    this.#looking.add(send);
-    void this.#cluster.requestUpdate().then((error) => {
-      if (send.gone) return;
-      // A refresh that failed says nothing of the partition; maxBlockMs ends this.
-      if (error !== undefined || !this.isKnown(send.topic)) return this.#lookAgain(send);
-      const { topic, record } = send;
-      const count = topic.metadata.partitions.length;
-      if (record.partition! < count) return this.#found(send);
-      this.#drop(
-        send,
-        new KafkaError(
-          `Choose another partition: topic "${topic.name}" has partitions 0 to ${count - 1}, not ${record.partition}.`,
-          { code: "INVALID_PARTITION", topic: topic.name, partition: record.partition },
-        ),
-      );
-    });
-  }
-
-  #found(send: PendingSend): void {
-    this.#enter(send, send.record.partition!);
-    this.memory.serve();
-  }
-
-  #enter(send: PendingSend, index: number): void {
-    const { topic, bytes, timestamp, sinceMs, resolve, callbacks, reservedBytes, barriers } = send;
-    this.#leave(send);
-    const batch = this.#append(topic.partition(index), bytes, timestamp, sinceMs, resolve, callbacks, reservedBytes);
-    if (barriers.length === 0) return;
-    (batch.barriers ??= []).push(...barriers);
-    batch.urgent = true;
-    this.#events.onReady(batch.partition);
-  }
-
-  #leave(send: PendingSend): void {
-    send.gone = true;
-    this.pending.delete(send);
-    this.#looking.delete(send);
-    this.#agenda.remove(send);
-  }
-
-  #drop(send: PendingSend, error: KafkaError): void {
-    if (send.gone) return;
-    this.#leave(send);
-    this.refuse(error, send.resolve, send.callbacks);
-    for (const barrier of send.barriers) barrier.done();
-    this.memory.release(send.reservedBytes);
-  }
-
   /** Tells a record that was not taken why. */
   refuse(error: unknown, resolve: Resolve | undefined, callbacks: SendOptions | undefined): void {
-    this.#metrics.recordsFailed += 1;
+    this.#metrics.failed(1);
     const reason = error instanceof KafkaError
       ? error
       : new KafkaError("The record can't be sent.", { code: "UNEXPECTED", cause: error });
@@ -479,4 +417,11 @@ export class Accumulator {
   #logThrow(error: unknown): void {
     this.#options.logger.error?.("callback_threw", { error });
   }
+}
+
+/** When the first batch falls due that doesn't wait for its outcome beyond its deadline. */
+function nextDeadlineOf({ untold }: Partition): number {
+  let dueMs = Infinity;
+  for (const { deadlineMs, outcome } of untold) if (outcome === undefined) dueMs = Math.min(dueMs, deadlineMs);
+  return dueMs;
 }

@@ -20,6 +20,7 @@ import {
 import { BATCH_OVERHEAD } from "../protocol/record_batch_layout.ts";
 import { decodeRecords, readBatchHeader } from "../protocol/record_batch_reader.ts";
 import { sizeOfVarint } from "../protocol/varint.ts";
+import { AbortableSend } from "./abortable_send.ts";
 import type { Barrier } from "./barrier.ts";
 import type { BufferPool } from "./buffer_pool.ts";
 import type { Partition } from "./partition.ts";
@@ -70,6 +71,12 @@ export class Batch {
   strayed = false;
   /** Why the last attempt failed. */
   lastError: KafkaError | undefined;
+  /** How often the broker has repeated its last answer. */
+  repeats = 0;
+  /** Where a leader appended it that didn't take it for delivered all the same; −1n if none told. */
+  appendedAt = -1n;
+  /** Past its deadline, and waiting for an answer all the same (`waitForOutcome`). */
+  overdue = false;
   /** Known, though perhaps not told yet because an earlier batch is still on its way. */
   outcome: Outcome | undefined;
   /** Its place in the order of first drains of its partition; −1 before. */
@@ -86,6 +93,8 @@ export class Batch {
   readonly #timestampDeltas: number[] = [];
   readonly #resolves: (Resolve | undefined)[] = [];
   #callbacks: (SendOptions | undefined)[] | undefined;
+  /** Records that were taken out and whose bytes are still there. */
+  #dropped: Set<number> | undefined;
   #inUse = true;
 
   /** Opens an empty batch. */
@@ -99,11 +108,8 @@ export class Batch {
 
   /** What a record would add, in bytes. */
   sizeOf(record: RecordBytes, timestamp: number): number {
-    const body = sizeOfRecordBody(
-      record,
-      this.recordCount,
-      this.recordCount === 0 ? 0 : timestamp - this.#baseTimestamp,
-    );
+    const index = this.recordCount;
+    const body = sizeOfRecordBody(record, index, index === 0 ? 0 : timestamp - this.#baseTimestamp);
     return sizeOfVarint(body) + body;
   }
 
@@ -125,13 +131,52 @@ export class Batch {
     const end = this.length + size;
     if (end > this.#buffer.length) this.#grow(end);
     const delta = timestamp - this.#baseTimestamp;
-    const body = sizeOfRecordBody(record, index, delta);
-    this.length = writeRecord(this.#buffer, this.length, record, index, delta, body);
+    this.length = writeRecord(this.#buffer, this.length, record, index, delta, bodyOf(size));
     this.reservedBytes += size;
     this.recordCount = index + 1;
-    this.#timestampDeltas.push(delta);
+    if (delta !== 0 || this.#timestampDeltas.length > 0) {
+      // Records of one turn have one timestamp, and then nothing is kept.
+      while (this.#timestampDeltas.length < index) this.#timestampDeltas.push(0);
+      this.#timestampDeltas.push(delta);
+    }
     this.#resolves.push(resolve);
-    if (callbacks !== undefined) (this.#callbacks ??= [])[index] = callbacks;
+    if (callbacks === undefined) return;
+    (this.#callbacks ??= [])[index] = callbacks;
+    if (callbacks instanceof AbortableSend) callbacks.entered(this, index);
+  }
+
+  /** How many records have not been taken out. */
+  get liveCount(): number {
+    return this.recordCount - (this.#dropped?.size ?? 0);
+  }
+
+  /** Takes a record out, with whoever was to be told of it. Only while nothing of the batch has been sent. */
+  drop(index: number): void {
+    this.#resolves[index] = undefined;
+    this.#callbacks![index] = undefined;
+    (this.#dropped ??= new Set()).add(index);
+    this.wire = undefined;
+  }
+
+  /** Writes the batch anew without the records that were taken out. It keeps what it has of the buffer memory. */
+  compact(): void {
+    const dropped = this.#dropped;
+    if (dropped === undefined) return;
+    const records = this.#decode();
+    const [buffer, resolves, callbacks] = [this.#buffer, this.#resolves.splice(0), this.#callbacks];
+    const { reservedBytes } = this;
+    this.#dropped = undefined;
+    this.#callbacks = undefined;
+    this.#timestampDeltas.length = 0;
+    this.#buffer = this.#pool.take(this.length);
+    this.recordCount = 0;
+    this.length = BATCH_OVERHEAD;
+    for (const [index, [record, timestamp]] of records.entries()) {
+      if (dropped.has(index)) continue;
+      this.append(record, timestamp, this.sizeOf(record, timestamp), resolves[index], callbacks?.[index]);
+    }
+    this.reservedBytes = reservedBytes;
+    this.#pool.give(buffer);
   }
 
   /**
@@ -139,6 +184,7 @@ export class Batch {
    * if the codec answers later. Fails with a `CompressionError`.
    */
   encode(codec: Codec | undefined): Promise<void> | undefined {
+    this.compact();
     if (codec === undefined) {
       this.#finish(this.#buffer.subarray(0, this.length), 0);
       return undefined;
@@ -170,28 +216,19 @@ export class Batch {
    * appended, so they are free. This batch is of no more use then.
    */
   split(): [Batch, Batch] {
-    const header = readBatchHeader(this.wire!);
-    const records = decodeRecords(header, this.#buffer.subarray(BATCH_OVERHEAD, this.length));
+    const records = this.#decode();
     const middle = this.recordCount >> 1;
     const parts = [[0, middle], [middle, this.recordCount]].map(([from, to]) => {
       const part = new Batch(this.partition, this.createdMs, this.deadlineMs, this.length >> 1, this.#pool);
       for (let index = from!; index < to!; index++) {
-        const { key, value, headers, timestamp } = records[index]!;
-        const record: RecordBytes = {
-          key,
-          keyLength: key?.length ?? 0,
-          value,
-          valueLength: value?.length ?? 0,
-          headers: headers.length === 0
-            ? undefined
-            : encodeHeaders(headers.map(([name, content]) => [utf8.encode(name), content])),
-        };
-        const size = part.sizeOf(record, Number(timestamp));
-        part.append(record, Number(timestamp), size, this.#resolves[index], this.#callbacks?.[index]);
+        const [record, timestamp] = records[index]!;
+        const size = part.sizeOf(record, timestamp);
+        part.append(record, timestamp, size, this.#resolves[index], this.#callbacks?.[index]);
       }
       part.closed = true;
       part.drained = true;
       part.lastError = this.lastError;
+      part.overdue = this.overdue;
       part.ordinalSpan = this.ordinalSpan / 2;
       return part;
     }) as [Batch, Batch];
@@ -258,6 +295,22 @@ export class Batch {
     if (!this.strayed) this.#pool.give(this.#buffer);
   }
 
+  /** The records as they were appended, with their timestamps. */
+  #decode(): [record: RecordBytes, timestamp: number][] {
+    this.#writeHeader(this.#buffer.subarray(0, this.length), 0);
+    const header = readBatchHeader(this.#buffer);
+    const records = decodeRecords(header, this.#buffer.subarray(BATCH_OVERHEAD, this.length));
+    return records.map(({ key, value, headers, timestamp }) => [{
+      key,
+      keyLength: key?.length ?? 0,
+      value,
+      valueLength: value?.length ?? 0,
+      headers: headers.length === 0
+        ? undefined
+        : encodeHeaders(headers.map(([name, content]) => [utf8.encode(name), content])),
+    }, Number(timestamp)]);
+  }
+
   #grow(needed: number): void {
     const grown = this.#pool.take(needed);
     grown.set(this.#buffer.subarray(0, this.length));
@@ -272,14 +325,27 @@ export class Batch {
   }
 
   #finish(bytes: Uint8Array, attributes: number): void {
+    // A record was taken out while the codec was at work: it has to begin again.
+    if (this.#dropped !== undefined) return;
+    this.#writeHeader(bytes, attributes);
+    this.wire = bytes;
+  }
+
+  #writeHeader(bytes: Uint8Array, attributes: number): void {
     writeBatchHeader(bytes, {
       attributes,
       recordCount: this.recordCount,
       baseTimestamp: this.#baseTimestamp,
       maxTimestamp: this.#maxTimestamp,
     });
-    this.wire = bytes;
   }
+}
+
+/** The size of a record's body, from that of the body and the length before it. */
+function bodyOf(size: number): number {
+  let body = size - 1;
+  while (sizeOfVarint(body) + body > size) body--;
+  return body;
 }
 
 /**
@@ -300,16 +366,17 @@ export function tell(
   onThrow: (error: unknown) => void,
 ): void {
   const { onDelivery, onSuccess, onError } = callbacks;
-  const calls = [
-    onDelivery && (() => onDelivery(error, metadata)),
-    metadata && onSuccess && (() => onSuccess(metadata)),
-    error && onError && (() => onError(error)),
-  ];
-  for (const call of calls) {
-    try {
-      if (call) call();
-    } catch (thrown) {
-      onThrow(thrown);
-    }
+  if (onDelivery) call(() => onDelivery(error, metadata), onThrow);
+  if (metadata && onSuccess) call(() => onSuccess(metadata), onThrow);
+  if (error && onError) call(() => onError(error), onThrow);
+}
+
+/** An async callback that rejects is one that throws: nobody else looks at its promise, and Node would end for it. */
+function call(callback: () => unknown, onThrow: (error: unknown) => void): void {
+  try {
+    const returned = callback();
+    if (returned instanceof Promise) returned.catch(onThrow);
+  } catch (thrown) {
+    onThrow(thrown);
   }
 }

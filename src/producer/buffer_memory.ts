@@ -4,15 +4,29 @@
  * @module
  */
 
+import { BufferFullError } from "../errors.ts";
+
 /** Somebody who waits for memory. */
 export interface MemoryWaiter {
   /** How many bytes are wanted. */
   readonly bytesWanted: number;
-  /** Nobody waits behind it any more (timed out, closed): it is passed over. */
+  /** False if it wants more after that, and stays where it is. */
+  readonly isLast: boolean;
+  /** Nobody waits behind it any more (timed out, aborted, closed): it is passed over. */
   readonly gone: boolean;
   /** The bytes have been reserved. */
   onMemory(): void;
 }
+
+/**
+ * What the line may hold while nothing comes free. Within one turn, and while a broker takes what it is given, the line
+ * is as long as callers make it; with a broker that stands still, the process holds `bufferMemory` and this.
+ */
+const LINE_BYTES = 16_777_216;
+/** When nothing has come free for so long, nothing will soon. */
+const STALLED_AFTER_MS = 100;
+/** Those who left the middle of the line are swept out of it when there are so many, and more of them than others. */
+const SWEEP_AFTER = 1_024;
 
 /** Counts bytes; hands what comes free to whoever has waited longest. */
 export class BufferMemory {
@@ -20,20 +34,36 @@ export class BufferMemory {
   readonly totalBytes: number;
   /** What is left, in bytes. Below 0 for a moment when a batch's header didn't fit any more. */
   availableBytes: number;
+
+  readonly #now: () => number;
   #line: MemoryWaiter[] = [];
   #head = 0;
+  #goneInLine = 0;
+  #bytesInLine = 0;
+  #progressMs = -Infinity;
   #serving = false;
+  #refusal: BufferFullError | undefined;
+  #refusedMs = 0;
 
-  /** Starts with everything free. */
-  constructor(totalBytes: number) {
+  /** Starts with everything free; `now` is the clock of the turn. */
+  constructor(totalBytes: number, now: () => number = () => 0) {
     this.totalBytes = totalBytes;
     this.availableBytes = totalBytes;
+    this.#now = now;
   }
 
   /** True while somebody waits. Whoever comes then goes to the end of the line, even if there were room. */
   get contended(): boolean {
-    while (this.#head < this.#line.length && this.#line[this.#head]!.gone) this.#shift();
+    while (this.#head < this.#line.length && this.#line[this.#head]!.gone) {
+      this.#shift();
+      this.#goneInLine -= 1;
+    }
     return this.#head < this.#line.length;
+  }
+
+  /** What those in line hold, in bytes. */
+  get bytesInLine(): number {
+    return this.#bytesInLine;
   }
 
   /** True if so much can be had at once. */
@@ -43,18 +73,57 @@ export class BufferMemory {
 
   /** Takes bytes. The caller has asked {@link has} before. */
   reserve(bytes: number): void {
+    if (this.availableBytes === this.totalBytes) this.#progressMs = this.#now();
     this.availableBytes -= bytes;
   }
 
   /** Gives bytes back and serves those in line who can be served now. */
   release(bytes: number): void {
+    if (bytes > 0) this.#progressMs = this.#now();
     this.availableBytes += bytes;
     this.serve();
+  }
+
+  /**
+   * Why nobody who holds so many bytes may stand in line at present; undefined if he may. Who is refused is likely to
+   * be one of very many: those of one turn share the error.
+   */
+  refusal(bytesHeld: number): BufferFullError | undefined {
+    if (this.#bytesInLine + bytesHeld <= LINE_BYTES) return undefined;
+    const nowMs = this.#now();
+    if (nowMs - this.#progressMs < STALLED_AFTER_MS) return undefined;
+    if (this.#refusal === undefined || this.#refusedMs !== nowMs) {
+      this.#refusedMs = nowMs;
+      this.#refusal = new BufferFullError(
+        `Await sends, use produce() and ready(), or raise "bufferMemory": all ${this.totalBytes} bytes are taken, ` +
+          `nothing has come free for ${STALLED_AFTER_MS} ms, and ${this.#bytesInLine} bytes wait in line already.`,
+      );
+    }
+    return this.#refusal;
+  }
+
+  /** Those who wait, in order. */
+  *line(): Generator<MemoryWaiter, void, undefined> {
+    for (let at = this.#head; at < this.#line.length; at++) if (!this.#line[at]!.gone) yield this.#line[at]!;
   }
 
   /** Goes to the end of the line. */
   wait(waiter: MemoryWaiter): void {
     this.#line.push(waiter);
+  }
+
+  /** Somebody in line holds so many bytes more, or less. */
+  hold(bytes: number): void {
+    this.#bytesInLine += bytes;
+  }
+
+  /** Somebody who stands in line is gone. */
+  leave(): void {
+    this.#goneInLine += 1;
+    if (this.#goneInLine < SWEEP_AFTER || this.#goneInLine * 2 < this.#line.length - this.#head) return;
+    this.#line = this.#line.slice(this.#head).filter(({ gone }) => !gone);
+    this.#head = 0;
+    this.#goneInLine = 0;
   }
 
   /** Serves the line in order; stops at the first for whom there isn't enough, so that nobody is overtaken. */
@@ -64,17 +133,25 @@ export class BufferMemory {
     while (this.contended) {
       const waiter = this.#line[this.#head]!;
       if (waiter.bytesWanted > this.availableBytes) break;
-      this.#shift();
-      this.availableBytes -= waiter.bytesWanted;
+      this.reserve(waiter.bytesWanted);
+      if (waiter.isLast) this.#shift();
       waiter.onMemory();
     }
     this.#serving = false;
   }
 
   #shift(): void {
+    // What a list still names isn't garbage yet.
+    this.#line[this.#head] = SERVED;
     this.#head += 1;
-    if (this.#head < 1_024 || this.#head * 2 < this.#line.length) return;
-    this.#line = this.#line.slice(this.#head);
-    this.#head = 0;
+    if (this.#head === this.#line.length) {
+      this.#line = [];
+      this.#head = 0;
+    } else if (this.#head >= SWEEP_AFTER && this.#head * 2 >= this.#line.length) {
+      this.#line = this.#line.slice(this.#head);
+      this.#head = 0;
+    }
   }
 }
+
+const SERVED: MemoryWaiter = { bytesWanted: 0, isLast: true, gone: true, onMemory: () => {} };

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { KafkaError } from "../errors.ts";
+import { ConfigError, type KafkaError } from "../errors.ts";
 import type { Logger } from "./options.ts";
 import type { Headers, ProducerRecord, RecordMetadata, SendOptions } from "./record.ts";
 
@@ -46,8 +46,12 @@ export class InterceptorChain {
     for (const interceptor of this.#interceptors as readonly ProducerInterceptor<K, V>[]) {
       this.#isolated("onSend", () => {
         // A copy, so that half a change is lost together with the interceptor that threw.
-        const changed = interceptor.onSend?.(copyOf(latest));
-        if (typeof changed === "object" && changed !== null) latest = changed;
+        const changed: unknown = interceptor.onSend?.(copyOf(latest));
+        if (changed instanceof Promise) {
+          changed.catch(() => {});
+          throw new ConfigError("interceptors", 'Answer at once: "onSend" returned a promise, wanted a record.');
+        }
+        if (typeof changed === "object" && changed !== null) latest = changed as ProducerRecord<K, V>;
       });
     }
     return latest;
@@ -61,7 +65,8 @@ export class InterceptorChain {
         for (const interceptor of this.#interceptors) {
           this.#isolated("onAcknowledgement", () => interceptor.onAcknowledgement?.(metadata, error));
         }
-        options?.onDelivery?.(error, metadata);
+        // Returned, for an async callback may reject.
+        return options?.onDelivery?.(error, metadata);
       },
     };
   }
@@ -77,11 +82,13 @@ export class InterceptorChain {
     }
   }
 
-  #isolated(method: string, call: () => void): void {
+  #isolated(method: string, call: () => unknown): void {
+    const complain = (error: unknown): void => this.#logger.error?.("interceptor_threw", { method, error });
     try {
-      call();
+      const returned = call();
+      if (returned instanceof Promise) returned.catch(complain);
     } catch (error) {
-      this.#logger.error?.("interceptor_threw", { method, error });
+      complain(error);
     }
   }
 }

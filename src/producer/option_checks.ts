@@ -10,6 +10,7 @@ import { type CodecSource, resolveCodec } from "../codec/registry.ts";
 import { ConfigError } from "../errors.ts";
 import type { SocketFactory, TlsOptions } from "../runtime/runtime.ts";
 import { checkTls } from "../runtime/tls.ts";
+import { HOOK_NAMES, type ProducerHooks } from "./hooks.ts";
 import type { ProducerInterceptor } from "./interceptor.ts";
 import type { CompressionSpec, Logger, TopicCompression } from "./options.ts";
 import type { Partitioner, PartitionerName } from "./partitioner.ts";
@@ -121,6 +122,13 @@ export function checkBoolean(name: string, value: unknown): boolean | undefined 
   throw new ConfigError(name, `Set "${name}" to true or false: ${show(value)} is not.`);
 }
 
+/** One of a few words; the first if there is none. */
+export function checkChoice<W extends string>(name: string, value: unknown, words: readonly [W, ...W[]]): W {
+  if (value === undefined) return words[0];
+  if ((words as readonly unknown[]).includes(value)) return value as W;
+  throw new ConfigError(name, `Set "${name}" to ${words.map(show).join(" or ")}: ${show(value)} is not.`);
+}
+
 /** TLS options that make sense, on the given sockets if these are known. */
 export function checkTlsOption(value: unknown, sockets: SocketFactory | undefined): boolean | TlsOptions {
   if (value === undefined || typeof value === "boolean") return value ?? false;
@@ -156,16 +164,33 @@ export function checkLogger(value: unknown): Logger {
   return guarded(logger);
 }
 
-/** A logger that throws must not disturb the delivery of records. */
+/** A logger that throws must not disturb the delivery of records. A level that it doesn't have costs nothing. */
 function guarded(logger: Logger): Logger {
-  const guard = (level: keyof Logger) => (event: string, fields: Readonly<Record<string, unknown>>): void => {
-    try {
-      logger[level]?.(event, fields);
-    } catch {
-      // There is nobody left to tell.
-    }
-  };
-  return { debug: guard("debug"), info: guard("info"), warn: guard("warn"), error: guard("error") };
+  const guards: Logger = {};
+  for (const level of LOG_LEVELS) {
+    if (logger[level] === undefined) continue;
+    guards[level] = (event, fields) => {
+      try {
+        const returned: unknown = logger[level]!(event, fields);
+        if (returned instanceof Promise) returned.catch(() => {});
+      } catch {
+        // There is nobody left to tell.
+      }
+    };
+  }
+  return guards;
+}
+
+/** An object with functions for hooks, empty if there is none. */
+export function checkHooks(value: unknown): ProducerHooks {
+  if (value === undefined) return {};
+  if (typeof value !== "object" || value === null) {
+    throw new ConfigError("hooks", `Set "hooks" to an object with functions like "onRetry": ${show(value)} is not.`);
+  }
+  refuseUnknownIn("hooks", value, HOOK_NAMES);
+  const hooks = value as ProducerHooks;
+  for (const name of HOOK_NAMES) checkFunction(`hooks.${name}`, hooks[name]);
+  return hooks;
 }
 
 /** Complains of an option that contradicts another. */

@@ -5,18 +5,22 @@
  */
 
 import type { Address } from "../cluster/address.ts";
+import { checkSnapshot, type ClusterSnapshot } from "../cluster/snapshot.ts";
 import type { Codec, CompressionType } from "../codec/codec.ts";
 import type { CodecSource } from "../codec/registry.ts";
 import { ConfigError } from "../errors.ts";
 import type { SocketFactory, TlsOptions } from "../runtime/runtime.ts";
+import { guardedHooks, type ProducerHooks } from "./hooks.ts";
 import type { ProducerInterceptor } from "./interceptor.ts";
 import {
   checkAcks,
   checkBoolean,
   checkBrokers,
+  checkChoice,
   checkClientId,
   checkConnect,
   checkFunction,
+  checkHooks,
   checkInterceptors,
   checkLogger,
   checkPartitioner,
@@ -77,9 +81,13 @@ export interface ProducerOptions<K = string | Uint8Array, V = string | Uint8Arra
    * @default unset
    */
   readonly batchSize?: number;
-  /** Memory for records that have no outcome yet. @default 33554432 */
+  /**
+   * Memory for records that have no outcome yet. When it is full, `send` waits in line, and `produce` returns false.
+   * The line is as long as it gets while the broker takes records; once nothing has come free for 100 ms it holds
+   * 16 MiB, and who comes then fails at once with a `BufferFullError`. @default 33554432
+   */
   readonly bufferMemory?: number;
-  /** How long a send may wait for metadata and memory together. @default 60000 */
+  /** How long a send may wait for metadata and memory together, in the order of the calls. @default 60000 */
   readonly maxBlockMs?: number;
   /** Cap on a Produce request. Brokers have a limit of their own, about 1 MB a batch. @default 104857600 */
   readonly maxRequestSize?: number;
@@ -87,12 +95,33 @@ export interface ProducerOptions<K = string | Uint8Array, V = string | Uint8Arra
   readonly maxInFlight?: number;
   /** How often a batch is sent again. @default Infinity */
   readonly retries?: number;
+  /**
+   * How often a batch is sent again, or the metadata asked again, after the answer that there is no such topic. With a
+   * small number a send to a topic that is missing fails soon, and one to a topic that was just created may.
+   * @default Infinity
+   */
+  readonly unknownTopicRetries?: number;
   /** Wait before the first retry; it doubles each time. @default 100 */
   readonly retryBackoffMs?: number;
   /** Longest wait before a retry. @default 1000 */
   readonly retryBackoffMaxMs?: number;
   /** From the call of `send` to the outcome, at most. @default 120000 */
   readonly deliveryTimeoutMs?: number;
+  /**
+   * Don't fail a record at `deliveryTimeoutMs` while it may be in the log: wait until a broker tells, however long that
+   * takes, and with it what was sent to the same partition later. Needs idempotence. @default false
+   */
+  readonly waitForOutcome?: boolean;
+  /**
+   * When a record fails, fail what was handed over for its partition after it as well, unless it may be in the log
+   * already: the log is a prefix of what was sent, with no gap. Needs idempotence. @default false
+   */
+  readonly gapless?: boolean;
+  /**
+   * What to do when a broker misses records that were acknowledged, as after an unclean election: tell
+   * `hooks.onDataLossSuspected` and go on under a new epoch, or be of no more use. @default "continue"
+   */
+  readonly onDataLoss?: "continue" | "fatal";
   /** How long to wait for an answer. @default 30000 */
   readonly requestTimeoutMs?: number;
   /** TCP, TLS and handshake together. @default 10000 */
@@ -123,6 +152,13 @@ export interface ProducerOptions<K = string | Uint8Array, V = string | Uint8Arra
   readonly connect?: SocketFactory;
   /** Takes log events. @default none: the producer is silent */
   readonly logger?: Logger;
+  /**
+   * What {@link Producer.snapshot} of another producer with the same `brokers` has returned, as it is or out of JSON.
+   * Older than `metadataMaxAgeMs` it is of little use, and does no harm. @default none: brokers and leaders are asked for
+   */
+  readonly snapshot?: ClusterSnapshot;
+  /** Functions that are told what happens: connections, requests, retries. @default none */
+  readonly hooks?: ProducerHooks;
 }
 
 /** Options after defaults and checks. */
@@ -145,6 +181,10 @@ export interface ResolvedOptions {
   readonly maxRequestSize: number;
   readonly maxInFlight: number;
   readonly retries: number;
+  readonly unknownTopicRetries: number;
+  readonly waitForOutcome: boolean;
+  readonly gapless: boolean;
+  readonly onDataLoss: "continue" | "fatal";
   readonly retryBackoffMs: number;
   readonly retryBackoffMaxMs: number;
   readonly deliveryTimeoutMs: number;
@@ -163,6 +203,9 @@ export interface ResolvedOptions {
   readonly tls: boolean | TlsOptions;
   readonly connect: SocketFactory | undefined;
   readonly logger: Logger;
+  /** These never throw, and write to the log as well. */
+  readonly hooks: ProducerHooks;
+  readonly snapshot: ClusterSnapshot | undefined;
   /** What a user may want to know of the choice of options: event and fields. */
   readonly remarks: readonly (readonly [event: string, fields: Readonly<Record<string, unknown>>])[];
 }
@@ -181,6 +224,7 @@ const NUMBERS = {
   maxRequestSize: [104_857_600, 1, MAX_INT32],
   maxInFlight: [5, 1, MAX_INT32],
   retries: [Infinity, 0, Infinity],
+  unknownTopicRetries: [Infinity, 0, Infinity],
   retryBackoffMs: [100, 0, MAX_INT32],
   retryBackoffMaxMs: [1_000, 0, MAX_INT32],
   deliveryTimeoutMs: [120_000, 1, MAX_INT32],
@@ -193,11 +237,16 @@ const NUMBERS = {
   connectionMaxIdleMs: [540_000, 1, MAX_INT32],
 } as const satisfies Readonly<Record<string, readonly [fallback: number, min: number, max: number]>>;
 
+const COUNTS: readonly string[] = ["retries", "unknownTopicRetries", "maxInFlight"];
+
 const OTHERS = [
   "brokers",
   "clientId",
   "acks",
   "idempotent",
+  "waitForOutcome",
+  "gapless",
+  "onDataLoss",
   "compression",
   "codecs",
   "allowAutoTopicCreation",
@@ -208,6 +257,8 @@ const OTHERS = [
   "tls",
   "connect",
   "logger",
+  "hooks",
+  "snapshot",
 ] as const;
 
 /** Java names that people will try, and what they are called here. */
@@ -262,6 +313,7 @@ export function resolveOptions<K, V>(options: ProducerOptions<K, V>, sockets?: S
   const connect = checkConnect(options.connect);
   const tls = checkTlsOption(options.tls, connect ?? sockets);
   const [codecFor, codecs] = resolveCompression(options);
+  const logger = checkLogger(options.logger);
   const resolved: ResolvedOptions = {
     brokers: checkBrokers(options.brokers),
     clientId: checkClientId(options.clientId),
@@ -277,6 +329,10 @@ export function resolveOptions<K, V>(options: ProducerOptions<K, V>, sockets?: S
     maxRequestSize,
     maxInFlight,
     retries,
+    unknownTopicRetries: number("unknownTopicRetries"),
+    waitForOutcome: needsIdempotence("waitForOutcome", options.waitForOutcome, idempotent),
+    gapless: needsIdempotence("gapless", options.gapless, idempotent),
+    onDataLoss: checkChoice("onDataLoss", options.onDataLoss, ["continue", "fatal"]),
     retryBackoffMs: number("retryBackoffMs"),
     retryBackoffMaxMs: number("retryBackoffMaxMs"),
     deliveryTimeoutMs: number("deliveryTimeoutMs"),
@@ -294,7 +350,9 @@ export function resolveOptions<K, V>(options: ProducerOptions<K, V>, sockets?: S
     interceptors: checkInterceptors(options.interceptors),
     tls,
     connect,
-    logger: checkLogger(options.logger),
+    logger,
+    hooks: guardedHooks(checkHooks(options.hooks), logger),
+    snapshot: checkSnapshot(options.snapshot),
     remarks: remark === undefined ? [] : [remark],
   };
   return withDeliveryRemark(resolved);
@@ -323,7 +381,7 @@ function checkNumber<N extends keyof typeof NUMBERS>(name: N, value: unknown): n
   const fits = typeof value === "number" && value >= min && value <= max &&
     (Number.isInteger(value) || value === Infinity);
   if (fits) return value;
-  const unit = name.endsWith("Ms") ? " of ms" : name === "retries" || name === "maxInFlight" ? "" : " of bytes";
+  const unit = name.endsWith("Ms") ? " of ms" : COUNTS.includes(name) ? "" : " of bytes";
   throw new ConfigError(name, `Set "${name}" to a number${unit} from ${min} to ${max}: ${show(value)} is not.`);
 }
 
@@ -349,6 +407,13 @@ function decideIdempotence(
     );
   }
   return [true, undefined];
+}
+
+/** An option that makes no sense where a retry may make a second copy. */
+function needsIdempotence(name: string, value: unknown, idempotent: boolean): boolean {
+  const wish = checkBoolean(name, value) ?? false;
+  if (wish && !idempotent) conflict(name, `"${name}" needs "idempotent", which is off`);
+  return wish;
 }
 
 function withDeliveryRemark(options: ResolvedOptions): ResolvedOptions {

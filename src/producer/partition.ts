@@ -5,6 +5,7 @@
  */
 
 import type { PartitionMetadata } from "../cluster/metadata.ts";
+import type { KafkaError } from "../errors.ts";
 import type { Entry } from "./agenda.ts";
 import type { Batch } from "./batch.ts";
 import { PartitionSequence, type ProducerIdentity } from "./sequence.ts";
@@ -26,6 +27,16 @@ export type Gate =
   | "unresolved" // an earlier batch may or may not be in the log (I7)
   | "identity"; // the partition still finishes an older epoch (I8)
 
+/** Up to where records may not be sent, because one before them failed. */
+export interface Gap {
+  /** Batches that were drained first have ordinals below this. */
+  readonly ordinal: number;
+  /** Sends that waited for memory or metadata have ordinals up to this. */
+  readonly lastPending: number;
+  /** Why the record failed. */
+  readonly cause: KafkaError;
+}
+
 /** A partition's queue. Its sequence state lives as long as the producer (hazard H5). */
 export class Partition implements Entry {
   readonly topic: Topic;
@@ -46,6 +57,8 @@ export class Partition implements Entry {
   awaitingMetadata = false;
   /** Whom the batches in flight were sent to. */
   sentTo: PartitionMetadata = { leaderId: -1, leaderEpoch: -1 };
+  /** Set by the last failure of a record when nothing may be sent behind it (`gapless`). */
+  gap: Gap | undefined;
   /** Size of the last batch, which is a good guess for the next one. */
   sizeHint = 0;
   heapIndex = -1;
@@ -142,6 +155,14 @@ export class Partition implements Entry {
     return batch;
   }
 
+  /** True when this broker owes answers for the partition, and another one has been elected to lead it. */
+  isOvertaken(nodeId: number): boolean {
+    if (this.inFlight.length === 0 || this.sentTo.leaderId !== nodeId) return false;
+    const leader = this.topic.metadata.partitions[this.index];
+    if (leader === undefined || leader.leaderId < 0 || leader.leaderId === nodeId) return false;
+    return leader.leaderEpoch > this.sentTo.leaderEpoch || leader.leaderEpoch < 0;
+  }
+
   /** Takes an answered or lost batch off the list of those in flight. */
   landed(batch: Batch): void {
     const at = this.inFlight.indexOf(batch);
@@ -159,6 +180,13 @@ export class Partition implements Entry {
   replace(batch: Batch, parts: readonly Batch[]): void {
     this.untold.splice(this.untold.indexOf(batch), 1, ...parts);
     for (const part of parts) this.putBack(part);
+  }
+
+  /** A record has failed, and what was handed over behind it must not be sent, unless it may be in the log already. */
+  breakOff(cause: KafkaError, lastPending: number): Batch[] {
+    this.gap = { ordinal: this.#ordinal, lastPending, cause };
+    for (const batch of this.queue) batch.closed = true;
+    return this.queue.filter(({ persisted }) => persisted === "no");
   }
 
   /** Takes a batch out of the queue, for good. */

@@ -24,6 +24,10 @@ export interface PartitionerInput {
   readonly partitionCount: number;
   /** Partitions that have a leader now; all of them while none has. */
   readonly availablePartitions: readonly number[];
+  /** Serialized key and value together. */
+  readonly sizeBytes: number;
+  /** A number from 0 (inclusive) to 1 (exclusive) from the producer's own source, which a simulation seeds. */
+  readonly random: () => number;
 }
 
 /**
@@ -45,9 +49,9 @@ export function roundRobin(): Partitioner {
   };
 }
 
-/** Any partition that has a leader, whatever the key. The source of randomness may be given for tests. */
-export function randomPartition(random: () => number = defaultRandom): Partitioner {
-  return ({ availablePartitions }) => availablePartitions[Math.floor(random() * availablePartitions.length)]!;
+/** Any partition that has a leader, whatever the key. */
+export function randomPartition(): Partitioner {
+  return ({ availablePartitions, random }) => availablePartitions[Math.floor(random() * availablePartitions.length)]!;
 }
 
 /** By the murmur2 hash of the key, as the Java client does; a record without a key is refused. */
@@ -63,57 +67,63 @@ export function keyHash(): Partitioner {
   };
 }
 
+/** Settings of {@link sticky}: one of the two thresholds. */
+export interface StickyOptions {
+  /** Records without a key after which to go elsewhere. */
+  readonly records?: number;
+  /** Bytes of such records, serialized key and value, after which to go elsewhere. */
+  readonly bytes?: number;
+}
+
 /**
- * Where records without a key go: one partition until enough bytes for a batch have gone there, then another
- * (uniform sticky, KIP-480 and KIP-794). Batches are fuller than with one partition after the other, and over time
- * all partitions get the same.
+ * Records with a key go by its hash; those without stay on one partition until so many of them, or so many of their
+ * bytes, have gone there, and go to a different one then. Each topic has its own turn.
+ *
+ * The partitioner named `"sticky"` knows more: it moves on when a batch is full, and avoids brokers that are slow.
+ *
+ * @throws {ConfigError} unless exactly one threshold is given, as a whole number from 1
  */
-export class StickyPartition {
-  readonly #random: () => number;
-  readonly #switchBytes: number;
-  #partition = -1;
-  #bytes = 0;
-
-  /** Takes the number of bytes after which to move on. */
-  constructor(switchBytes: number, random: () => number) {
-    this.#switchBytes = Math.max(1, switchBytes);
-    this.#random = random;
+export function sticky(threshold: StickyOptions): Partitioner {
+  const { records, bytes } = threshold;
+  const limit = records ?? bytes;
+  if ((records === undefined) === (bytes === undefined) || !Number.isInteger(limit) || limit! < 1) {
+    const given = JSON.stringify(threshold);
+    throw new ConfigError(
+      "partitioner",
+      `Give "sticky" either records or bytes, ${given} is not, wanted { records: 100 }.`,
+    );
   }
-
-  /** The partition for the next record. `available` is asked for only when it is time to choose. */
-  choose(partitionCount: number, available: () => readonly number[]): number {
-    const outworn = this.#partition < 0 || this.#partition >= partitionCount || this.#bytes >= this.#switchBytes;
-    if (outworn) {
-      this.#partition = this.#another(available());
-      this.#bytes = 0;
+  const turns = new Map<string, { partition: number; left: number }>();
+  return (input) => {
+    const { topic, keyBytes, partitionCount } = input;
+    if (keyBytes !== null) return partitionForKey(keyBytes, keyBytes.length, partitionCount);
+    let turn = turns.get(topic);
+    if (turn === undefined || turn.left <= 0 || turn.partition >= partitionCount) {
+      turn = { partition: another(input, turn?.partition), left: limit! };
+      turns.set(topic, turn);
     }
-    return this.#partition;
-  }
+    turn.left -= records === undefined ? input.sizeBytes : 1;
+    return turn.partition;
+  };
+}
 
-  /** Any of the partitions but the present one, each as likely as the others, without looking at them all. */
-  #another(partitions: readonly number[]): number {
-    const last = partitions.length - 1;
-    if (last < 1) return partitions[0] ?? 0;
-    const among = partitions.includes(this.#partition) ? last : last + 1;
-    const choice = partitions[Math.floor(this.#random() * among)]!;
-    return choice === this.#partition ? partitions[last]! : choice;
-  }
-
-  /** Tells how much a record added to the partition that was chosen. */
-  appended(partition: number, bytes: number): void {
-    if (partition === this.#partition) this.#bytes += bytes;
-  }
+/** Any partition that has a leader, but the given one where there are others. */
+function another({ availablePartitions, random }: PartitionerInput, present: number | undefined): number {
+  const others = availablePartitions.length > 1
+    ? availablePartitions.filter((partition) => partition !== present)
+    : availablePartitions;
+  return others[Math.floor(random() * others.length)]!;
 }
 
 /** The partitioner for a built-in name; undefined for `"sticky"`, which works inside the accumulator. */
-export function builtInPartitioner(name: PartitionerName, random: () => number): Partitioner | undefined {
+export function builtInPartitioner(name: PartitionerName): Partitioner | undefined {
   switch (name) {
     case "sticky":
       return undefined;
     case "roundRobin":
       return roundRobin();
     case "random":
-      return randomPartition(random);
+      return randomPartition();
     case "keyHash":
       return keyHash();
   }
@@ -138,14 +148,4 @@ export function runPartitioner(partitioner: Partitioner, input: PartitionerInput
     }.`,
     { topic: input.topic },
   );
-}
-
-let state = 0x2545f491;
-
-/** xorshift32: good enough to spread records, and no runtime's own generator is needed. */
-function defaultRandom(): number {
-  state ^= state << 13;
-  state ^= state >>> 17;
-  state ^= state << 5;
-  return (state >>> 0) / 2 ** 32;
 }

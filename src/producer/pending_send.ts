@@ -1,5 +1,5 @@
 /**
- * A record that can't enter a batch yet: there is no memory for it, or its topic isn't known.
+ * Records that can't enter a batch yet: there is no memory for them, or their topic isn't known.
  *
  * @module
  */
@@ -7,85 +7,233 @@
 import { BufferFullError, DeliveryTimeoutError, type KafkaError, TimeoutError } from "../errors.ts";
 import { brokerError, errorOf } from "../protocol/error_codes.ts";
 import type { RecordBytes } from "../protocol/record_batch.ts";
-import type { Entry } from "./agenda.ts";
-import type { Barrier } from "./barrier.ts";
 import type { Resolve } from "./batch.ts";
 import type { MemoryWaiter } from "./buffer_memory.ts";
 import type { ResolvedOptions } from "./options.ts";
 import type { ProducerRecord, SendOptions } from "./record.ts";
 import type { Topic, TopicWaiter } from "./topic.ts";
+import type { Moment } from "./turn_clock.ts";
 
-/** What may happen to a waiting send. */
-export interface PendingSendEvents {
-  onMemory(send: PendingSend): void;
-  onTopic(send: PendingSend): boolean;
-  onDue(send: PendingSend): void;
-}
+/** What a partitioner wants to see of a record. */
+export type KeptRecord = Pick<ProducerRecord<unknown, unknown>, "key" | "value" | "headers">;
 
-/** A record in line, first for memory and then for metadata; its bytes are its own. */
-export class PendingSend implements MemoryWaiter, TopicWaiter, Entry {
-  readonly topic: Topic;
-  readonly record: ProducerRecord<unknown, unknown>;
-  readonly bytes: RecordBytes;
-  readonly timestamp: number;
-  /** When it was handed over: both time limits count from here. */
-  readonly sinceMs: number;
-  readonly bytesWanted: number;
+/** What is kept of a record besides its bytes. */
+export interface Waiting {
+  /** The partition that the caller chose. */
+  readonly partition: number | undefined;
+  /** The timestamp that the caller chose. */
+  readonly timestamp: number | undefined;
+  /** There for a partitioner that wants to see it. */
+  readonly record: KeptRecord | undefined;
   readonly resolve: Resolve | undefined;
   readonly callbacks: SendOptions | undefined;
-  /** Flushes that wait for it. */
-  readonly barriers: Barrier[] = [];
+  /** Its place in the order of all that ever waited. */
+  readonly ordinal: number;
+}
+
+/** A record that has its memory and waits for metadata. Its bytes are its own. */
+export class PendingSend implements TopicWaiter {
+  readonly topic: Topic;
+  /** When it was handed over: all time limits count from here. */
+  readonly since: Moment;
+  readonly waiting: Waiting;
+  readonly bytes: RecordBytes;
   /** What it has of the buffer memory. */
-  reservedBytes = 0;
+  readonly reservedBytes: number;
   gone = false;
-  heapIndex = -1;
-  dueMs = 0;
 
-  readonly #events: PendingSendEvents;
+  readonly #onTopic: (send: PendingSend) => boolean;
 
-  /** Keeps everything that entering a batch later takes. */
+  /** Waits until `onTopic` says that it need not wait any more. */
   constructor(
     topic: Topic,
-    record: ProducerRecord<unknown, unknown>,
+    since: Moment,
+    waiting: Waiting,
     bytes: RecordBytes,
-    timestamp: number,
-    sinceMs: number,
-    bytesWanted: number,
-    resolve: Resolve | undefined,
-    callbacks: SendOptions | undefined,
-    events: PendingSendEvents,
+    reservedBytes: number,
+    onTopic: (send: PendingSend) => boolean,
   ) {
     this.topic = topic;
-    this.record = record;
+    this.since = since;
+    this.waiting = waiting;
     this.bytes = bytes;
-    this.timestamp = timestamp;
-    this.sinceMs = sinceMs;
-    this.bytesWanted = bytesWanted;
-    this.resolve = resolve;
-    this.callbacks = callbacks;
-    this.#events = events;
-  }
-
-  onMemory(): void {
-    this.#events.onMemory(this);
+    this.reservedBytes = reservedBytes;
+    this.#onTopic = onTopic;
   }
 
   onTopic(): boolean {
-    return this.#events.onTopic(this);
-  }
-
-  onDue(): void {
-    this.#events.onDue(this);
+    return this.#onTopic(this);
   }
 }
 
+/** What a record in line takes beside its bytes, about; most of it is the caller's promise. */
+const OBJECT_BYTES = 256;
+
+/** A buffer that fills up with runs, one after the other. */
+export class Chunk {
+  readonly bytes: Uint8Array;
+  used = 0;
+
+  /** Makes room for so many bytes. */
+  constructor(size: number) {
+    this.bytes = new Uint8Array(size);
+  }
+
+  /** How many bytes are left. */
+  get left(): number {
+    return this.bytes.length - this.used;
+  }
+}
+
+/**
+ * Records that one turn sends to one topic while there is no memory. Hundreds of thousands may wait after a burst, and
+ * whatever is an object is moved about by the garbage collector while it waits: so they share one, and their buffer.
+ */
+export class PendingRun implements MemoryWaiter {
+  readonly topic: Topic;
+  /** When they were handed over. */
+  readonly since: Moment;
+  /** The ordinal of the first. */
+  readonly ordinal: number;
+  /** For a run of one: what others don't have. */
+  timestamp: number | undefined;
+  record: KeptRecord | undefined;
+  headers: Uint8Array | undefined;
+
+  readonly #onMemory: (run: PendingRun) => void;
+  readonly #chunk: Chunk;
+  readonly #resolves: (Resolve | undefined)[] = [];
+  readonly #wanted: number[] = [];
+  /** Length of each key, −1 for none. */
+  readonly #keyLengths: number[] = [];
+  readonly #valueLengths: number[] = [];
+  #callbacks: (SendOptions | undefined)[] | undefined;
+  #partitions: (number | undefined)[] | undefined;
+  /** Where the first that still waits begins in the chunk. */
+  #start: number;
+  #next = 0;
+
+  /** Starts an empty run at the end of what is used of a chunk; `onMemory` is called for each record in its turn. */
+  constructor(topic: Topic, since: Moment, ordinal: number, chunk: Chunk, onMemory: (run: PendingRun) => void) {
+    this.topic = topic;
+    this.since = since;
+    this.ordinal = ordinal;
+    this.#chunk = chunk;
+    this.#start = chunk.used;
+    this.#onMemory = onMemory;
+  }
+
+  /** True while a record of that size may be added at this time. */
+  takes(topic: Topic, since: Moment, length: number, chunk: Chunk): boolean {
+    return this.topic === topic && this.since === since && this.#chunk === chunk && length <= chunk.left && !this.gone;
+  }
+
+  /** Copies a record to the end. */
+  add(
+    { key, keyLength, value, valueLength }: RecordBytes,
+    partition: number | undefined,
+    bytesWanted: number,
+    resolve: Resolve | undefined,
+    callbacks: SendOptions | undefined,
+  ): void {
+    const { bytes, used } = this.#chunk;
+    if (key !== null) bytes.set(key.length === keyLength ? key : key.subarray(0, keyLength), used);
+    if (value !== null) {
+      bytes.set(value.length === valueLength ? value : value.subarray(0, valueLength), used + keyLength);
+    }
+    this.#chunk.used += keyLength + valueLength;
+    const index = this.#resolves.length;
+    this.#resolves.push(resolve);
+    this.#wanted.push(bytesWanted);
+    this.#keyLengths.push(key === null ? -1 : keyLength);
+    this.#valueLengths.push(value === null ? -1 : valueLength);
+    if (callbacks !== undefined) (this.#callbacks ??= [])[index] = callbacks;
+    if (partition !== undefined) (this.#partitions ??= [])[index] = partition;
+  }
+
+  /** How many still wait. */
+  get left(): number {
+    return this.#resolves.length - this.#next;
+  }
+
+  get gone(): boolean {
+    return this.#next >= this.#resolves.length;
+  }
+
+  get isLast(): boolean {
+    return this.#next === this.#resolves.length - 1;
+  }
+
+  get bytesWanted(): number {
+    return this.#wanted[this.#next]!;
+  }
+
+  onMemory(): void {
+    this.#onMemory(this);
+  }
+
+  /** What is known of the first that waits, and its bytes, where they stand. */
+  first(): [waiting: Waiting, bytes: RecordBytes] {
+    const index = this.#next;
+    const waiting = {
+      partition: this.#partitions?.[index],
+      timestamp: this.timestamp,
+      record: this.record,
+      resolve: this.#resolves[index],
+      callbacks: this.#callbacks?.[index],
+      ordinal: this.ordinal + index,
+    };
+    const [keyAt, keyLength, valueLength] = [this.#start, this.#keyLengths[index]!, this.#valueLengths[index]!];
+    const valueAt = keyAt + Math.max(0, keyLength);
+    // Cheaper than `subarray`, and this is done for every record.
+    const { buffer } = this.#chunk.bytes;
+    return [waiting, {
+      key: keyLength < 0 ? null : new Uint8Array(buffer, keyAt, keyLength),
+      keyLength: Math.max(0, keyLength),
+      value: valueLength < 0 ? null : new Uint8Array(buffer, valueAt, valueLength),
+      valueLength: Math.max(0, valueLength),
+      headers: this.headers,
+    }];
+  }
+
+  /** The first that waits doesn't wait any more. Returns what it held. */
+  shift(): number {
+    const index = this.#next;
+    const length = Math.max(0, this.#keyLengths[index]!) + Math.max(0, this.#valueLengths[index]!);
+    this.#resolves[index] = undefined;
+    this.#start += length;
+    this.#next = index + 1;
+    return OBJECT_BYTES + length + (this.headers?.length ?? 0);
+  }
+}
+
+/** What a record would hold while it stands in line. */
+export function bytesHeldBy({ keyLength, valueLength, headers }: RecordBytes): number {
+  return OBJECT_BYTES + keyLength + valueLength + (headers?.length ?? 0);
+}
+
+/** A copy of a record's bytes that nobody shares. */
+export function copyOf({ key, keyLength, value, valueLength, headers }: RecordBytes): RecordBytes {
+  return {
+    key: key?.slice(0, keyLength) ?? null,
+    keyLength,
+    value: value?.slice(0, valueLength) ?? null,
+    valueLength,
+    headers: headers?.slice(),
+  };
+}
+
 /** Why a send has waited in vain: for memory, for a topic that there isn't, or for a broker to ask. */
-export function lateError(send: PendingSend, options: ResolvedOptions, lastError: KafkaError | undefined): KafkaError {
+export function lateError(
+  send: PendingSend | PendingRun,
+  options: ResolvedOptions,
+  lastError: KafkaError | undefined,
+): KafkaError {
   const { maxBlockMs, deliveryTimeoutMs, bufferMemory } = options;
   const byDelivery = deliveryTimeoutMs < maxBlockMs;
   const limit = byDelivery ? `${deliveryTimeoutMs} ms (deliveryTimeoutMs)` : `${maxBlockMs} ms (maxBlockMs)`;
   const topic = send.topic.name;
-  if (send.reservedBytes === 0) {
+  if (send instanceof PendingRun) {
     const message = `Send slower or raise "bufferMemory": no room for ${send.bytesWanted} of ${bufferMemory} bytes ` +
       `within ${limit}.`;
     return byDelivery ? new DeliveryTimeoutError(message, { topic }) : new BufferFullError(message, { topic });

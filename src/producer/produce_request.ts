@@ -87,6 +87,34 @@ export function frameSizeBound(batches: readonly Batch[], clientId: string): num
 
 /** What an answer says of each batch, in their order; undefined where it says nothing. Inventions are left out. */
 export function resultsOf(
+  request: ProduceRequest,
+  response: ProduceAnswer["response"],
+  batches: readonly Batch[],
+): (PartitionResult | undefined)[] {
+  return resultsInOrder(request, response, batches) ?? resultsByName(request, response, batches);
+}
+
+/** The results if they come in the order of the batches, without a search; undefined if they don't. */
+function resultsInOrder(
+  { version }: ProduceRequest,
+  { responses }: ProduceAnswer["response"],
+  batches: readonly Batch[],
+): PartitionResult[] | undefined {
+  const results: PartitionResult[] = [];
+  for (const { name, topicId, partitionResponses } of responses) {
+    for (const result of partitionResponses) {
+      const batch = batches[results.length];
+      if (batch === undefined || batch.partition.index !== result.index) return undefined;
+      const { topic } = batch.partition;
+      // A topic that was created anew since the request was written has another id: that takes the search.
+      if (version > PRODUCE_WITH_TOPIC_NAMES ? topic.metadata.topicId !== topicId : topic.name !== name) return undefined;
+      results.push(result);
+    }
+  }
+  return results.length === batches.length ? results : undefined;
+}
+
+function resultsByName(
   { version, body }: ProduceRequest,
   response: ProduceAnswer["response"],
   batches: readonly Batch[],

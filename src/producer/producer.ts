@@ -5,11 +5,13 @@
  */
 
 import { Cluster } from "../cluster/cluster.ts";
+import type { ClusterSnapshot } from "../cluster/snapshot.ts";
 import { loadCodec } from "../codec/registry.ts";
-import { type KafkaError, ProducerClosedError, TimeoutError } from "../errors.ts";
+import { ConfigError, type KafkaError, ProducerClosedError, TimeoutError } from "../errors.ts";
 import { brokerError } from "../protocol/error_codes.ts";
 import type { Runtime, Timer } from "../runtime/runtime.ts";
 import { selectRuntime, systemRuntime } from "../runtime/select.ts";
+import { abortError, AbortSignals } from "./abortable_send.ts";
 import { Accumulator } from "./accumulator.ts";
 import { Agenda } from "./agenda.ts";
 import type { Resolve } from "./batch.ts";
@@ -75,10 +77,12 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   readonly #accumulator: Accumulator;
   readonly #sender: Sender;
   readonly #identity: ProducerIdentity | undefined;
-  readonly #metrics = new Metrics();
+  readonly #metrics: Metrics;
   readonly #interceptors: InterceptorChain;
   /** Those who wait for a topic's metadata without a record. */
   readonly #lookups: Set<(error: KafkaError) => void> = new Set();
+  /** Made for the first send with a signal. */
+  #signals: AbortSignals | undefined;
   #closing: Promise<void> | undefined;
   /** What the last record wanted of the buffer memory, if `produce` refused it. */
   #bytesRefused = 0;
@@ -96,6 +100,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     const given = runtime ?? (options?.connect === undefined ? selectRuntime() : systemRuntime(options.connect));
     this.#options = resolveOptions(options, given.sockets);
     this.#runtime = given;
+    this.#metrics = new Metrics(() => given.now());
     this.#interceptors = new InterceptorChain(this.#options.interceptors, this.#options.logger);
     this.#agenda = new Agenda(given);
     this.#cluster = new Cluster(given, {
@@ -109,6 +114,12 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
       },
       wantsMetadata: () => this.#accumulator.wantsMetadata || this.#sender.wantsMetadata,
       usesTopic: (name) => this.#accumulator.topics.get(name)?.busy === true,
+      isOvertaken: (nodeId) => {
+        for (const { partition } of this.#accumulator.incomplete) if (partition.isOvertaken(nodeId)) return true;
+        return false;
+      },
+      ahead: () => this.#identity?.ahead(),
+      onRebootstrap: (reason) => this.#options.logger.warn?.("rebootstrap", { reason }),
     });
     this.#identity = this.#options.idempotent ? new ProducerIdentity(given, this.#cluster, this.#options) : undefined;
     this.#accumulator = new Accumulator(
@@ -159,16 +170,16 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     const promise = new Promise<RecordMetadata>(takeResolve);
     const resolve = takenResolve;
     if (options !== undefined && hasCallback(options)) promise.catch(ignore);
-    const [seen, callbacks] = this.#intercepted(record, options);
-    const refusal = this.#refusal();
-    if (refusal === undefined) this.#accumulator.submit(seen, resolve, callbacks, true);
-    else this.#refuse(refusal, resolve, callbacks);
+    this.#send(record, resolve, options);
     return promise;
   }
 
   /** Sends records in order. Each has a result of its own; see {@link BatchDelivery}. */
   sendBatch(records: Iterable<ProducerRecord<K, V>>, options?: SendOptions): BatchDelivery {
-    return new BatchDelivery(Array.from(records, (record) => this.send(record, options)));
+    const all = Array.isArray(records) ? records as readonly ProducerRecord<K, V>[] : [...records];
+    const delivery = new BatchDelivery(all.length);
+    for (let index = 0; index < all.length; index++) this.#send(all[index]!, delivery.resolver(index), options);
+    return delivery;
   }
 
   /**
@@ -177,7 +188,9 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
    * @returns false when the buffer is full: nothing was taken, and {@link ready} tells when to go on
    */
   produce(record: ProducerRecord<K, V>, onDelivery?: DeliveryCallback): boolean {
-    const [seen, callbacks] = this.#intercepted(record, onDelivery === undefined ? undefined : { onDelivery });
+    const seen = this.#interceptors.isEmpty ? record : this.#seen(record);
+    const options = onDelivery === undefined ? undefined : { onDelivery };
+    const callbacks = this.#interceptors.isEmpty ? options : this.#interceptors.around(options);
     const refusal = this.#refusal();
     if (refusal !== undefined) {
       this.#refuse(refusal, undefined, callbacks);
@@ -199,6 +212,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     return new Promise((resolve, reject) => {
       this.#accumulator.waitForMemory({
         bytesWanted,
+        isLast: true,
         gone: false,
         onMemory: () => {
           // It only asked whether there is room; whoever fills it reserves for himself.
@@ -287,8 +301,22 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
 
   /** A snapshot of the counters. */
   metrics(): ProducerMetrics {
-    const { memory, pending, recordsInBatches } = this.#accumulator;
-    return this.#metrics.snapshot(memory.availableBytes, memory.totalBytes, pending.size + recordsInBatches);
+    const { memory, pending, recordsInBatches, incomplete } = this.#accumulator;
+    return this.#metrics.snapshot({
+      availableBytes: memory.availableBytes,
+      totalBytes: memory.totalBytes,
+      recordsPending: pending.size + recordsInBatches,
+      batchesPending: incomplete.size,
+      brokers: this.#cluster.health(),
+    });
+  }
+
+  /**
+   * Brokers, leaders and versions as plain data, for the `snapshot` option of the next short-lived producer: that one
+   * dials the leaders at once. What has become of the cluster since costs a retry at most.
+   */
+  snapshot(): ClusterSnapshot {
+    return this.#cluster.snapshot();
   }
 
   /** True once a producer id is held: from then on, retries can't duplicate. */
@@ -296,13 +324,31 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     return this.#identity?.held === true;
   }
 
-  #intercepted(
-    record: ProducerRecord<K, V>,
-    options: SendOptions | undefined,
-  ): [ProducerRecord<K, V>, SendOptions | undefined] {
-    if (this.#interceptors.isEmpty) return [record, options];
-    const seen = this.#refused?.record === record ? this.#refused.seen : this.#interceptors.onSend(record);
-    return [seen, this.#interceptors.around(options)];
+  #send(record: ProducerRecord<K, V>, resolve: Resolve, options: SendOptions | undefined): void {
+    const seen = this.#interceptors.isEmpty ? record : this.#seen(record);
+    const callbacks = this.#interceptors.isEmpty ? options : this.#interceptors.around(options);
+    const refusal = this.#refusal();
+    if (refusal !== undefined) this.#refuse(refusal, resolve, callbacks);
+    else if (options?.signal !== undefined) this.#submitAbortable(seen, resolve, callbacks!, options.signal);
+    else this.#accumulator.submit(seen, resolve, callbacks, true);
+  }
+
+  /** What the interceptors make of a record; one that `produce` has refused before, they have seen. */
+  #seen(record: ProducerRecord<K, V>): ProducerRecord<K, V> {
+    return this.#refused?.record === record ? this.#refused.seen : this.#interceptors.onSend(record);
+  }
+
+  #submitAbortable(record: ProducerRecord<K, V>, resolve: Resolve, callbacks: SendOptions, signal: AbortSignal): void {
+    if (!(signal instanceof AbortSignal)) {
+      const error = new ConfigError("signal", `Pass an AbortSignal as "signal": it is a ${typeof signal}.`);
+      return this.#refuse(error, resolve, callbacks);
+    }
+    if (signal.aborted) return this.#refuse(abortError(signal, "no", record.topic), resolve, callbacks);
+    this.#signals ??= new AbortSignals((aborted, by) => this.#accumulator.abort(aborted, by));
+    const send = this.#signals.watch(signal, resolve, callbacks);
+    this.#accumulator.submit(record, resolve, send, true);
+    // Aborted from within a serializer or a partitioner.
+    if (signal.aborted && !send.told) this.#accumulator.abort(send, signal);
   }
 
   async #connect(): Promise<void> {
@@ -313,14 +359,17 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   }
 
   async #close(timeoutMs: number | undefined): Promise<void> {
+    const { waitForOutcome, deliveryTimeoutMs, requestTimeoutMs } = this.#options;
+    // Whoever waits for outcomes without end must still be able to close.
+    const limitMs = timeoutMs ?? (waitForOutcome ? deliveryTimeoutMs + requestTimeoutMs : undefined);
     const { opened } = this.#accumulator.barrier();
     let late: unknown;
     try {
-      await this.#within(opened, { timeoutMs }, () => `Closing took longer than ${timeoutMs} ms.`);
+      await this.#within(opened, { timeoutMs: limitMs }, () => `Closing took longer than ${limitMs} ms.`);
     } catch (error) {
       late = error;
     }
-    this.#accumulator.refusePending(closedError("The record was never sent.", "no"));
+    this.#accumulator.pending.dropAll(closedError("The record was never sent.", "no"));
     this.#sender.abandon((fate) => {
       const detail = fate === "no" ? "The record was never sent." : "The record may be in the log.";
       return closedError(detail, fate);

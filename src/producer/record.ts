@@ -130,4 +130,10 @@ export interface SendOptions {
   readonly onSuccess?: ((metadata: RecordMetadata) => void) | undefined;
   /** Called when it wasn't, or when nobody knows. */
   readonly onError?: ((error: KafkaError) => void) | undefined;
+  /**
+   * Takes the record back when it is aborted. As long as the record has not left, it is taken out and fails with an
+   * `AbortError` whose `persisted` is `"no"`; later it fails at once with `"possibly"`, and its delivery goes on. Either
+   * way the reason of the signal is the error's `cause`. One signal may serve any number of sends.
+   */
+  readonly signal?: AbortSignal | undefined;
 }

@@ -4,26 +4,59 @@
  * @module
  */
 
+import type { Resolve } from "./batch.ts";
 import type { RecordMetadata } from "./record.ts";
+
+type Result = PromiseSettledResult<RecordMetadata>;
 
 /**
  * Awaited, it gives one settled result per record, in the order of the records, and never rejects; `all()` rejects
  * with the first error instead, and `promises` are the records' own.
  */
-export class BatchDelivery implements PromiseLike<PromiseSettledResult<RecordMetadata>[]> {
-  /** One promise per record. Taking it makes unhandled rejections the caller's business. */
-  readonly promises: readonly Promise<RecordMetadata>[];
-  readonly #settled: Promise<PromiseSettledResult<RecordMetadata>[]>;
+export class BatchDelivery implements PromiseLike<Result[]> {
+  readonly #results: Result[] = [];
+  readonly #settled: Promise<Result[]>;
+  #resolveSettled: (results: Result[]) => void = () => {};
+  #left: number;
+  /** Made when somebody wants them: a promise per record costs more than all else that happens to it. */
+  #promises: readonly Promise<RecordMetadata>[] | undefined;
+  readonly #resolves: Resolve[] = [];
+  /** Callers of `all()`. */
+  readonly #rejects: ((reason: unknown) => void)[] = [];
 
-  /** Takes the promises of the records, in order. */
-  constructor(promises: readonly Promise<RecordMetadata>[]) {
-    this.promises = promises;
-    this.#settled = Promise.allSettled(promises);
+  /** Waits for so many records. */
+  constructor(size: number) {
+    this.#left = size;
+    this.#settled = new Promise((resolve) => this.#resolveSettled = resolve);
+    if (size === 0) this.#resolveSettled([]);
+    else this.#results.length = size;
+  }
+
+  /** @internal Takes the outcome of the record at an index. */
+  resolver(index: number): Resolve {
+    return (outcome) => {
+      this.#resolves[index]?.(outcome);
+      if (outcome instanceof Promise) {
+        outcome.catch((reason: unknown) => this.#settle(index, { status: "rejected", reason }));
+      } else {
+        this.#settle(index, { status: "fulfilled", value: outcome });
+      }
+    };
+  }
+
+  /** One promise per record. Taking it makes unhandled rejections the caller's business. */
+  get promises(): readonly Promise<RecordMetadata>[] {
+    this.#promises ??= Array.from(this.#results, (result, index) => {
+      if (result?.status === "fulfilled") return Promise.resolve(result.value);
+      if (result?.status === "rejected") return Promise.reject(result.reason);
+      return new Promise<RecordMetadata>((resolve) => this.#resolves[index] = resolve);
+    });
+    return this.#promises;
   }
 
   /** Resolves with a result per record. */
-  then<A = PromiseSettledResult<RecordMetadata>[], B = never>(
-    onFulfilled?: ((results: PromiseSettledResult<RecordMetadata>[]) => A | PromiseLike<A>) | null,
+  then<A = Result[], B = never>(
+    onFulfilled?: ((results: Result[]) => A | PromiseLike<A>) | null,
     onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
   ): Promise<A | B> {
     return this.#settled.then(onFulfilled, onRejected);
@@ -31,6 +64,19 @@ export class BatchDelivery implements PromiseLike<PromiseSettledResult<RecordMet
 
   /** Resolves with the metadata of all records, or rejects with the first error. */
   all(): Promise<RecordMetadata[]> {
-    return Promise.all(this.promises);
+    return new Promise((resolve, reject) => {
+      for (const result of this.#results) if (result?.status === "rejected") return reject(result.reason);
+      this.#rejects.push(reject);
+      void this.#settled.then((results) => {
+        resolve(results.map((result) => (result as PromiseFulfilledResult<RecordMetadata>).value));
+      });
+    });
+  }
+
+  #settle(index: number, result: Result): void {
+    this.#results[index] = result;
+    this.#left -= 1;
+    if (result.status === "rejected") { for (const reject of this.#rejects.splice(0)) reject(result.reason); }
+    if (this.#left === 0) this.#resolveSettled(this.#results);
   }
 }

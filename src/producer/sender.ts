@@ -147,9 +147,9 @@ export class Sender {
     const identity = this.#identity;
     if (identity !== undefined && !identity.held) {
       if (!this.#hasReady()) return;
-      void this.#acquireIdentity(identity);
-      // Meanwhile the leaders are dialled: a cold start waits for both at once.
+      // The leaders are dialled meanwhile, and first: one of them is asked for the id, so that it takes no other broker.
       for (const lane of this.#lanes.values()) if (lane.ready.length > 0) this.#connectIfNeeded(lane);
+      void this.#acquireIdentity(identity);
       return;
     }
     for (const lane of this.#lanes.values()) if (lane.ready.length > 0) this.#drainLane(lane);
@@ -267,7 +267,15 @@ export class Sender {
       chosen.push(partition);
     }
     lane.ready = visited < ready.length ? ready.slice(visited) : [];
-    return this.#withinMaxRequestSize(lane, chosen);
+    return this.#withinMaxRequestSize(lane, chosen.filter((partition) => this.#isStillReady(partition)));
+  }
+
+  /** False when a callback of a batch that failed while others were chosen has taken records back (see `signal`). */
+  #isStillReady(partition: Partition): boolean {
+    if (partition.queue[0]?.wire !== undefined) return true;
+    partition.scheduled = false;
+    this.schedule(partition);
+    return false;
   }
 
   /** Bytes of the partition's first batch if it may be sent now, made ready to be; 0 if it must wait. */
@@ -311,6 +319,7 @@ export class Sender {
     batch.encoding = true;
     later.then(() => {
       batch.encoding = false;
+      this.#accumulator.tidy(batch);
       this.schedule(partition);
     }, (error) => {
       batch.encoding = false;
@@ -362,47 +371,62 @@ export class Sender {
     }
     lane.inFlight += 1;
     this.#metrics.requestsInFlight += 1;
-    const sentMs = this.#runtime.now();
-    const landed = (): void => {
-      lane.inFlight -= 1;
-      this.#metrics.requestsInFlight -= 1;
-    };
-    this.#exchange(connection, batches).then((results) => {
-      landed();
-      this.#metrics.requestsAnswered += 1;
-      this.#metrics.latencyMs += this.#runtime.now() - sentMs;
-      results();
-      this.drain();
-    }, (error) => {
-      landed();
+    const lost = (error: unknown): void => {
+      this.#freeSlot(lane);
       for (const batch of batches) this.#settlement.onLost(batch, error);
       this.drain();
-    });
+    };
+    try {
+      this.#exchange(lane, connection, batches, lost);
+    } catch (error) {
+      // Later, as if a broker had said so: whoever drains isn't prepared for callbacks that send again.
+      void Promise.resolve(error).then(lost);
+    }
   }
 
-  /** Writes the request; resolves, once there is an answer or (acks 0) none to wait for, with what is to be done. */
-  async #exchange(connection: Connection, batches: readonly Batch[]): Promise<() => void> {
+  /** Writes the request, and sees to it that its slot is freed and its batches hear what has become of them. */
+  #exchange(lane: Lane, connection: Connection, batches: readonly Batch[], lost: (error: unknown) => void): void {
     const { acks, requestTimeoutMs } = this.#options;
     const request = produceRequest(connection, batches, acks, requestTimeoutMs);
     const { version, body } = request;
     if (version < PRODUCE_WITH_ZSTD && batches.some(({ partition }) => partition.topic.codec?.id === ZSTD)) {
       throw brokerError(UNSUPPORTED_COMPRESSION_TYPE, { api: "Produce" });
     }
-    this.#metrics.requestsSent += 1;
-    for (const batch of batches) this.#metrics.recordsRequested += batch.recordCount;
+    const sentMs = this.#runtime.now();
+    this.#count(batches, sentMs);
     if (acks === 0) {
-      await connection.send(Produce, version, body, requestTimeoutMs);
-      return () => {
-        for (const batch of batches) this.#settlement.onAccepted(batch, -1n, -1, "unacknowledged");
-      };
+      connection.send(Produce, version, body, requestTimeoutMs).then((flushed) => {
+        this.#freeSlot(lane);
+        this.#metrics.answered(this.#runtime.now() - sentMs, 0);
+        for (const batch of batches) this.#settlement.onAccepted(batch, -1n, -1, "unacknowledged", flushed);
+        this.drain();
+      }, lost);
+      return;
     }
-    const response = await connection.request(Produce, version, body, requestTimeoutMs);
-    return () => {
+    connection.request(Produce, version, body, requestTimeoutMs).then((response) => {
+      this.#freeSlot(lane);
+      this.#metrics.answered(this.#runtime.now() - sentMs, response.throttleTimeMs);
       const answer = { version, response };
       for (const [index, result] of resultsOf(request, response, batches).entries()) {
         this.#settlement.onResult(batches[index]!, result, answer, connection.address);
       }
-    };
+      this.drain();
+    }, lost);
+  }
+
+  #freeSlot(lane: Lane): void {
+    lane.inFlight -= 1;
+    this.#metrics.requestsInFlight -= 1;
+  }
+
+  #count(batches: readonly Batch[], nowMs: number): void {
+    let records = 0;
+    let queueMs = 0;
+    for (const { recordCount, createdMs } of batches) {
+      records += recordCount;
+      queueMs += nowMs - createdMs;
+    }
+    this.#metrics.requested(batches.length, records, queueMs);
   }
 
   /** The producer may not go on at all: everything that waits is told why. */
@@ -413,7 +437,7 @@ export class Sender {
       ...(errorCode === undefined ? {} : { errorCode }),
     });
     this.#closed = true;
-    this.#accumulator.refusePending(this.#fatal);
+    this.#accumulator.pending.dropAll(this.#fatal);
     this.abandon((fate) => new KafkaError(this.#fatal!.message, { code, fatal: true, persisted: fate, cause: error }));
   }
 }

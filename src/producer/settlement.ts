@@ -8,11 +8,12 @@
 import { type Address, formatAddress } from "../cluster/address.ts";
 import { Backoff } from "../cluster/backoff.ts";
 import type { Cluster } from "../cluster/cluster.ts";
-import { BrokerError, ConnectionError, DeliveryTimeoutError, KafkaError, type Persisted } from "../errors.ts";
+import { ConnectionError, type DeliveryTimeoutError, KafkaError, type Persisted } from "../errors.ts";
 import { brokerError, errorOf, NONE, persistedAfter } from "../protocol/error_codes.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Accumulator } from "./accumulator.ts";
 import type { Batch } from "./batch.ts";
+import { earlierFailed, expired, recordErrorsOf, withFate } from "./batch_errors.ts";
 import type { Metrics } from "./metrics.ts";
 import type { ResolvedOptions } from "./options.ts";
 import type { Partition } from "./partition.ts";
@@ -36,20 +37,37 @@ interface RetryOptions {
   readonly refresh: boolean;
   /** The broker has just told who leads: go there at once. */
   readonly hinted?: boolean;
-  /** The attempt didn't reach the broker, so it isn't one. */
+  /** The attempt didn't reach the broker, or came before its turn: it isn't one. */
   readonly uncounted?: boolean;
 }
 
 const CORRUPT_MESSAGE = 2;
-const MAX_CORRUPT_ATTEMPTS = 3;
+const UNKNOWN_TOPIC_OR_PARTITION = 3;
 const NOT_LEADER_OR_FOLLOWER = 6;
 const MESSAGE_TOO_LARGE = 10;
 const CLUSTER_AUTHORIZATION_FAILED = 31;
 const UNSUPPORTED_VERSION = 35;
 const OUT_OF_ORDER_SEQUENCE_NUMBER = 45;
 const DUPLICATE_SEQUENCE_NUMBER = 46;
+const INVALID_PRODUCER_ID_MAPPING = 49;
 const UNKNOWN_PRODUCER_ID = 59;
 const FENCED_LEADER_EPOCH = 74;
+const INVALID_RECORD = 87;
+const PRODUCER_FENCED = 90;
+const UNKNOWN_TOPIC_ID = 100;
+
+/** What an idempotent producer can't go on after: nothing that it sends would be accepted. */
+const FATAL: readonly number[] = [
+  CLUSTER_AUTHORIZATION_FAILED,
+  UNSUPPORTED_VERSION,
+  INVALID_PRODUCER_ID_MAPPING,
+  PRODUCER_FENCED,
+];
+
+/** The batch is good, so what damaged it was on the way; old brokers also mean a record without a key by it. */
+const CORRUPT_RETRIES = 3;
+/** Some damage shows as an invalid record (broker-facts W11); really invalid ones are listed one by one. */
+const INVALID_RETRIES = 1;
 
 /** Decides about batches; `identity` is there for an idempotent producer. */
 export class Settlement {
@@ -94,7 +112,9 @@ export class Settlement {
       // For a duplicate the broker fills in the batch's own latest timestamp (broker-facts W1), which says nothing of
       // the other records; on a LogAppendTime topic it is the broker's clock.
       const appendTime = Number(logAppendTimeMs);
-      const echoed = batch.attempts > 0 && appendTime === batch.maxTimestamp;
+      const { topic } = batch.partition;
+      if (batch.attempts === 0) topic.usesLogAppendTime = appendTime >= 0;
+      const echoed = batch.attempts > 0 && appendTime === batch.maxTimestamp && topic.usesLogAppendTime !== true;
       this.onAccepted(batch, baseOffset, echoed ? -1 : appendTime, echoed ? "duplicate" : "acked");
     } else if (errorCode === DUPLICATE_SEQUENCE_NUMBER) {
       this.onAccepted(batch, -1n, -1, "duplicate");
@@ -103,29 +123,53 @@ export class Settlement {
     }
   }
 
-  /** The records are in the log, or (acks 0) as far as anybody will tell. */
-  onAccepted(batch: Batch, baseOffset: bigint, appendTimeMs: number, delivery: Delivery): void {
+  /** The records are in the log, or (acks 0) as far as anybody will tell; `isRead` when no socket holds the bytes. */
+  onAccepted(batch: Batch, baseOffset: bigint, appendTimeMs: number, delivery: Delivery, isRead: boolean = true): void {
     const { partition } = batch;
     partition.landed(batch);
-    partition.sequence.accepted(batch, partition.sentTo);
-    if (batch.outcome === undefined) {
-      const size = batch.wire!.length;
-      this.#metrics.recordsSent += batch.recordCount;
-      this.#metrics.batchesSent += 1;
-      this.#metrics.bytesSent += size;
-      this.#metrics.uncompressedBytes += batch.length;
-      batch.outcome = { result: batch.resultOf(baseOffset, appendTimeMs, delivery) };
-      this.#accumulator.tell(partition);
-    }
-    // The answer shows that the request has been read; without one (acks 0) the socket may still hold the bytes.
-    if (delivery !== "unacknowledged") batch.recycle();
+    this.#acceptEarlier(batch, baseOffset);
+    partition.sequence.accepted(batch, partition.sentTo, baseOffset);
+    this.#deliver(batch, baseOffset, appendTimeMs, delivery);
+    // An answer shows that the request has been read; without one (acks 0) the socket may still hold the bytes.
+    if (isRead) batch.recycle();
     this.#events.onReady(partition);
+  }
+
+  /**
+   * What was sent before this batch, in the same epoch and without a definite answer, must be in the log as well: the
+   * broker would have refused this one otherwise (hazard H7). The gate "proof" sees to it that the broker could.
+   */
+  #acceptEarlier(batch: Batch, baseOffset: bigint): void {
+    const { partition } = batch;
+    if (this.#identity === undefined || partition.untold[0] === batch) return;
+    for (const earlier of [...partition.untold]) {
+      if (earlier.ordinal >= batch.ordinal) break;
+      const implied = earlier.outcome === undefined && earlier.persisted !== "no" &&
+        !partition.inFlight.includes(earlier);
+      if (!implied || !isSameEpoch(earlier, batch)) continue;
+      partition.removeFromQueue(earlier);
+      this.#deliver(earlier, partition.sequence.offsetBefore(earlier, batch, baseOffset), -1, "acked");
+    }
+  }
+
+  #deliver(batch: Batch, baseOffset: bigint, appendTimeMs: number, delivery: Delivery): void {
+    if (batch.outcome !== undefined) return;
+    const { topic, index: partition } = batch.partition;
+    const { recordCount: records, length, createdMs } = batch;
+    this.#metrics.delivered(records, batch.wire!.length, length, createdMs);
+    this.#options.logger.debug?.("batch_delivered", {
+      ...{ topic: topic.name, partition, offset: baseOffset, records, delivery },
+    });
+    batch.outcome = { result: batch.resultOf(baseOffset, appendTimeMs, delivery) };
+    this.#accumulator.tell(batch.partition);
   }
 
   #onRefused(batch: Batch, result: PartitionResult, answer: ProduceAnswer, broker: Address): void {
     const { partition } = batch;
     const { errorCode, baseOffset, currentLeader, errorMessage } = result;
     const row = errorOf(errorCode);
+    if (baseOffset >= 0n) batch.appendedAt = baseOffset;
+    batch.repeats = errorCode === batch.lastError?.errorCode ? batch.repeats + 1 : 0;
     batch.persisted = worse(batch.persisted, persistedAfter(errorCode, baseOffset));
     const error = brokerError(errorCode, {
       topic: partition.topic.name,
@@ -142,17 +186,13 @@ export class Settlement {
         answer.response.nodeEndpoints,
       );
     if (this.#identity !== undefined && isOutOfOrder(errorCode)) {
-      this.#onOutOfOrder(batch, error);
-    } else if (
-      this.#identity !== undefined && (errorCode === CLUSTER_AUTHORIZATION_FAILED || errorCode === UNSUPPORTED_VERSION)
-    ) {
+      this.#onOutOfOrder(batch, error, result.logStartOffset);
+    } else if (this.#identity !== undefined && FATAL.includes(errorCode)) {
       partition.landed(batch);
       this.#events.onFatal(error);
-    } else if (errorCode === CORRUPT_MESSAGE && batch.attempts + 1 >= MAX_CORRUPT_ATTEMPTS) {
-      this.#failAttempt(batch, error);
     } else if (errorCode === MESSAGE_TOO_LARGE && batch.recordCount > 1 && batch.persisted === "no") {
       this.#split(batch, error);
-    } else if (row.retriable) {
+    } else if (batch.repeats < this.#retriesAfter(result)) {
       if (hinted) void this.#cluster.requestUpdate();
       this.#retry(batch, error, { refresh: row.refreshMetadata, hinted });
     } else {
@@ -162,26 +202,65 @@ export class Settlement {
     this.#events.onReady(partition);
   }
 
+  /** How often the same answer in a row is taken as a reason to try again. */
+  #retriesAfter({ errorCode, recordErrors }: PartitionResult): number {
+    switch (errorCode) {
+      case CORRUPT_MESSAGE:
+        return CORRUPT_RETRIES;
+      case INVALID_RECORD:
+        return recordErrors.length === 0 ? INVALID_RETRIES : 0;
+      case UNKNOWN_TOPIC_OR_PARTITION:
+      case UNKNOWN_TOPIC_ID:
+        return this.#options.unknownTopicRetries;
+      default:
+        return errorOf(errorCode).retriable ? Infinity : 0;
+    }
+  }
+
   /**
    * The broker misses an earlier sequence (delivery rule I10). If an earlier batch is still to be answered, that is
    * why; if not, there is a gap in the log: this batch wasn't appended, and goes out again under a new epoch.
    */
-  #onOutOfOrder(batch: Batch, error: KafkaError): void {
+  #onOutOfOrder(batch: Batch, error: KafkaError, logStartOffset: bigint): void {
     const { partition } = batch;
-    const { sequence, inFlight, queue } = partition;
+    const { sequence, inFlight, queue, gap } = partition;
+    if (gap !== undefined && batch.ordinal < gap.ordinal) {
+      return this.#failAttempt(batch, earlierFailed(batch, gap.cause));
+    }
     const earlier = [...inFlight, ...queue].some((other) => other.drained && other.ordinal < batch.ordinal);
-    if (!earlier && batch.outcome === undefined && this.#identity!.held) {
-      if (!sequence.unresolved) {
-        this.#options.logger.warn?.("data_loss_suspected", {
-          topic: partition.topic.name,
-          partition: partition.index,
-          baseSequence: batch.stamp.baseSequence,
-        });
-      }
+    // Brokers before 2.4 forgot a producer when its last record was deleted; some didn't say where the log starts then.
+    const forgotten = error.errorCode === UNKNOWN_PRODUCER_ID && logStartOffset < 0n;
+    if (!earlier && !forgotten && batch.outcome === undefined && this.#identity!.held) {
+      const deleted = error.errorCode === UNKNOWN_PRODUCER_ID && sequence.lastAckedOffset < logStartOffset;
+      if (!sequence.unresolved && !deleted && this.#onDataLoss(batch, error)) return;
       if (!sequence.rewrite && sequence.isAt(this.#identity!)) this.#identity!.bumpEpoch();
       sequence.rewrite = true;
     }
-    this.#retry(batch, error, { refresh: false });
+    // What came before is to blame, not the record: it uses up none of its own retries.
+    this.#retry(batch, error, { refresh: false, uncounted: true });
+  }
+
+  /** Acknowledged records are missing. True if the producer may not go on. */
+  #onDataLoss(batch: Batch, error: KafkaError): boolean {
+    const { partition, stamp: { baseSequence }, recordCount: records } = batch;
+    const where = { topic: partition.topic.name, partition: partition.index };
+    this.#options.hooks.onDataLossSuspected?.({ ...where, baseSequence, records, error });
+    if (this.#options.onDataLoss !== "fatal") return false;
+    partition.landed(batch);
+    const message = `Records that were acknowledged are missing (onDataLoss). ${error.message}`;
+    const { broker, errorCode } = error;
+    const persisted = batch.persisted;
+    this.#events.onFatal(
+      new KafkaError(message, {
+        ...where,
+        code: "DATA_LOSS_SUSPECTED",
+        errorCode: errorCode!,
+        broker,
+        persisted,
+        cause: error,
+      }),
+    );
+    return true;
   }
 
   /**
@@ -232,14 +311,21 @@ export class Settlement {
     // Its deadline has passed while it was in flight: it has been told, and is not sent again.
     if (batch.outcome !== undefined) return;
     if (!uncounted) batch.attempts += 1;
-    if (batch.attempts > this.#options.retries) {
-      this.#endInDoubt(batch);
-      this.conclude(batch, withFate(error, batch));
-      return;
+    const { gap } = partition;
+    if (batch.attempts > this.#options.retries) return this.#fail(batch, withFate(error, batch));
+    if (batch.persisted === "no") {
+      // The outcome is known now, and nothing makes it worth another attempt.
+      if (batch.overdue) return this.#fail(batch, this.#expiryError(batch, true));
+      if (gap !== undefined && batch.ordinal < gap.ordinal) return this.#fail(batch, earlierFailed(batch, gap.cause));
     }
-    this.#metrics.retries += 1;
+    this.#metrics.retried();
     partition.putBack(batch);
-    partition.notBeforeMs = hinted ? 0 : this.#runtime.now() + this.#backoff.delayMs(Math.max(1, batch.attempts));
+    const delayMs = hinted ? 0 : this.#backoff.delayMs(Math.max(1, batch.attempts));
+    partition.notBeforeMs = hinted ? 0 : this.#runtime.now() + delayMs;
+    this.#options.hooks.onRetry?.({
+      ...{ topic: partition.topic.name, partition: partition.index, records: batch.recordCount },
+      ...{ attempts: batch.attempts, delayMs, error },
+    });
     if (refresh && !hinted) {
       partition.awaitingMetadata = true;
       this.#events.onStale(partition);
@@ -249,9 +335,21 @@ export class Settlement {
 
   #failAttempt(batch: Batch, error: KafkaError, errors?: ReadonlyMap<number, KafkaError>): void {
     batch.partition.landed(batch);
-    if (batch.outcome !== undefined) return;
+    if (batch.outcome === undefined) this.#fail(batch, error, errors);
+  }
+
+  /** Ends a batch without success; with `gapless`, also what was handed over behind it and isn't in doubt. */
+  #fail(batch: Batch, error: KafkaError, errors?: ReadonlyMap<number, KafkaError>): void {
+    const { partition } = batch;
     this.#endInDoubt(batch);
+    if (!this.#options.gapless) return this.conclude(batch, error, errors);
+    partition.removeFromQueue(batch);
+    const behind = partition.breakOff(error, this.#accumulator.pending.lastOrdinal);
     this.conclude(batch, error, errors);
+    for (const later of behind) {
+      this.#endInDoubt(later);
+      this.conclude(later, earlierFailed(later, error));
+    }
   }
 
   /** Nobody may use its sequence again, and what comes after must not be sent as if nothing had happened. */
@@ -261,8 +359,7 @@ export class Settlement {
 
   /** Fails a batch that waits to be sent, for the first time or again. */
   refuse(batch: Batch, error: KafkaError): void {
-    this.#endInDoubt(batch);
-    this.conclude(batch, batch.drained ? withFate(error, batch) : error);
+    if (batch.outcome === undefined) this.#fail(batch, batch.drained ? withFate(error, batch) : error);
   }
 
   /** Gives a batch its outcome, and tells all that can be told in order. */
@@ -270,6 +367,10 @@ export class Settlement {
     if (batch.outcome !== undefined) return;
     const { partition } = batch;
     batch.outcome = { error, errors };
+    this.#options.logger.info?.("batch_failed", {
+      ...{ topic: partition.topic.name, partition: partition.index, records: batch.recordCount },
+      ...{ persisted: error.persisted, error },
+    });
     partition.removeFromQueue(batch);
     if (!batch.drained) {
       partition.untold.push(batch);
@@ -283,47 +384,25 @@ export class Settlement {
     for (const batch of [...partition.untold, ...partition.queue]) {
       if (batch.deadlineMs > nowMs || batch.outcome !== undefined) continue;
       const inFlight = partition.inFlight.includes(batch);
+      if (this.#options.waitForOutcome && (inFlight || batch.persisted !== "no")) {
+        batch.overdue = true;
+        batch.deadlineMs = Infinity;
+        continue;
+      }
       if (inFlight) batch.persisted = worse(batch.persisted, "possibly");
-      this.#endInDoubt(batch);
-      this.conclude(batch, this.#expiryError(batch, inFlight));
+      this.#fail(batch, this.#expiryError(batch, inFlight));
     }
     this.#events.onReady(partition);
   }
 
   #expiryError(batch: Batch, inFlight: boolean): DeliveryTimeoutError {
-    const { topic, index } = batch.partition;
-    const where = inFlight ? "the answer was awaited" : batch.drained ? "it was to be sent again" : "it was never sent";
     const cause = batch.lastError ?? this.#identity?.lastError ?? this.#cluster.lastError;
-    const fate = batch.persisted === "no" ? "not in the log" : "possibly in the log";
-    return new DeliveryTimeoutError(
-      `Gave up on a batch of ${batch.recordCount} for topic "${topic.name}" partition ${index} after ` +
-        `${this.#options.deliveryTimeoutMs} ms (deliveryTimeoutMs) while ${where}; it is ${fate}.` +
-        (cause === undefined ? "" : ` ${cause.message}`),
-      { topic: topic.name, partition: index, persisted: batch.persisted, cause },
-    );
+    return expired(batch, inFlight, this.#options.deliveryTimeoutMs, cause);
   }
 }
 
-/**
- * The errors of a batch of which the broker refused certain records (KIP-467): those get the reason, and the others
- * are told that there was nothing wrong with them.
- */
-function recordErrorsOf(
-  batch: Batch,
-  { errorCode, recordErrors }: PartitionResult,
-  error: KafkaError,
-): [rest: KafkaError, errors: Map<number, KafkaError> | undefined] {
-  if (recordErrors.length === 0) return [error, undefined];
-  const { topic, index: partition } = batch.partition;
-  const context = { topic: topic.name, partition, broker: error.broker, persisted: batch.persisted };
-  const errors = new Map(recordErrors.map(({ batchIndex, batchIndexErrorMessage: detail }) => {
-    return [batchIndex, brokerError(errorCode, { ...context, detail })];
-  }));
-  const rest = new BrokerError(
-    `Send the record again: the broker refused its batch for ${errors.size} other records. ${error.message}`,
-    { ...context, code: error.code, errorCode, retriable: true, cause: error },
-  );
-  return [rest, errors];
+function isSameEpoch({ stamp: a }: Batch, { stamp: b }: Batch): boolean {
+  return a.producerId === b.producerId && a.producerEpoch === b.producerEpoch;
 }
 
 function isOutOfOrder(errorCode: number): boolean {
@@ -333,21 +412,4 @@ function isOutOfOrder(errorCode: number): boolean {
 /** Once a record may be in the log, nothing makes it certain that it is not. */
 function worse(a: Persisted, b: Persisted): Persisted {
   return a === "no" ? b : a;
-}
-
-/** The error that ends a batch, with what is known of the batch as a whole. */
-function withFate(error: KafkaError, batch: Batch): KafkaError {
-  const { topic, index } = batch.partition;
-  if (error.persisted === batch.persisted && error.topic !== undefined) return error;
-  const Class = error.constructor as new (message: string, options: object) => KafkaError;
-  return new Class(error.message, {
-    code: error.code,
-    errorCode: error.errorCode,
-    retriable: error.retriable,
-    persisted: batch.persisted,
-    topic: topic.name,
-    partition: index,
-    broker: error.broker,
-    cause: error,
-  });
 }

@@ -7,7 +7,7 @@
 import type { PartitionMetadata, TopicMetadata } from "../cluster/metadata.ts";
 import type { Codec } from "../codec/codec.ts";
 import { Partition } from "./partition.ts";
-import type { StickyPartition } from "./partitioner.ts";
+import type { StickyPartition, StickyTopic } from "./sticky_partition.ts";
 
 /** Somebody who waits for a topic's metadata. */
 export interface TopicWaiter {
@@ -18,7 +18,7 @@ export interface TopicWaiter {
 }
 
 /** A topic that records were sent to. */
-export class Topic {
+export class Topic implements StickyTopic {
   readonly name: string;
   /** Codec of its batches; undefined for none. */
   readonly codec: Codec | undefined;
@@ -26,12 +26,17 @@ export class Topic {
   readonly sticky: StickyPartition;
   /** A batch doesn't grow beyond so many bytes, unless its only record does. Less once the broker has refused one. */
   batchSizeCap: number;
+  /** Whether the broker sets timestamps, by the answers to first attempts; undefined before. */
+  usesLogAppendTime: boolean | undefined;
+  /** How often in a row the metadata said that there is no such topic. */
+  unknownAnswers = 0;
   /** Sends that wait for metadata, in the order of the calls. */
   waiters: TopicWaiter[] = [];
   /** What the cluster knows of it; replaced when the cluster forgot and learnt it again. */
   metadata: TopicMetadata;
 
   readonly #partitions: (Partition | undefined)[] = [];
+  #queues = 0;
   readonly #onDue: (partition: Partition) => void;
   #available: readonly number[] = [];
   #availableFrom: readonly PartitionMetadata[] | undefined;
@@ -60,7 +65,12 @@ export class Topic {
 
   /** The queue of a partition. */
   partition(index: number): Partition {
-    return this.#partitions[index] ??= new Partition(this, index, this.#onDue);
+    return this.#partitions[index] ?? this.#newPartition(index);
+  }
+
+  /** How many partitions the topic has, those without a leader and those without a queue included. */
+  get partitionCount(): number {
+    return this.metadata.partitions.length;
   }
 
   /** Partitions with a leader; all of them while none has one. */
@@ -74,9 +84,33 @@ export class Topic {
     return this.#available;
   }
 
+  isFull(partition: number, batchSize: number): boolean {
+    const last = this.#partitions[partition]?.queue.at(-1);
+    return last === undefined || last.closed || last.length >= batchSize;
+  }
+
+  /** As KIP-794 has it, but for batches that grow while they wait: those count for as many as they could have been. */
+  loads(batchSize: number): number[] | undefined {
+    const available = this.available();
+    const hasLeader = this.metadata.partitions[available[0] ?? 0]!.leaderId >= 0;
+    if (this.#queues < this.partitionCount || !hasLeader) return undefined;
+    return available.map((index) => {
+      let batches = 0;
+      for (const { length } of this.#partitions[index]?.queue ?? []) {
+        batches += Math.max(1, Math.floor(length / batchSize));
+      }
+      return batches;
+    });
+  }
+
   /** True while any record of the topic has no outcome. */
   get busy(): boolean {
     return this.waiters.some((waiter) => !waiter.gone) ||
       this.#partitions.some((partition) => partition !== undefined && partition.busy);
+  }
+
+  #newPartition(index: number): Partition {
+    this.#queues += 1;
+    return this.#partitions[index] = new Partition(this, index, this.#onDue);
   }
 }

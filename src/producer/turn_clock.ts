@@ -6,12 +6,19 @@
 
 import type { Runtime } from "../runtime/runtime.ts";
 
+/** A turn's time, on both clocks. */
+export interface Moment {
+  readonly nowMs: number;
+  readonly wallMs: number;
+}
+
 /** Monotonic and wall time of the present turn. Reading the real clock costs as much as encoding a record. */
 export class TurnClock {
   readonly #runtime: Runtime;
   #read = false;
   #nowMs = 0;
   #wallMs = 0;
+  #moment: Moment | undefined;
 
   /** Takes both clocks from the runtime. */
   constructor(runtime: Runtime) {
@@ -30,10 +37,21 @@ export class TurnClock {
     return this.#wallMs;
   }
 
+  /** Both, as one object for all who keep the time of a turn. */
+  get moment(): Moment {
+    if (!this.#read) this.#refresh();
+    return this.#moment ??= { nowMs: this.#nowMs, wallMs: this.#wallMs };
+  }
+
   #refresh(): void {
+    this.#moment = undefined;
     this.#nowMs = this.#runtime.now();
     this.#wallMs = this.#runtime.wallNow();
     this.#read = true;
-    this.#runtime.defer(() => this.#read = false);
+    this.#runtime.defer(this.#forget);
   }
+
+  readonly #forget = (): void => {
+    this.#read = false;
+  };
 }

@@ -8,7 +8,6 @@
  */
 
 import { ProtocolError } from "../errors.ts";
-import * as messages from "./messages/mod.ts";
 import { Reader } from "./reader.ts";
 import type { AnyApi, RequestInputOf, ResponseInputOf, ResponseOf } from "./schema.ts";
 import { Writer } from "./writer.ts";
@@ -23,27 +22,6 @@ export {
   TRANSACTION_V1_CAPS,
 } from "./negotiation.ts";
 export type { AnyApi, Api, RequestInputOf, RequestOf, ResponseInputOf, ResponseOf } from "./schema.ts";
-
-/** Every API by its number. */
-export const API_BY_KEY: ReadonlyMap<number, AnyApi> = new Map(
-  Object.values(messages).map((api): [number, AnyApi] => [api.key, api]),
-);
-
-/** What stands before the body of a request. */
-export interface RequestHeader {
-  /** Number of the API. */
-  readonly apiKey: number;
-  /** The API, undefined for one that is not spoken here. */
-  readonly api: AnyApi | undefined;
-  /** Version in which the body is written. */
-  readonly apiVersion: number;
-  /** Comes back in the response. */
-  readonly correlationId: number;
-  /** Who asks, for the broker's log and quotas. */
-  readonly clientId: string | null;
-  /** Stands at the first byte of the body. */
-  readonly reader: Reader;
-}
 
 /** A response as it came. */
 export interface ResponseFrame<A extends AnyApi> {
@@ -98,18 +76,6 @@ export function decodeResponseFrame<A extends AnyApi>(api: A, version: number, f
 /** The correlation id of a response frame without its length, which tells what the rest of it is. */
 export function readCorrelationId(frame: Uint8Array): number {
   return new Reader(frame).int32();
-}
-
-/** Reads the header of a request frame without its length; the body is left to `api.decodeRequest(reader, …)`. */
-export function decodeRequestHeader(frame: Uint8Array): RequestHeader {
-  const reader = new Reader(frame);
-  const apiKey = reader.int16();
-  const apiVersion = reader.int16();
-  const correlationId = reader.int32();
-  const clientId = reader.nullableString();
-  const api = API_BY_KEY.get(apiKey);
-  if (api !== undefined && api.requestHeaderVersion(apiVersion) >= 2) reader.skipTags();
-  return { apiKey, api, apiVersion, correlationId, clientId, reader };
 }
 
 const MAX_FRAME_BYTES = 0x7fff_ffff;

@@ -21,6 +21,7 @@ export function sizeOfVarint(value: number): number {
 
 /** Bytes that a safe integer takes as a zig-zag coded 64-bit one. */
 export function sizeOfVarlong(value: number): number {
+  if (value >= -0x4000_0000 && value < 0x4000_0000) return sizeOfVarint(value);
   // Zig-zag keeps the bits of a negative number's complement, and doubling adds one bit.
   let rest = value < 0 ? -1 - value : value;
   let size = 1;

@@ -4,9 +4,10 @@
  * @module
  */
 
-import { type AnyApi, API_BY_KEY, type ResponseInputOf } from "../protocol/api.ts";
+import type { AnyApi, ResponseInputOf } from "../protocol/api.ts";
 import type { ApiVersions } from "../protocol/messages/api_versions.ts";
 import { Produce } from "../protocol/messages/produce.ts";
+import { API_BY_KEY } from "../protocol/request_header.ts";
 import type { Broker } from "./broker.ts";
 import type { Call } from "./call.ts";
 import type { EmbeddedCluster } from "./cluster.ts";

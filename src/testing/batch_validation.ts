@@ -36,6 +36,8 @@ export interface Rejection {
   readonly errorMessage: string | null;
   /** The records at fault, when the error is about single records. */
   readonly recordErrors: readonly RecordError[];
+  /** Whether it is found so late that the answer tells where the log starts. */
+  readonly tellsLogStart?: boolean;
 }
 
 /** A batch that may be appended. */
@@ -117,7 +119,7 @@ export function validateBatch(
   const { recordCount } = header;
   if (recordCount <= 0 || recordCount !== header.lastOffsetDelta + 1) return rejection(INVALID_RECORD);
   if ((header.attributes & CONTROL_BIT) !== 0) return rejection(INVALID_RECORD);
-  if (header.producerId >= 0n && header.baseSequence < 0) return rejection(INVALID_RECORD);
+  if (header.producerId >= 0n && header.baseSequence < 0) return { ...rejection(INVALID_RECORD), tellsLogStart: true };
   if (header.compression === 0) return finish(header, validateRecords(header, header.records, context), rules);
   let records: Uint8Array | Promise<Uint8Array>;
   try {
@@ -150,7 +152,7 @@ function validateRecords(header: BatchView, records: Uint8Array, context: Valida
   // Deltas are compared as numbers as long as they are safe integers, which makes the usual walk cheap.
   const earliestDelta = Number(earliest - base);
   const latestDelta = Number(latest - base);
-  const cursor = new RecordCursor(records);
+  const cursor = new RecordCursor(records, isCompressed);
   const errors: RecordError[] = [];
   let isTimestampWrong = false;
   let offsetsMatch = true;
@@ -214,5 +216,5 @@ function rejection(
   errorMessage: string | null = null,
   recordErrors: readonly RecordError[] = [],
 ): Rejection {
-  return { errorCode, errorMessage, recordErrors };
+  return { errorCode, errorMessage, recordErrors, tellsLogStart: recordErrors.length > 0 };
 }

@@ -9,6 +9,8 @@ import type { Socket, SocketEvents } from "../runtime/runtime.ts";
 import type { AnyApi } from "./apis.ts";
 import { BrokerConnection } from "./broker_connection.ts";
 import type { EmbeddedCluster } from "./cluster.ts";
+import { Quotas } from "./quota.ts";
+import type { ClusterView } from "./view.ts";
 
 /** Where a broker can be reached. */
 export interface Endpoint {
@@ -27,11 +29,16 @@ export class Broker {
   readonly id: number;
   /** Its rack, told in metadata. */
   readonly rack: string | null;
+  /** @internal What its clients have produced lately. */
+  readonly quotas: Quotas = new Quotas();
   readonly #cluster: EmbeddedCluster;
   readonly #endpoints = new Map<string, Endpoint>();
   readonly #versions = new Map<number, VersionRange>();
   readonly #connections = new Set<BrokerConnection>();
+  /** What it knows of the cluster; one that is cut off knows what was. */
+  view!: ClusterView;
   #running = true;
+  #isolated = false;
 
   /** @internal */
   constructor(cluster: EmbeddedCluster, id: number, rack: string | null) {
@@ -43,6 +50,11 @@ export class Broker {
   /** Whether it takes connections. */
   get isRunning(): boolean {
     return this.#running;
+  }
+
+  /** Whether it is cut off from the other brokers. */
+  get isIsolated(): boolean {
+    return this.#isolated;
   }
 
   /** How many connections are open. */
@@ -98,5 +110,10 @@ export class Broker {
   setRunning(running: boolean): void {
     this.#running = running;
     if (!running) { for (const connection of [...this.#connections]) connection.die(); }
+  }
+
+  /** @internal Use `cluster.isolateBroker` and `cluster.healBroker`. */
+  setIsolated(isolated: boolean): void {
+    this.#isolated = isolated;
   }
 }

@@ -6,9 +6,11 @@
 
 import { ApiVersions } from "../protocol/messages/api_versions.ts";
 import { Produce } from "../protocol/messages/produce.ts";
-import { type AnyApi, decodeRequestHeader, encodeResponseFrame, type RequestHeader } from "../protocol/api.ts";
-import type { RequestOf } from "../protocol/api.ts";
-import type { Socket, SocketEvents } from "../runtime/runtime.ts";
+import { type AnyApi, encodeResponseFrame, type RequestOf } from "../protocol/api.ts";
+import { decodeRequestHeader, type RequestHeader } from "../protocol/request_header.ts";
+import { Reader } from "../protocol/reader.ts";
+import type { Socket, SocketEvents, Timer } from "../runtime/runtime.ts";
+import { isDisturbed, sendDisturbed } from "./answer_faults.ts";
 import { advertisedRange, isServed } from "./api_versions_handler.ts";
 import type { Broker } from "./broker.ts";
 import type { Call, Outcome } from "./call.ts";
@@ -17,6 +19,7 @@ import type { ControlAction, RequestContext } from "./control.ts";
 import { errorBody } from "./error_body.ts";
 import { FrameAssembler } from "../protocol/frame_assembler.ts";
 import { handlerOf } from "./handlers.ts";
+import type { ClusterView } from "./view.ts";
 
 /** Shorter than the shortest request header; Kafka closes the connection. */
 const MIN_FRAME_BYTES = 10;
@@ -36,6 +39,9 @@ export class BrokerConnection implements SocketEvents {
   #serving = false;
   #closed = false;
   #dead = false;
+  #lastActiveMs: number;
+  #idle: Timer | undefined;
+  #muted: Timer | undefined;
 
   /** Serves what comes by a socket. */
   constructor(cluster: EmbeddedCluster, broker: Broker, socket: Socket, listener: string, ended: () => void) {
@@ -46,11 +52,14 @@ export class BrokerConnection implements SocketEvents {
     this.#ended = ended;
     this.#id = cluster.nextConnectionId();
     this.#frames = new FrameAssembler(cluster.maxRequestBytes, (frame) => this.#queue.push(frame), MIN_FRAME_BYTES);
+    this.#lastActiveMs = cluster.clock.now();
+    this.#watchIdleness();
   }
 
   /** Bytes have come. */
   onData(chunk: Uint8Array): void {
     if (this.#closed) return;
+    this.#lastActiveMs = this.#cluster.clock.now();
     try {
       this.#frames.push(chunk);
     } catch {
@@ -89,6 +98,8 @@ export class BrokerConnection implements SocketEvents {
     if (this.#closed) return;
     this.#closed = true;
     this.#queue = [];
+    this.#idle?.cancel();
+    this.#muted?.cancel();
     for (const callback of [...this.#onClose]) callback();
     this.#ended();
   }
@@ -113,7 +124,7 @@ export class BrokerConnection implements SocketEvents {
 
   /** A control function threw, or an answer of a test's own can't be written. */
   #failed(error: unknown): void {
-    this.#cluster.reportFailure(error);
+    this.#cluster.failures.push(error);
     this.#close();
   }
 
@@ -125,17 +136,16 @@ export class BrokerConnection implements SocketEvents {
       header = decodeRequestHeader(frame);
       const { api, apiVersion, reader } = header;
       if (api !== undefined && this.#isUnknownApiVersions(api, apiVersion)) {
-        this.#answer(api, 0, header.correlationId, {
-          errorCode: UNSUPPORTED_VERSION,
-          apiKeys: [{ apiKey: api.key, ...this.#rangeOf(api) }],
-        });
+        const apiKeys = [{ apiKey: api.key, ...this.#rangeOf(api) }];
+        const refusal = { errorCode: UNSUPPORTED_VERSION, apiKeys };
+        this.#socket.write(encodeResponseFrame(api, 0, header.correlationId, refusal as never));
         return "done";
       }
       if (api === undefined || !isServed(this.#cluster, this.#broker, api, apiVersion)) {
         this.#close();
         return "done";
       }
-      body = api.decodeRequest(reader, apiVersion);
+      body = api.decodeRequest(this.#cluster.strictRequests ? reader : new LenientReader(reader), apiVersion);
     } catch {
       this.#close();
       return "done";
@@ -150,32 +160,65 @@ export class BrokerConnection implements SocketEvents {
       atMs: this.#cluster.clock.now(),
     };
     this.#cluster.recording.add({ ...context, api, body: body as never, frame });
-    const call: Call = {
+    const action = this.#cluster.controls.decide(api, body, context);
+    const call = this.#call(body, header.apiVersion, action?.view);
+    const exchange: Exchange = { api, context, call, muteMs: this.#overQuota(api, header.clientId, frame) };
+    if (action !== undefined) return this.#control(exchange, action);
+    const outcome = handlerOf(api)(call);
+    if (outcome instanceof Promise) return outcome.then((settled) => this.#finish(exchange, settled));
+    return this.#finish(exchange, outcome);
+  }
+
+  #call(request: unknown, version: number, view: ClusterView | undefined): Call {
+    const broker = this.#broker;
+    const isDead = () => this.#dead;
+    return {
       cluster: this.#cluster,
-      broker: this.#broker,
+      broker,
+      get view() {
+        return view ?? broker.view;
+      },
+      get isAlive() {
+        return !isDead();
+      },
       listener: this.#listener,
-      version: header.apiVersion,
-      request: body as Call["request"],
+      version,
+      request: request as Call["request"],
       onClose: (callback) => {
         this.#onClose.add(callback);
         return () => void this.#onClose.delete(callback);
       },
     };
-    const action = this.#cluster.controls.decide(api, body, context);
-    if (action !== undefined) return this.#control(api, context, call, action);
-    const outcome = handlerOf(api)(call);
-    if (outcome instanceof Promise) return outcome.then((settled) => this.#finish(api, context, settled));
-    return this.#finish(api, context, outcome);
   }
 
-  #finish(api: AnyApi, context: RequestContext, outcome: Outcome): Served {
+  #finish(exchange: Exchange, outcome: Outcome, action: ControlAction = {}): Served | Promise<Served> {
+    const { api, context, muteMs } = exchange;
     if (outcome === "silence") return "stuck";
     if (outcome === "close") this.#close();
-    else if (outcome !== "nothing") this.#answer(api, context.version, context.correlationId, outcome);
-    return "done";
+    if (typeof outcome === "string") return this.#mute(muteMs);
+    const served = muteMs > 0 ? { ...outcome as object, throttleTimeMs: muteMs } : outcome;
+    const body = action.transform === undefined ? served : action.transform(served as never);
+    if (this.#closed) return "done";
+    const frame = encodeResponseFrame(
+      api,
+      context.version,
+      action.correlationId ?? context.correlationId,
+      body as never,
+    );
+    if (isDisturbed(action)) {
+      return sendDisturbed(frame, action, this.#socket, (durationMs) => this.#cluster.sleep(durationMs)).then(
+        (isOpen) => {
+          if (!isOpen) this.#close();
+          return this.#mute(muteMs);
+        },
+      );
+    }
+    this.#socket.write(frame);
+    return this.#mute(muteMs);
   }
 
-  async #control(api: AnyApi, context: RequestContext, call: Call, action: ControlAction): Promise<Served> {
+  async #control(exchange: Exchange, action: ControlAction): Promise<Served> {
+    const { api, call, context } = exchange;
     if (action.delayMs !== undefined) await this.#cluster.sleep(action.delayMs);
     if (this.#dead) return "done";
     if (action.close || action.drop === "before") {
@@ -191,23 +234,38 @@ export class BrokerConnection implements SocketEvents {
       return "done";
     }
     if (action.answerDelayMs !== undefined) await this.#cluster.sleep(action.answerDelayMs);
-    if (!replaces) return this.#finish(api, context, outcome);
+    if (!replaces) return await this.#finish(exchange, outcome, action);
     if (action.silence) return "stuck";
     if (action.bytes !== undefined) {
       if (!this.#closed) this.#socket.write(action.bytes.slice());
       return "done";
     }
-    if (isUnanswered(api, call.request)) return this.#finish(api, context, action.respond ? "nothing" : "close");
-    return this.#finish(
-      api,
-      context,
-      (action.respond ?? errorBody(api, context.version, call.request, action.error!, outcome)) as Outcome,
-    );
+    if (isUnanswered(api, call.request)) return await this.#finish(exchange, action.respond ? "nothing" : "close");
+    const body = action.respond ?? errorBody(api, context.version, call.request, action.error!, outcome);
+    return await this.#finish(exchange, body as Outcome, action);
   }
 
-  #answer(api: AnyApi, version: number, correlationId: number, body: unknown): void {
-    if (this.#closed) return;
-    this.#socket.write(encodeResponseFrame(api, version, correlationId, body as never));
+  /** For how long Kafka would leave the connection unread because of this request. */
+  #overQuota(api: AnyApi, clientId: string | null, frame: Uint8Array): number {
+    const { clock, quotas } = this.#cluster;
+    if (api.key !== Produce.key || quotas.length === 0) return 0;
+    return this.#broker.quotas.record(quotas, clientId, frame.length, clock.now());
+  }
+
+  /** Leaves the next requests unread for a time. */
+  #mute(durationMs: number): Served {
+    if (durationMs <= 0 || this.#closed) return "done";
+    this.#muted = this.#cluster.clock.setTimer(() => this.#served("done"), durationMs);
+    return "stuck";
+  }
+
+  /** Closes the connection when nothing has come for long enough; one timer, however much comes. */
+  #watchIdleness(): void {
+    const { clock, connectionsMaxIdleMs } = this.#cluster;
+    if (connectionsMaxIdleMs === Infinity) return;
+    const restMs = this.#lastActiveMs + connectionsMaxIdleMs - clock.now();
+    if (restMs <= 0 && !this.#serving) return this.#close();
+    this.#idle = clock.setTimer(() => this.#watchIdleness(), restMs > 0 ? restMs : connectionsMaxIdleMs);
   }
 
   #isUnknownApiVersions(api: AnyApi, version: number): boolean {
@@ -220,7 +278,25 @@ export class BrokerConnection implements SocketEvents {
   }
 }
 
+/** A request and what is known of its answer. */
+interface Exchange {
+  readonly api: AnyApi;
+  readonly context: RequestContext;
+  readonly call: Call;
+  readonly muteMs: number;
+}
+
+/** Whether the next request may be served. */
 type Served = "done" | "stuck";
+
+/** Ignores what is left behind the last field, as Kafka does. */
+class LenientReader extends Reader {
+  constructor({ bytes, end, offset }: Reader) {
+    super(bytes, offset, end);
+  }
+
+  override expectEnd(): void {}
+}
 
 /** Produce with acks 0 is never answered. */
 function isUnanswered(api: AnyApi, request: unknown): boolean {

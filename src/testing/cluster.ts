@@ -4,68 +4,35 @@
  * @module
  */
 
-import type { Codec } from "../codec/codec.ts";
-import { COMPRESSION_IDS, type CompressionType } from "../codec/codec.ts";
-import { resolveCodec } from "../codec/registry.ts";
-import { CompressionError, ConfigError } from "../errors.ts";
+import { ConfigError } from "../errors.ts";
 import type { Runtime, SocketFactory } from "../runtime/runtime.ts";
-import { systemRuntime } from "../runtime/select.ts";
 import type { AnyApi } from "./apis.ts";
 import { FINALIZED_FEATURES, type Release } from "./api_versions_handler.ts";
 import { Broker, type VersionRange } from "./broker.ts";
+import type { EmbeddedClusterOptions } from "./cluster_options.ts";
+import { type ClusterRuntime, realRuntime, runtimeWith } from "./cluster_runtime.ts";
 import { type ControlAction, type ControlFunction, type ControlOptions, Controls } from "./control.ts";
+import { Controller } from "./controller.ts";
+import { decompressor } from "./decompression.ts";
 import { listen, type Listening, type ListenOptions } from "./listen.ts";
-import { MemoryNetwork, type MemoryNetworkOptions } from "./network.ts";
+import type { Decompress } from "./log.ts";
+import { MemoryNetwork } from "./network.ts";
 import { seededRandom } from "./random.ts";
-import { readStored, type StoredRecord } from "./stored_record.ts";
+import type { QuotaOptions } from "./quota.ts";
+import type { ReplicationOptions } from "./replication.ts";
+import { readLog, type StoredRecord } from "./stored_record.ts";
 import { type RecordedRequest, Recording } from "./recording.ts";
-import { isTopicName, type Partition, Topic, type TopicSpec } from "./topic.ts";
-
-/** Time and chance, what a cluster takes from a runtime. */
-export type ClusterRuntime = Pick<Runtime, "now" | "wallNow" | "setTimer" | "defer" | "random">;
-
-/** How an {@link EmbeddedCluster} is made. */
-export interface EmbeddedClusterOptions {
-  /** How many brokers; their ids start at 1. @default 1 */
-  readonly brokers?: number;
-  /** The racks of the brokers, in order. */
-  readonly racks?: readonly string[];
-  /** The topics that are there from the start, or how many partitions each has. */
-  readonly topics?: Readonly<Record<string, TopicSpec | number>>;
-  /** Creates a topic that a client asks metadata of, if the client wants that. @default true */
-  readonly autoCreateTopics?: boolean;
-  /** How many partitions a topic has that was created without saying. @default 1 */
-  readonly defaultPartitions?: number;
-  /** The release whose versions, features and defaults are shown. @default "4.1" */
-  readonly release?: Release;
-  /** Pins versions on all brokers, by the API's name; null takes an API away. */
-  readonly apiVersions?: Readonly<Record<string, VersionRange>>;
-  /** Finalized features, if not those of the release. */
-  readonly finalizedFeatures?: Readonly<Record<string, number>>;
-  /** `socket.request.max.bytes`. @default 104_857_600 */
-  readonly maxRequestBytes?: number;
-  /** How many requests are kept for `requests`; false for none. @default 10_000 */
-  readonly record?: number | false;
-  /** Clock, timers and randomness, a virtual runtime's for instance. @default those of this runtime */
-  readonly runtime?: ClusterRuntime;
-  /** How the network in memory behaves. */
-  readonly network?: MemoryNetworkOptions;
-  /** Own codecs, by compression type, to check compressed batches with. */
-  readonly codecs?: Readonly<Partial<Record<CompressionType, Codec>>>;
-  /** What ids of topics and the cluster are made from. @default 1 */
-  readonly seed?: number;
-}
+import type { Partition, Topic, TopicSpec } from "./topic.ts";
+import type { ClusterView } from "./view.ts";
 
 const DEFAULT_PORT = 9092;
 const DEFAULT_RECORDED = 10_000;
 const DEFAULT_MAX_REQUEST_BYTES = 104_857_600;
-const MAX_REPLICATION_FACTOR = 3;
 const FIRST_PRODUCER_ID = 1000n;
-/** No batch of a client that is meant well holds more. */
-const MAX_DECOMPRESSED_BYTES = 104_857_600;
+const DAY_MS = 86_400_000;
 
 /**
- * A cluster for tests and demos: the real protocol, the checks of a real broker, no disk.
+ * A cluster for tests and demos: the real protocol, the checks of a real broker, replication and elections, no disk.
  *
  * @example
  * ```ts
@@ -74,6 +41,16 @@ const MAX_DECOMPRESSED_BYTES = 104_857_600;
  * const cluster = new EmbeddedCluster({ brokers: 3, topics: { orders: { partitions: 12 } } });
  * console.assert(cluster.bootstrap.split(",").length === 3);
  * console.assert(cluster.endOffset("orders", 0) === 0n);
+ * ```
+ *
+ * @example An acknowledged record that is lost
+ * ```ts
+ * import { EmbeddedCluster } from "@sluice/kafka/testing";
+ *
+ * const cluster = new EmbeddedCluster({ brokers: 2, topics: { orders: 1 } });
+ * cluster.setIsr("orders", 0, [1]); // 2 doesn't copy any more
+ * // what is acknowledged now …
+ * cluster.electLeader("orders", 0, 2, { unclean: true }); // … is gone
  * ```
  */
 export class EmbeddedCluster {
@@ -91,6 +68,16 @@ export class EmbeddedCluster {
   readonly clusterId: string;
   /** Longer requests close the connection. */
   readonly maxRequestBytes: number;
+  /** After how long without a request a connection is closed. */
+  readonly connectionsMaxIdleMs: number;
+  /** Whether bytes behind a request's last field close the connection. */
+  readonly strictRequests: boolean;
+  /** Decompresses under a codec's number, as the broker does to look at records. */
+  readonly decompress: Decompress;
+  /** @internal */
+  readonly quotas: QuotaOptions[] = [];
+  /** @internal */
+  readonly controller: Controller;
   /** @internal */
   readonly controls: Controls = new Controls();
   /** @internal */
@@ -98,24 +85,23 @@ export class EmbeddedCluster {
   /** Errors of control functions and other surprises; a test that wants none checks that it is empty. */
   readonly failures: unknown[] = [];
   readonly #options: EmbeddedClusterOptions;
-  readonly #topics = new Map<string, Topic>();
-  readonly #topicsById = new Map<string, Topic>();
-  readonly #codecs = new Map<number, Codec>();
   readonly #random: () => number;
   readonly #unlisten = new Map<number, () => void>();
   readonly #listening = new Set<Listening>();
   #nextProducerId = FIRST_PRODUCER_ID;
   #connections = 0;
-  #created = 0;
 
   /** Starts the brokers. */
   constructor(options: EmbeddedClusterOptions = {}) {
     this.#options = options;
-    this.clock = options.runtime ?? systemRuntime(noSockets);
+    this.clock = options.runtime ?? realRuntime();
     this.network = new MemoryNetwork(this.clock, options.network);
     this.release = options.release ?? "4.1";
     this.finalizedFeatures = options.finalizedFeatures ?? FINALIZED_FEATURES[this.release];
     this.maxRequestBytes = options.maxRequestBytes ?? DEFAULT_MAX_REQUEST_BYTES;
+    this.connectionsMaxIdleMs = options.connectionsMaxIdleMs ?? Infinity;
+    this.strictRequests = options.strictRequests ?? true;
+    this.decompress = decompressor(this.clock, options.codecs);
     this.recording = new Recording(options.record === false ? 0 : options.record ?? DEFAULT_RECORDED);
     this.#random = seededRandom(options.seed ?? 1);
     this.clusterId = this.#newId().slice(0, 22);
@@ -128,9 +114,30 @@ export class EmbeddedCluster {
       broker.setEndpoint("memory", { host: `broker-${broker.id}.test`, port: DEFAULT_PORT });
       this.#listenInMemory(broker);
     }
+    this.controller = new Controller(this.brokers, {
+      clock: this.clock,
+      replication: {
+        replicationLagMs: options.replicationLagMs ?? 0,
+        replicaLagTimeMaxMs: options.replicaLagTimeMaxMs ?? 30_000,
+        sessionTimeoutMs: options.sessionTimeoutMs ?? 0,
+        metadataLagMs: 0,
+      },
+      topicDefaults: {
+        producerIdExpirationMs: options.producerIdExpirationMs ?? DAY_MS,
+        release: this.release,
+      },
+      newId: () => this.#newId(),
+    });
     for (const [name, spec] of Object.entries(options.topics ?? {})) {
-      this.createTopic(name, typeof spec === "number" ? { partitions: spec } : spec);
+      this.controller.createTopic(
+        name,
+        typeof spec === "number" ? { partitions: spec } : spec,
+        this.#partitionsByDefault,
+      );
     }
+    // What is there from the start is known from the start.
+    this.controller.publish();
+    if (options.metadataLagMs !== undefined) this.controller.configure({ metadataLagMs: options.metadataLagMs });
   }
 
   /** Where the cluster is reached through {@link sockets}, as `host:port,…`. */
@@ -145,21 +152,17 @@ export class EmbeddedCluster {
 
   /** The cluster's clock, timers and randomness with the sockets that dial it. */
   get runtime(): Runtime {
-    const { clock, sockets } = this;
-    return {
-      name: "name" in clock && typeof clock.name === "string" ? clock.name : "memory",
-      sockets,
-      now: () => clock.now(),
-      wallNow: () => clock.wallNow(),
-      setTimer: (callback, delayMs) => clock.setTimer(callback, delayMs),
-      defer: (callback) => clock.defer(callback),
-      random: () => clock.random(),
-    };
+    return runtimeWith(this.clock, this.sockets);
   }
 
   /** The topics, in the order of their creation. */
   get topics(): Iterable<Topic> {
-    return this.#topics.values();
+    return this.controller.topics.values();
+  }
+
+  /** What the controller has decided, and every broker knows that has the news; to be answered as old metadata later. */
+  get view(): ClusterView {
+    return this.controller.view;
   }
 
   /** The requests that came, oldest first, as far as they are kept. */
@@ -197,6 +200,15 @@ export class EmbeddedCluster {
     return this.controls.add(api, control, options);
   }
 
+  /**
+   * Allows producers so many bytes per second at each broker, until the returned call. As in Kafka a request over it is
+   * answered at once, with `throttleTimeMs`, and the next one of its connection is left unread for that time.
+   */
+  quota(options: QuotaOptions): () => void {
+    this.quotas.push(options);
+    return () => void this.quotas.splice(this.quotas.indexOf(options), 1);
+  }
+
   /** The broker with an id. */
   broker(id: number): Broker {
     const broker = this.brokers.find((candidate) => candidate.id === id);
@@ -213,17 +225,17 @@ export class EmbeddedCluster {
 
   /** The topic of a name. */
   topic(name: string): Topic | undefined {
-    return this.#topics.get(name);
+    return this.controller.topics.get(name);
   }
 
   /** The topic of an id. */
   topicById(id: string): Topic | undefined {
-    return this.#topicsById.get(id);
+    return this.view.topicById(id);
   }
 
   /** A partition that must be there. */
   partition(topic: string, index: number): Partition {
-    const partition = this.#topics.get(topic)?.partitions[index];
+    const partition = this.topic(topic)?.partitions[index];
     if (partition === undefined) {
       throw new ConfigError("partition", `There is no partition "${topic}-${index}", wanted one that was created.`);
     }
@@ -232,73 +244,118 @@ export class EmbeddedCluster {
 
   /** Creates a topic. */
   createTopic(name: string, spec: TopicSpec = {}): Topic {
-    if (!isTopicName(name) || this.#topics.has(name)) {
-      throw new ConfigError("topics", `Create topic "${name}" failed, wanted a legal name that is not taken.`);
-    }
-    const { partitions = this.#options.defaultPartitions ?? 1, config = {} } = spec;
-    const replicas = spec.replicationFactor ?? Math.min(MAX_REPLICATION_FACTOR, this.brokers.length);
-    if (!(partitions >= 1) || !(replicas >= 1 && replicas <= this.brokers.length)) {
-      throw new ConfigError(
-        "topics",
-        `Create topic "${name}" with ${partitions} partitions on "${replicas}" brokers failed, ` +
-          `wanted at least 1 partition and at most ${this.brokers.length} replicas.`,
-      );
-    }
-    const topic = new Topic(name, spec.id ?? this.#newId(), config, this.#assign(0, partitions, replicas));
-    this.#topics.set(name, topic);
-    this.#topicsById.set(topic.id, topic);
+    const topic = this.controller.createTopic(name, spec, this.#partitionsByDefault);
+    this.controller.publish();
     return topic;
   }
 
   /** Deletes a topic with all it holds. Created again it has another id. */
   deleteTopic(name: string): void {
-    const topic = this.#topics.get(name);
-    if (topic === undefined) return;
-    this.#topics.delete(name);
-    this.#topicsById.delete(topic.id);
+    this.controller.deleteTopic(name);
   }
 
   /** Adds partitions until the topic has so many. */
   addPartitions(name: string, total: number): void {
-    const { topic } = this.partition(name, 0);
-    const count = topic.partitions.length;
-    topic.extend(this.#assign(count, total - count, topic.partitions[0]!.replicas.length));
+    this.controller.addPartitions(this.partition(name, 0).topic, total);
   }
 
-  /** Makes another broker the leader of a partition, in a new epoch. */
-  moveLeader(topic: string, partition: number, brokerId: number): void {
-    this.partition(topic, partition).lead(this.broker(brokerId).id);
+  /** Drops the records of a partition before an offset, as retention does; what is known of producers stays. */
+  deleteRecords(topic: string, partition: number, beforeOffset: bigint): void {
+    this.partition(topic, partition).deleteBefore(beforeOffset);
   }
 
-  /** Sets the replicas that keep up, for `min.insync.replicas`. */
+  /** All partitions forget a producer, or all of them, as when `producer.id.expiration.ms` has passed. */
+  expireProducers(producerId?: bigint): void {
+    for (const topic of this.topics) for (const partition of topic.partitions) partition.expireProducers(producerId);
+  }
+
+  /** Changes how fast followers copy and how fast news travels. */
+  configure(options: ReplicationOptions): void {
+    this.controller.configure(options);
+  }
+
+  /**
+   * Makes another broker of the ISR the leader of a partition, in a new epoch. What it hasn't copied yet is lost, which
+   * can only be what was not acknowledged to `acks=all`.
+   *
+   * @returns false, and nothing has changed, when the broker isn't in sync or isn't there
+   */
+  moveLeader(topic: string, partition: number, brokerId: number): boolean {
+    return this.electLeader(topic, partition, brokerId);
+  }
+
+  /**
+   * Elects a leader as {@link moveLeader} does, or uncleanly: then any replica that is there will do, and what it lacks
+   * is lost even if it was acknowledged.
+   */
+  electLeader(topic: string, partition: number, brokerId: number, options: { unclean?: boolean } = {}): boolean {
+    const wanted = this.partition(topic, partition);
+    if (!wanted.replicas.includes(this.broker(brokerId).id)) {
+      throw new ConfigError(
+        "broker",
+        `Elect broker "${brokerId}" for "${wanted.name}" failed, wanted one of its replicas, ${wanted.replicas}.`,
+      );
+    }
+    return this.controller.elect(wanted, brokerId, options.unclean ?? false);
+  }
+
+  /**
+   * Sets who may be in sync, for `min.insync.replicas`: the others leave the ISR and don't copy until they are named
+   * again, who is named joins when it has caught up.
+   */
   setIsr(topic: string, partition: number, brokerIds: readonly number[]): void {
-    this.partition(topic, partition).isr = brokerIds;
+    this.controller.setIsr(this.partition(topic, partition), brokerIds);
   }
 
-  /** Stops a broker: connections are reset, new ones refused, its partitions go to another replica if there is one. */
+  /** Shuts a broker down in order: what it leads goes to others of the ISR first, then its connections are reset. */
   stopBroker(id: number): void {
     const broker = this.broker(id);
     if (!broker.isRunning) return;
-    this.#unlisten.get(id)?.();
-    broker.setRunning(false);
-    this.network.reset(addressOf(broker, "memory"));
-    for (const partition of this.#allPartitions()) {
-      partition.isr = partition.isr.filter((replica) => replica !== id || partition.isr.length === 1);
-      if (partition.leaderId === id) partition.lead(partition.isr.find((replica) => this.isRunning(replica)) ?? -1);
-    }
+    if (broker.isIsolated) return this.killBroker(id);
+    this.controller.fence(id);
+    this.#down(broker);
   }
 
-  /** Starts a broker again; it leads what has no leader. */
+  /**
+   * Ends a broker as `kill -9` does: connections are reset, new ones refused, requests that were begun are never
+   * finished, and it stays the leader until `sessionTimeoutMs` have passed. What it has written stays on its disk.
+   */
+  killBroker(id: number): void {
+    const broker = this.broker(id);
+    if (!broker.isRunning) return;
+    this.#down(broker);
+    this.controller.lose(id);
+  }
+
+  /** Starts a broker again: it cuts off what its new leaders don't have, catches up and joins the ISR. */
   startBroker(id: number): void {
     const broker = this.broker(id);
     if (broker.isRunning) return;
+    this.controller.fence(id);
     broker.setRunning(true);
+    broker.setIsolated(false);
     this.#listenInMemory(broker);
-    for (const partition of this.#allPartitions()) {
-      if (!partition.replicas.includes(id)) continue;
-      if (!partition.isr.includes(id)) partition.isr = [...partition.isr, id];
-      if (partition.leaderId < 0) partition.lead(id);
-    }
+    this.controller.welcome(id);
+  }
+
+  /**
+   * Cuts a broker off from the others but not from clients. It goes on serving what it leads, with the ISR and the
+   * metadata that it knows, until {@link healBroker}; after `sessionTimeoutMs` others lead. What it takes with acks 1 is
+   * lost, what comes with `acks=all` is never acknowledged.
+   */
+  isolateBroker(id: number): void {
+    const broker = this.broker(id);
+    if (!broker.isRunning || broker.isIsolated) return;
+    broker.setIsolated(true);
+    this.controller.lose(id);
+  }
+
+  /** Connects a broker with the others again. */
+  healBroker(id: number): void {
+    const broker = this.broker(id);
+    if (!broker.isIsolated) return;
+    broker.setIsolated(false);
+    if (broker.isRunning) this.controller.resume(id);
   }
 
   /** The offset that the next record of a partition will have. */
@@ -311,15 +368,7 @@ export class EmbeddedCluster {
     const wanted = partition === undefined
       ? this.partition(topic, 0).topic.partitions
       : [this.partition(topic, partition)];
-    const records: StoredRecord[] = [];
-    for (const { index, log } of wanted) {
-      for (const { bytes } of log.batches) {
-        for await (const record of readStored(topic, index, bytes, this.decompress)) {
-          if (record.offset >= log.startOffset) records.push(record);
-        }
-      }
-    }
-    return records;
+    return (await Promise.all(wanted.map(({ index, log }) => readLog(topic, index, log, this.decompress)))).flat();
   }
 
   /** Listens on TCP, one port for each broker, on Node, Deno and Bun. */
@@ -329,8 +378,9 @@ export class EmbeddedCluster {
     return listening;
   }
 
-  /** Ends every connection and stops listening. */
+  /** Ends every connection, stops listening and cancels what would happen later. */
   async close(): Promise<void> {
+    this.controller.close();
     for (const broker of this.brokers) {
       this.#unlisten.get(broker.id)?.();
       broker.disconnectAll();
@@ -338,13 +388,6 @@ export class EmbeddedCluster {
     await Promise.all([...this.#listening].map((listening) => listening.close()));
     this.#listening.clear();
   }
-
-  /** Decompresses under a codec's number, as the broker does to look at records. */
-  readonly decompress = (compression: number, bytes: Uint8Array): Uint8Array | Promise<Uint8Array> => {
-    const codec = this.#codec(compression);
-    const result = codec.decompress(bytes, MAX_DECOMPRESSED_BYTES);
-    return result instanceof Promise ? outside(this.clock, result) : result;
-  };
 
   /** @internal */
   nextConnectionId(): number {
@@ -358,7 +401,7 @@ export class EmbeddedCluster {
 
   /** @internal */
   autoCreate(name: string): void {
-    if (this.#options.autoCreateTopics ?? true) this.createTopic(name);
+    if ((this.#options.autoCreateTopics ?? true) && this.topic(name) === undefined) this.createTopic(name);
   }
 
   /** @internal */
@@ -367,22 +410,8 @@ export class EmbeddedCluster {
   }
 
   /** @internal */
-  nodeEndpoints(
-    listener: string,
-    ids: readonly (number | undefined)[],
-  ): { nodeId: number; host: string; port: number; rack: string | null }[] {
-    const leaders = this.brokers.filter((broker) => ids.includes(broker.id));
-    return leaders.map((broker) => ({ nodeId: broker.id, ...broker.endpoint(listener), rack: broker.rack }));
-  }
-
-  /** @internal */
   sleep(durationMs: number): Promise<void> {
     return new Promise((resolve) => void this.clock.setTimer(resolve, durationMs));
-  }
-
-  /** @internal */
-  reportFailure(error: unknown): void {
-    this.failures.push(error);
   }
 
   #listenInMemory(broker: Broker): void {
@@ -390,34 +419,15 @@ export class EmbeddedCluster {
     this.#unlisten.set(broker.id, unlisten);
   }
 
-  /** Leaders take turns, and each topic starts at another broker. */
-  #assign(from: number, count: number, replicas: number): number[][] {
-    const start = from === 0 ? this.#created++ : 0;
-    return Array.from(
-      { length: Math.max(0, count) },
-      (_, i) =>
-        Array.from(
-          { length: replicas },
-          (_, replica) => this.brokers[(start + from + i + replica) % this.brokers.length]!.id,
-        ),
-    );
+  #down(broker: Broker): void {
+    this.#unlisten.get(broker.id)?.();
+    broker.setRunning(false);
+    this.network.reset(addressOf(broker, "memory"));
+    this.controller.down(broker.id);
   }
 
-  *#allPartitions(): Generator<Partition> {
-    for (const topic of this.#topics.values()) yield* topic.partitions;
-  }
-
-  #codec(compression: number): Codec {
-    const known = this.#codecs.get(compression);
-    if (known !== undefined) return known;
-    const names = Object.entries(COMPRESSION_IDS) as [CompressionType, number][];
-    const name = names.find(([, id]) => id === compression)?.[0];
-    if (name === undefined) {
-      throw new CompressionError(`Decompressing with codec "${compression}" failed, wanted 0 to 4.`);
-    }
-    const codec = resolveCodec(name, { custom: this.#options.codecs });
-    this.#codecs.set(compression, codec);
-    return codec;
+  get #partitionsByDefault(): number {
+    return this.#options.defaultPartitions ?? 1;
   }
 
   #newId(): string {
@@ -431,16 +441,3 @@ function addressOf(broker: Broker, listener: string): string {
   const { host, port } = broker.endpoint(listener);
   return `${host}:${port}`;
 }
-
-/** A codec that works outside of virtual time holds the virtual clock. */
-function outside<T>(clock: ClusterRuntime, promise: Promise<T>): Promise<T> {
-  const hold = (clock as { outside?: (promise: Promise<T>) => Promise<T> }).outside;
-  return hold === undefined ? promise : hold.call(clock, promise);
-}
-
-/** The cluster dials nobody. */
-const noSockets: SocketFactory = {
-  name: "none",
-  can: { ca: false, clientCert: false, serverName: false, skipHostname: false, insecure: false, detached: true },
-  connect: () => Promise.reject(new ConfigError("connect", "A cluster's own runtime has no sockets.")),
-};

@@ -5,6 +5,7 @@
  */
 
 import type { AnyApi, RequestOf, ResponseInputOf } from "./apis.ts";
+import type { ClusterView } from "./view.ts";
 
 /** Which request is about to be served. */
 export interface RequestContext {
@@ -25,12 +26,36 @@ export interface RequestContext {
 /**
  * What happens to a request. Without `respond`, `error`, `drop`, `silence`, `close` and `bytes` it is served as usual,
  * after the delay.
+ *
+ * @example Answers that can't be right
+ * ```ts
+ * import { EmbeddedCluster, Produce } from "@sluice/kafka/testing";
+ *
+ * const cluster = new EmbeddedCluster({ topics: { orders: 1 } });
+ * cluster.control(Produce, (_, { correlationId }) => ({ correlationId: correlationId + 1 }), { times: 1 });
+ * cluster.control(Produce, { cutAfterBytes: 10 }, { times: 1 }); // half an answer, then the end
+ * cluster.control(Produce, { splitBytes: 1 }, { times: 1 });
+ * cluster.control(Produce, {
+ *   rewrite: (frame) => frame.map((byte, at) => at === 20 ? byte ^ 0xff : byte),
+ * }, { times: 1 });
+ * cluster.control(Produce, {
+ *   transform: (body) => ({
+ *     ...body,
+ *     // One partition is left out; `concat` would invent one, or tell it twice.
+ *     responses: body.responses.map((topic) => (
+ *       { ...topic, partitionResponses: topic.partitionResponses.slice(1) }
+ *     )),
+ *   }),
+ * }, { times: 1 });
+ * ```
  */
 export interface ControlAction<A extends AnyApi = AnyApi> {
   /** Waits before anything else; the connection serves nothing meanwhile, as in Kafka. */
   readonly delayMs?: number;
   /** Waits between serving and answering. */
   readonly answerDelayMs?: number;
+  /** Serves it as if this were what the broker knows of the cluster: metadata of yesterday. */
+  readonly view?: ClusterView;
   /** Answers this. */
   readonly respond?: ResponseInputOf<A>;
   /**
@@ -48,6 +73,20 @@ export interface ControlAction<A extends AnyApi = AnyApi> {
   readonly bytes?: Uint8Array;
   /** With `respond`, `error`, `silence` and `bytes`: serves the request all the same. @default false */
   readonly apply?: boolean;
+  /** Changes the answer, whatever it is, before it is written. */
+  readonly transform?: (body: ResponseInputOf<A>) => ResponseInputOf<A>;
+  /** Answers under this correlation id. */
+  readonly correlationId?: number;
+  /** Changes the bytes of the answer, length and header included. */
+  readonly rewrite?: (frame: Uint8Array) => Uint8Array;
+  /** Sends so many bytes of the answer, then closes the connection. */
+  readonly cutAfterBytes?: number;
+  /** Sends the answer in pieces of so many bytes. */
+  readonly splitBytes?: number;
+  /** Waits between the pieces. @default 0 */
+  readonly splitDelayMs?: number;
+  /** Closes the connection behind the answer. */
+  readonly closeAfter?: boolean;
 }
 
 /** Decides about a request; undefined lets it pass. */

@@ -1,11 +1,15 @@
 /**
- * One partition's log: the batches as they were appended, and how a reader finds his way in them.
+ * One replica's log: the batches as they were appended, and how a reader finds his way in them.
+ *
+ * Replicas share the batches, which never change. That two logs hold the same object at an offset is how a follower
+ * finds out how far it agrees with a leader, where Kafka compares the epochs of leaders.
  *
  * @module
  */
 
 import { LOG_APPEND_TIME_BIT } from "../protocol/record_batch_layout.ts";
 import { BatchView } from "./batch_view.ts";
+import type { SequencedBatch } from "./producer_state.ts";
 import { RecordCursor } from "./record_cursor.ts";
 
 /** A batch in the log. Its bytes are the log's own copy. */
@@ -20,12 +24,28 @@ export interface StoredBatch {
   readonly maxTimestampMs: bigint;
   /** The epoch of the leader that appended it. */
   readonly leaderEpoch: number;
+  /** When it was appended, by the cluster's clock in ms. */
+  readonly appendedAtMs: number;
+  /** The sequence numbers that an idempotent producer gave it. */
+  readonly sequenced: SequencedBatch | undefined;
+}
+
+/** Where the batches of a leader begin. */
+export interface EpochStart {
+  /** The leader's epoch. */
+  readonly epoch: number;
+  /** The first offset that it wrote. */
+  readonly startOffset: bigint;
 }
 
 /** How a batch is appended. */
 export interface AppendOptions {
   /** The leader's epoch. */
   readonly leaderEpoch: number;
+  /** The cluster's clock, in ms. @default 0 */
+  readonly appendedAtMs?: number;
+  /** The sequence numbers of an idempotent producer. */
+  readonly sequenced?: SequencedBatch | undefined;
   /** The latest timestamp of the records. */
   readonly maxTimestampMs: bigint;
   /** The broker's date, when the topic's timestamps are the broker's. */
@@ -48,7 +68,6 @@ export type Decompress = (compression: number, bytes: Uint8Array) => Uint8Array 
 /** The batches of a partition, in order, from its start offset to its end offset. */
 export class PartitionLog {
   readonly #batches: StoredBatch[] = [];
-  readonly #watchers = new Set<() => void>();
   #startOffset = 0n;
   #endOffset = 0n;
   #sizeInBytes = 0;
@@ -73,7 +92,16 @@ export class PartitionLog {
     return this.#batches;
   }
 
-  /** @internal Copies a batch to the end, gives it its offsets, and tells who watches. */
+  /** The epochs of the leaders that wrote what is in the log, oldest first. */
+  get epochs(): readonly EpochStart[] {
+    const epochs: EpochStart[] = [];
+    for (const { leaderEpoch, baseOffset } of this.#batches) {
+      if (epochs.at(-1)?.epoch !== leaderEpoch) epochs.push({ epoch: leaderEpoch, startOffset: baseOffset });
+    }
+    return epochs;
+  }
+
+  /** @internal Copies a batch to the end and gives it its offsets. */
   append(sent: BatchView, options: AppendOptions): StoredBatch {
     const header = new BatchView(sent.bytes.slice());
     const { leaderEpoch, logAppendTimeMs } = options;
@@ -89,21 +117,57 @@ export class PartitionLog {
       lastOffset: this.#endOffset + BigInt(header.lastOffsetDelta),
       maxTimestampMs,
       leaderEpoch,
+      appendedAtMs: options.appendedAtMs ?? 0,
+      sequenced: options.sequenced,
     };
-    this.#batches.push(batch);
-    this.#endOffset = batch.lastOffset + 1n;
-    this.#sizeInBytes += batch.bytes.length;
-    for (const watcher of [...this.#watchers]) watcher();
+    this.#push(batch);
     return batch;
   }
 
-  /** Whole batches from the one that holds an offset, the first however large, up to a size. */
-  read(fromOffset: bigint, maxBytes: number, firstAtAnySize = true): Uint8Array[] {
+  /** @internal Takes over from another log what comes after this one's end; returns the batches. */
+  copyFrom(leader: PartitionLog): readonly StoredBatch[] {
+    const batches = leader.#batches.slice(leader.#indexOf(this.#endOffset));
+    for (const batch of batches) this.#push(batch);
+    if (leader.#startOffset > this.#startOffset) this.deleteBefore(leader.#startOffset);
+    return batches;
+  }
+
+  /** @internal Up to which offset this log holds the same batches as another one. */
+  agreedOffset(other: PartitionLog): bigint {
+    for (let i = this.#batches.length - 1; i >= 0; i--) {
+      const batch = this.#batches[i]!;
+      if (batch.lastOffset < other.#startOffset) break;
+      if (other.#batches[other.#indexOf(batch.baseOffset)] === batch) return batch.lastOffset + 1n;
+    }
+    // Nothing in common: empty so far, or all of it is older than what the other one still has.
+    const start = this.#startOffset > other.#startOffset ? this.#startOffset : other.#startOffset;
+    return start > other.#endOffset ? other.#endOffset : start;
+  }
+
+  /** @internal Cuts off what comes from an offset on, which is the end afterwards. */
+  truncateTo(offset: bigint): void {
+    while (this.#batches.length > 0 && this.#batches.at(-1)!.lastOffset >= offset) {
+      this.#sizeInBytes -= this.#batches.pop()!.bytes.length;
+    }
+    this.#endOffset = offset;
+    if (this.#startOffset > offset || this.#batches.length === 0) this.#startOffset = offset;
+  }
+
+  /**
+   * Batches from the one that holds an offset, up to a size and before an end. Whole batches and the beginning of the
+   * next, as Kafka cuts by bytes; the first one comes whole or not at all, however large if wanted.
+   */
+  read(fromOffset: bigint, maxBytes: number, firstAtAnySize = true, endOffset: bigint = this.#endOffset): Uint8Array[] {
     const found: Uint8Array[] = [];
     let size = 0;
     for (let i = this.#indexOf(fromOffset); i < this.#batches.length; i++) {
-      const { bytes } = this.#batches[i]!;
-      if (size + bytes.length > maxBytes && !(firstAtAnySize && found.length === 0)) break;
+      const { bytes, lastOffset } = this.#batches[i]!;
+      if (lastOffset >= endOffset) break;
+      const room = maxBytes - size;
+      if (bytes.length > room && !(firstAtAnySize && found.length === 0)) {
+        if (found.length > 0 && room > 0) found.push(bytes.subarray(0, room));
+        break;
+      }
       found.push(bytes);
       size += bytes.length;
     }
@@ -147,10 +211,10 @@ export class PartitionLog {
     }
   }
 
-  /** Calls back after every append, until the returned call. */
-  watch(watcher: () => void): () => void {
-    this.#watchers.add(watcher);
-    return () => void this.#watchers.delete(watcher);
+  #push(batch: StoredBatch): void {
+    this.#batches.push(batch);
+    this.#endOffset = batch.lastOffset + 1n;
+    this.#sizeInBytes += batch.bytes.length;
   }
 
   /** The index of the batch that holds an offset or comes after it. */

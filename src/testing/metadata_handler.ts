@@ -9,7 +9,7 @@ import type { CreateTopics } from "../protocol/messages/create_topics.ts";
 import type { Metadata } from "../protocol/messages/metadata.ts";
 import { KafkaError } from "../errors.ts";
 import type { Call } from "./call.ts";
-import { isTopicName, type Partition, type Topic } from "./topic.ts";
+import { isTopicName, type Topic } from "./topic.ts";
 import { topicRules } from "./topic_config.ts";
 
 type MetadataTopic = ResponseInputOf<typeof Metadata>["topics"][number];
@@ -18,6 +18,7 @@ type CreatedTopic = ResponseInputOf<typeof CreateTopics>["topics"][number];
 
 const UNKNOWN_TOPIC_OR_PARTITION = 3;
 const LEADER_NOT_AVAILABLE = 5;
+const REQUEST_TIMED_OUT = 7;
 const INVALID_TOPIC = 17;
 const TOPIC_ALREADY_EXISTS = 36;
 const INVALID_PARTITIONS = 37;
@@ -32,26 +33,26 @@ const FIRST_VERSION_WITH_EMPTY_LIST = 1;
 
 /** Serves Metadata. */
 export function serveMetadata(call: Call<typeof Metadata>): ResponseInputOf<typeof Metadata> {
-  const { cluster, listener, request, version } = call;
-  const running = cluster.brokers.filter((broker) => broker.isRunning);
+  const { cluster, listener, request, version, view } = call;
+  const known = cluster.brokers.filter((broker) => view.brokerIds.includes(broker.id));
   const wantsAll = request.topics === null ||
     (version < FIRST_VERSION_WITH_EMPTY_LIST && request.topics.length === 0);
   return {
-    brokers: running.map((broker) => ({ nodeId: broker.id, ...broker.endpoint(listener), rack: broker.rack })),
+    brokers: known.map((broker) => ({ nodeId: broker.id, ...broker.endpoint(listener), rack: broker.rack })),
     clusterId: cluster.clusterId,
-    controllerId: running[0]?.id ?? -1,
-    topics: wantsAll ? [...cluster.topics].map((topic) => describe(call, topic)) : askedTopics(call),
+    controllerId: known[0]?.id ?? -1,
+    topics: wantsAll ? [...view.topics].map((topic) => describe(call, topic)) : askedTopics(call),
   };
 }
 
 function askedTopics(call: Call<typeof Metadata>): MetadataTopic[] {
-  const { cluster, request, version } = call;
+  const { broker, cluster, request, version, view } = call;
   const topics = new Map<string, MetadataTopic>();
   for (const { name, topicId } of request.topics!) {
     const byId = topicId !== ZERO_ID;
     const key = byId ? topicId : name!;
     if (topics.has(key)) continue; // asked twice, told once
-    const topic = byId ? cluster.topicById(topicId) : cluster.topic(name!);
+    const topic = byId ? view.topicById(topicId) : view.topic(name!);
     if (topic !== undefined) {
       topics.set(key, describe(call, topic));
     } else if (byId) {
@@ -61,38 +62,44 @@ function askedTopics(call: Call<typeof Metadata>): MetadataTopic[] {
       const errorCode = isTopicName(name!) ? UNKNOWN_TOPIC_OR_PARTITION : INVALID_TOPIC;
       topics.set(key, { errorCode, name, topicId, partitions: [] });
       // As in Kafka the topic comes into being behind the answer that doesn't know it yet.
-      if (errorCode === UNKNOWN_TOPIC_OR_PARTITION && request.allowAutoTopicCreation) cluster.autoCreate(name!);
+      const isCreated = errorCode === UNKNOWN_TOPIC_OR_PARTITION && request.allowAutoTopicCreation;
+      if (isCreated && !broker.isIsolated) cluster.autoCreate(name!);
     }
   }
   return [...topics.values()];
 }
 
-function describe({ cluster }: Call<typeof Metadata>, topic: Topic): MetadataTopic {
+function describe({ view }: Call<typeof Metadata>, topic: Topic): MetadataTopic {
+  const [first, ...rest] = view.partitionsOf(topic);
   // Kafka doesn't sort partitions by their number, so nobody may count on it.
-  const partitions = [...topic.partitions.slice(1), ...topic.partitions.slice(0, 1)];
+  const partitions = first === undefined ? [] : [...rest, first];
   return {
     errorCode: 0,
     name: topic.name,
     topicId: topic.id,
-    partitions: partitions.map((partition: Partition) => ({
-      errorCode: partition.leaderId < 0 ? LEADER_NOT_AVAILABLE : 0,
-      partitionIndex: partition.index,
-      leaderId: partition.leaderId,
-      leaderEpoch: partition.leaderEpoch,
-      replicaNodes: partition.replicas,
-      isrNodes: partition.isr,
-      offlineReplicas: partition.replicas.filter((id) => !cluster.isRunning(id)),
-    })),
+    partitions: partitions.map((partition) => {
+      const { isr, leaderEpoch, leaderId, replicas } = view.stateOf(partition)!;
+      return {
+        errorCode: leaderId < 0 ? LEADER_NOT_AVAILABLE : 0,
+        partitionIndex: partition.index,
+        leaderId,
+        leaderEpoch,
+        replicaNodes: replicas,
+        isrNodes: isr,
+        offlineReplicas: replicas.filter((id) => !view.brokerIds.includes(id)),
+      };
+    }),
   };
 }
 
 /** Serves CreateTopics. */
 export function serveCreateTopics(
-  { cluster, request }: Call<typeof CreateTopics>,
+  { broker, cluster, request }: Call<typeof CreateTopics>,
 ): ResponseInputOf<typeof CreateTopics> {
   const names = request.topics.map(({ name }) => name);
+  const unique = request.topics.filter(({ name }, i) => names.indexOf(name) === i);
   return {
-    topics: request.topics.map((asked): CreatedTopic => {
+    topics: unique.map((asked): CreatedTopic => {
       const isTwice = names.indexOf(asked.name) !== names.lastIndexOf(asked.name);
       const refused = isTwice ? { errorCode: INVALID_REQUEST, errorMessage: "Duplicate topic name." } : refuse(asked);
       if (refused !== undefined) return { name: asked.name, topicId: ZERO_ID, ...refused };
@@ -109,6 +116,7 @@ export function serveCreateTopics(
   };
 
   function refuse(asked: CreatableTopic): { errorCode: number; errorMessage: string } | undefined {
+    if (broker.isIsolated) return { errorCode: REQUEST_TIMED_OUT, errorMessage: "The controller can't be reached." };
     if (!isTopicName(asked.name)) {
       return { errorCode: INVALID_TOPIC, errorMessage: `Topic name '${asked.name}' is invalid.` };
     }
@@ -124,7 +132,7 @@ export function serveCreateTopics(
       };
     }
     try {
-      topicRules(configOf(asked));
+      topicRules(configOf(asked), cluster.release);
     } catch (error) {
       return { errorCode: INVALID_CONFIG, errorMessage: error instanceof KafkaError ? error.message : String(error) };
     }

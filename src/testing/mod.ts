@@ -28,16 +28,46 @@ export {
 } from "./apis.ts";
 export { type Release } from "./api_versions_handler.ts";
 export { Broker, type Endpoint, type VersionRange } from "./broker.ts";
-export { type ClusterRuntime, EmbeddedCluster, type EmbeddedClusterOptions } from "./cluster.ts";
+export { EmbeddedCluster } from "./cluster.ts";
+export { type EmbeddedClusterOptions } from "./cluster_options.ts";
+export { type ClusterRuntime } from "./cluster_runtime.ts";
 export { type ControlAction, type ControlFunction, type ControlOptions, type RequestContext } from "./control.ts";
 export { type Listening, type ListenOptions } from "./listen.ts";
-export { PartitionLog, type StoredBatch } from "./log.ts";
+export { type Decompress, type EpochStart, PartitionLog, type StoredBatch } from "./log.ts";
 export { type Accept, type Chunking, MemoryNetwork, type MemoryNetworkOptions } from "./network.ts";
-export { ProducerState } from "./producer_state.ts";
+export { type AppendedBatch, ProducerState, type SequencedBatch } from "./producer_state.ts";
+export { type QuotaOptions } from "./quota.ts";
 export { seededRandom } from "./random.ts";
 export { readTopic, type ReadTopicOptions } from "./read_back.ts";
+export {
+  type RecordedCallbacks,
+  RecordedDelivery,
+  type RecordedInput,
+  RecordedMetadata,
+  type RecordedRecord,
+  type RecordingMetric,
+  type RecordingMetrics,
+  type RecordingPartitioner,
+} from "./recorded_record.ts";
 export { type RecordedRequest } from "./recording.ts";
+export { RecordingProducer, type RecordingProducerOptions } from "./recording_producer.ts";
+export { type FollowerProgress, Replica, type ReplicaRole } from "./replica.ts";
+export { type ReplicationOptions } from "./replication.ts";
+export { planOf } from "./simulation/generator.ts";
+export { type Violation } from "./simulation/observation.ts";
+export { type SimulationPlan } from "./simulation/plan.ts";
+export { simulate, type SimulateOptions, type SimulationResult } from "./simulation/simulate.ts";
+export {
+  type MakeProducer,
+  type SimulatedError,
+  type SimulatedMetadata,
+  type SimulatedOptions,
+  type SimulatedProducer,
+  type SimulatedRecord,
+  type SimulatedSendOptions,
+} from "./simulation/subject.ts";
 export { type StoredRecord } from "./stored_record.ts";
-export { Partition, Topic, type TopicSpec } from "./topic.ts";
+export { Partition, Topic, type TopicDefaults, type TopicSpec } from "./topic.ts";
 export { type TopicConfig, type TopicRules } from "./topic_config.ts";
+export { ClusterView, type PartitionState } from "./view.ts";
 export { VirtualRuntime, type VirtualRuntimeOptions } from "./virtual_runtime.ts";

@@ -6,11 +6,13 @@
 
 import type { RequestOf, ResponseInputOf } from "../protocol/api.ts";
 import type { Produce } from "../protocol/messages/produce.ts";
+import { acknowledged, type Served } from "./acknowledgement.ts";
 import type { BatchView } from "./batch_view.ts";
 import { checkFirstHeader, isTransactional, onlyBatch, type Rejection, validateBatch } from "./batch_validation.ts";
 import type { ValidBatch } from "./batch_validation.ts";
-import type { Call, Outcome } from "./call.ts";
+import { type Call, nodeEndpoints, type Outcome } from "./call.ts";
 import { addToSequence, type SequencedBatch } from "./producer_state.ts";
+import type { Replica } from "./replica.ts";
 import type { Partition } from "./topic.ts";
 
 type Body = ResponseInputOf<typeof Produce>;
@@ -37,10 +39,29 @@ export function serveProduce(call: Call<typeof Produce>): Outcome<typeof Produce
   if (records.includes(null)) return "silence";
   const refused = refuseWhole(call, records as Uint8Array[]);
   if (refused !== undefined) return answer(call, request.topicData.map((topic) => everyPartition(topic, refused)));
-  const topics = uniqueTopics(request.topicData).map((topic) => serveTopic(call, topic));
-  return topics.some((topic) => topic instanceof Promise)
-    ? Promise.all(topics).then((served) => answer(call, served))
-    : answer(call, topics as TopicBody[]);
+  const topics = uniqueTopics(request.topicData);
+  const appended = topics.flatMap((topic) => appendTopic(call, topic));
+  if (!appended.some((served) => served instanceof Promise)) return acknowledge(call, topics, appended as Served[]);
+  return Promise.all(appended).then((all) => acknowledge(call, topics, all));
+}
+
+function acknowledge(
+  call: Call<typeof Produce>,
+  topics: readonly TopicData[],
+  appended: readonly Served[],
+): Outcome<typeof Produce> | Promise<Outcome<typeof Produce>> {
+  const finish = (bodies: readonly PartitionBody[]): Outcome<typeof Produce> => {
+    let at = 0;
+    return answer(
+      call,
+      topics.map((topic) => ({
+        ...topicNaming(topic),
+        partitionResponses: bodies.slice(at, at += topic.partitionData.length).reverse(),
+      })),
+    );
+  };
+  const bodies = acknowledged(call, appended);
+  return bodies instanceof Promise ? bodies.then(finish) : finish(bodies);
 }
 
 /** What is wrong with the request as a whole. */
@@ -65,7 +86,7 @@ function answer(call: Call<typeof Produce>, topics: readonly TopicBody[]): Outco
   return hinted
     ? {
       responses,
-      nodeEndpoints: call.cluster.nodeEndpoints(call.listener, all.map((it) => it.currentLeader?.leaderId)),
+      nodeEndpoints: nodeEndpoints(call, all.map((it) => it.currentLeader?.leaderId)),
     }
     : { responses };
 }
@@ -82,37 +103,32 @@ function uniqueTopics(topicData: readonly TopicData[]): TopicData[] {
   return [...topics.values()];
 }
 
-function serveTopic(call: Call<typeof Produce>, data: TopicData): TopicBody | Promise<TopicBody> {
+function appendTopic(call: Call<typeof Produce>, data: TopicData): (Served | Promise<Served>)[] {
   const byId = call.version >= FIRST_VERSION_WITH_TOPIC_IDS;
-  const topic = byId ? call.cluster.topicById(data.topicId) : call.cluster.topic(data.name);
-  if (topic === undefined) {
-    return everyPartition(data, refusal(byId ? UNKNOWN_TOPIC_ID : UNKNOWN_TOPIC_OR_PARTITION));
-  }
-  const partitions = data.partitionData.map(({ index, records }) =>
-    servePartition(call, topic.partitions[index], index, records!)
-  );
-  const body = (partitionResponses: PartitionBody[]): TopicBody => ({
-    ...topicNaming(data),
-    partitionResponses: partitionResponses.reverse(),
+  const topic = byId ? call.view.topicById(data.topicId) : call.view.topic(data.name);
+  const unknown = refusal(topic === undefined && byId ? UNKNOWN_TOPIC_ID : UNKNOWN_TOPIC_OR_PARTITION);
+  return data.partitionData.map(({ index, records }) => {
+    const partition = topic?.partitions[index];
+    return partition === undefined || call.view.stateOf(partition) === undefined
+      ? { body: failure(call, index, unknown) }
+      : appendPartition(call, partition, records!);
   });
-  return partitions.some((partition) => partition instanceof Promise)
-    ? Promise.all(partitions).then(body)
-    : body(partitions as PartitionBody[]);
 }
 
-function servePartition(
+function appendPartition(
   call: Call<typeof Produce>,
-  partition: Partition | undefined,
-  index: number,
+  partition: Partition,
   records: Uint8Array,
-): PartitionBody | Promise<PartitionBody> {
-  if (partition === undefined) return failure(call, index, refusal(UNKNOWN_TOPIC_OR_PARTITION));
+): Served | Promise<Served> {
+  const { index } = partition;
   const header = onlyBatch(records, call.version);
-  if ("errorCode" in header) return failure(call, index, header);
-  if (partition.leaderId !== call.broker.id) return notLeader(call, partition);
+  if ("errorCode" in header) return { body: failure(call, index, header) };
+  const leader = partition.replica(call.broker.id);
+  if (!leader?.isLeader) return { body: notLeader(call, partition) };
   const { rules } = partition.topic;
-  if (call.request.acks === -1 && partition.isr.length < rules.minInsyncReplicas) {
-    return failure(call, index, refusal(NOT_ENOUGH_REPLICAS));
+  const { isr, replicas } = leader.state;
+  if (call.request.acks === -1 && isr.length < Math.min(rules.minInsyncReplicas, replicas.length)) {
+    return { body: failure(call, index, refusal(NOT_ENOUGH_REPLICAS)) };
   }
   const valid = validateBatch(header, {
     rules,
@@ -120,35 +136,43 @@ function servePartition(
     topicPartition: partition.name,
     decompress: call.cluster.decompress,
   });
-  return valid instanceof Promise
-    ? valid.then((result) => append(call, partition, result))
-    : append(call, partition, valid);
+  return valid instanceof Promise ? valid.then((result) => append(call, leader, result)) : append(call, leader, valid);
 }
 
 /** The last step: sequences, then the log. Nothing can come between the two. */
-function append(call: Call<typeof Produce>, partition: Partition, valid: ValidBatch | Rejection): PartitionBody {
-  const { index, log, producers, topic } = partition;
+function append(call: Call<typeof Produce>, leader: Replica, valid: ValidBatch | Rejection): Served {
+  const { log, partition, producers } = leader;
+  const { index } = partition;
   if ("errorCode" in valid) {
-    return failure(call, index, valid, valid.recordErrors.length > 0 ? log.startOffset : undefined);
+    return { body: failure(call, index, valid, valid.tellsLogStart ? log.startOffset : undefined) };
   }
+  // Others may have been elected while the batch was being decompressed.
+  if (!leader.isLeader || !call.isAlive) return { body: notLeader(call, partition) };
+  const appendedAtMs = call.cluster.clock.now();
   const sequenced = sequencedBatch(valid.header);
   if (sequenced !== undefined) {
-    const verdict = producers.check(sequenced);
-    if (verdict.kind === "refuse") return failure(call, index, refusal(verdict.errorCode), log.startOffset);
+    const verdict = producers.check(sequenced, appendedAtMs);
+    if (verdict.kind === "refuse") return { body: failure(call, index, refusal(verdict.errorCode), log.startOffset) };
     if (verdict.kind === "duplicate") {
+      const { baseOffset, maxTimestampMs } = verdict.original;
       // Also where the topic keeps the producer's timestamps; measured on both releases.
-      return success(index, verdict.original.baseOffset, verdict.original.maxTimestampMs, log.startOffset);
+      const body = success(index, baseOffset, maxTimestampMs, log.startOffset);
+      return { body, leader, endOffset: baseOffset + BigInt(valid.header.lastOffsetDelta) + 1n };
     }
   }
-  const logAppendTimeMs = topic.rules.usesLogAppendTime ? call.cluster.clock.wallNow() : undefined;
-  const { leaderEpoch } = partition;
-  const stored = log.append(valid.header, { leaderEpoch, maxTimestampMs: valid.maxTimestampMs, logAppendTimeMs });
-  if (sequenced !== undefined) {
-    const { firstSequence, lastSequence } = sequenced;
-    const { baseOffset, maxTimestampMs } = stored;
-    producers.record(sequenced, { firstSequence, lastSequence, baseOffset, maxTimestampMs });
-  }
-  return success(index, stored.baseOffset, BigInt(logAppendTimeMs ?? -1), log.startOffset);
+  const logAppendTimeMs = partition.topic.rules.usesLogAppendTime ? call.cluster.clock.wallNow() : undefined;
+  const { maxTimestampMs } = valid;
+  const { leaderEpoch } = leader.state;
+  const { baseOffset, lastOffset } = leader.append(valid.header, {
+    leaderEpoch,
+    maxTimestampMs,
+    logAppendTimeMs,
+    appendedAtMs,
+    sequenced,
+  });
+  call.cluster.controller.appended(leader);
+  const body = success(index, baseOffset, BigInt(logAppendTimeMs ?? -1), log.startOffset);
+  return { body, leader, endOffset: lastOffset + 1n };
 }
 
 function sequencedBatch(header: BatchView): SequencedBatch | undefined {
@@ -175,8 +199,9 @@ function failure(
   return version < FIRST_VERSION_WITH_RECORD_ERRORS ? body : { ...body, errorMessage, recordErrors };
 }
 
-function notLeader(call: Call<typeof Produce>, { index, leaderId, leaderEpoch }: Partition): PartitionBody {
-  const body = failure(call, index, refusal(NOT_LEADER_OR_FOLLOWER));
+function notLeader(call: Call<typeof Produce>, partition: Partition): PartitionBody {
+  const body = failure(call, partition.index, refusal(NOT_LEADER_OR_FOLLOWER));
+  const { leaderId, leaderEpoch } = call.view.stateOf(partition) ?? partition.state;
   return call.version < FIRST_VERSION_WITH_HINTS ? body : { ...body, currentLeader: { leaderId, leaderEpoch } };
 }
 

@@ -1,5 +1,5 @@
 /**
- * What a partition's leader remembers of each idempotent producer, and what it answers from that.
+ * What a replica remembers of each idempotent producer, and what it answers from that when it leads.
  *
  * Measured on Kafka 3.9.1 and 4.1.1: without state any epoch and any sequence is accepted; the last five batches are
  * recognized by their first and last sequence alone; a new epoch starts at 0; an older one is refused even for an
@@ -7,6 +7,8 @@
  *
  * @module
  */
+
+import type { StoredBatch } from "./log.ts";
 
 /** What of a batch decides. */
 export interface SequencedBatch {
@@ -30,6 +32,8 @@ export interface AppendedBatch {
   readonly baseOffset: bigint;
   /** Its latest timestamp, in ms; a duplicate is answered with it. */
   readonly maxTimestampMs: bigint;
+  /** When it was appended, by the cluster's clock in ms. @default 0 */
+  readonly appendedAtMs?: number;
 }
 
 /** What is to be done with a batch. */
@@ -44,6 +48,7 @@ export const REMEMBERED_BATCHES = 5;
 const OUT_OF_ORDER_SEQUENCE_NUMBER = 45;
 const INVALID_PRODUCER_EPOCH = 47;
 const SEQUENCES = 0x8000_0000;
+const DAY_MS = 86_400_000;
 
 interface ProducerEntry {
   epoch: number;
@@ -57,12 +62,21 @@ export function addToSequence(sequence: number, count: number): number {
 
 /** The producers of one partition. */
 export class ProducerState {
-  readonly #producers = new Map<bigint, ProducerEntry>();
+  readonly #expirationMs: number;
+  #producers = new Map<bigint, ProducerEntry>();
+
+  /** Forgets a producer so long after its last batch, `producer.id.expiration.ms`. */
+  constructor(expirationMs: number = DAY_MS) {
+    this.#expirationMs = expirationMs;
+  }
 
   /** @internal Decides about a batch; nothing is remembered before {@link record}. */
-  check(batch: SequencedBatch): SequenceVerdict {
+  check(batch: SequencedBatch, nowMs = 0): SequenceVerdict {
     const entry = this.#producers.get(batch.producerId);
-    if (entry === undefined) return { kind: "append" };
+    if (entry === undefined || nowMs - lastAppendOf(entry) >= this.#expirationMs) {
+      this.#producers.delete(batch.producerId);
+      return { kind: "append" };
+    }
     if (batch.epoch < entry.epoch) return { kind: "refuse", errorCode: INVALID_PRODUCER_EPOCH };
     if (batch.epoch > entry.epoch) {
       return batch.firstSequence === 0
@@ -90,6 +104,24 @@ export class ProducerState {
     if (entry.batches.length > REMEMBERED_BATCHES) entry.batches.shift();
   }
 
+  /** @internal Forgets the batches from an offset on, then takes what is known of the rest from what is left of the log. */
+  rebuild(endOffset: bigint, remaining: readonly StoredBatch[]): void {
+    const before = this.#producers;
+    this.#producers = new Map();
+    for (const { sequenced, baseOffset, maxTimestampMs, appendedAtMs } of remaining) {
+      if (sequenced === undefined) continue;
+      const { firstSequence, lastSequence } = sequenced;
+      this.record(sequenced, { firstSequence, lastSequence, baseOffset, maxTimestampMs, appendedAtMs });
+    }
+    // As Kafka's snapshots do, this outlives records that retention has deleted.
+    for (const [producerId, { epoch, batches }] of before) {
+      const kept = batches.filter(({ baseOffset }) => baseOffset < endOffset);
+      if (kept.length > 0 && !this.#producers.has(producerId)) {
+        this.#producers.set(producerId, { epoch, batches: kept });
+      }
+    }
+  }
+
   /** Forgets a producer, or all of them, as `producer.id.expiration.ms` does. */
   expire(producerId?: bigint): void {
     if (producerId === undefined) this.#producers.clear();
@@ -101,4 +133,8 @@ export class ProducerState {
     const entry = this.#producers.get(producerId);
     return entry && { epoch: entry.epoch, lastSequence: entry.batches.at(-1)!.lastSequence };
   }
+}
+
+function lastAppendOf({ batches }: ProducerEntry): number {
+  return batches.at(-1)?.appendedAtMs ?? 0;
 }

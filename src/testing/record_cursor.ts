@@ -13,13 +13,18 @@ export class RecordCursor {
   /** Whether the present record has a key, empty or not. */
   hasKey = false;
   readonly #bytes: Uint8Array;
+  readonly #ignoresLength: boolean;
   #at = 0;
   #timestampDelta = 0;
   #hugeTimestampDelta: bigint | undefined;
 
-  /** Stands before the first record of a section that is not compressed. */
-  constructor(records: Uint8Array) {
+  /**
+   * Stands before the first record of a section that is not compressed. When it was, Kafka doesn't look whether a
+   * record is as long as it says.
+   */
+  constructor(records: Uint8Array, wasCompressed = false) {
     this.#bytes = records;
+    this.#ignoresLength = wasCompressed;
   }
 
   /** Whether every byte has been walked over. */
@@ -42,19 +47,20 @@ export class RecordCursor {
     if (this.invalid || this.atEnd) return false;
     const length = this.#varint();
     const end = this.#at + length;
-    if (this.invalid || length < 0 || end > this.#bytes.length) return this.#fail();
+    if (this.invalid || length < 0) return this.#fail();
+    if (end > this.#bytes.length && !this.#ignoresLength) return this.#fail();
     this.#at++; // attributes: nobody has given them a meaning, and the broker doesn't look
     this.#varlong();
     this.offsetDelta = this.#varint();
     this.hasKey = this.#skipField();
     this.#skipField();
     const headers = this.#varint();
-    if (headers < 0 || headers > end - this.#at) return this.#fail();
+    if (headers < 0 || headers > this.#bytes.length - this.#at) return this.#fail();
     for (let i = 0; i < headers && !this.invalid; i++) {
       if (!this.#skipField()) return this.#fail();
       this.#skipField();
     }
-    return this.#at === end && !this.invalid || this.#fail();
+    return (this.#at === end || this.#ignoresLength) && !this.invalid || this.#fail();
   }
 
   #fail(): false {

@@ -6,7 +6,7 @@
 
 import { crc32c } from "../codec/crc32c.ts";
 import { readRecordBatches } from "../protocol/record_batch_reader.ts";
-import type { Decompress } from "./log.ts";
+import type { Decompress, PartitionLog } from "./log.ts";
 
 /** One record of a log, and where it is. */
 export interface StoredRecord {
@@ -39,4 +39,20 @@ export async function* readStored(
     if (header.isControl) continue;
     for (const record of records) yield { ...record, topic, partition };
   }
+}
+
+/** Reads what a log holds. */
+export async function readLog(
+  topic: string,
+  partition: number,
+  log: PartitionLog,
+  decompress: Decompress,
+): Promise<StoredRecord[]> {
+  const records: StoredRecord[] = [];
+  for (const { bytes } of log.batches) {
+    for await (const record of readStored(topic, partition, bytes, decompress)) {
+      if (record.offset >= log.startOffset) records.push(record);
+    }
+  }
+  return records;
 }

@@ -1,12 +1,15 @@
 /**
- * Topics and partitions as the cluster knows them. Every replica of a partition shares one log here.
+ * Topics and partitions as the controller knows them.
  *
  * @module
  */
 
-import { PartitionLog } from "./log.ts";
-import { ProducerState } from "./producer_state.ts";
+import type { PartitionLog } from "./log.ts";
+import type { ProducerState } from "./producer_state.ts";
+import { Replica } from "./replica.ts";
+import type { Release } from "./api_versions_handler.ts";
 import { type TopicConfig, type TopicRules, topicRules } from "./topic_config.ts";
+import type { PartitionState } from "./view.ts";
 
 /** A topic as it is asked for. */
 export interface TopicSpec {
@@ -20,32 +23,34 @@ export interface TopicSpec {
   readonly id?: string;
 }
 
-/** One partition. */
+/** What a broker's own configs say about every topic. */
+export interface TopicDefaults {
+  /** `producer.id.expiration.ms`. */
+  readonly producerIdExpirationMs: number;
+  /** The release whose defaults hold. */
+  readonly release: Release;
+}
+
+/** One partition: what the controller has decided about it, and its replicas. */
 export class Partition {
   /** The topic that it belongs to. */
   readonly topic: Topic;
   /** Its number. */
   readonly index: number;
-  /** Its batches. */
-  readonly log: PartitionLog = new PartitionLog();
-  /** What is remembered of idempotent producers. */
-  readonly producers: ProducerState = new ProducerState();
-  /** The broker that takes writes, -1 if there is none. */
-  leaderId: number;
-  /** Grows with every change of the leader. */
-  leaderEpoch = 0;
-  /** The brokers that hold it. */
-  replicas: readonly number[];
-  /** Those of them that keep up. */
-  isr: readonly number[];
+  readonly #replicas = new Map<number, Replica>();
+  readonly #producerIdExpirationMs: number;
+  #state: PartitionState;
+  #lastLeaderId: number;
+  #heldBack: readonly number[] = [];
 
-  /** A partition led by the first of its replicas. */
-  constructor(topic: Topic, index: number, replicas: readonly number[]) {
+  /** @internal A partition led by the first of its replicas. */
+  constructor(topic: Topic, index: number, replicas: readonly number[], producerIdExpirationMs: number) {
     this.topic = topic;
     this.index = index;
-    this.replicas = replicas;
-    this.isr = replicas;
-    this.leaderId = replicas[0] ?? -1;
+    this.#producerIdExpirationMs = producerIdExpirationMs;
+    this.#lastLeaderId = replicas[0]!;
+    this.#state = { leaderId: replicas[0]!, leaderEpoch: 0, isr: replicas, replicas };
+    this.#createReplicas();
   }
 
   /** `topic-partition`, as Kafka writes it. */
@@ -53,12 +58,90 @@ export class Partition {
     return `${this.topic.name}-${this.index}`;
   }
 
-  /** Makes a broker the leader, in a new epoch. */
-  lead(brokerId: number): void {
-    if (brokerId >= 0 && !this.replicas.includes(brokerId)) this.replicas = [...this.replicas, brokerId];
-    if (brokerId >= 0 && !this.isr.includes(brokerId)) this.isr = [...this.isr, brokerId];
-    this.leaderId = brokerId;
-    this.leaderEpoch++;
+  /** What the controller has decided last. */
+  get state(): PartitionState {
+    return this.#state;
+  }
+
+  /** The broker that takes writes, -1 if there is none. */
+  get leaderId(): number {
+    return this.#state.leaderId;
+  }
+
+  /** Grows with every election. */
+  get leaderEpoch(): number {
+    return this.#state.leaderEpoch;
+  }
+
+  /** The brokers that hold it. */
+  get replicas(): readonly number[] {
+    return this.#state.replicas;
+  }
+
+  /** Those of them that keep up. */
+  get isr(): readonly number[] {
+    return this.#state.isr;
+  }
+
+  /** The copy that a broker holds. */
+  replica(brokerId: number): Replica | undefined {
+    return this.#replicas.get(brokerId);
+  }
+
+  /** The leader's copy; while there is no leader, that of the last one. */
+  get leader(): Replica {
+    return this.#replicas.get(this.#lastLeaderId)!;
+  }
+
+  /** The leader's batches. */
+  get log(): PartitionLog {
+    return this.leader.log;
+  }
+
+  /** What the leader remembers of idempotent producers. */
+  get producers(): ProducerState {
+    return this.leader.producers;
+  }
+
+  /** The offset up to which consumers read. */
+  get highWatermark(): bigint {
+    return this.leader.highWatermark;
+  }
+
+  /** Drops the records before an offset, on all replicas, as far as they are replicated. */
+  deleteBefore(offset: bigint): void {
+    const { highWatermark, log } = this.leader;
+    log.deleteBefore(offset < highWatermark ? offset : highWatermark);
+    for (const replica of this.#replicas.values()) replica.log.deleteBefore(log.startOffset);
+  }
+
+  /** All replicas forget a producer, or all of them, as `producer.id.expiration.ms` has it. */
+  expireProducers(producerId?: bigint): void {
+    for (const { producers } of this.#replicas.values()) producers.expire(producerId);
+  }
+
+  /** @internal Whether a test keeps this replica from copying. */
+  isHeldBack(brokerId: number): boolean {
+    return this.#heldBack.includes(brokerId);
+  }
+
+  /** @internal */
+  holdBack(brokerIds: readonly number[]): void {
+    this.#heldBack = brokerIds;
+  }
+
+  /** @internal Notes what the controller decides; brokers learn of it from the next view. */
+  decide(change: Partial<PartitionState>): void {
+    this.#state = { ...this.#state, ...change };
+    if (this.#state.leaderId >= 0) this.#lastLeaderId = this.#state.leaderId;
+    this.#createReplicas();
+  }
+
+  #createReplicas(): void {
+    for (const id of this.#state.replicas) {
+      if (this.#replicas.has(id)) continue;
+      this.#replicas.set(id, new Replica(this, id, this.#state, this.#producerIdExpirationMs));
+    }
   }
 }
 
@@ -75,18 +158,31 @@ export class Topic {
   /** Its partitions by number. */
   readonly partitions: Partition[] = [];
 
-  /** A topic with the replicas of each partition. */
-  constructor(name: string, id: string, config: TopicConfig, assignments: readonly (readonly number[])[]) {
+  readonly #producerIdExpirationMs: number;
+
+  /** @internal A topic with the replicas of each partition. */
+  constructor(
+    name: string,
+    id: string,
+    config: TopicConfig,
+    assignments: readonly (readonly number[])[],
+    defaults: TopicDefaults,
+  ) {
     this.name = name;
     this.id = id;
     this.config = config;
-    this.rules = topicRules(config);
+    this.rules = topicRules(config, defaults.release);
+    this.#producerIdExpirationMs = defaults.producerIdExpirationMs;
     this.extend(assignments);
   }
 
-  /** Adds partitions. */
-  extend(assignments: readonly (readonly number[])[]): void {
-    for (const replicas of assignments) this.partitions.push(new Partition(this, this.partitions.length, replicas));
+  /** @internal Adds partitions. */
+  extend(assignments: readonly (readonly number[])[]): Partition[] {
+    const added = assignments.map((replicas, i) =>
+      new Partition(this, this.partitions.length + i, replicas, this.#producerIdExpirationMs)
+    );
+    this.partitions.push(...added);
+    return added;
   }
 }
 

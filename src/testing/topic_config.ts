@@ -5,6 +5,7 @@
  */
 
 import { ConfigError } from "../errors.ts";
+import type { Release } from "./api_versions_handler.ts";
 
 /** Configs by Kafka's names, such as `{ "max.message.bytes": 1000, "cleanup.policy": "compact" }`. */
 export type TopicConfig = Readonly<Record<string, string | number | boolean>>;
@@ -25,20 +26,24 @@ export interface TopicRules {
   readonly timestampAfterMaxMs: bigint;
   /** `min.insync.replicas`. */
   readonly minInsyncReplicas: number;
+  /** `unclean.leader.election.enable`. */
+  readonly electsUncleanly: boolean;
 }
 
+const HOUR_MS = 3_600_000n;
 const LONG_MAX = 0x7fff_ffff_ffff_ffffn;
 
 /** Reads configs. Names that the broker has no use for are kept quiet about, as Kafka's own are many. */
-export function topicRules(config: TopicConfig = {}): TopicRules {
+export function topicRules(config: TopicConfig = {}, release: Release = "4.1"): TopicRules {
   return {
     isCompacted: String(config["cleanup.policy"] ?? "delete").split(",").map((part) => part.trim()).includes("compact"),
     usesLogAppendTime: timestampType(config) === "LogAppendTime",
     maxMessageBytes: Number(integer(config, "max.message.bytes", 1_048_588n)),
     segmentBytes: Number(integer(config, "segment.bytes", 1_073_741_824n)),
     timestampBeforeMaxMs: integer(config, "message.timestamp.before.max.ms", LONG_MAX),
-    timestampAfterMaxMs: integer(config, "message.timestamp.after.max.ms", 3_600_000n),
+    timestampAfterMaxMs: integer(config, "message.timestamp.after.max.ms", release === "3.9" ? LONG_MAX : HOUR_MS),
     minInsyncReplicas: Number(integer(config, "min.insync.replicas", 1n)),
+    electsUncleanly: String(config["unclean.leader.election.enable"] ?? "false") === "true",
   };
 }
 

@@ -213,9 +213,15 @@ interface Scheduled extends Timer {
   readonly callback: () => void;
 }
 
-/** A binary heap by time, then by the order of asking. Cancelled timers leave it when they come to the top. */
+/** Below so many timers it doesn't matter how many of them are cancelled. */
+const SWEPT_FROM = 64;
+
+/**
+ * A binary heap by time, then by the order of asking. Cancelled timers leave it when they come to the top, or all at
+ * once when they are the most of it.
+ */
 class TimerQueue {
-  readonly #heap: Scheduled[] = [];
+  #heap: Scheduled[] = [];
   readonly #live = new Set<Scheduled>();
   #order = 0;
 
@@ -224,6 +230,7 @@ class TimerQueue {
   }
 
   add(atMs: number, callback: () => void): Timer {
+    if (this.#heap.length > SWEPT_FROM && this.#live.size < this.#heap.length / 2) this.#sweep();
     const timer: Scheduled = { atMs, order: this.#order++, callback, cancel: () => void this.#live.delete(timer) };
     this.#live.add(timer);
     const heap = this.#heap;
@@ -250,6 +257,11 @@ class TimerQueue {
       this.#removeTop();
     }
     return top;
+  }
+
+  #sweep(): void {
+    // A sorted list is a heap.
+    this.#heap = [...this.#live].sort((one, other) => isBefore(one, other) ? -1 : 1);
   }
 
   #removeTop(): void {

@@ -67,7 +67,7 @@ test("gzip: a cut member, a wrong trailer, a zlib stream and nothing at all are 
 });
 
 test("gzip: a bomb is refused when it is over the limit", async () => {
-  const bomb = await resolveCodec("gzip").compress(new Uint8Array(64 << 20));
+  const bomb = await resolveCodec("gzip", { level: 9 }).compress(new Uint8Array(64 << 20));
   assert.ok(bomb.length < 100_000);
   for (const codecs of SOURCES) {
     const decompress = async () => await resolveCodec("gzip", { codecs }).decompress(bomb, 1_000_000);

@@ -1,59 +1,73 @@
 import assert from "node:assert/strict";
 import * as lz4js from "lz4js";
-import { lz4Compress, lz4Decompress } from "../../src/codec/lz4.ts";
+import { kernels } from "../../src/codec/kernels.ts";
+import { lz4Decompress } from "../../src/codec/lz4.ts";
 import { xxhash32 } from "../../src/codec/xxhash32.ts";
 import { CompressionError } from "../../src/errors.ts";
 import { test } from "../harness.ts";
 import { firstDifference, json, KINDS, noise, random, SIZES } from "./corpus.ts";
+import { KERNELS } from "./sources.ts";
 
 const HEADER_SIZE = 7;
+const { lz4Compress } = kernels;
 
 test("lz4: an independent decoder reads every frame back with the exact size", () => {
-  for (const size of SIZES) {
-    for (const [kind, make] of Object.entries(KINDS)) {
-      const input = make(size);
-      const frame = lz4Compress(input);
-      const blocks = Math.ceil(size / 65_536);
-      assert.ok(frame.length <= size + HEADER_SIZE + 4 * blocks + 4, `${kind} ${size} grew to ${frame.length}`);
-      // lz4js fails on a frame without blocks when it is told the size.
-      const output = size === 0 ? new Uint8Array(0) : lz4js.decompress(frame, size);
-      assert.equal(firstDifference(output, input), -1, `${kind} ${size} by lz4js`);
-      assert.equal(firstDifference(lz4Decompress(frame, size), input), -1, `${kind} ${size}`);
+  for (const { name, lz4Compress } of KERNELS) {
+    for (const size of SIZES) {
+      for (const [kind, make] of Object.entries(KINDS)) {
+        const input = make(size);
+        const frame = lz4Compress(input);
+        const blocks = Math.ceil(size / 65_536);
+        const where = `${kind} ${size} by ${name}`;
+        assert.ok(frame.length <= size + HEADER_SIZE + 4 * blocks + 4, `${where} grew to ${frame.length}`);
+        // lz4js fails on a frame without blocks when it is told the size.
+        const output = size === 0 ? new Uint8Array(0) : lz4js.decompress(frame, size);
+        assert.equal(firstDifference(output, input), -1, `${where}, read by lz4js`);
+        assert.equal(firstDifference(lz4Decompress(frame, size), input), -1, where);
+      }
     }
   }
 });
 
 test("lz4: the header is the one that Java writes, and a frame of nothing is header and end mark", () => {
-  assert.deepEqual([...lz4Compress(new Uint8Array(0))], [0x04, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82, 0, 0, 0, 0]);
+  for (const { lz4Compress } of KERNELS) {
+    assert.deepEqual([...lz4Compress(new Uint8Array(0))], [0x04, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82, 0, 0, 0, 0]);
+  }
 });
 
 test("lz4: every block keeps the format's rules for its end and is independent of the others", () => {
-  for (const size of SIZES) {
-    for (const [kind, make] of Object.entries(KINDS)) {
-      for (const block of compressedBlocks(lz4Compress(make(size)))) {
-        const { lastMatchStart, lastLiterals, total, reachesBack } = inspectBlock(block);
-        const where = `a block of ${kind} ${size}`;
-        assert.ok(total <= 65_536, where);
-        assert.ok(!reachesBack, `${where} needs what is before it`);
-        if (lastMatchStart === undefined) continue;
-        assert.ok(lastLiterals >= 5, `${where} ends with ${lastLiterals} literals`);
-        assert.ok(lastMatchStart <= total - 12, `${where} of ${total} has a match at ${lastMatchStart}`);
+  for (const { name, lz4Compress } of KERNELS) {
+    for (const size of SIZES) {
+      for (const [kind, make] of Object.entries(KINDS)) {
+        for (const block of compressedBlocks(lz4Compress(make(size)))) {
+          const { lastMatchStart, lastLiterals, total, reachesBack } = inspectBlock(block);
+          const where = `a block of ${kind} ${size} by ${name}`;
+          assert.ok(total <= 65_536, where);
+          assert.ok(!reachesBack, `${where} needs what is before it`);
+          if (lastMatchStart === undefined) continue;
+          assert.ok(lastLiterals >= 5, `${where} ends with ${lastLiterals} literals`);
+          assert.ok(lastMatchStart <= total - 12, `${where} of ${total} has a match at ${lastMatchStart}`);
+        }
       }
     }
   }
 });
 
 test("lz4: noise is stored, zeros shrink two hundredfold, JSON to less than half", () => {
-  assert.equal(lz4Compress(noise(100_000, 4)).length, 100_000 + HEADER_SIZE + 8 + 4);
-  assert.ok(lz4Compress(new Uint8Array(65_536)).length < 300);
-  assert.ok(lz4Compress(json(16_384)).length < 8192);
+  for (const { lz4Compress } of KERNELS) {
+    assert.equal(lz4Compress(noise(100_000, 4)).length, 100_000 + HEADER_SIZE + 8 + 4);
+    assert.ok(lz4Compress(new Uint8Array(65_536)).length < 300);
+    assert.ok(lz4Compress(json(16_384)).length < 8192);
+  }
 });
 
 test("lz4: results stay as they are when the next batch is compressed", () => {
-  const first = lz4Compress(json(5000));
-  const copy = first.slice();
-  lz4Compress(noise(5000, 5));
-  assert.deepEqual(first, copy);
+  for (const { lz4Compress } of KERNELS) {
+    const first = lz4Compress(json(5000));
+    const copy = first.slice();
+    lz4Compress(noise(5000, 5));
+    assert.deepEqual(first, copy);
+  }
 });
 
 test("lz4: a frame of linked blocks, as lz4js writes it, is read", () => {

@@ -28,10 +28,14 @@ test("callbacks: onDelivery and onSuccess or onError are told once, before the p
   const good = p.send({ topic: "orders", partition: 0, value: "v" }, options).then(() => before.push(told.length));
   await run(good);
   assert.deepEqual(told, [["delivery", undefined, 0n], ["success", undefined, 0n]]);
-  cluster.control(Produce, { error: 87 }, { times: 1 });
+  cluster.control(Produce, { error: 44 }, { times: 1 });
   const bad = p.send({ topic: "orders", partition: 0, value: "v" }, options).catch(() => before.push(told.length));
   await run(bad);
-  assert.deepEqual(told.slice(2), [["delivery", "INVALID_RECORD", undefined], ["error", "INVALID_RECORD", undefined]]);
+  assert.deepEqual(told.slice(2), [["delivery", "POLICY_VIOLATION", undefined], [
+    "error",
+    "POLICY_VIOLATION",
+    undefined,
+  ]]);
   assert.deepEqual(before, [2, 4]);
   await run(p.close());
 });
@@ -80,11 +84,29 @@ test("callbacks: what they throw is logged, and neither the others nor the promi
   assert.deepEqual(sent.map(({ offset }) => offset), [0n, 1n, 2n, 3n, 4n]);
   assert.equal(logged.length, 10);
   assert.deepEqual(logged[0], ["callback_threw", "boom"]);
-  cluster.control(Produce, { error: 87 }, { times: 1 });
+  cluster.control(Produce, { error: 44 }, { times: 1 });
   const refused = p.send({ topic: "orders", partition: 0, value: "v" }, { onDelivery: boom, onError: boom });
-  await run(assert.rejects(refused, { code: "INVALID_RECORD" }));
+  await run(assert.rejects(refused, { code: "POLICY_VIOLATION" }));
   assert.equal(logged.length, 12);
   assert.equal((await run(p.send({ topic: "orders", partition: 0, value: "v" }))).offset, 5n);
+  await run(p.close());
+});
+
+test("callbacks: an async one that rejects is one that throws: logged, and no unhandled rejection", async () => {
+  const { cluster, producer, run } = stage();
+  const logged: unknown[] = [];
+  const p = producer<unknown, unknown>({
+    logger: { error: (event, { error }) => void logged.push([event, (error as Error).message]) },
+  });
+  const later = (): Promise<never> => Promise.reject(new Error("later"));
+  await run(p.send({ topic: "orders", partition: 0, value: "v" }, { onDelivery: later, onSuccess: later }));
+  cluster.control(Produce, { error: 44 }, { times: 1 });
+  p.send({ topic: "orders", partition: 0, value: "v" }, { onError: later });
+  p.send({ topic: "orders", partition: 0, value: undefined }, { onError: later });
+  p.produce({ topic: "orders", partition: 0, value: "v" }, later);
+  await run(p.flush());
+  for (let i = 0; i < 3; i++) await turn();
+  assert.deepEqual(logged, new Array(5).fill(["callback_threw", "later"]));
   await run(p.close());
 });
 
@@ -120,6 +142,27 @@ test("callbacks: those of one partition come in the order of the sends, also acr
   await run(p.close());
 });
 
+test("callbacks: successes, retries, failures and refusals of one partition are told in the order of the sends", async () => {
+  const { cluster, producer, run, runtime } = stage({ network: { latencyMs: 3 } });
+  const p = producer({ batchSize: 1, deliveryTimeoutMs: 5_000, requestTimeoutMs: 1_000 });
+  const actions = [{ error: 6 }, { error: 44 }, undefined, { drop: "after" }, { silence: true }, undefined] as const;
+  let request = 0;
+  cluster.control(Produce, () => actions[request++ % actions.length]);
+  const told: number[] = [];
+  const settled: number[] = [];
+  const sends: Promise<void>[] = [];
+  for (let i = 0; i < 60; i++) {
+    const send = p.send({ topic: "orders", partition: 0, value: String(i) }, { onDelivery: () => void told.push(i) });
+    sends.push(send.then(() => {}, () => {}).then(() => void settled.push(i)));
+    if (i % 3 === 0) await runtime.advance(7);
+  }
+  await run(Promise.all(sends));
+  const wanted = Array.from({ length: 60 }, (_, i) => i);
+  assert.deepEqual(told, wanted);
+  assert.deepEqual(settled, wanted);
+  await run(p.close());
+});
+
 test("callbacks: with one, a rejection that nobody awaits is no unhandled one", async (t) => {
   const unhandled: unknown[] = [];
   const note = (event: unknown): void => {
@@ -140,7 +183,7 @@ test("callbacks: with one, a rejection that nobody awaits is no unhandled one", 
   const { cluster, producer, run, runtime } = stage();
   const p = producer<unknown, unknown>({ retries: 0, maxBlockMs: 50 });
   await run(p.partitionsFor("orders"));
-  cluster.control(Produce, { error: 87 });
+  cluster.control(Produce, { error: 44 });
   let told = 0;
   const count = (): void => void told++;
   for (const options of [{ onDelivery: count }, { onError: count }, { onError: count, onSuccess: count }]) {

@@ -212,3 +212,34 @@ test("close: connect with a signal that is aborted already rejects with its reas
   await s.runtime.advance(1_000);
   await assertLeavesNothing(s, producer);
 });
+
+/** What `await using producer = …` does, without the syntax: not every runtime here has it. */
+async function scope<T>(producer: AsyncDisposable, body: () => Promise<T>): Promise<T> {
+  try {
+    return await body();
+  } finally {
+    await producer[Symbol.asyncDispose]();
+  }
+}
+
+test("close: leaving a scope delivers what was taken and closes, also when the scope is left by an error", async () => {
+  for (const fails of [false, true]) {
+    const s = stage({ network: { latencyMs: 10 } });
+    const producer = s.producer({ lingerMs: 60_000 });
+    const sent: unknown[] = [];
+    const left = scope(producer, async () => {
+      for (const value of ["a", "b"]) {
+        producer.send({ topic: "orders", partition: 0, value }, { onDelivery: (error) => void sent.push(error) });
+      }
+      await Promise.resolve();
+      if (fails) throw new Error("the scope's own");
+      return "left";
+    });
+    const outcome = await s.run(left.catch((error) => error.message));
+    assert.equal(outcome, fails ? "the scope's own" : "left");
+    assert.deepEqual(sent, [null, null]);
+    assert.deepEqual(await valuesIn(s.cluster, "orders", 0), ["a", "b"]);
+    assert.equal((await s.failure(producer.send({ topic: "orders", value: "late" }))).code, "PRODUCER_CLOSED");
+    await assertLeavesNothing(s, producer);
+  }
+});

@@ -126,3 +126,26 @@ test("compression: zstd is not sent to a broker too old for it, and nothing else
   assert.equal(cluster.requestsOf(Produce).length, 0);
   await run(p.close());
 });
+
+test("compression: topics have levels of their own, and the higher one gives fewer bytes", async () => {
+  const cluster = new EmbeddedCluster({ topics: { quick: 1, small: 1, plain: 1 } });
+  const p = new Producer({
+    brokers: cluster.bootstrap,
+    connect: cluster.sockets,
+    lingerMs: 5,
+    compression: { topics: { quick: { codec: "gzip", level: 1 }, small: { codec: "gzip", level: 9 } } },
+  });
+  try {
+    let state = 7;
+    const word = (): string => ((state = (state * 48_271) % 2_147_483_647) % 5_000).toString(36);
+    const value = Array.from({ length: 3_000 }, word).join(" ");
+    const sent = ["quick", "small", "plain"].map((topic) => ({ topic, value }));
+    await p.sendBatch(sent).all();
+    const [quick, small, plain] = sent.map(({ topic }) => cluster.partition(topic, 0).log.batches[0]!.bytes.length);
+    assert.ok(small! < quick! && quick! < plain!, `${small}, ${quick}, ${plain} bytes`);
+    for (const { topic } of sent) assert.equal(text((await cluster.records(topic))[0]!.value), value);
+  } finally {
+    await p.close();
+    await cluster.close();
+  }
+});

@@ -12,7 +12,7 @@ import { assertLeavesNothing, sendApart, sentBatches, states, valuesIn, warmUp, 
 const UNKNOWN_TOPIC = 3;
 const NOT_LEADER = 6;
 const REQUEST_TIMED_OUT = 7;
-const INVALID_RECORD = 87;
+const POLICY_VIOLATION = 44;
 
 test("delivery: nothing settles before the broker has answered", async () => {
   const s = stage({ network: { latencyMs: 10 } });
@@ -35,7 +35,7 @@ test("delivery: a refused batch reaches every record of it, callbacks once each"
   const s = stage();
   const producer = s.producer({ lingerMs: 10 });
   await warmUp(s, producer);
-  s.cluster.control(Produce, { error: INVALID_RECORD }, { times: 1 });
+  s.cluster.control(Produce, { error: POLICY_VIOLATION }, { times: 1 });
   const calls: string[] = [];
   const sent = ["a", "b", "c"].map((value) =>
     watch(
@@ -48,10 +48,10 @@ test("delivery: a refused batch reaches every record of it, callbacks once each"
     )
   );
   await s.run(producer.flush());
-  assert.deepEqual(states(sent), ["INVALID_RECORD", "INVALID_RECORD", "INVALID_RECORD"]);
+  assert.deepEqual(states(sent), ["POLICY_VIOLATION", "POLICY_VIOLATION", "POLICY_VIOLATION"]);
   assert.deepEqual(
     calls,
-    ["a", "b", "c"].flatMap((value) => [`${value} INVALID_RECORD null`, `${value} INVALID_RECORD`]),
+    ["a", "b", "c"].flatMap((value) => [`${value} POLICY_VIOLATION null`, `${value} POLICY_VIOLATION`]),
   );
   assert.equal(sent[0]!.error!.persisted, "no");
   await assertLeavesNothing(s, producer);
@@ -251,7 +251,7 @@ test("delivery: one request, three partitions: what is accepted stays, what fail
             { index: 1, errorCode: NOT_LEADER, baseOffset: -1n },
             // Never asked for, and asked for and answered twice: neither may do any harm.
             { index: 9, errorCode: 0, baseOffset: 5n },
-            { index: 0, errorCode: INVALID_RECORD, baseOffset: -1n },
+            { index: 0, errorCode: POLICY_VIOLATION, baseOffset: -1n },
           ],
         },
         { name: "invented", topicId: "f".repeat(32), partitionResponses: [{ index: 0, errorCode: 0, baseOffset: 1n }] },
@@ -563,7 +563,7 @@ test("delivery: a hundred rounds of success, failure and timeout leave the memor
   await warmUp(s, producer);
   const roll = dice(seededRandom(5));
   s.cluster.control(Produce, () => {
-    const actions = [undefined, undefined, { error: INVALID_RECORD }, { error: NOT_LEADER }, { silence: true }, {
+    const actions = [undefined, undefined, { error: POLICY_VIOLATION }, { error: NOT_LEADER }, { silence: true }, {
       answerDelayMs: 200,
     }, { drop: "after" as const }];
     return actions[roll(actions.length)];

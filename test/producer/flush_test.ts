@@ -4,7 +4,7 @@ import { stage } from "../cluster/stage.ts";
 import { test } from "../harness.ts";
 import { assertLeavesNothing, sendApart, sentBatches, states, valuesIn, warmUp, watch } from "./wire.ts";
 
-const INVALID_RECORD = 87;
+const POLICY_VIOLATION = 44;
 
 test("flush: cuts linger short and covers exactly the earlier sends", async () => {
   const s = stage({ network: { latencyMs: 10 } });
@@ -29,13 +29,13 @@ test("flush: ends although records fail, after their callbacks have run", async 
   const s = stage({ network: { latencyMs: 10 } });
   const producer = s.producer({ lingerMs: 60_000 });
   await warmUp(s, producer);
-  s.cluster.control(Produce, { error: INVALID_RECORD }, { times: 1 });
+  s.cluster.control(Produce, { error: POLICY_VIOLATION }, { times: 1 });
   const seen: string[] = [];
   for (const value of ["a", "b", "c"]) {
     producer.send({ topic: "orders", partition: 0, value }, { onError: ({ code }) => seen.push(code) });
   }
   await s.run(producer.flush().then(() => seen.push("flushed")));
-  assert.deepEqual(seen, ["INVALID_RECORD", "INVALID_RECORD", "INVALID_RECORD", "flushed"]);
+  assert.deepEqual(seen, ["POLICY_VIOLATION", "POLICY_VIOLATION", "POLICY_VIOLATION", "flushed"]);
   await assertLeavesNothing(s, producer);
 });
 
@@ -157,4 +157,38 @@ test("flush: concurrent callers of one producer each get what they sent", async 
   assert.equal((await valuesIn(s.cluster, "orders")).length, 200);
   assert.ok(sentBatches(s.cluster).length < 200);
   await assertLeavesNothing(s, producer);
+});
+
+test("flush: ends at the delivery deadline when nobody answers, with every callback called by then", async () => {
+  const s = stage({ network: { latencyMs: 10 } });
+  const producer = s.producer({ deliveryTimeoutMs: 3_000, requestTimeoutMs: 1_000 });
+  await warmUp(s, producer, [0, 1]);
+  s.cluster.control(Produce, { silence: true });
+  const told: string[] = [];
+  for (const partition of [0, 1, 0]) {
+    producer.send({ topic: "orders", partition, value: "v" }, { onError: ({ code }) => void told.push(code) });
+    await s.runtime.advance(100);
+  }
+  const fromMs = s.runtime.now() - 300;
+  const flushed = watch(s, producer.flush().then(() => told.length));
+  await s.runtime.advance(10_000);
+  assert.deepEqual([flushed.state, flushed.value], ["resolved", 3]);
+  assert.ok(flushed.atMs! <= fromMs + 200 + 3_000, `${flushed.atMs! - fromMs} ms`);
+  assert.deepEqual(told, new Array(3).fill("DELIVERY_TIMEOUT"));
+  await assertLeavesNothing(s, producer);
+});
+
+test("flush: also resolves when the producer dies or is closed under it", async () => {
+  for (const end of ["fatal", "close"]) {
+    const s = stage({ network: { latencyMs: 10 } });
+    const producer = s.producer({ lingerMs: 60_000 });
+    await warmUp(s, producer);
+    s.cluster.control(Produce, end === "fatal" ? { error: 31 } : { silence: true });
+    const sent = watch(s, producer.send({ topic: "orders", partition: 0, value: "v" }));
+    const flushed = watch(s, producer.flush());
+    await s.runtime.advance(100);
+    if (end === "close") await s.failure(producer.close({ timeoutMs: 10 }));
+    await s.runtime.settle();
+    assert.deepEqual([sent.state, flushed.state], ["rejected", "resolved"], end);
+  }
 });

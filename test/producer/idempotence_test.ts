@@ -13,7 +13,7 @@ const COORDINATOR_LOAD_IN_PROGRESS = 14;
 const CLUSTER_AUTHORIZATION_FAILED = 31;
 const OUT_OF_ORDER = 45;
 const DUPLICATE_SEQUENCE = 46;
-const INVALID_RECORD = 87;
+const POLICY_VIOLATION = 44;
 
 /** What a logger was told. */
 function log(): { events: [string, Readonly<Record<string, unknown>>][]; warn(event: string, fields: object): void } {
@@ -126,7 +126,13 @@ test("idempotence: an out-of-order answer with nothing before it raises the epoc
   assert.deepEqual(await valuesIn(s.cluster, "orders", 0), ["warm", "one", "two", "three"]);
   const again = sentBatches(s.cluster).filter(({ epoch }) => epoch > 0);
   assert.deepEqual(again.map(({ epoch, sequence }) => [epoch, sequence]), [[1, 0], [1, 1], [1, 2]]);
-  assert.deepEqual(logger.events, [["data_loss_suspected", { topic: "orders", partition: 0, baseSequence: 1 }]]);
+  const [[event, { error, ...where }]] = logger.events as [(typeof logger.events)[0]];
+  assert.deepEqual([event, where], [
+    "data_loss_suspected",
+    { topic: "orders", partition: 0, baseSequence: 1, records: 1 },
+  ]);
+  assert.equal((error as { code: string }).code, "OUT_OF_ORDER_SEQUENCE_NUMBER");
+  assert.equal(logger.events.length, 1);
   // The other partition moves to the new epoch when it has something to send.
   await s.run(producer.send({ topic: "orders", partition: 1, value: "other" }));
   const other = sentBatches(s.cluster).at(-1)!;
@@ -164,11 +170,11 @@ test("idempotence: a refused batch leaves no gap, what follows starts anew in th
   const logger = log();
   const producer = s.producer({ logger });
   await warmUp(s, producer);
-  for (const error of [INVALID_RECORD, UNKNOWN_SERVER_ERROR]) {
+  for (const error of [POLICY_VIOLATION, UNKNOWN_SERVER_ERROR]) {
     s.cluster.control(Produce, { error }, { times: 1 });
     const sent = await sendApart(s, producer, ["refused", "second", "third"]);
     await s.run(producer.flush());
-    assert.match(states(sent).join(), /^(INVALID_RECORD|UNKNOWN_SERVER_ERROR),acked \d,acked \d$/);
+    assert.match(states(sent).join(), /^(POLICY_VIOLATION|UNKNOWN_SERVER_ERROR),acked \d,acked \d$/);
   }
   assert.deepEqual(await valuesIn(s.cluster, "orders", 0), ["warm", "second", "third", "second", "third"]);
   const batches = sentBatches(s.cluster);
@@ -241,10 +247,10 @@ test("idempotence: after the last epoch a partition that holds nothing but new b
   s.cluster.control(InitProducerId, { respond: { errorCode: 0, producerId: 7n, producerEpoch: 32_767 } }, { times: 1 });
   const producer = s.producer({ maxInFlight: 1 });
   await warmUp(s, producer, [0, 1]);
-  s.cluster.control(Produce, { error: INVALID_RECORD }, { times: 1 });
+  s.cluster.control(Produce, { error: POLICY_VIOLATION }, { times: 1 });
   const sent = await sendApart(s, producer, ["refused", "next"]);
   await s.runtime.advance(2_000);
-  assert.deepEqual(states(sent), ["INVALID_RECORD", "acked 1"]);
+  assert.deepEqual(states(sent), ["POLICY_VIOLATION", "acked 1"]);
   assert.equal(s.cluster.requestsOf(InitProducerId).length, 1);
   await assertLeavesNothing(s, producer);
 });
@@ -403,7 +409,7 @@ test("idempotence: a retry waits until what was sent behind it has been answered
   await warmUp(s, producer);
   s.cluster.control(Produce, (request) => {
     const { baseSequence } = firstBatch(request);
-    if (baseSequence === 1) return { error: 7, apply: true };
+    if (baseSequence === 1) return { error: NOT_LEADER };
     return baseSequence === 3 ? { answerDelayMs: 1_000 } : undefined;
   }, { times: 2 });
   const before = producer.metrics().requests_sent;
@@ -411,7 +417,7 @@ test("idempotence: a retry waits until what was sent behind it has been answered
   await s.runtime.advance(900);
   assert.equal(producer.metrics().requests_sent - before, 3, "the backoff is over, the third isn't answered yet");
   await s.run(producer.flush());
-  assert.deepEqual(states(sent), ["duplicate 1", "acked 2", "acked 3"]);
+  assert.deepEqual(states(sent), ["acked 1", "acked 2", "acked 3"]);
   await assertLeavesNothing(s, producer);
 });
 

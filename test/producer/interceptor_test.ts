@@ -41,6 +41,33 @@ test("interceptors: they run in order before serializers and partitioner, and ha
   await run(client.close());
 });
 
+test("interceptors: an async onSend is passed over, and what any async one rejects with is logged", async () => {
+  const { cluster, producer, run } = stage();
+  const threw: unknown[] = [];
+  const later = (): Promise<never> => Promise.reject(new RangeError("later"));
+  const p = producer({
+    interceptors: [
+      { onSend: later as () => never, onAcknowledgement: later },
+      { onSend: (record) => Promise.resolve(record) as unknown as typeof record, close: later },
+      { onSend: (record) => ({ ...record, value: "changed" }) },
+    ],
+    logger: { error: (_, { method, error }) => threw.push([method, (error as Error).name]) },
+  });
+  await run(p.send({ topic: "orders", value: "v" }));
+  p.send({ topic: "orders", value: "v" }, { onDelivery: later, signal: new AbortController().signal });
+  await run(p.close());
+  const values = (await cluster.records("orders")).map(({ value }) => new TextDecoder().decode(value!));
+  assert.deepEqual(values, ["changed", "changed"]);
+  const sorted = threw.map(String).sort();
+  assert.deepEqual(
+    sorted,
+    [
+      ...["close,RangeError", "onAcknowledgement,RangeError", "onAcknowledgement,RangeError"],
+      ...["onSend,ConfigError", "onSend,ConfigError", "onSend,ConfigError", "onSend,ConfigError", ",RangeError"],
+    ].sort(),
+  );
+});
+
 test("interceptors: each record is acknowledged exactly once, before the caller's callbacks, whatever becomes of it", async () => {
   const { cluster, producer, run } = stage({ topics: { orders: { partitions: 1 } } });
   const log: string[] = [];

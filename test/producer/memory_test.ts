@@ -1,18 +1,18 @@
 import assert from "node:assert/strict";
 import { Produce } from "../../src/protocol/messages/produce.ts";
-import { BufferMemory } from "../../src/producer/buffer_memory.ts";
+import { BufferMemory, type MemoryWaiter } from "../../src/producer/buffer_memory.ts";
 import { stage } from "../cluster/stage.ts";
 import { test } from "../harness.ts";
 import { assertLeavesNothing, sendApart, states, valuesIn, warmUp, watch } from "./wire.ts";
 
-const INVALID_RECORD = 87;
+const POLICY_VIOLATION = 44;
 
 test("memory: key, value and headers are charged when they are taken, and given back once with the outcome", async () => {
   const s = stage({ network: { latencyMs: 5 } });
   const producer = s.producer({ bufferMemory: 100_000 });
   await warmUp(s, producer);
   const free = (): number => producer.metrics()["buffer-available-bytes"];
-  for (const action of [undefined, { error: INVALID_RECORD }, { drop: "after" as const }, { answerDelayMs: 50 }]) {
+  for (const action of [undefined, { error: POLICY_VIOLATION }, { drop: "after" as const }, { answerDelayMs: 50 }]) {
     if (action !== undefined) s.cluster.control(Produce, action, { times: 1 });
     assert.equal(free(), 100_000);
     const sent = watch(
@@ -86,8 +86,9 @@ test("memory: those who wait are served in the order of the calls, a large one b
 test("memory: the line is served first come first served, and nobody who has gone holds it up", () => {
   const memory = new BufferMemory(100);
   const served: string[] = [];
-  const waiter = (name: string, bytesWanted: number): { bytesWanted: number; gone: boolean; onMemory(): void } => ({
+  const waiter = (name: string, bytesWanted: number): MemoryWaiter & { gone: boolean } => ({
     bytesWanted,
+    isLast: true,
     gone: false,
     onMemory: () => void served.push(name),
   });
@@ -117,6 +118,7 @@ test("memory: the line holds a hundred thousand and serves each in its turn", ()
   for (let i = 0; i < 100_000; i++) {
     memory.wait({
       bytesWanted: 10,
+      isLast: true,
       gone: false,
       onMemory: () => {
         assert.equal(i, next++);
@@ -197,4 +199,165 @@ test("memory: a thousand waiting sends to a thousand lingering partitions are ta
   const results = await s.run(Promise.allSettled([...sent, producer.flush()]));
   assert.ok(results.every(({ status }) => status === "fulfilled"));
   await assertLeavesNothing(s, producer);
+});
+
+test("memory: while a broker stands still, what waits is bounded, and who comes then is refused at once", async () => {
+  const s = stage({ network: { latencyMs: 5 } });
+  const producer = s.producer({ bufferMemory: 1_048_576, requestTimeoutMs: 1_000 });
+  await warmUp(s, producer);
+  const goOn = s.cluster.control(Produce, { silence: true });
+  const value = new Uint8Array(1_024);
+  const refusals: { atMs: number; message: string; persisted: string }[] = [];
+  let [sent, delivered, most] = [0, 0, 0];
+  const startMs = s.runtime.now();
+  for (let turn = 0; turn < 300; turn++) {
+    for (let i = 0; i < 100; i++) {
+      const atMs = s.runtime.now();
+      sent++;
+      void producer.send({ topic: "orders", partition: i % 3, value }, {
+        onDelivery: (error) => {
+          if (error === null) return void delivered++;
+          assert.equal(error.code, "BUFFER_FULL");
+          assert.equal(s.runtime.now(), atMs, "refused within the call");
+          refusals.push({ atMs, message: error.message, persisted: error.persisted });
+        },
+      });
+    }
+    await s.runtime.advance(1);
+    most = Math.max(most, producer.metrics().records_pending);
+  }
+  // 1 MiB in the buffer and 16 MiB in line.
+  assert.ok(most > 13_000 && most < 17 * 1_024, `${most} KiB were held`);
+  assert.ok(refusals.length > 12_000, `${refusals.length} were refused`);
+  assert.ok(refusals[0]!.atMs - startMs >= 100, "no sooner than nothing has come free for 100 ms");
+  assert.match(refusals[0]!.message, /Await sends.*produce\(\).*ready\(\).*bufferMemory/);
+  assert.ok(refusals.every(({ persisted }) => persisted === "no"));
+  assert.equal(producer.produce({ topic: "orders", value }), false);
+  goOn();
+  await s.run(producer.flush());
+  assert.equal(delivered, sent - refusals.length);
+  assert.equal((await s.cluster.records("orders")).length, delivered + 1);
+  await assertLeavesNothing(s, producer);
+});
+
+test("memory: a burst in one turn is taken whole, however large, while the broker keeps up", async () => {
+  const s = stage({ network: { latencyMs: 5 } });
+  const producer = s.producer({ bufferMemory: 1_048_576 });
+  await warmUp(s, producer);
+  await s.runtime.advance(10_000);
+  const value = new Uint8Array(1_024);
+  let delivered = 0;
+  const burst = (): void => {
+    for (let i = 0; i < 15_000; i++) {
+      void producer.send({ topic: "orders", partition: i % 3, value, key: i % 2 === 0 ? `k ${i}` : null }, {
+        onDelivery: (error) => void (error === null && delivered++),
+      });
+    }
+  };
+  burst();
+  assert.equal(producer.metrics().records_pending, 15_000);
+  await s.runtime.advance(20);
+  burst();
+  await s.run(producer.flush());
+  assert.equal(delivered, 30_000);
+  const records = await s.cluster.records("orders");
+  assert.equal(records.length, 30_001);
+  await assertLeavesNothing(s, producer);
+});
+
+test("memory: what waits in line keeps key, value, headers, timestamp and partition, and the order of the calls", async () => {
+  const s = stage({ topics: { orders: 3, other: 1 }, network: { latencyMs: 5 } });
+  const producer = s.producer({ bufferMemory: 600 });
+  await warmUp(s, producer, [0, 1, 2]);
+  await s.run(producer.partitionsFor("other"));
+  const utf8 = new TextDecoder();
+  const scratch = new Uint8Array(300);
+  const wanted: string[] = [];
+  const told: number[] = [];
+  const now = s.runtime.wallNow();
+  for (let i = 0; i < 300; i++) {
+    const size = 1 + (i * 37) % 300;
+    scratch.fill(97 + i % 26);
+    const topic = i % 7 === 0 ? "other" : "orders";
+    const partition = topic === "other" ? 0 : i % 3;
+    const key = i % 4 === 0 ? null : i % 4 === 1 ? "" : `key ${i}`;
+    const value = i % 11 === 0 ? null : scratch.subarray(0, size);
+    const headers = i % 5 === 0 ? { n: `${i}` } : undefined;
+    const timestamp = i % 6 === 0 ? 1_000 + i : undefined;
+    void producer.send({ topic, partition, key, value, headers, timestamp }, { onDelivery: () => void told.push(i) });
+    const text = value === null ? "null" : utf8.decode(value);
+    wanted.push(`${topic} ${partition} ${key} ${text} ${headers?.n ?? ""} ${timestamp ?? now}`);
+  }
+  scratch.fill(33);
+  await s.run(producer.flush());
+  const seen: string[] = [];
+  for (const topic of ["orders", "other"]) {
+    for (const { partition, key, value, headers, timestamp } of await s.cluster.records(topic)) {
+      const text = value === null ? "null" : utf8.decode(value);
+      if (text === "warm") continue;
+      const [header] = headers.map(([, content]) => utf8.decode(content!));
+      seen.push(`${topic} ${partition} ${key === null ? null : utf8.decode(key)} ${text} ${header ?? ""} ${timestamp}`);
+    }
+  }
+  for (const place of ["orders 0", "orders 1", "orders 2", "other 0"]) {
+    const of = (lines: string[]): string[] => lines.filter((line) => line.startsWith(place));
+    assert.deepEqual(of(seen), of(wanted));
+  }
+  assert.equal(told.length, 300);
+  await assertLeavesNothing(s, producer);
+});
+
+test("memory: sends in line are late in the order of the calls, with one timer for all", async () => {
+  const s = stage({ network: { latencyMs: 5 } });
+  const producer = s.producer({ bufferMemory: 2_000, maxBlockMs: 1_000 });
+  await warmUp(s, producer);
+  s.cluster.control(Produce, { silence: true });
+  const late: [number, number][] = [];
+  const send = (i: number): void =>
+    void producer.send({ topic: "orders", partition: i % 3, value: "x".repeat(500) }, {
+      onError: () => void late.push([i, s.runtime.now()]),
+    });
+  for (let i = 0; i < 10; i++) send(i);
+  const startMs = s.runtime.now();
+  await s.runtime.advance(300);
+  for (let i = 10; i < 15; i++) send(i);
+  const timers = s.runtime.pendingTimers;
+  for (let i = 15; i < 500; i++) send(i);
+  assert.equal(s.runtime.pendingTimers, timers);
+  await s.runtime.advance(999 - 300);
+  assert.equal(late.length, 0);
+  await s.runtime.advance(1);
+  assert.deepEqual(late, [3, 4, 5, 6, 7, 8, 9].map((i) => [i, startMs + 1_000]));
+  await s.runtime.advance(300);
+  assert.deepEqual(late.slice(7).map(([i]) => i), Array.from({ length: 490 }, (_, i) => i + 10));
+  assert.deepEqual(new Set(late.slice(7).map(([, atMs]) => atMs)), new Set([startMs + 1_300]));
+  await s.run(producer.close({ timeoutMs: 1 }).catch(() => {}));
+  assert.equal(s.runtime.pendingTimers, 0);
+});
+
+test("memory: those who leave the middle of the line don't pile up there", () => {
+  let nowMs = 0;
+  const memory = new BufferMemory(10, () => nowMs);
+  memory.reserve(10);
+  let served = 0;
+  for (let i = 0; i < 10_000; i++) {
+    const waiter = { bytesWanted: 1, isLast: true, gone: false, onMemory: () => void served++ };
+    memory.wait(waiter);
+    if (i % 10 === 0) continue;
+    waiter.gone = true;
+    memory.leave();
+  }
+  assert.ok([...memory.line()].length === 1_000);
+  memory.hold(2 ** 24);
+  assert.equal(memory.refusal(1), undefined);
+  nowMs = 99;
+  assert.equal(memory.refusal(1), undefined);
+  nowMs = 100;
+  assert.equal(memory.refusal(1)?.code, "BUFFER_FULL");
+  assert.equal(memory.refusal(1), memory.refusal(1), "those of one turn share the error");
+  memory.hold(-1);
+  assert.equal(memory.refusal(1), undefined);
+  memory.hold(1);
+  memory.release(5);
+  assert.deepEqual([served, memory.refusal(1)], [5, undefined]);
 });

@@ -57,6 +57,10 @@ test("options: defaults are those of the documentation", () => {
     maxRequestSize: 104_857_600,
     maxInFlight: 5,
     retries: Infinity,
+    unknownTopicRetries: Infinity,
+    waitForOutcome: false,
+    gapless: false,
+    onDataLoss: "continue",
     retryBackoffMs: 100,
     retryBackoffMaxMs: 1_000,
     deliveryTimeoutMs: 120_000,
@@ -71,6 +75,8 @@ test("options: defaults are those of the documentation", () => {
     partitioner: "sticky",
     interceptors: [],
     tls: false,
+    hooks: {},
+    snapshot: undefined,
     remarks: [],
   });
   assert.equal(codecFor("any"), undefined);
@@ -94,6 +100,7 @@ test("options: every number is refused below and above its range, as a fraction,
     maxRequestSize: 1,
     maxInFlight: 1,
     retries: 0,
+    unknownTopicRetries: 0,
     retryBackoffMs: 0,
     retryBackoffMaxMs: 0,
     deliveryTimeoutMs: 1,
@@ -110,7 +117,7 @@ test("options: every number is refused below and above its range, as a fraction,
       refuses({ [name]: bad }, name);
     }
     assert.doesNotThrow(() => resolve({ [name]: undefined }), name);
-    if (name === "retries") continue;
+    if (name === "retries" || name === "unknownTopicRetries") continue;
     if (name !== "metadataMaxIdleMs") refuses({ [name]: Infinity }, name, /Infinity/);
     if (name !== "bufferMemory" && name !== "metadataMaxIdleMs") refuses({ [name]: 2 ** 31 }, name, /2147483648/);
   }
@@ -337,4 +344,23 @@ test("options: checking them opens no connection and takes no timer", () => {
   new Producer({ brokers: BROKERS }, runtime);
   assert.deepEqual([runtime.pendingTimers, runtime.pendingDeferred], [0, 0]);
   assert.equal(validateConfig({ brokers: BROKERS, lingerMs: 5 }), undefined);
+});
+
+test("options: waitForOutcome and gapless are true or false and need idempotence, onDataLoss is one of two words", () => {
+  for (const option of ["waitForOutcome", "gapless"]) {
+    assert.equal((resolve({ [option]: true }) as unknown as Record<string, unknown>)[option], true);
+    assert.throws(() => resolve({ [option]: "yes" }), { name: "ConfigError", option });
+    for (const rest of [{ idempotent: false }, { acks: 1 }, { retries: 0 }]) {
+      assert.throws(() => resolve({ [option]: true, ...rest }), { name: "ConfigError", option, message: /idempotent/ });
+      resolve({ [option]: false, ...rest });
+    }
+  }
+  assert.equal(resolve({ onDataLoss: "fatal" }).onDataLoss, "fatal");
+  for (const bad of ["fail", true, null, 1]) {
+    assert.throws(() => resolve({ onDataLoss: bad }), {
+      name: "ConfigError",
+      option: "onDataLoss",
+      message: /"continue" or "fatal"/,
+    });
+  }
 });

@@ -130,7 +130,7 @@ test("ordering: without idempotence a partition is muted while its batch is in f
     topics: { orders: { partitions: 1, replicationFactor: 2 } },
     network: { latencyMs: 10 },
   });
-  const producer = s.producer({ maxInFlight: 1, idempotent: false, requestTimeoutMs: 1_000 });
+  const producer = s.producer({ maxInFlight: 1, idempotent: false, requestTimeoutMs: 3_000 });
   await warmUp(s, producer);
   // The old leader keeps its batch; the new one must not get the next before that is over.
   s.cluster.control(Produce, { silence: true }, { times: 1 });

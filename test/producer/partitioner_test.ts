@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { keyHash, type PartitionerInput, randomPartition, roundRobin } from "../../mod.ts";
-import { StickyPartition } from "../../src/producer/partitioner.ts";
+import { keyHash, type Partitioner, type PartitionerInput, randomPartition, roundRobin, sticky } from "../../mod.ts";
 import { Metadata, Produce } from "../../src/protocol/messages/mod.ts";
 import { seededRandom } from "../../src/testing/mod.ts";
 import { stage } from "../cluster/stage.ts";
+import { CHI_SQUARE_11, chiSquare } from "./chi_square.ts";
 import { test } from "../harness.ts";
 
 const input = (partial: Partial<PartitionerInput> = {}): PartitionerInput => ({
@@ -14,67 +14,9 @@ const input = (partial: Partial<PartitionerInput> = {}): PartitionerInput => ({
   headers: undefined,
   partitionCount: 4,
   availablePartitions: [0, 1, 2, 3],
+  sizeBytes: 1,
+  random: seededRandom(5),
   ...partial,
-});
-
-/** Pearson's statistic of counts that should be even. */
-function chiSquare(counts: readonly number[]): number {
-  const mean = counts.reduce((sum, count) => sum + count, 0) / counts.length;
-  return counts.reduce((sum, count) => sum + (count - mean) ** 2 / mean, 0);
-}
-
-/** Above this with 11 degrees of freedom, evenness is off in one case of a thousand. */
-const CHI_SQUARE_11 = 31.26;
-
-test("sticky: stays until enough bytes have gone there, then moves to a different partition", () => {
-  const sticky = new StickyPartition(1_000, seededRandom(3));
-  let last = -1;
-  for (let round = 0; round < 2_000; round++) {
-    const chosen = sticky.choose(3, () => [0, 1, 2]);
-    assert.notEqual(chosen, last, "the same partition twice");
-    for (let bytes = 0; bytes < 1_000; bytes += 250) {
-      assert.equal(sticky.choose(3, () => [0, 1, 2]), chosen);
-      sticky.appended(chosen, 250);
-      sticky.appended((chosen + 1) % 3, 5_000); // keyed records elsewhere don't count
-    }
-    last = chosen;
-  }
-});
-
-test("sticky: 100,000 records spread evenly over 12 partitions", () => {
-  const sticky = new StickyPartition(1_000, seededRandom(7));
-  const all = Array.from({ length: 12 }, (_, i) => i);
-  const counts = all.map(() => 0);
-  const turns = all.map(() => 0);
-  let last = -1;
-  for (let record = 0; record < 100_000; record++) {
-    const chosen = sticky.choose(12, () => all);
-    if (chosen !== last) turns[chosen]!++;
-    last = chosen;
-    counts[chosen]!++;
-    sticky.appended(chosen, 100);
-  }
-  assert.equal(counts.reduce((sum, count) => sum + count), 100_000);
-  assert.equal(turns.reduce((sum, count) => sum + count), 10_000);
-  assert.ok(chiSquare(turns) < CHI_SQUARE_11, `turns ${turns.join()}`);
-  assert.ok(Math.max(...counts) < 1.15 * Math.min(...counts), `records ${counts.join()}`);
-});
-
-test("sticky: partitions without a leader are left out, and one partition is enough", () => {
-  const sticky = new StickyPartition(1, seededRandom(1));
-  for (let i = 0; i < 100; i++) {
-    const chosen = sticky.choose(4, () => [1, 3]);
-    assert.ok(chosen === 1 || chosen === 3);
-    sticky.appended(chosen, 10);
-  }
-  const lone = new StickyPartition(1, seededRandom(1));
-  for (let i = 0; i < 10; i++) {
-    assert.equal(lone.choose(1, () => [0]), 0);
-    lone.appended(0, 10);
-  }
-  const shrunk = new StickyPartition(1_000_000, () => 0.99);
-  assert.equal(shrunk.choose(8, () => [0, 1, 2, 3, 4, 5, 6, 7]), 7);
-  assert.ok(shrunk.choose(2, () => [0, 1]) < 2, "the topic was created again with fewer");
 });
 
 test("sticky: keyless records of a producer fill a batch, then go elsewhere", async () => {
@@ -91,6 +33,86 @@ test("sticky: keyless records of a producer fill a batch, then go elsewhere", as
     .reduce((sum, count) => sum + count);
   assert.ok(batches < 1_000, `${batches} batches of 5,000 records`);
   await run(p.close());
+});
+
+/** Where the next records without a key go. */
+function draw(partitioner: Partitioner, count: number, partial: Partial<PartitionerInput> = {}): number[] {
+  const random = seededRandom(11);
+  return Array.from({ length: count }, () => partitioner(input({ random, ...partial })));
+}
+
+/** Lengths of the runs of equal numbers; the last one, which may go on, is left out. */
+function runs(numbers: readonly number[]): number[] {
+  const lengths: number[] = [];
+  let length = 1;
+  for (let i = 1; i < numbers.length; i++, length++) {
+    if (numbers[i] === numbers[i - 1]) continue;
+    lengths.push(length);
+    length = 0;
+  }
+  return lengths;
+}
+
+test("sticky by threshold: so many records without a key, or so many bytes, and then a different partition", () => {
+  const byRecords = runs(draw(sticky({ records: 100 }), 10_000));
+  assert.equal(byRecords.length, 99);
+  assert.deepEqual([...new Set(byRecords)], [100]);
+  const byBytes = runs(draw(sticky({ bytes: 1_000 }), 10_000, { sizeBytes: 300 }));
+  assert.equal(byBytes.length, 2_499);
+  assert.deepEqual([...new Set(byBytes)], [4], "300, 600, 900, 1,200");
+  const chosen = draw(sticky({ records: 1 }), 12_000, {
+    partitionCount: 12,
+    availablePartitions: Array.from({ length: 12 }, (_, i) => i),
+  });
+  const counts = new Array<number>(12).fill(0);
+  for (const partition of chosen) counts[partition]!++;
+  assert.ok(chiSquare(counts) < CHI_SQUARE_11, counts.join());
+  assert.ok(runs(chosen).every((length) => length === 1));
+});
+
+test("sticky by threshold: keys go by their hash and don't count, topics have turns of their own", () => {
+  const partitioner = sticky({ records: 2 });
+  const random = seededRandom(3);
+  const keyed = (): number =>
+    partitioner(input({ random, keyBytes: new TextEncoder().encode("user-123"), partitionCount: 3 }));
+  const keyless = (topic: string): number => partitioner(input({ random, topic }));
+  const first = keyless("a");
+  for (let i = 0; i < 10; i++) assert.equal(keyed(), 2);
+  const other = keyless("b");
+  assert.equal(keyless("a"), first);
+  assert.equal(keyless("b"), other);
+  assert.notEqual(keyless("a"), first);
+  assert.notEqual(keyless("b"), other);
+});
+
+test("sticky by threshold: a partition that there isn't any more is left at once, and one without a leader in its turn", () => {
+  const partitioner = sticky({ records: 1_000 });
+  const [before] = draw(partitioner, 1, { availablePartitions: [3] });
+  assert.equal(before, 3);
+  assert.deepEqual(draw(partitioner, 1, { partitionCount: 2, availablePartitions: [0] }), [0]);
+  const lone = sticky({ records: 1 });
+  assert.deepEqual(draw(lone, 5, { partitionCount: 1, availablePartitions: [0] }), [0, 0, 0, 0, 0]);
+  assert.ok(draw(lone, 100, { availablePartitions: [1, 3] }).every((partition) => partition % 2 === 1));
+});
+
+test("sticky by threshold: anything but one threshold from 1 up is refused", () => {
+  const wrong = [{}, { records: 1, bytes: 1 }, { records: 0 }, { bytes: -1 }, { records: 1.5 }, { bytes: NaN }, {
+    bytes: "9",
+  }];
+  for (const threshold of wrong) {
+    assert.throws(() => sticky(threshold as { records: number }), { name: "ConfigError", option: "partitioner" });
+  }
+});
+
+test("sticky by threshold: in a producer, records of 100 bytes change after ten with { bytes: 1000 }", async () => {
+  const { producer, run } = stage({ topics: { wide: 12 } });
+  for (const partitioner of [sticky({ bytes: 1_000 }), sticky({ records: 10 })]) {
+    const p = producer({ partitioner });
+    const sends = Array.from({ length: 205 }, () => p.send({ topic: "wide", value: "é".repeat(50) }));
+    const chosen = (await run(Promise.all(sends))).map(({ partition }) => partition);
+    assert.deepEqual(runs(chosen), new Array(20).fill(10));
+    await run(p.close());
+  }
 });
 
 test("round robin: goes through the partitions by topic, whatever the key", () => {
@@ -119,17 +141,20 @@ test("round robin: by name in a producer, every key and every topic in turn", as
 test("random: any partition that has a leader, evenly, and different from run to run", () => {
   const counts = new Array<number>(12).fill(0);
   const available = counts.map((_, i) => i);
-  const partitioner = randomPartition(seededRandom(9));
+  const partitioner = randomPartition();
+  const random = seededRandom(9);
   for (let i = 0; i < 100_000; i++) {
-    counts[partitioner(input({ availablePartitions: available, partitionCount: 12 }))]!++;
+    counts[partitioner(input({ availablePartitions: available, partitionCount: 12, random }))]!++;
   }
   assert.ok(chiSquare(counts) < CHI_SQUARE_11, counts.join());
   for (let i = 0; i < 100; i++) {
-    assert.ok([1, 3].includes(partitioner(input({ availablePartitions: [1, 3] }))));
+    assert.ok([1, 3].includes(partitioner(input({ availablePartitions: [1, 3], random }))));
   }
-  const builtIn = randomPartition();
-  const draws = new Set(Array.from({ length: 200 }, () => builtIn(input())));
-  assert.equal(draws.size, 4);
+  const draws = (seed: number): string => {
+    const chance = seededRandom(seed);
+    return Array.from({ length: 50 }, () => partitioner(input({ random: chance }))).join();
+  };
+  assert.notEqual(draws(1), draws(2));
 });
 
 test("random: by name in a producer, keys or not", async () => {

@@ -5,7 +5,7 @@ import { Produce } from "../../src/protocol/messages/produce.ts";
 import { seededRandom } from "../../src/testing/random.ts";
 import { stage } from "../cluster/stage.ts";
 import { test } from "../harness.ts";
-import { assertLeavesNothing, sentBatches, valuesIn, warmUp } from "./wire.ts";
+import { assertLeavesNothing, sendApart, sentBatches, valuesIn, warmUp } from "./wire.ts";
 
 const CORRUPT_MESSAGE = 2;
 const NOT_LEADER = 6;
@@ -41,7 +41,6 @@ test("retry: what can't succeed is not tried again", async () => {
     10: "MESSAGE_TOO_LARGE",
     17: "INVALID_TOPIC_EXCEPTION",
     29: "TOPIC_AUTHORIZATION_FAILED",
-    87: "INVALID_RECORD",
     44: "POLICY_VIOLATION",
     [-1]: "UNKNOWN_SERVER_ERROR",
   };
@@ -72,14 +71,14 @@ test("retry: every retriable code is tried again until it works", async () => {
   }
 });
 
-test("retry: a corrupt batch is tried three times", async () => {
+test("retry: a corrupt batch is sent again three times", async () => {
   const s = stage();
   const producer = s.producer();
   await warmUp(s, producer);
   s.cluster.control(Produce, { error: CORRUPT_MESSAGE });
   const error = await s.failure(producer.send({ topic: "orders", partition: 0, value: "v" }));
   assert.equal(error.code, "CORRUPT_MESSAGE");
-  assert.equal(sentBatches(s.cluster).length, 3);
+  assert.equal(sentBatches(s.cluster).length, 4);
   await assertLeavesNothing(s, producer);
 });
 
@@ -170,5 +169,22 @@ test("retry: an attempt of which no byte has left doesn't count", async () => {
   await s.runtime.advance(3_000);
   s.cluster.startBroker(leaderId);
   assert.equal((await s.run(sent)).offset, 1n);
+  await assertLeavesNothing(s, producer);
+});
+
+test("retry: a request of which nothing had left when its connection ended is sent again without retries", async () => {
+  const s = stage({ network: { latencyMs: 2 } });
+  const producer = s.producer({ idempotent: false, retries: 0 });
+  await warmUp(s, producer);
+  const address = `broker-${s.cluster.partition("orders", 0).leaderId}.test:9092`;
+  s.cluster.network.blackHole(address);
+  const sent = await sendApart(s, producer, ["one", "two"]);
+  await s.runtime.advance(400);
+  assert.equal(producer.metrics()["requests-in-flight"], 2);
+  s.cluster.network.reset(address);
+  s.cluster.network.heal(address);
+  await s.run(producer.flush());
+  assert.ok(sent.every(({ state }) => state === "resolved"));
+  assert.deepEqual((await valuesIn(s.cluster, "orders", 0)).sort(), ["one", "two", "warm"]);
   await assertLeavesNothing(s, producer);
 });

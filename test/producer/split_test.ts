@@ -52,3 +52,30 @@ test("split: a single record that the broker refuses as too large is rejected, a
   assert.equal((await small).offset, 0n);
   await runtime.runUntil(producer.close(), 1_000);
 });
+
+test("split: once a batch was refused as too large, later ones of the topic don't grow so far again", async () => {
+  const runtime = new VirtualRuntime({ seed: 5 });
+  const cluster = new EmbeddedCluster({
+    runtime,
+    topics: { small: { partitions: 1, config: { "max.message.bytes": 4_000 } } },
+  });
+  runtime.sockets = cluster.sockets;
+  const splits: number[] = [];
+  let round = 0;
+  const logger = {
+    info: (event: string): void => {
+      if (event === "batch_split") splits[round] = (splits[round] ?? 0) + 1;
+    },
+  };
+  const producer = new Producer({ brokers: cluster.bootstrap, logger }, runtime);
+  for (; round < 2; round++) {
+    const value = "x".repeat(200);
+    await runtime.runUntil(
+      Promise.all(Array.from({ length: 200 }, () => producer.send({ topic: "small", value }))),
+      60_000,
+    );
+  }
+  assert.ok(splits[0]! > 3);
+  assert.equal(splits[1], undefined);
+  await runtime.runUntil(producer.close(), 1_000);
+});

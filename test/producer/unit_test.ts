@@ -97,6 +97,7 @@ test("agenda: nothing left on it is no timer, so that a process can end", () => 
 class Waiter implements MemoryWaiter {
   gone = false;
   served = 0;
+  readonly isLast = true;
   readonly bytesWanted: number;
   readonly #log: number[];
 

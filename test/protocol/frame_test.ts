@@ -1,13 +1,12 @@
 import assert from "node:assert/strict";
 import { ProtocolError } from "../../src/errors.ts";
 import {
-  API_BY_KEY,
-  decodeRequestHeader,
   decodeResponseFrame,
   encodeRequestFrame,
   encodeResponseFrame,
   readCorrelationId,
 } from "../../src/protocol/api.ts";
+import { API_BY_KEY, decodeRequestHeader } from "../../src/protocol/request_header.ts";
 import { ApiVersions, Produce, SaslHandshake } from "../../src/protocol/messages/mod.ts";
 import { type AnyApi, defineApi } from "../../src/protocol/schema.ts";
 import captures39 from "../golden/captures-3.9.1.json" with { type: "json" };

@@ -218,3 +218,26 @@ function sized(bytes: number): Uint8Array {
   const fill = (size: number): Uint8Array => batchOf({ records: [{ key: "k", value: "v".repeat(size) }] });
   return fill(bytes - fill(900).length + 900);
 }
+
+test("embedded broker: release 3.9 takes timestamps of any time to come", async () => {
+  const ahead = batchOf({ records: [{ timestampDelta: 99 * HOUR }] });
+  assert.equal((await (await stage({ release: "3.9" }).connect()).produce(ahead))?.errorCode, 0);
+  assert.equal((await (await stage().connect()).produce(ahead))?.errorCode, 32);
+});
+
+test("embedded broker: a record's length is looked at only where nothing is compressed", async () => {
+  const { cluster, connect, runtime } = stage();
+  const wire = await connect();
+  const wrong = section([{ lengthError: 1 }, {}]);
+  assert.equal((await wire.produce(batchOf({ records: [{}, {}], payload: wrong })))?.errorCode, 87);
+  const codec = resolveCodec("gzip");
+  const payload = await runtime.outside(Promise.resolve(codec.compress(wrong)));
+  assert.equal((await wire.produce(batchOf({ records: [{}, {}], payload, attributes: 1 })))?.errorCode, 0);
+  assert.equal(cluster.endOffset("orders", 0), 2n);
+});
+
+test("embedded broker: a producer id without a sequence is told where the log starts", async () => {
+  const { connect } = stage();
+  const refused = await (await connect()).produce(batchOf({ producerId: 5n, epoch: 0, sequence: -1 }));
+  assert.deepEqual([refused?.errorCode, refused?.logStartOffset], [87, 0n]);
+});

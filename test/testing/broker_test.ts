@@ -216,6 +216,9 @@ test("embedded broker: creates topics, and says why not", async () => {
   assert.deepEqual((await ask({ name: "b", configs: [{ name: "segment.bytes", value: "x" }] }))[0], 40);
   assert.deepEqual((await ask({ name: "b", numPartitions: -1, replicationFactor: -1 }, 4))[0], 0);
   assert.equal(cluster.topic("b")?.partitions.length, 1);
+  const twice = { name: "c", numPartitions: 1, replicationFactor: 1 };
+  const answer = await wire.ask(CreateTopics, 7, { topics: [twice, twice], timeoutMs: 1000 });
+  assert.deepEqual(answer!.topics.map(({ errorCode, name }) => [errorCode, name]), [[42, "c"]]);
 });
 
 test("embedded cluster: a stopped broker refuses, its leaders move, and it comes back", async () => {

@@ -9,10 +9,11 @@ import {
   Metadata,
   Produce,
 } from "../../src/protocol/messages/mod.ts";
-import type { AnyApi } from "../../src/protocol/api.ts";
+import { type AnyApi, decodeResponseFrame, encodeRequestFrame } from "../../src/protocol/api.ts";
+import type { ResponseInputOf } from "../../src/protocol/api.ts";
 import type { RequestContext } from "../../src/testing/mod.ts";
 import { test } from "../harness.ts";
-import { batchOf } from "./batches.ts";
+import { batchOf, concat } from "./batches.ts";
 import { produceBody, producedBody, stage } from "./wire.ts";
 
 test("control: an error is answered for every partition and nothing is appended", async () => {
@@ -188,6 +189,91 @@ test("control: an error can be answered by every API in every version", async ()
   }
   assert.deepEqual(cluster.failures, []);
 });
+
+test("control: another correlation id, and nothing else is wrong", async () => {
+  const { cluster, connect, runtime } = stage();
+  const wire = await connect();
+  cluster.control(Produce, (_, { correlationId }) => ({ correlationId: correlationId + 7 }), { times: 1 });
+  const sent = wire.send(Produce, 11, produceBody([["orders", 0, batchOf()]]));
+  await runtime.settle();
+  const [frame] = wire.take();
+  assert.equal(new DataView(frame!.buffer, frame!.byteOffset).getInt32(4), sent + 7);
+  assert.equal(decodeResponseFrame(Produce, 11, frame!.subarray(4)).body.responses.length, 1);
+  assert.equal(cluster.endOffset("orders", 0), 1n);
+});
+
+test("control: a served answer can be changed: partitions left out, invented and repeated", async () => {
+  const { cluster, connect } = stage();
+  const wire = await connect();
+  const indexes = async (change: (parts: readonly Part[]) => readonly Part[]): Promise<number[]> => {
+    const transform = (body: Body): Body => ({
+      ...body,
+      responses: body.responses.map((topic) => ({ ...topic, partitionResponses: change(topic.partitionResponses) })),
+    });
+    cluster.control(Produce, { transform }, { times: 1 });
+    const answer = await wire.ask(Produce, 11, produceBody([["orders", 0, batchOf()], ["orders", 1, batchOf()]]));
+    return answer!.responses[0]!.partitionResponses.map(({ index }) => index);
+  };
+  assert.deepEqual(await indexes((parts) => parts.slice(1)), [0]);
+  assert.deepEqual(await indexes((parts) => [...parts, { index: 77, errorCode: 0, baseOffset: 5n }]), [1, 0, 77]);
+  assert.deepEqual(await indexes((parts) => [...parts, ...parts]), [1, 0, 1, 0]);
+  assert.equal(cluster.endOffset("orders", 0), 3n);
+});
+
+test("control: an answer's bytes can be changed, cut off and sent in pieces", async () => {
+  const { cluster, connect, runtime } = stage();
+  const wire = await connect();
+  const whole = concat((await ask()).chunks);
+  assert.equal(whole.length, 56);
+  cluster.control(Metadata, { rewrite: (frame) => frame.map((byte, at) => at === 9 ? byte ^ 1 : byte) }, { times: 1 });
+  const flipped = whole.slice();
+  flipped[9]! ^= 1;
+  assert.deepEqual(concat((await ask()).chunks), flipped);
+  cluster.control(Metadata, { splitBytes: 25 }, { times: 1 });
+  const pieces = await ask();
+  assert.deepEqual([pieces.chunks.map((chunk) => chunk.length), concat(pieces.chunks)], [[25, 25, 6], whole]);
+  cluster.control(Metadata, { splitBytes: 40, splitDelayMs: 100 }, { times: 1 });
+  assert.deepEqual((await ask()).chunks.map((chunk) => chunk.length), [40]);
+  await runtime.advance(100);
+  assert.equal(wire.closed, false);
+  cluster.control(Metadata, { closeAfter: true }, { times: 1 });
+  const last = await ask();
+  assert.deepEqual([concat(last.chunks), last.closed], [whole, true]);
+  const other = await connect();
+  cluster.control(Metadata, { cutAfterBytes: 11 }, { times: 1 });
+  const cut = await ask(other);
+  assert.deepEqual([concat(cut.chunks), cut.closed], [whole.subarray(0, 11), true]);
+  assert.deepEqual(cluster.failures, []);
+
+  async function ask(by = wire): Promise<{ chunks: Uint8Array[]; closed: boolean }> {
+    const chunks: Uint8Array[] = [];
+    by.onData = (chunk) => void chunks.push(chunk.slice());
+    by.socket.write(concat(encodeRequestFrame(Metadata, 0, 1, null, { topics: [{ name: "bad topic" }] })));
+    await runtime.settle();
+    return { chunks, closed: by.closed };
+  }
+});
+
+test("control: a broker answers with the cluster as it was", async () => {
+  const { cluster, connect } = stage({ brokers: 2 });
+  const wire = await connect(1);
+  const { view } = cluster;
+  cluster.moveLeader("orders", 0, 2);
+  cluster.createTopic("new");
+  cluster.control(Metadata, { view }, { times: 1 });
+  const leaders = async (): Promise<unknown[]> => {
+    const answer = await wire.ask(Metadata, 12, { topics: null });
+    return answer!.topics.map(({ name, partitions }) => [
+      name,
+      partitions.find(({ partitionIndex }) => partitionIndex === 0)!.leaderId,
+    ]);
+  };
+  assert.deepEqual(await leaders(), [["orders", 1]]);
+  assert.deepEqual(await leaders(), [["orders", 2], ["new", 2]]);
+});
+
+type Body = ResponseInputOf<typeof Produce>;
+type Part = Body["responses"][number]["partitionResponses"][number];
 
 function fetchBody(topic: string): Record<string, unknown> {
   const partitions = [{ partition: 0, fetchOffset: 0n, partitionMaxBytes: 1 }];

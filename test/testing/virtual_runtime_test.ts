@@ -169,3 +169,17 @@ const SEED_1 = [367875, 81613, 820535];
 function runtimeTurn(callback: () => void): void {
   setTimeout(callback, 0);
 }
+
+test("virtual runtime: timers that were cancelled in great numbers don't disturb the order of the others", async () => {
+  const runtime = new VirtualRuntime();
+  const fired: number[] = [];
+  for (let i = 0; i < 2000; i++) {
+    const atMs = (i * 7919) % 1000;
+    const timer = runtime.setTimer(() => void fired.push(atMs), atMs);
+    if (i % 10 !== 0) timer.cancel();
+  }
+  assert.equal(runtime.pendingTimers, 200);
+  await runtime.advance(1000);
+  assert.deepEqual(fired, [...fired].sort((a, b) => a - b));
+  assert.equal(fired.length, 200);
+});

@@ -1,0 +1,283 @@
+/**
+ * One client doing one work set, in a process of its own: drive.mjs '<plan as JSON>'.
+ *
+ * Runs on Node, Deno and Bun. Prints `@@result {…}`: what it sent, how long it took, what it cost. The clock starts
+ * after one record has been acknowledged, so connecting isn't measured; compiling the hot code is.
+ */
+import { Buffer } from "node:buffer";
+import { readFileSync } from "node:fs";
+import process from "node:process";
+import { setImmediate } from "node:timers";
+import { Latencies } from "./latencies.mjs";
+
+const plan = JSON.parse(process.argv[2]);
+const { work } = plan;
+
+const values = readValues();
+const keys = work.keys === undefined ? undefined : Array.from(
+  { length: work.keys },
+  (_, i) => bytesOrText(Buffer.from(`k${String((i * 7_919) % work.keys).padStart(9, "0")}`)),
+);
+
+let sent = 0;
+let settled = 0;
+let failed = 0;
+let firstError;
+/** The caller that waits for room in its window. */
+let waiter;
+
+const kinds = { awaited, batches, burst, produce, callers, "open-loop": openLoop, stall };
+
+const { open } = await import(plan.adapter);
+const client = await open(plan);
+await client.send(keys?.[0] ?? null, values[0], 0);
+
+const cpuBefore = process.cpuUsage();
+const startedMs = performance.now();
+const more = await kinds[work.kind]();
+const elapsedMs = more?.elapsedMs ?? performance.now() - startedMs;
+const cpu = process.cpuUsage(cpuBefore);
+
+await client.close?.();
+const result = {
+  sent,
+  settled,
+  failed,
+  firstError: firstError === undefined ? undefined : String(firstError),
+  acknowledged: settled - failed + 1, // the one before the clock
+  elapsedMs,
+  cpuMs: (cpu.user + cpu.system) / 1000,
+  userMs: cpu.user / 1000,
+  maxRssMiB: maxRssMiB(),
+  version: client.version,
+  ...more,
+};
+await new Promise((done) => process.stdout.write(`@@result ${JSON.stringify(result)}\n`, done));
+process.exit(0);
+
+function onDelivered() {
+  settled++;
+  wakeWaiter();
+}
+
+function onFailed(error) {
+  settled++;
+  failed++;
+  firstError ??= error;
+  wakeWaiter();
+}
+
+function wakeWaiter() {
+  if (waiter === undefined) return;
+  const wake = waiter;
+  waiter = undefined;
+  wake();
+}
+
+function nextTurn() {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+function changed() {
+  return new Promise((resolve) => waiter = resolve);
+}
+
+async function allSettled() {
+  while (settled < sent) await changed();
+}
+
+/** One after the other. */
+async function awaited() {
+  for (let i = 0; i < plan.count; i++) {
+    sent++;
+    await client.send(keyOf(i), valueOf(i)).then(onDelivered, onFailed);
+  }
+}
+
+/** Batches made by the caller, as many at a time as the work set says. */
+async function batches() {
+  const { batch, outstanding } = work;
+  let next = 0;
+  const run = async () => {
+    while (next < plan.count) {
+      const from = next;
+      next += batch;
+      const records = [];
+      for (let i = from; i < next; i++) records.push(client.record(keyOf(i), valueOf(i)));
+      sent += batch;
+      try {
+        await client.sendBatch(records);
+        settled += batch;
+      } catch (error) {
+        settled += batch;
+        failed += batch;
+        firstError ??= error;
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: outstanding }, run));
+}
+
+/** Sends without waiting, but for a turn of the event loop after each 1,000, and for room in the window if it has one. */
+async function burst() {
+  const { window = Infinity, written } = work;
+  for (let i = 0; i < plan.count; i++) {
+    if (i % 1_000 === 0) await nextTurn();
+    while (sent - settled >= window) await changed();
+    sent++;
+    client.send(keyOf(i), valueOf(i), written === undefined ? undefined : i % written).then(onDelivered, onFailed);
+  }
+  await allSettled();
+}
+
+/** Sends without promises; the client says when it is full, and when everything is out. */
+async function produce() {
+  const report = work.reports ? onDelivery : undefined;
+  for (let i = 0; i < plan.count; i++) {
+    if (i % 1_000 === 0) await nextTurn();
+    while (!client.produce(keyOf(i), valueOf(i), report)) await client.ready();
+    sent++;
+  }
+  await client.flush();
+  if (report === undefined) settled = sent;
+  else await allSettled();
+}
+
+/** Callers that each await one record at a time. */
+async function callers() {
+  const each = Math.ceil(plan.count / work.callers);
+  await Promise.all(Array.from({ length: work.callers }, async (_, caller) => {
+    for (let i = 0; i < each; i++) {
+      sent++;
+      try {
+        await client.send(keyOf(i), valueOf(caller + i));
+        settled++;
+      } catch (error) {
+        onFailed(error);
+      }
+    }
+  }));
+}
+
+/**
+ * A fixed number of records a second, whatever the client does. Each ms has its share; a tick that comes late sends
+ * what is due. `call` is from the call of send to the outcome, `due` from the ms that the record was due in.
+ */
+async function openLoop() {
+  const total = plan.count;
+  const call = new Latencies(total);
+  const due = new Latencies(total);
+  const perMs = work.perSecond / 1000;
+  const beginMs = performance.now();
+  while (sent < total) {
+    const target = Math.min(total, Math.floor((performance.now() - beginMs) * perMs) + 1);
+    while (sent < target) {
+      const dueMs = beginMs + Math.floor(sent / perMs);
+      const calledMs = performance.now();
+      const done = () => {
+        const nowMs = performance.now();
+        call.add(nowMs - calledMs);
+        due.add(nowMs - dueMs);
+        onDelivered();
+      };
+      client.send(keyOf(sent), valueOf(sent)).then(done, onFailed);
+      sent++;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  await Promise.race([allSettled(), new Promise((resolve) => setTimeout(resolve, 30_000))]);
+  return { latencyMs: call.summary(), latencyFromDueMs: due.summary() };
+}
+
+/**
+ * The broker is stopped by whoever reads the marks on standard output. The caller makes a fresh value for each record,
+ * as callers do, and never looks at the outcome before it makes the next. A record that a full client doesn't take
+ * counts as refused, not as failed. Recovered is when all that was handed over before the broker came back has its
+ * outcome.
+ */
+async function stall() {
+  const beginMs = performance.now();
+  const marks = [[2_000, "@@stop"], [22_000, "@@continue"], [24_000, undefined]];
+  let made = 0;
+  let refused = 0;
+  let marked = 0;
+  let continuedMs;
+  let sentBefore = Infinity;
+  let recoverMs;
+  const onRejected = (error) => {
+    if (error?.name === "BufferFullError" || /queue full/i.test(error?.message)) {
+      refused++;
+      sent--;
+      if (continuedMs === undefined || sentBefore > sent) sentBefore--;
+      wakeWaiter();
+    } else onFailed(error);
+  };
+  const look = () => {
+    if (recoverMs === undefined && settled >= sentBefore) recoverMs = performance.now() - continuedMs;
+  };
+  for (;;) {
+    const atMs = performance.now() - beginMs;
+    if (atMs >= marks[marked][0]) {
+      const [, mark] = marks[marked++];
+      if (mark === undefined) break;
+      process.stdout.write(`${mark}\n`);
+      if (mark === "@@continue") [continuedMs, sentBefore] = [performance.now(), sent];
+    }
+    const target = Math.floor(atMs * work.perSecond / 1000);
+    for (let n = 0; made < target && n < 1_000; n++, made++) {
+      const value = copyOf(values[made % values.length]);
+      if (!work.produce) {
+        sent++;
+        client.send(null, value).then(onDelivered, onRejected);
+      } else if (client.produce(null, value, onDelivery)) sent++;
+      else refused++;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    look();
+  }
+  for (const deadlineMs = performance.now() + 60_000; settled < sent && performance.now() < deadlineMs;) {
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    look();
+  }
+  return { refused, unsettled: sent - settled, recoverMs };
+}
+
+/** A value of its own, as a caller has who makes one for each record. */
+function copyOf(value) {
+  return plan.text ? `${sent}`.padEnd(16) + value.slice(16) : Buffer.from(value);
+}
+
+function onDelivery(error) {
+  if (error === null || error === undefined) onDelivered();
+  else onFailed(error);
+}
+
+function keyOf(i) {
+  return keys === undefined ? null : keys[i % keys.length];
+}
+
+function valueOf(i) {
+  return values[i % values.length];
+}
+
+/** Views of one file, which every client in every language reads. */
+function readValues() {
+  const bytes = readFileSync(plan.values);
+  return Array.from(
+    { length: bytes.length / work.bytes },
+    (_, i) => bytesOrText(bytes.subarray(i * work.bytes, (i + 1) * work.bytes)),
+  );
+}
+
+/** Bytes for everybody but a client that takes nothing but strings. */
+function bytesOrText(bytes) {
+  return plan.text ? bytes.latin1Slice() : bytes;
+}
+
+function maxRssMiB() {
+  try {
+    return Number(/VmHWM:\s+(\d+)/.exec(readFileSync("/proc/self/status", "utf8"))[1]) / 1024;
+  } catch {
+    return process.resourceUsage().maxRSS / 1024; // no Linux
+  }
+}

@@ -1,0 +1,27 @@
+/** @kafkats/client, with the native codecs and the native CRC that it looks for; zstd is Node's own. */
+import { compressionCodecs, CompressionType, createZstdCodec, KafkaClient, noopLogger } from "@kafkats/client";
+
+const acks = { all: "all", 0: "none", 1: "leader" };
+
+export async function open({ brokers, topic, work }) {
+  if (work.codec === "zstd") {
+    const [{ promisify }, { default: zlib }] = await Promise.all([import("node:util"), import("node:zlib")]);
+    const [compress, decompress] = [zlib.zstdCompress, zlib.zstdDecompress].map((each) => promisify(each));
+    const codec = createZstdCodec({ compress: (bytes) => compress(bytes), decompress: (bytes) => decompress(bytes) });
+    compressionCodecs.register(CompressionType.Zstd, codec);
+  }
+  const client = new KafkaClient({ clientId: "bench", brokers: [brokers], logger: noopLogger });
+  await client.connect();
+  const producer = client.producer({
+    acks: acks[work.acks],
+    ...work.linger === undefined ? {} : { lingerMs: work.linger },
+    compression: work.codec,
+    idempotent: work.idempotent ?? false,
+  });
+  return {
+    send: (key, value) => producer.send(topic, { key, value }),
+    record: (key, value) => ({ key, value }),
+    sendBatch: (messages) => producer.send(topic, messages),
+    close: () => producer.disconnect(),
+  };
+}

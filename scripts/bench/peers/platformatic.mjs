@@ -1,0 +1,30 @@
+/** @platformatic/kafka. Without promises, records go through its own stream, which gathers them. */
+import { once } from "node:events";
+import { Producer } from "@platformatic/kafka";
+
+const batchSize = 1_000;
+
+export function open({ brokers, topic, work }) {
+  const producer = new Producer({
+    clientId: "bench",
+    bootstrapBrokers: [brokers],
+    ...work.idempotent ? { idempotent: true } : {},
+  });
+  const rest = { acks: work.acks === "all" ? -1 : work.acks, compression: work.codec };
+  let stream;
+  if (work.kind === "produce") stream = producer.asStream({ ...rest, batchSize, highWaterMark: 10 * batchSize });
+  const record = (key, value) => key === null ? { topic, value } : { topic, key, value };
+  return {
+    send: (key, value) => producer.send({ ...rest, messages: [record(key, value)] }),
+    record,
+    sendBatch: (messages) => producer.send({ ...rest, messages }),
+    produce(key, value) {
+      if (stream.writableNeedDrain) return false;
+      stream.write(record(key, value));
+      return true;
+    },
+    ready: () => once(stream, "drain"),
+    flush: () => stream.close(),
+    close: () => producer.close(),
+  };
+}

@@ -1,0 +1,148 @@
+/**
+ * The work sets: what each client is asked to do. Letters are those of docs/benchmarks.md.
+ *
+ * `kind` is what the drivers know how to do; the rest are its numbers. Nothing here knows a client. Where somebody
+ * waits for each record or batch, and in the open loop, gathering by time (linger) is off in every client; elsewhere it
+ * is what the client does unless told otherwise.
+ */
+
+/** @type {Record<string, object>} */
+export const works = {
+  A: {
+    title: "single sends, each awaited, acks 0",
+    kind: "awaited",
+    linger: 0,
+    count: 20_000,
+    bytes: 100,
+    acks: 0,
+    partitions: 1,
+  },
+  B: {
+    title: "batches of 100, each awaited, acks 0",
+    kind: "batches",
+    count: 200_000,
+    batch: 100,
+    outstanding: 1,
+    linger: 0,
+    bytes: 100,
+    acks: 0,
+    partitions: 1,
+  },
+  C: {
+    title: "batches of 100 × 1 KiB, each awaited, acks all",
+    kind: "batches",
+    count: 10_000,
+    batch: 100,
+    outstanding: 1,
+    linger: 0,
+    bytes: 1024,
+  },
+  Cl: {
+    title: "C with 200,000 records",
+    kind: "batches",
+    count: 200_000,
+    batch: 100,
+    outstanding: 1,
+    linger: 0,
+    bytes: 1024,
+  },
+  D: { title: "500,000 un-awaited sends × 256 B", kind: "burst", count: 500_000, bytes: 256 },
+  D1: { title: "D into one partition", kind: "burst", count: 500_000, bytes: 256, partitions: 1 },
+  Dw: { title: "D with at most 10,000 outstanding", kind: "burst", count: 500_000, bytes: 256, window: 10_000 },
+  Dp: { title: "D without promises", kind: "produce", count: 500_000, bytes: 256, sluiceOnly: true },
+  Db: {
+    title: "D in batches of 1,000 made by the caller",
+    kind: "batches",
+    count: 500_000,
+    batch: 1_000,
+    outstanding: 10,
+    bytes: 256,
+  },
+  ...perCodec(),
+  F: {
+    title: "1,000 callers, each awaits one 100 B record",
+    kind: "callers",
+    count: 300_000,
+    callers: 1_000,
+    bytes: 100,
+  },
+  F10: { title: "10 callers, each awaits one 100 B record", kind: "callers", count: 100_000, callers: 10, bytes: 100 },
+  G1000: openLoop(1_000),
+  G10000: openLoop(10_000),
+  G50000: openLoop(50_000),
+  H: {
+    title: "broker stopped for 20 s, a caller that never waits, 1 KiB",
+    kind: "stall",
+    perSecond: 20_000,
+    bytes: 1024,
+    maxRuns: 3,
+  },
+  Hp: {
+    title: "H without promises",
+    kind: "stall",
+    perSecond: 20_000,
+    bytes: 1024,
+    produce: true,
+    sluiceOnly: true,
+    maxRuns: 3,
+  },
+  I1: partitioned(1),
+  I100: partitioned(100),
+  I1000: partitioned(1_000),
+  I5000: partitioned(5_000),
+  I12x12: {
+    ...partitioned(12),
+    title: "12 partitions, all written to",
+    written: 12,
+    sluiceOnly: true,
+    brokers: ["null"],
+  },
+  I5000x12: { ...partitioned(5_000), title: "5,000 partitions known, 12 written to", written: 12, sluiceOnly: true },
+  J: { title: "process start to first ack", kind: "start", linger: 0, bytes: 100, partitions: 1 },
+  K: { title: "minimal program, bundled, minified, gzipped", kind: "size" },
+};
+
+/** Fills in what a work set leaves to the defaults. */
+export function workNamed(name) {
+  const work = works[name];
+  if (work === undefined) {
+    throw new Error(`There is no work set "${name}", wanted one of ${Object.keys(works).join(", ")}`);
+  }
+  return { name, partitions: 12, acks: "all", codec: "none", ...work };
+}
+
+function perCodec() {
+  return Object.fromEntries(["none", "lz4", "snappy", "zstd", "gzip"].map((codec) => [
+    `E-${codec}`,
+    {
+      title: `1 KiB JSON, keyed, idempotent, acks all, at most 10,000 outstanding, ${codec}`,
+      kind: "burst",
+      codec,
+      count: codec === "gzip" ? 60_000 : 120_000,
+      bytes: 1024,
+      json: true,
+      keys: 10_000,
+      idempotent: true,
+      window: 10_000,
+    },
+  ]));
+}
+
+function openLoop(perSecond) {
+  const title = `open loop, ${perSecond.toLocaleString("en")} records a second, 256 B`;
+  return { title, kind: "open-loop", linger: 0, perSecond, seconds: 10, bytes: 256 };
+}
+
+function partitioned(partitions) {
+  return {
+    title: `keyed, ${partitions.toLocaleString("en")} partition${partitions === 1 ? "" : "s"}`,
+    kind: "burst",
+    count: 200_000,
+    bytes: 100,
+    keys: 50_000,
+    window: 20_000,
+    partitions,
+    // Kafka takes minutes to make such topics, one for each run.
+    ...partitions >= 1_000 ? { brokers: ["null"] } : {},
+  };
+}

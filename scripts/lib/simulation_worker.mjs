@@ -1,0 +1,31 @@
+/** Runs shares of seeds in a thread of its own. */
+
+import { parentPort, workerData } from "node:worker_threads";
+import { loadSimulator } from "./simulation.mjs";
+
+const { bundle, profile } = workerData;
+const { Producer, simulate } = await loadSimulator(bundle);
+const unhandled = [];
+process.on("unhandledRejection", (reason) => unhandled.push(reason));
+
+parentPort.on("message", async ({ first, count }) => {
+  const failures = [];
+  let records = 0;
+  for (let seed = first; seed < first + count; seed++) {
+    try {
+      const result = await simulate({
+        seed,
+        ...(profile === undefined ? {} : { profile }),
+        producer: (options, runtime) => new Producer(options, runtime),
+        takeUnhandled: () => unhandled.splice(0),
+      });
+      records += result.records;
+      if (result.violations.length > 0) {
+        failures.push({ seed, profile: result.plan.profile, violations: result.violations.slice(0, 10) });
+      }
+    } catch (error) {
+      failures.push({ seed, profile: "", violations: [{ rule: "simulator", message: error.stack }] });
+    }
+  }
+  parentPort.postMessage({ count, failures, records });
+});

@@ -1,0 +1,145 @@
+/**
+ * What a process holds while its broker stands still and the caller never waits, measured on each runtime.
+ *
+ *     node scripts/memory.mjs [part of a runtime's name]
+ *
+ * A broker in a process of its own is stopped (SIGSTOP) while a program sends 1 KiB records as fast as it can for some
+ * seconds. The program may grow by `bufferMemory` and a constant. Then the broker goes on, and every promise must have
+ * settled soon after: what was acknowledged is in the log, what was refused is not.
+ */
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { build } from "./build.mjs";
+import { compiled, findProgram } from "./demo/runtimes.mjs";
+import { root, runtimeBinary } from "./lib/tools.mjs";
+
+const MIB = 2 ** 20;
+const BUFFER_MEMORY = 32 * MIB;
+/** The line of those who wait (16 MiB), what objects take beside bytes, and what engines hold before they collect. */
+const CONSTANT = 100 * MIB;
+/** JavaScriptCore collects later. */
+const CONSTANT_OF_BUN = 160 * MIB;
+const FLOOD_MS = 5_000;
+const SETTLED_WITHIN_MS = 10_000;
+
+const program = join("scripts", "memory", "stalled_caller.mjs");
+const runtimes = [
+  ["node24", runtimeBinary("node24"), [program]],
+  ["deno", findProgram("deno"), [
+    "run",
+    "--no-prompt",
+    "--no-lock",
+    "--allow-net",
+    "--allow-env",
+    "--allow-sys",
+    program,
+  ]],
+  ["bun", findProgram("bun"), ["run", program]],
+];
+
+/** Resolves to `{ passed, failed, skipped, tests }` with a `{ name, status, detail }` for each runtime. */
+export async function runMemory({ log = console.log, filter = "" } = {}) {
+  await build();
+  const tests = [];
+  for (const [runtime, path, args] of runtimes) {
+    if (!runtime.includes(filter)) continue;
+    const name = `memory: bufferMemory and a constant bound the process while a broker stands still (${runtime})`;
+    if (path === undefined || process.platform === "win32") {
+      tests.push({ name, status: "skipped", detail: `${runtime} was not found` });
+      continue;
+    }
+    try {
+      const result = await measure(path, args);
+      log(`${runtime}: ${describe(result)}`);
+      check(result, runtime === "bun" ? CONSTANT_OF_BUN : CONSTANT);
+      tests.push({ name, status: "passed" });
+    } catch (error) {
+      log(`✗ ${name}\n${String(error.stack).replace(/^/gm, "    ")}`);
+      tests.push({ name, status: "failed", detail: error.message });
+    }
+  }
+  const count = (status) => tests.filter((test) => test.status === status).length;
+  return { passed: count("passed"), failed: count("failed"), skipped: count("skipped"), tests };
+}
+
+function check(result, constant) {
+  const { grownBytes, sent, acknowledged, refused, other, stored, settledMs, available, total } = result;
+  assert.ok(grownBytes < BUFFER_MEMORY + constant, `the process grew by ${(grownBytes / MIB).toFixed(0)} MiB`);
+  assert.deepEqual(other, {}, "every failure is a refusal");
+  assert.equal(acknowledged + refused, sent, "every promise has settled");
+  assert.equal(stored, acknowledged, "the log holds what was acknowledged, once");
+  assert.ok(acknowledged > 30_000 && refused > 1_000, `${acknowledged} acknowledged, ${refused} refused`);
+  assert.ok(settledMs < SETTLED_WITHIN_MS, `settled ${settledMs} ms after the broker's return`);
+  assert.equal(available, total, "memory is free again");
+}
+
+function describe({ grownBytes, sent, acknowledged, refused, settledMs }) {
+  return `grew by ${(grownBytes / MIB).toFixed(0)} MiB; ${sent} sends, ${acknowledged} acknowledged, ` +
+    `${refused} refused; all settled ${settledMs.toFixed(0)} ms after the broker's return`;
+}
+
+async function measure(path, args) {
+  const [node, ...cli] = compiled;
+  const broker = start(node, [...cli, "broker", "--port", "0", "--topic", "stalled:3"]);
+  try {
+    const address = await broker.line(/^Listening on (\S+)$/m);
+    const caller = start(path, [...args, address, String(BUFFER_MEMORY), String(FLOOD_MS)]);
+    try {
+      await caller.line(/^(ready)$/m);
+      broker.child.kill("SIGSTOP");
+      await caller.line(/^(flooded)$/m);
+      broker.child.kill("SIGCONT");
+      return JSON.parse(await caller.line(/^(\{.*\})$/m));
+    } finally {
+      caller.child.kill("SIGKILL");
+    }
+  } finally {
+    broker.child.kill("SIGKILL");
+  }
+}
+
+/** Starts a program whose lines can be waited for. */
+function start(path, args) {
+  const child = spawn(path, args, { cwd: root, stdio: ["ignore", "pipe", "pipe"] });
+  let output = "";
+  const waiting = new Set();
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding("utf8").on("data", (text) => {
+      output += text;
+      for (const look of waiting) look();
+    });
+  }
+  const closed = new Promise((resolve) => {
+    child.once("error", (error) => resolve(String(error)));
+    child.once("close", (code, signal) => resolve(code ?? signal));
+  });
+  return {
+    child,
+    line: (pattern) =>
+      new Promise((resolve, reject) => {
+        const fail = (why) => reject(new Error(`${path} ${args.join(" ")} ${why}: ${output}`));
+        const timer = setTimeout(() => fail(`did not print ${pattern} in time`), 90_000);
+        const look = () => {
+          const match = pattern.exec(output);
+          if (match === null) return;
+          clearTimeout(timer);
+          resolve(match[1]);
+        };
+        waiting.add(look);
+        look();
+        closed.then((code) => {
+          clearTimeout(timer);
+          fail(`ended with ${code}`);
+        });
+      }),
+  };
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
+  const { passed, failed, skipped } = await runMemory({ filter: process.argv[2] });
+  console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
+  process.exitCode = failed > 0 ? 1 : 0;
+}

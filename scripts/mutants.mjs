@@ -1,0 +1,114 @@
+/**
+ * Breaks one delivery rule after the other and lets the simulator look for it: each mutant must be caught.
+ *
+ *     npm run mutants [-- --seeds 10000] [--jobs 2] [--only H3] [--required] [--list] [--save plans.json]
+ *
+ * A mutant is a small change of the sources in `scripts/mutants`, made while they are bundled; nothing on disk changes.
+ * Prints how many seeds it took and which promise was seen to be broken; exit code 1 when a mutant survives.
+ */
+
+import { existsSync } from "node:fs";
+import { readFile, rm, writeFile } from "node:fs/promises";
+import { availableParallelism } from "node:os";
+import { parseArgs } from "node:util";
+import { install } from "./lib/install.mjs";
+import { bundleSimulator, loadSimulator, runSeeds } from "./lib/simulation.mjs";
+import { network } from "./mutants/network.mjs";
+import { order } from "./mutants/order.mjs";
+import { outcomes } from "./mutants/outcomes.mjs";
+
+const { values } = parseArgs({
+  options: {
+    seeds: { type: "string", default: "10000" },
+    jobs: { type: "string", default: String(Math.min(2, availableParallelism())) },
+    only: { type: "string" },
+    required: { type: "boolean", default: false },
+    list: { type: "boolean", default: false },
+    save: { type: "string" },
+  },
+});
+
+const mutants = [...order, ...outcomes, ...network]
+  .filter(({ required }) => required || !values.required)
+  .filter(({ name }) => name.includes(values.only ?? ""));
+if (mutants.length === 0) throw new Error(`No mutant's name contains "${values.only}"`);
+if (values.list) {
+  for (const { name, required } of mutants) console.log(`${required ? "*" : " "} ${name}`);
+} else {
+  process.exitCode = await run();
+}
+
+async function run() {
+  await install(".");
+  const original = await bundleSimulator();
+  let survivors = 0;
+  try {
+    // All are made first: one that no longer fits the sources is told at once.
+    const attempts = await Promise.allSettled(mutants.map((mutant) => bundleSimulator(mutant)));
+    const bundles = attempts.map(({ value }) => value);
+    try {
+      const unfit = attempts.flatMap(({ reason }, index) =>
+        reason === undefined ? [] : [[mutants[index].name, reason]]
+      );
+      for (const [name, { message }] of unfit) console.error(`${name}:\n${message.replace(/^/gm, "    ")}`);
+      if (unfit.length > 0) return 1;
+      for (const [index, { name }] of mutants.entries()) {
+        const found = await hunt(bundles[index], original);
+        if (found === undefined) survivors++;
+        else if (values.save !== undefined) await save(name, bundles[index], original, found.seed);
+        console.log(
+          found === undefined
+            ? `✗ ${name}: survived ${values.seeds} seeds`
+            : `✓ ${name}: ${found.rule} after ${found.tried} seeds (seed ${found.seed}, ${found.profile}, ` +
+              `${found.seconds.toFixed(1)} s)`,
+        );
+      }
+    } finally {
+      for (const bundle of bundles) if (bundle !== undefined) await rm(bundle, { force: true });
+    }
+  } finally {
+    await rm(original, { force: true });
+  }
+  console.log(`${mutants.length - survivors} of ${mutants.length} mutants caught`);
+  return survivors === 0 ? 0 : 1;
+}
+
+/** The first seed that fails with the mutant and passes without it. */
+async function hunt(bundle, original) {
+  const [limit, jobs] = [Number(values.seeds), Number(values.jobs)];
+  let seconds = 0;
+  for (let from = 1; from <= limit;) {
+    const { done, failures, seconds: took } = await runSeeds({
+      bundle,
+      from,
+      seeds: limit - from + 1,
+      jobs,
+      onShare: ({ failures }) => failures.length > 0,
+    });
+    seconds += took;
+    from += done;
+    for (const { seed, profile, violations } of failures) {
+      if (await passes(original, seed)) return { ...violations[0], seed, profile, tried: from - 1, seconds };
+    }
+  }
+  return undefined;
+}
+
+async function passes(bundle, seed) {
+  const { Producer, simulate } = await loadSimulator(bundle);
+  const { violations } = await simulate({ seed, producer: (options, runtime) => new Producer(options, runtime) });
+  return violations.length === 0;
+}
+
+/** Keeps the smallest plan that fails with the mutant and passes without it, in place of the one kept before. */
+async function save(found, bundle, original, seed) {
+  const { Producer, simulate } = await loadSimulator(bundle);
+  const producer = (options, runtime) => new Producer(options, runtime);
+  const { plan, violations } = await simulate({ seed, shrink: true, producer });
+  const { Producer: Sound, simulate: simulateSound } = await loadSimulator(original);
+  const sound = await simulateSound({ plan, producer: (options, runtime) => new Sound(options, runtime) });
+  if (violations.length === 0 || sound.violations.length > 0) return console.log(`  its plan isn't kept`);
+  const kept = existsSync(values.save) ? JSON.parse(await readFile(values.save, "utf8")) : [];
+  const plans = [...kept.filter((other) => other.found !== found), { found, plan }];
+  await writeFile(values.save, `${JSON.stringify(plans, null, 1)}\n`);
+}

@@ -1,0 +1,67 @@
+/** Connections, metadata and what is left behind: `cluster`. */
+
+const connection = "src/cluster/connection.ts";
+
+export const network = [
+  {
+    name: "An answer is matched by its place, whatever its correlation id",
+    edits: [{
+      file: connection,
+      find: `entry === undefined || entry.correlationId !== correlationId`,
+      replace: `entry === undefined`,
+    }],
+  },
+  {
+    name: "A request that got no answer doesn't end its connection",
+    edits: [{
+      file: connection,
+      find: `this.destroy(this.#lateError(entry.api, "answer"));`,
+      replace:
+        `this.#inFlight.splice(this.#inFlight.indexOf(entry), 1)[0]!.reject(this.#lateError(entry.api, "answer"));`,
+    }],
+  },
+  {
+    name: "What was written to a dead connection is told as not persisted",
+    edits: [{
+      file: connection,
+      find: `persisted: left ? "possibly" : "no",`,
+      replace: `persisted: "no",`,
+    }],
+  },
+  {
+    name: "A broker that refuses is dialled without a pause",
+    edits: [{
+      file: "src/cluster/broker.ts",
+      find: `this.#runtime.now() + this.#context.backoff.delayMs(this.#failures)`,
+      replace: `this.#runtime.now() + 1`,
+    }],
+  },
+  {
+    name: "Metadata is asked for without a pause",
+    edits: [{
+      file: "src/cluster/cluster.ts",
+      find: `await sleep(this.#runtime, this.#notBeforeMs - this.#runtime.now(), this.#closing.signal);`,
+      replace: "",
+    }],
+  },
+  {
+    name: "Older metadata moves a partition back to an earlier leader",
+    edits: [{
+      file: "src/cluster/metadata.ts",
+      find: `return leaderEpoch >= 0 && leaderEpoch < current.leaderEpoch;`,
+      replace: `return leaderEpoch >= 0 && leaderEpoch < current.leaderEpoch && leaderEpoch < -1;`,
+    }],
+  },
+  {
+    name: "A retry doesn't ask who leads by now",
+    edits: [{
+      file: "src/producer/settlement.ts",
+      find: `if (refresh && !hinted) {`,
+      replace: `if (refresh && !hinted && refresh !== true) {`,
+    }],
+  },
+  {
+    name: "Timers outlive the producer",
+    edits: [{ file: "src/producer/producer.ts", find: `    this.#agenda.clear();\n`, replace: "" }],
+  },
+];

@@ -1,0 +1,148 @@
+/** Order and exactly once: what stands in `producer/partition` and `producer/sequence`. */
+
+const partition = "src/producer/partition.ts";
+const sequence = "src/producer/sequence.ts";
+const settlement = "src/producer/settlement.ts";
+
+export const order = [
+  {
+    name: "H1: five in flight before the leader has accepted anything",
+    required: true,
+    edits: [{
+      file: partition,
+      find: `if (inFlight.length > 0 && !sequence.isProvenAt(leader)) return "proof";`,
+      replace: "",
+    }],
+  },
+  {
+    name: "H2: no drain before a migration",
+    required: true,
+    // The proof that H1 asks of each leader keeps the same order, so both have to go.
+    edits: [
+      { file: partition, find: `if (this.sentTo.leaderId !== leader.leaderId) return "migration";`, replace: "" },
+      {
+        file: sequence,
+        find: `return this.#proven && this.#provenLeader === leader;`,
+        replace: `return this.#proven || this.#provenLeader === leader && leader.leaderId === -2;`,
+      },
+    ],
+  },
+  {
+    name: "H3: only a batch that was sent again leaves the partition unresolved",
+    required: true,
+    edits: [{
+      file: settlement,
+      find: `if (this.#identity !== undefined && batch.drained) batch.partition.sequence.doubt(batch);`,
+      replace: `if (this.#identity !== undefined && batch.attempts > 0) batch.partition.sequence.doubt(batch);`,
+    }],
+  },
+  {
+    name: "H5: sequences are forgotten when the topic vanishes from metadata",
+    required: true,
+    edits: [{
+      file: "src/producer/sender.ts",
+      find: `    const stranded = this.#stranded;\n`,
+      replace: `    for (const topic of this.#accumulator.topics.values()) {
+      if (topic.metadata.errorCode !== 3) continue;
+      for (const each of topic.partitions()) Object.assign(each, { sequence: Reflect.construct(each.sequence.constructor, []) });
+    }
+    const stranded = this.#stranded;\n`,
+    }],
+  },
+  {
+    name: "A retry goes to the back of the queue",
+    required: true,
+    edits: [{ file: partition, find: `this.queue.splice(at, 0, batch);`, replace: `this.queue.push(batch);` }],
+  },
+  {
+    name: "A retry takes new sequences",
+    required: true,
+    edits: [{
+      file: partition,
+      find: `    batch.closed = true;\n    this.sizeHint`,
+      replace: `    else if (idempotent) batch.setStamp(this.sequence.stamp(batch.recordCount));
+    batch.closed = true;\n    this.sizeHint`,
+    }],
+  },
+  {
+    name: "No new epoch after a stamped batch has failed",
+    required: true,
+    edits: [{
+      file: partition,
+      find: `if (sequence.unresolved && !stampedWaits && sequence.isAt(identity)) identity.bumpEpoch();`,
+      replace: "",
+    }],
+  },
+  {
+    name: "A stamped batch that has failed leaves no doubt",
+    edits: [{
+      file: settlement,
+      find: `if (this.#identity !== undefined && batch.drained) batch.partition.sequence.doubt(batch);`,
+      replace: `void batch;`,
+    }],
+  },
+  {
+    name: "A retry doesn't go alone",
+    edits: [{ file: partition, find: `if (inFlight.length > 0 && head.drained) return "recovery";`, replace: "" }],
+  },
+  {
+    name: "Five in flight on each connection, wherever the partition has moved",
+    edits: [
+      { file: partition, find: `const BROKER_WINDOW = 5;`, replace: `const BROKER_WINDOW = 500;` },
+      { file: partition, find: `if (this.sentTo.leaderId !== leader.leaderId) return "migration";`, replace: "" },
+      { file: partition, find: `if (inFlight.length > 0 && head.drained) return "recovery";`, replace: "" },
+      {
+        file: sequence,
+        find: `return this.#proven && this.#provenLeader === leader;`,
+        replace: `return this.#proven || this.#provenLeader === leader && leader.leaderId === -2;`,
+      },
+    ],
+  },
+  {
+    name: "Batches are stamped anew while others are in flight",
+    edits: [{
+      file: partition,
+      find: `    if (this.inFlight.length > 0) return;\n    const stampedWaits`,
+      replace: `    const stampedWaits`,
+    }],
+  },
+  {
+    name: "A new epoch goes on with the old sequences",
+    edits: [{ file: sequence, find: `    this.#next = 0;\n`, replace: "" }],
+  },
+  {
+    name: "The halves of a batch share one sequence",
+    edits: [{
+      file: "src/producer/batch.ts",
+      find: `(baseSequence + middle) % SEQUENCE_SPACE`,
+      replace: `baseSequence`,
+    }],
+  },
+  {
+    name: "The halves of a batch change places",
+    edits: [{
+      file: partition,
+      find: `for (const part of parts) this.putBack(part);`,
+      replace: `for (const part of parts) this.queue.unshift(part);`,
+    }],
+  },
+  {
+    name: "Without idempotence, one at a time isn't",
+    edits: [
+      { file: partition, find: `if (oneAtATime) return "muted";`, replace: "" },
+      { file: partition, find: `if (this.sentTo.leaderId !== leader.leaderId) return "migration";`, replace: "" },
+    ],
+  },
+  {
+    name: "H7: a later success stands for batches that were refused",
+    edits: [{
+      file: settlement,
+      find: `const implied = earlier.outcome === undefined && earlier.persisted !== "no" &&\n        !partition`,
+      replace: `const implied = earlier.outcome === undefined &&\n        !partition`,
+    }],
+  },
+  {
+    name: "H7: the offset of an implied success is guessed",
+    edits: [{ file: sequence, find: `if (!isContiguous) return -1n;`, replace: "" }],
+  },
+];

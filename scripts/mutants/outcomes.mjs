@@ -1,0 +1,111 @@
+/** What is told, when and to whom: settlement, accumulator, memory. */
+
+const settlement = "src/producer/settlement.ts";
+const accumulator = "src/producer/accumulator.ts";
+
+export const outcomes = [
+  {
+    name: "A refusal makes it certain again that a record isn't in the log",
+    edits: [{
+      file: settlement,
+      find: `function worse(a: Persisted, b: Persisted): Persisted {\n  return a === "no" ? b : a;`,
+      replace: `function worse(a: Persisted, b: Persisted): Persisted {\n  return a === "yes" ? a : b;`,
+    }],
+  },
+  {
+    name: "A batch that expires in flight is told as not persisted",
+    edits: [{
+      file: settlement,
+      find: `if (inFlight) batch.persisted = worse(batch.persisted, "possibly");`,
+      replace: "",
+    }],
+  },
+  {
+    name: "A batch that has been given up is sent again",
+    edits: [{
+      file: settlement,
+      find: `    if (batch.outcome !== undefined) return;\n    if (!uncounted)`,
+      replace: `    if (!uncounted)`,
+    }],
+  },
+  {
+    name: "A partition that the answer leaves out counts as delivered",
+    edits: [{
+      file: settlement,
+      find: `    if (result === undefined) {\n`,
+      replace: `    if (result === undefined) {\n      return this.onAccepted(batch, -1n, -1, "duplicate");\n`,
+    }],
+  },
+  {
+    name: "Outcomes are told as they come",
+    edits: [{
+      file: accumulator,
+      find: `    while (untold.length > 0 && untold[0]!.outcome !== undefined) {
+      const batch = untold.shift()!;`,
+      replace: `    for (const batch of untold.filter(({ outcome }) => outcome !== undefined)) {
+      if (!untold.includes(batch)) continue;
+      untold.splice(untold.indexOf(batch), 1);`,
+    }],
+  },
+  {
+    name: "Memory is given back twice",
+    edits: [{
+      file: accumulator,
+      find: `this.#logThrow(error));\n      this.memory.release(batch.reservedBytes);`,
+      replace: `this.#logThrow(error));\n      this.memory.release(2 * batch.reservedBytes);`,
+    }],
+  },
+  {
+    name: "Memory of a failed batch is never given back",
+    edits: [{
+      file: accumulator,
+      find: `this.#logThrow(error));\n      this.memory.release(batch.reservedBytes);`,
+      replace: `this.#logThrow(error));\n      if ("result" in batch.outcome!) this.memory.release(batch.reservedBytes);`,
+    }],
+  },
+  {
+    name: "A flush doesn't wait for what is in flight",
+    edits: [{
+      file: accumulator,
+      find: `    for (const batch of [...this.incomplete]) {\n      barrier.add();`,
+      replace:
+        `    for (const batch of [...this.incomplete]) {\n      if (batch.drained) continue;\n      barrier.add();`,
+    }],
+  },
+  {
+    name: "The delivery deadline counts from the last attempt",
+    edits: [{
+      file: settlement,
+      find: `    batch.lastError = error;\n    // Its deadline`,
+      replace: `    batch.lastError = error;\n    batch.deadlineMs += 500;\n    // Its deadline`,
+    }],
+  },
+  {
+    name: "Out-of-order answers use up the retries of a record",
+    edits: [{
+      file: settlement,
+      find: `{ refresh: false, uncounted: true }`,
+      replace: `{ refresh: false }`,
+    }],
+  },
+  {
+    name: "A record that was taken back too late is told as not persisted",
+    edits: [{
+      file: accumulator,
+      find: `abortError(signal, batch.drained ? "possibly" : "no", topic.name, partition)`,
+      replace: `abortError(signal, "no", topic.name, partition)`,
+    }],
+  },
+  {
+    name: "A record that was taken back is sent all the same",
+    edits: [{ file: accumulator, find: `    batch.drop(index);\n`, replace: "" }],
+  },
+  {
+    name: "Buffers are used again while a socket may hold them",
+    edits: [{
+      file: "src/producer/batch.ts",
+      find: `if (!this.strayed) this.#pool.give(this.#buffer);`,
+      replace: `this.#pool.give(this.#buffer);`,
+    }],
+  },
+];

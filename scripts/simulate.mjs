@@ -1,0 +1,122 @@
+/**
+ * Runs the producer against a cluster in virtual time, one run for each seed, and checks what it promises.
+ *
+ *     npm run simulate -- --seeds 10000 [--from 1] [--jobs 2] [--profile chaos]
+ *     npm run simulate -- --seed 4711 [--trace] [--shrink] [--save plan.json]
+ *     npm run simulate -- --plan plan.json [--trace] [--shrink]
+ *
+ * A seed that fails is run again with ever less until nothing can be left out, and told step by step. Exit code 1.
+ */
+
+import { readFile, rm, writeFile } from "node:fs/promises";
+import { availableParallelism } from "node:os";
+import { parseArgs } from "node:util";
+import { install } from "./lib/install.mjs";
+import { bundleSimulator, loadSimulator, runSeeds } from "./lib/simulation.mjs";
+
+const shownFailures = 20;
+const shownViolations = 6;
+
+const { values } = parseArgs({
+  options: {
+    seeds: { type: "string", default: "1000" },
+    from: { type: "string", default: "1" },
+    jobs: { type: "string", default: String(Math.min(2, availableParallelism())) },
+    profile: { type: "string" },
+    seed: { type: "string" },
+    plan: { type: "string" },
+    save: { type: "string" },
+    trace: { type: "boolean", default: false },
+    shrink: { type: "boolean", default: false },
+  },
+});
+
+await install(".");
+const bundle = await bundleSimulator();
+try {
+  const failed = values.seed === undefined && values.plan === undefined ? await many() : await one();
+  process.exitCode = failed ? 1 : 0;
+} finally {
+  await rm(bundle, { force: true });
+}
+
+/** Many seeds: how many pass, and of the first that doesn't, why. */
+async function many() {
+  const [seeds, from, jobs] = [values.seeds, values.from, values.jobs].map((text) => wholeNumber(text));
+  let toldMs = performance.now();
+  let shown = 0;
+  const { done, failures, seconds, records } = await runSeeds({
+    bundle,
+    from,
+    seeds,
+    jobs,
+    profile: values.profile,
+    onShare: ({ done, failures }, seconds) => {
+      for (; shown < Math.min(failures.length, shownFailures); shown++) show(failures[shown]);
+      if (performance.now() - toldMs > 5_000) {
+        toldMs = performance.now();
+        console.log(`${done} of ${seeds} seeds, ${(done / seconds).toFixed(0)} a second, ${failures.length} failed`);
+      }
+      return failures.length >= 200;
+    },
+  });
+  console.log(
+    `${done - failures.length} of ${done} seeds passed with ${records} records in ${seconds.toFixed(1)} s, ` +
+      `${(done / seconds).toFixed(0)} a second`,
+  );
+  if (failures.length > shownFailures) console.log(`${failures.length - shownFailures} more failed`);
+  if (failures.length === 0) return false;
+  await tell({ seed: failures[0].seed, profile: values.profile, trace: true, shrink: true });
+  return true;
+}
+
+function show({ seed, profile, violations: [{ rule, message, record }] }) {
+  console.log(`✗ seed ${seed} (${profile}): ${rule}${record === undefined ? "" : ` record ${record}`} ${message}`);
+}
+
+/** One seed or one plan. */
+async function one() {
+  const { trace, shrink, profile } = values;
+  if (values.plan === undefined) return await tell({ seed: wholeNumber(values.seed), profile, trace, shrink });
+  return await tell({ plan: JSON.parse(await readFile(values.plan, "utf8")), trace, shrink });
+}
+
+/** Runs it and prints what came of it; resolves to whether it failed. */
+async function tell({ seed, profile, plan, trace, shrink }) {
+  const { Producer, simulate } = await loadSimulator(bundle);
+  const unhandled = [];
+  process.on("unhandledRejection", (reason) => unhandled.push(reason));
+  const result = await simulate({
+    ...(plan === undefined ? { seed } : { plan }),
+    ...(profile === undefined ? {} : { profile }),
+    trace,
+    shrink,
+    producer: (options, runtime) => new Producer(options, runtime),
+    takeUnhandled: () => unhandled.splice(0),
+  });
+  const { violations } = result;
+  if (values.save !== undefined) await writeFile(values.save, `${JSON.stringify(result.plan, null, 2)}\n`);
+  console.log(`\nseed ${result.plan.seed}, profile "${result.plan.profile}"`);
+  const { cluster, producers, sends, flushes, faults } = result.plan;
+  console.log(`cluster ${JSON.stringify(cluster)}`);
+  for (const producer of producers) console.log(`producer ${JSON.stringify(producer)}`);
+  console.log(`${sends.length} sends, ${flushes.length} flushes, ${faults.length} faults`);
+  if (shrink) { for (const send of sends) console.log(`send ${JSON.stringify(send)}`); }
+  for (const fault of faults) console.log(`fault ${JSON.stringify(fault)}`);
+  if (trace) console.log(`\n${result.trace.join("\n")}\n`);
+  for (const { rule, message, record } of violations.slice(0, shownViolations)) {
+    console.log(`✗ ${rule}${record === undefined ? "" : ` record ${record}`}: ${message}`);
+  }
+  if (violations.length > shownViolations) console.log(`… and ${violations.length - shownViolations} more`);
+  if (violations.length === 0) {
+    console.log(
+      `✓ ${result.delivered} of ${result.records} records delivered in ${result.virtualMs.toFixed(0)} virtual ms`,
+    );
+  }
+  return violations.length > 0;
+}
+
+function wholeNumber(text) {
+  if (!/^\d+$/.test(text)) throw new Error(`"${text}" is no number of seeds or jobs, wanted a whole number`);
+  return Number(text);
+}

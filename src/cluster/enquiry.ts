@@ -1,0 +1,162 @@
+/**
+ * Asking a server for metadata; on a cold start together with the handshake, so that one round trip is enough.
+ *
+ * @module
+ */
+
+import { BrokerError } from "../errors.ts";
+import { brokerError } from "../protocol/error_codes.ts";
+import { Metadata } from "../protocol/messages/metadata.ts";
+import type { AnyApi, ResponseOf } from "../protocol/schema.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import { type Address, formatAddress } from "./address.ts";
+import type { Broker } from "./broker.ts";
+import type { Connection, VersionRange } from "./connection.ts";
+import type { Flight } from "./handshake.ts";
+import { Pace } from "./pace.ts";
+import { sleep } from "./sleep.ts";
+
+/** A request that a client is going to need, and that may as well travel with the handshake. */
+export interface AheadRequest {
+  readonly api: AnyApi;
+  /** Writes it in a guessed version. What becomes of it is the asker's business. */
+  ask(connection: Connection, version: number): void;
+  /** It will not be asked: the attempt to connect failed. May also come after `ask`. */
+  lost(): void;
+}
+
+/** How a broker has answered. */
+export interface Answer {
+  readonly broker: Broker;
+  readonly response: ResponseOf<typeof Metadata>;
+  /** Its leader epochs can be relied upon; before Metadata 9 a broker may tell stale ones. */
+  readonly hasEpochs: boolean;
+  /** The turn that the request took. */
+  readonly turnMs: number;
+}
+
+/** How metadata is asked for. */
+export interface EnquiryOptions {
+  readonly requestTimeoutMs: number;
+  readonly allowAutoTopicCreation: boolean;
+}
+
+const METADATA_WITH_EPOCHS = 9;
+
+/** Requests in a second that fail or tell nothing new. */
+const VAIN_REQUESTS_PER_SECOND = 4;
+
+/** What is tried before a broker has told its versions: these are good from Kafka 2.8 on, and Metadata has topic ids. */
+const GUESSED_VERSIONS: Readonly<Record<string, number>> = { Metadata: 10, InitProducerId: 4 };
+
+/** Asks servers for the metadata of the topics in use. */
+export class Enquiry {
+  readonly #runtime: Runtime;
+  readonly #options: EnquiryOptions;
+  readonly #names: () => readonly string[];
+  readonly #closing: AbortSignal;
+  readonly #vain: Pace;
+  /** What was asked together with the handshake. */
+  readonly #ahead: WeakMap<Connection, Promise<Answer>> = new WeakMap();
+  readonly #presumed: Map<string, ReadonlyMap<number, VersionRange>> = new Map();
+  /** There has been an answer: the start is over. */
+  #heard = false;
+  /** A server was taken aback by requests in guessed versions. */
+  #sequential = false;
+
+  /** Takes the names of the topics, and the signal that ends all waiting. */
+  constructor(runtime: Runtime, options: EnquiryOptions, names: () => readonly string[], closing: AbortSignal) {
+    this.#runtime = runtime;
+    this.#options = options;
+    this.#names = names;
+    this.#closing = closing;
+    this.#vain = new Pace(runtime, VAIN_REQUESTS_PER_SECOND);
+  }
+
+  /** Connects to a server if need be, and asks it. */
+  async ask(broker: Broker): Promise<Answer> {
+    const connection = await broker.connect();
+    const ahead = this.#ahead.get(connection);
+    this.#ahead.delete(connection);
+    if (ahead === undefined) return await this.#request(broker, connection, connection.version(Metadata));
+    try {
+      return await ahead;
+    } catch (error) {
+      // Only a server that has hung up may have done so for the guess.
+      if (connection.error === undefined || this.#closing.aborted) throw error;
+      this.#sequential = true;
+      return await this.ask(broker);
+    }
+  }
+
+  /** An answer brought something new: it doesn't count as one too many. */
+  wasUseful({ turnMs }: Answer): void {
+    this.#vain.giveBack(turnMs);
+  }
+
+  /** Tells what the server at an address has said of its versions to somebody else. */
+  presume(address: Address, versions: ReadonlyMap<number, VersionRange>): void {
+    this.#presumed.set(formatAddress(address), versions);
+  }
+
+  /** What to write together with the handshake of a broker; undefined if nothing. */
+  flight(broker: Broker, wantsMetadata: boolean, askMore: () => AheadRequest | undefined): Flight | undefined {
+    if (this.#sequential) return undefined;
+    const guesses: [AnyApi, number][] = [];
+    const writes: ((connection: Connection) => void)[] = [];
+    const version = wantsMetadata && !this.#heard ? this.#guess(broker, Metadata) : undefined;
+    if (version !== undefined) {
+      guesses.push([Metadata, version]);
+      writes.push((connection) => {
+        const answer = this.#request(broker, connection, version);
+        answer.catch(() => {});
+        this.#ahead.set(connection, answer);
+      });
+    }
+    const extra = askMore();
+    const extraVersion = extra === undefined ? undefined : this.#guess(broker, extra.api);
+    if (extra !== undefined && extraVersion !== undefined) {
+      guesses.push([extra.api, extraVersion]);
+      writes.push((connection) => extra.ask(connection, extraVersion));
+    } else extra?.lost();
+    if (guesses.length === 0) return undefined;
+    return {
+      guesses,
+      write: (connection) => writes.forEach((write) => write(connection)),
+      lost: (takenAback) => {
+        if (takenAback) this.#sequential = true;
+        extra?.lost();
+      },
+    };
+  }
+
+  async #request(broker: Broker, connection: Connection, version: number): Promise<Answer> {
+    const { allowAutoTopicCreation, requestTimeoutMs } = this.#options;
+    const turnMs = this.#vain.take();
+    const waitMs = turnMs - this.#runtime.now();
+    // What goes with the handshake is written in the same turn.
+    if (waitMs > 0) await sleep(this.#runtime, waitMs, this.#closing);
+    const topics = this.#names().map((name) => ({ name }));
+    const response = await connection.request(Metadata, version, { topics, allowAutoTopicCreation }, requestTimeoutMs);
+    const server = formatAddress(broker.address);
+    if (response.errorCode !== 0) throw brokerError(response.errorCode, { api: "Metadata", broker: server });
+    if (response.brokers.length === 0) {
+      throw new BrokerError(`The broker at ${server} names no brokers; it may be starting.`, {
+        code: "BROKER_NOT_AVAILABLE",
+        retriable: true,
+        broker: server,
+      });
+    }
+    this.#heard = true;
+    return { broker, response, hasEpochs: version >= METADATA_WITH_EPOCHS, turnMs };
+  }
+
+  /** The version to try before the broker has told which it speaks; undefined if that is hopeless. */
+  #guess(broker: Broker, api: AnyApi): number | undefined {
+    const known = broker.versions ?? this.#presumed.get(formatAddress(broker.address));
+    if (known === undefined) return GUESSED_VERSIONS[api.name];
+    const { min, max } = known.get(api.key) ?? { min: 0, max: -1 };
+    const version = Math.min(max, api.clientVersions[1]);
+    return version >= Math.max(min, api.clientVersions[0]) ? version : undefined;
+  }
+}

@@ -1,0 +1,99 @@
+/**
+ * The kernels that are compiled to WebAssembly, with SIMD: CRC-32C, LZ4 blocks, Snappy fragments and Deflate.
+ *
+ * The module is compiled while this one is evaluated, because workerd forbids it later. Where that fails (a content
+ * security policy, an engine without SIMD, workerd of before 2025-06-01) the JavaScript kernels do the work.
+ *
+ * @module
+ */
+
+import { WASM_MODULE } from "./wasm_module.ts";
+
+/**
+ * Compresses the at most 64 KiB of `input` from `start` to `end` to `output` from `at` on, and returns how many bytes
+ * that took, or 0 if it isn't worth it. `output` has room for the worst case.
+ */
+export type BlockCompressor = (
+  input: Uint8Array,
+  start: number,
+  end: number,
+  output: Uint8Array,
+  at: number,
+) => number;
+
+/** What the module does for the rest of the codecs. */
+export interface WasmKernels {
+  /** The CRC-32C of a range, unsigned. */
+  crc32c(bytes: Uint8Array, start: number, end: number): number;
+  /** One LZ4 block. */
+  readonly compressLz4Block: BlockCompressor;
+  /** The elements of one stretch of a Snappy block. */
+  readonly compressSnappyFragment: BlockCompressor;
+  /** One Deflate block, and if it isn't the `last` one what lets the next begin at a byte. */
+  readonly compressDeflateBlock: (...args: [...Parameters<BlockCompressor>, last: boolean]) => number;
+}
+
+/** What `wasm/kernels.ts` exports. */
+interface Exports {
+  readonly memory: WebAssembly.Memory;
+  source(): number;
+  output(): number;
+  crc32c(crc: number, size: number): number;
+  lz4(size: number): number;
+  snappy(size: number): number;
+  deflate(size: number, last: number): number;
+}
+
+/** The module takes so much at a time. */
+const CHUNK_SIZE = 65_536;
+
+/** The kernels of this process, or undefined where the module can't be compiled. */
+export const wasmKernels: WasmKernels | undefined = startWasm(WASM_MODULE);
+
+/** Compiles a module, given as base64; undefined if that fails for whatever reason. */
+export function startWasm(base64: string): WasmKernels | undefined {
+  try {
+    const text = atob(base64);
+    const bytes = new Uint8Array(text.length);
+    // Not Uint8Array.from: going through the characters one by one, it takes ten times as long at every start.
+    for (let i = 0; i < bytes.length; i++) bytes[i] = text.charCodeAt(i);
+    const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes));
+    return bind(instance.exports as unknown as Exports);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The memory of the module never grows, so one view of it lasts. */
+function bind(exports: Exports): WasmKernels {
+  const memory = new Uint8Array(exports.memory.buffer);
+  const source = exports.source();
+  const result = exports.output();
+
+  const bring = (bytes: Uint8Array, start: number, end: number): number => {
+    memory.set(start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end), source);
+    return end - start;
+  };
+  const fetch = (size: number, output: Uint8Array, at: number): number => {
+    if (size > 0) output.set(memory.subarray(result, result + size), at);
+    return size;
+  };
+  return {
+    crc32c(bytes, start, end) {
+      let crc = -1;
+      for (let at = start; at < end; at += CHUNK_SIZE) {
+        crc = exports.crc32c(crc, bring(bytes, at, Math.min(at + CHUNK_SIZE, end)));
+      }
+      return ~crc >>> 0;
+    },
+    compressLz4Block(input, start, end, output, at) {
+      return fetch(exports.lz4(bring(input, start, end)), output, at);
+    },
+    compressSnappyFragment(input, start, end, output, at) {
+      return fetch(exports.snappy(bring(input, start, end)), output, at);
+    },
+    compressDeflateBlock(input, start, end, output, at, last) {
+      return fetch(exports.deflate(bring(input, start, end), last ? 1 : 0), output, at);
+    },
+  };
+}

@@ -1,0 +1,119 @@
+/**
+ * Sends that a signal can take back.
+ *
+ * One listener serves all sends that share a signal, and goes with the last of them. Sends without a signal pay nothing.
+ *
+ * @module
+ */
+
+import { AbortError, type KafkaError, type Persisted } from "../errors.ts";
+import type { Batch, Resolve } from "./batch.ts";
+import type { PendingRun, PendingSend } from "./pending_send.ts";
+import type { RecordMetadata, SendOptions } from "./record.ts";
+
+/** A signal in use, and who listens to it. */
+interface Watch {
+  readonly signal: AbortSignal;
+  readonly sends: Set<AbortableSend>;
+  readonly onAbort: () => void;
+}
+
+/** Stands in for the callbacks of a record, knows where the record is, and tells its outcome once. */
+export class AbortableSend implements SendOptions {
+  /** The promise of the record. */
+  readonly resolve: Resolve;
+  /** While it waits for memory or metadata. */
+  pending: PendingSend | PendingRun | undefined = undefined;
+  /** The batch that took it, and its place there while the batch can still be changed. */
+  batch: Batch | undefined = undefined;
+  index = -1;
+
+  readonly #callbacks: SendOptions;
+  readonly #onSettled: (send: AbortableSend) => void;
+  /** What the caller was told: the first outcome, and none after it. */
+  #outcome: KafkaError | RecordMetadata | null | undefined = undefined;
+
+  /** Takes the caller's own callbacks. */
+  constructor(resolve: Resolve, callbacks: SendOptions, onSettled: (send: AbortableSend) => void) {
+    this.resolve = resolve;
+    this.#callbacks = callbacks;
+    this.#onSettled = onSettled;
+  }
+
+  /** True once the outcome is told. */
+  get told(): boolean {
+    return this.#outcome !== undefined;
+  }
+
+  /** The batch is the record's place now. */
+  entered(batch: Batch, index: number): void {
+    this.batch = batch;
+    this.index = index;
+    this.pending = undefined;
+  }
+
+  /** Always the first of the three that is called. */
+  readonly onDelivery = (error: KafkaError | null, metadata: RecordMetadata | null): void => {
+    if (this.#outcome !== undefined) return;
+    this.#outcome = error ?? metadata;
+    this.#onSettled(this);
+    return this.#callbacks.onDelivery?.(error, metadata);
+  };
+
+  readonly onSuccess = (metadata: RecordMetadata): void => {
+    if (metadata === this.#outcome) return this.#callbacks.onSuccess?.(metadata);
+  };
+
+  readonly onError = (error: KafkaError): void => {
+    if (error === this.#outcome) return this.#callbacks.onError?.(error);
+  };
+}
+
+/** The signals that sends of one producer listen to. */
+export class AbortSignals {
+  readonly #watches = new Map<AbortSignal, Watch>();
+  readonly #onAbort: (send: AbortableSend, signal: AbortSignal) => void;
+
+  /** Calls `onAbort` for each send of a signal that is aborted, in the order of the calls. */
+  constructor(onAbort: (send: AbortableSend, signal: AbortSignal) => void) {
+    this.#onAbort = onAbort;
+  }
+
+  /** Lets a send listen until it is told. */
+  watch(signal: AbortSignal, resolve: Resolve, callbacks: SendOptions): AbortableSend {
+    let watch = this.#watches.get(signal);
+    if (watch === undefined) {
+      watch = { signal, sends: new Set(), onAbort: () => this.#abort(signal) };
+      this.#watches.set(signal, watch);
+      signal.addEventListener("abort", watch.onAbort);
+    }
+    const { sends } = watch;
+    const send = new AbortableSend(resolve, callbacks, (told) => {
+      sends.delete(told);
+      if (sends.size === 0) this.#forget(signal);
+    });
+    sends.add(send);
+    return send;
+  }
+
+  #abort(signal: AbortSignal): void {
+    const watch = this.#watches.get(signal);
+    if (watch === undefined) return;
+    for (const send of watch.sends) this.#onAbort(send, signal);
+  }
+
+  #forget(signal: AbortSignal): void {
+    const watch = this.#watches.get(signal);
+    if (watch === undefined) return;
+    this.#watches.delete(signal);
+    signal.removeEventListener("abort", watch.onAbort);
+  }
+}
+
+/** What a send is told whose signal was aborted. */
+export function abortError(signal: AbortSignal, persisted: Persisted, topic: string, partition?: number): AbortError {
+  const message = persisted === "no"
+    ? "The send was aborted before the record left; it is not in the log."
+    : "The send was aborted after the record had left; its delivery goes on.";
+  return new AbortError(message, { persisted, topic, partition, cause: signal.reason });
+}

@@ -1,0 +1,79 @@
+/**
+ * What a batch's records are told when it fails.
+ *
+ * @module
+ */
+
+import { BrokerError, DeliveryTimeoutError, KafkaError } from "../errors.ts";
+import { brokerError } from "../protocol/error_codes.ts";
+import type { Batch } from "./batch.ts";
+import type { PartitionResult } from "./produce_request.ts";
+
+/**
+ * The errors of a batch of which the broker refused certain records (KIP-467): those get the reason, and the others
+ * are told that there was nothing wrong with them.
+ */
+export function recordErrorsOf(
+  batch: Batch,
+  { errorCode, recordErrors }: PartitionResult,
+  error: KafkaError,
+): [rest: KafkaError, errors: Map<number, KafkaError> | undefined] {
+  if (recordErrors.length === 0) return [error, undefined];
+  const { topic, index: partition } = batch.partition;
+  const context = { topic: topic.name, partition, broker: error.broker, persisted: batch.persisted };
+  const errors = new Map(recordErrors.map(({ batchIndex, batchIndexErrorMessage: detail }) => {
+    return [batchIndex, brokerError(errorCode, { ...context, detail })];
+  }));
+  const rest = new BrokerError(
+    `Send the record again: the broker refused its batch for ${errors.size} other records. ${error.message}`,
+    { ...context, code: error.code, errorCode, retriable: true, cause: error },
+  );
+  return [rest, errors];
+}
+
+/** What a record is told that isn't sent because one before it failed (`gapless`). */
+export function earlierFailed(
+  { partition: { topic, index }, persisted }: Pick<Batch, "partition" | "persisted">,
+  cause: KafkaError,
+): KafkaError {
+  return new KafkaError(
+    `Send the record again, in order: an earlier one for topic "${topic.name}" partition ${index} failed (gapless). ` +
+      cause.message,
+    { code: "EARLIER_RECORD_FAILED", retriable: true, persisted, topic: topic.name, partition: index, cause },
+  );
+}
+
+/** The error that ends a batch, with what is known of the batch as a whole. */
+export function withFate(error: KafkaError, batch: Batch): KafkaError {
+  const { topic, index } = batch.partition;
+  if (error.persisted === batch.persisted && error.topic !== undefined) return error;
+  const Class = error.constructor as new (message: string, options: object) => KafkaError;
+  return new Class(error.message, {
+    code: error.code,
+    errorCode: error.errorCode,
+    retriable: error.retriable,
+    persisted: batch.persisted,
+    topic: topic.name,
+    partition: index,
+    broker: error.broker,
+    cause: error,
+  });
+}
+
+/** The error of a batch whose deadline has passed, with what happened last. */
+export function expired(
+  batch: Batch,
+  inFlight: boolean,
+  deliveryTimeoutMs: number,
+  cause: KafkaError | undefined,
+): DeliveryTimeoutError {
+  const { topic, index } = batch.partition;
+  const where = inFlight ? "the answer was awaited" : batch.drained ? "it was to be sent again" : "it was never sent";
+  const fate = batch.persisted === "no" ? "not in the log" : "possibly in the log";
+  return new DeliveryTimeoutError(
+    `Gave up on a batch of ${batch.recordCount} for topic "${topic.name}" partition ${index} after ` +
+      `${deliveryTimeoutMs} ms (deliveryTimeoutMs) while ${where}; it is ${fate}.` +
+      (cause === undefined ? "" : ` ${cause.message}`),
+    { topic: topic.name, partition: index, persisted: batch.persisted, cause },
+  );
+}

@@ -1,0 +1,381 @@
+/**
+ * A producer without a broker, for tests of code that sends: it remembers what it was given, and fails or delays what
+ * the test wants.
+ *
+ * Its methods are those of `Producer`; nothing of the real one runs. Where batching, retries or the wire matter, use
+ * the real one with an `EmbeddedCluster`.
+ *
+ * @module
+ */
+
+import { AbortError, KafkaError, ProducerClosedError, SerializationError, TimeoutError } from "../errors.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import { selectRuntime } from "../runtime/select.ts";
+import {
+  type RecordedCallbacks,
+  RecordedDelivery,
+  type RecordedInput,
+  RecordedMetadata,
+  type RecordedRecord,
+  type RecordingMetrics,
+  recordingMetrics,
+  type RecordingPartitioner,
+  RecordingPartitions,
+} from "./recorded_record.ts";
+
+/** How a {@link RecordingProducer} behaves. */
+export interface RecordingProducerOptions<K, V> {
+  /** Partitions of every topic, or of each by name (1 for the others). @default 1 */
+  readonly partitions?: number | Readonly<Record<string, number>>;
+  /** Chooses a partition for records that name none, as the real one's `partitioner`. @default always 0 */
+  readonly partitioner?: RecordingPartitioner;
+  /** Asked for each record: an error makes it fail, undefined lets it be delivered. */
+  readonly respond?: (record: RecordedRecord<K, V>) => Error | undefined;
+  /** How long each outcome takes, in ms. @default 0 */
+  readonly delayMs?: number;
+  /** False: outcomes wait for `completeNext` and `errorNext`; flush and close deliver the rest. @default true */
+  readonly autoComplete?: boolean;
+  /** The clock, virtual or not. @default the runtime's own */
+  readonly runtime?: Pick<Runtime, "wallNow" | "setTimer" | "random">;
+}
+
+/** A record that has no outcome yet. */
+interface Pending<K, V> {
+  readonly record: RecordedRecord<K, V>;
+  readonly callbacks: RecordedCallbacks | undefined;
+  readonly resolve: (metadata: RecordedMetadata) => void;
+  readonly reject: (error: KafkaError) => void;
+  /** Stops listening to the signal. */
+  stop: () => void;
+}
+
+/**
+ * Stands in for a producer.
+ *
+ * @example
+ * ```ts
+ * import { TimeoutError } from "@sluice/kafka";
+ * import { RecordingProducer } from "@sluice/kafka/testing";
+ *
+ * const producer = new RecordingProducer({ partitions: 3 });
+ * await producer.send({ topic: "orders", key: "o-1", value: "hello" });
+ * console.assert(producer.records("orders")[0]?.value === "hello");
+ *
+ * producer.failNext(new TimeoutError("No broker today."));
+ * const outcome = await producer.send({ topic: "orders", value: "lost" }).catch((error) => error.code);
+ * console.assert(outcome === "TIMEOUT" && producer.records().length === 1 && producer.failed.length === 1);
+ * ```
+ */
+export class RecordingProducer<K = string | Uint8Array, V = string | Uint8Array> {
+  /** While it is true the buffer is full: `produce` takes nothing and `ready` waits. */
+  get full(): boolean {
+    return this.#full;
+  }
+  set full(full: boolean) {
+    this.#full = full;
+    if (!full) { for (const wake of this.#waiting.splice(0)) wake(); }
+  }
+
+  readonly #options: RecordingProducerOptions<K, V>;
+  readonly #runtime: Pick<Runtime, "wallNow" | "setTimer" | "random">;
+  readonly #partitions: RecordingPartitions;
+  readonly #offsets = new Map<string, bigint>();
+  readonly #delivered: RecordedRecord<K, V>[] = [];
+  readonly #failed: { readonly record: RecordedRecord<K, V>; readonly error: KafkaError }[] = [];
+  readonly #failures: Error[] = [];
+  readonly #pending = new Set<Pending<K, V>>();
+  readonly #idle: (() => void)[] = [];
+  readonly #waiting: (() => void)[] = [];
+  #full = false;
+  #closing: Promise<void> | undefined;
+
+  /** Makes a producer that delivers everything, unless the options say otherwise. */
+  constructor(options: RecordingProducerOptions<K, V> = {}) {
+    this.#options = options;
+    this.#runtime = options.runtime ?? selectRuntime();
+    this.#partitions = new RecordingPartitions(
+      options.partitions ?? 1,
+      options.partitioner,
+      () => this.#runtime.random(),
+    );
+  }
+
+  /** What was delivered, in order: of one topic, or all. */
+  records(topic?: string): RecordedRecord<K, V>[] {
+    return this.#delivered.filter((record) => topic === undefined || record.topic === topic);
+  }
+
+  /** What failed, in order, with the errors. */
+  get failed(): readonly { readonly record: RecordedRecord<K, V>; readonly error: KafkaError }[] {
+    return this.#failed;
+  }
+
+  /** What has no outcome yet, in order. */
+  get pending(): RecordedRecord<K, V>[] {
+    return Array.from(this.#pending, ({ record }) => record);
+  }
+
+  /** True once `close` was called. */
+  get closed(): boolean {
+    return this.#closing !== undefined;
+  }
+
+  /** Makes the next so many records fail, before `respond` is asked. */
+  failNext(error: Error, times = 1): void {
+    for (let i = 0; i < times; i++) this.#failures.push(error);
+  }
+
+  /** Delivers the oldest record without an outcome; false if there is none. */
+  completeNext(): boolean {
+    return this.#settleNext(undefined);
+  }
+
+  /** Fails the oldest record without an outcome; false if there is none. */
+  errorNext(error: Error): boolean {
+    return this.#settleNext(error);
+  }
+
+  /** Forgets what was delivered and what failed; offsets go on. */
+  clear(): void {
+    this.#delivered.length = 0;
+    this.#failed.length = 0;
+    this.#failures.length = 0;
+  }
+
+  /** Resolves at once. */
+  connect(_options?: { readonly signal?: AbortSignal | undefined }): Promise<void> {
+    return this.closed ? Promise.reject(closedError()) : Promise.resolve();
+  }
+
+  /** Takes a record. The promise settles as the test wants. */
+  send(record: RecordedInput<K, V>, options?: RecordedCallbacks): Promise<RecordedMetadata> {
+    const promise = new Promise<RecordedMetadata>((resolve, reject) => this.#take(record, options, resolve, reject));
+    const { onDelivery, onSuccess, onError } = options ?? {};
+    if (onDelivery ?? onSuccess ?? onError) promise.catch(() => {});
+    return promise;
+  }
+
+  /** Takes records in order; each has a result of its own. */
+  sendBatch(records: Iterable<RecordedInput<K, V>>, options?: RecordedCallbacks): RecordedDelivery {
+    return new RecordedDelivery(Array.from(records, (record) => this.send(record, options)));
+  }
+
+  /** Takes a record without a promise; false while it is {@link RecordingProducer.full}. */
+  produce(record: RecordedInput<K, V>, onDelivery?: RecordedCallbacks["onDelivery"]): boolean {
+    if (this.#full && !this.closed) return false;
+    this.#take(record, onDelivery && { onDelivery }, () => {}, () => {});
+    return true;
+  }
+
+  /** Resolves when `produce` takes records again. */
+  ready(): Promise<void> {
+    if (this.closed) return Promise.reject(closedError());
+    if (!this.#full) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      this.#waiting.push(() => this.closed ? reject(closedError()) : resolve());
+    });
+  }
+
+  /** Resolves when every record so far has its outcome. */
+  async flush(options: {
+    readonly timeoutMs?: number | undefined;
+    readonly signal?: AbortSignal | undefined;
+  } = {}): Promise<void> {
+    const { timeoutMs, signal } = options;
+    signal?.throwIfAborted();
+    if (this.#options.autoComplete === false) { while (this.completeNext()); }
+    const before = [...this.#pending];
+    const isDone = (): boolean => before.every((entry) => !this.#pending.has(entry));
+    if (isDone()) return;
+    await new Promise<void>((resolve, reject) => {
+      const end = (settle: () => void): void => {
+        timer?.cancel();
+        signal?.removeEventListener("abort", onAbort);
+        settle();
+      };
+      const onAbort = (): void => end(() => reject(signal!.reason));
+      const timer = timeoutMs === undefined || timeoutMs === Infinity ? undefined : this.#runtime.setTimer(
+        () => end(() => reject(new TimeoutError(`Flushing took longer than ${timeoutMs} ms.`))),
+        timeoutMs,
+      );
+      signal?.addEventListener("abort", onAbort);
+      const look = (): void => isDone() ? end(resolve) : void this.#idle.push(look);
+      this.#idle.push(look);
+    });
+  }
+
+  /** Refuses new records and waits for the outcomes of the others, at most `timeoutMs`; then these fail. */
+  close({ timeoutMs }: { readonly timeoutMs?: number | undefined } = {}): Promise<void> {
+    this.#closing ??= this.#close(timeoutMs);
+    return this.#closing;
+  }
+
+  /** Closes, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** A stream of records. */
+  writable(): WritableStream<RecordedInput<K, V>>;
+  /** A stream of the values of one topic. */
+  writable(topic: string): WritableStream<V | null>;
+  writable(topic?: string): WritableStream<never> {
+    return new WritableStream<unknown>({
+      write: async (chunk) => {
+        const record = topic === undefined ? chunk : { topic, value: chunk };
+        await this.send(record as RecordedInput<K, V>);
+      },
+    }) as WritableStream<never>;
+  }
+
+  /** The partitions of a topic, led by brokers 1, 2, 3 in turn. */
+  partitionsFor(
+    topic: string,
+  ): Promise<{ topic: string; partition: number; leader: number; leaderEpoch: number }[]> {
+    if (this.closed) return Promise.reject(closedError());
+    return Promise.resolve(Array.from({ length: this.#partitions.countOf(topic) }, (_, partition) => {
+      return { topic, partition, leader: 1 + partition % 3, leaderEpoch: 0 };
+    }));
+  }
+
+  /** Resolves at once. */
+  refreshMetadata(_topic?: string): Promise<void> {
+    return this.closed ? Promise.reject(closedError()) : Promise.resolve();
+  }
+
+  /** The counters that make sense without a broker; the others are 0. */
+  metrics(): RecordingMetrics {
+    return recordingMetrics(this.#delivered.length, this.#failed.length, this.#pending.size);
+  }
+
+  /** Knows no broker and no topic. */
+  snapshot(): { format: 1; takenAtMs: number; bootstrap: string[]; brokers: never[]; topics: never[] } {
+    return { format: 1, takenAtMs: 0, bootstrap: [], brokers: [], topics: [] };
+  }
+
+  /** Always true. */
+  isIdempotent(): boolean {
+    return true;
+  }
+
+  #take(
+    input: RecordedInput<K, V>,
+    callbacks: RecordedCallbacks | undefined,
+    resolve: (metadata: RecordedMetadata) => void,
+    reject: (error: KafkaError) => void,
+  ): void {
+    const refuse = (error: KafkaError): void => {
+      tell(callbacks, error, null);
+      reject(error);
+    };
+    if (this.closed) return refuse(closedError());
+    const { topic, key = null, value, timestamp = this.#runtime.wallNow(), headers } = input;
+    if (typeof topic !== "string" || topic === "") {
+      return refuse(new KafkaError("Give the record a topic.", { code: "INVALID_TOPIC_EXCEPTION" }));
+    }
+    if (value === undefined) {
+      return refuse(new SerializationError("Give the record a value; null is a tombstone.", { topic }));
+    }
+    let partition: number;
+    try {
+      partition = this.#partitions.choose(input);
+    } catch (error) {
+      return refuse(error as KafkaError);
+    }
+    const record: RecordedRecord<K, V> = {
+      ...{ topic, partition, key: copyOf(key), value: copyOf(value), timestamp },
+      headers: headersOf(headers),
+    };
+    const entry: Pending<K, V> = { record, callbacks, resolve, reject, stop: () => {} };
+    this.#pending.add(entry);
+    this.#listen(entry, callbacks?.signal);
+    if (this.#options.autoComplete === false) return;
+    const { delayMs = 0 } = this.#options;
+    if (delayMs > 0) this.#runtime.setTimer(() => this.#settle(entry, undefined), delayMs);
+    else void Promise.resolve().then(() => this.#settle(entry, undefined));
+  }
+
+  /** Takes the record back when the signal is aborted: nothing of it has been sent anywhere. */
+  #listen(entry: Pending<K, V>, signal: AbortSignal | undefined): void {
+    if (signal === undefined) return;
+    const onAbort = (): void => {
+      const { topic } = entry.record;
+      this.#settle(entry, new AbortError("The record was taken back.", { topic, cause: signal.reason }));
+    };
+    entry.stop = () => signal.removeEventListener("abort", onAbort);
+    signal.addEventListener("abort", onAbort);
+    if (signal.aborted) onAbort();
+  }
+
+  #settleNext(error: Error | undefined): boolean {
+    const [oldest] = this.#pending;
+    if (oldest === undefined) return false;
+    this.#settle(oldest, error);
+    return true;
+  }
+
+  #settle(entry: Pending<K, V>, given: Error | undefined): void {
+    if (!this.#pending.delete(entry)) return;
+    entry.stop();
+    const { record, callbacks } = entry;
+    const error = given ?? this.#failures.shift() ?? this.#options.respond?.(record);
+    if (error === undefined) {
+      const name = `${record.topic}/${record.partition}`;
+      const offset = this.#offsets.get(name) ?? 0n;
+      this.#offsets.set(name, offset + 1n);
+      this.#delivered.push(record);
+      const metadata = new RecordedMetadata(record.topic, record.partition, offset, record.timestamp);
+      tell(callbacks, null, metadata);
+      entry.resolve(metadata);
+    } else {
+      const reason = error instanceof KafkaError ? error : new KafkaError(error.message, { cause: error });
+      this.#failed.push({ record, error: reason });
+      tell(callbacks, reason, null);
+      entry.reject(reason);
+    }
+    for (const look of this.#idle.splice(0)) look();
+  }
+
+  async #close(timeoutMs: number | undefined): Promise<void> {
+    try {
+      await this.flush({ timeoutMs });
+    } finally {
+      while (this.errorNext(closedError()));
+      this.full = false;
+    }
+  }
+}
+
+/** What callbacks throw is of no more interest here than to the real producer. */
+function tell(
+  callbacks: RecordedCallbacks | undefined,
+  error: KafkaError | null,
+  metadata: RecordedMetadata | null,
+): void {
+  const calls = [
+    () => callbacks?.onDelivery?.(error, metadata),
+    () => metadata === null ? undefined : callbacks?.onSuccess?.(metadata),
+    () => error === null ? undefined : callbacks?.onError?.(error),
+  ];
+  for (const call of calls) {
+    try {
+      call();
+    } catch {
+      // As with the real producer, which logs it.
+    }
+  }
+}
+
+/** Bytes as they are now: the caller may use his buffer again. */
+function copyOf<T>(value: T): T {
+  return value instanceof Uint8Array ? value.slice() as T : value;
+}
+
+function headersOf(headers: RecordedInput<unknown, unknown>["headers"]): [string, string | Uint8Array | null][] {
+  const pairs = headers === undefined ? [] : Symbol.iterator in headers ? headers : Object.entries(headers);
+  return Array.from(pairs, ([name, value]) => [name, copyOf(value)]);
+}
+
+function closedError(): ProducerClosedError {
+  return new ProducerClosedError("The producer was closed. It takes no more records.");
+}

@@ -1,0 +1,325 @@
+/**
+ * What may never happen, checked on what was seen of a run.
+ *
+ * V1 every record has its outcome once and in time; V2 what was delivered stands in the log once, as it was sent and
+ * where it was said to be; V3 what failed stands there as its error says; V4 the order of a partition is the order of
+ * the sends, in the log and in the telling; V5 nothing stands where it doesn't belong; V6 afterwards nothing is left,
+ * nothing ran hot, and new records arrived; V7 no error of sequences reaches the caller, and no loss is suspected,
+ * unless the cluster has lost something; V8 a flush covers what came before it.
+ *
+ * @module
+ */
+
+import type { Entry } from "./ledger.ts";
+import type { Observation, ProducerObservation, Violation } from "./observation.ts";
+import type { FaultPlan, PlannedOptions, SimulationPlan } from "./plan.ts";
+import type { Sent, Told } from "./workload.ts";
+
+/** How much later than its deadline an outcome may be told, in ms. */
+const SLACK_MS = 5;
+/** The least share of a backoff that jitter leaves. */
+const LEAST_JITTER = 0.8;
+
+/** Errors that say nothing of a batch: the record was refused before it was in one, and that is told at once. */
+const REFUSED_AT_ONCE: ReadonlySet<string | undefined> = new Set([
+  "BUFFER_FULL",
+  "PRODUCER_CLOSED",
+  "INVALID_PARTITION",
+  "RECORD_TOO_LARGE",
+  // With `gapless`, what still waits in line is told before what is in flight.
+  "EARLIER_RECORD_FAILED",
+  "UNKNOWN_TOPIC_OR_PARTITION",
+]);
+/** Errors that the producer's own bookkeeping must never let through. */
+const OF_SEQUENCES: ReadonlySet<string | undefined> = new Set([
+  "OUT_OF_ORDER_SEQUENCE_NUMBER",
+  "INVALID_PRODUCER_EPOCH",
+  "DUPLICATE_SEQUENCE_NUMBER",
+  "UNKNOWN_PRODUCER_ID",
+]);
+
+/** After these a leader may know less of a producer than was acknowledged. */
+const FORGETS: ReadonlySet<FaultPlan["kind"]> = new Set(["leader is elected uncleanly", "producers are forgotten"]);
+/** After these somebody leads who may not have what was acknowledged by the leader alone. */
+const CHANGES_LEADERS: ReadonlySet<FaultPlan["kind"]> = new Set([
+  "leader moves",
+  "broker stops",
+  "broker is killed",
+  "broker is isolated",
+  "all brokers stop",
+  "all brokers are killed",
+]);
+
+/** Checks all invariants; an empty list is a run in which every promise was kept. */
+export function checkInvariants(observation: Observation): Violation[] {
+  const found: Violation[] = [];
+  const say = (rule: string, message: string, record?: number): void => {
+    found.push({ rule, message, ...(record === undefined ? {} : { record }) });
+  };
+  if (observation.stuck !== undefined) say("V1", `The run came to no end: ${observation.stuck}.`);
+  for (const surprise of observation.surprises) say("V6", `Nobody expected this: ${describe(surprise)}.`);
+  for (const sent of observation.sent) {
+    checkSettled(observation, sent, say);
+    checkFate(observation, sent, say);
+  }
+  checkForeign(observation, say);
+  checkLogOrder(observation, say);
+  checkToldOrder(observation, say);
+  for (const [index, producer] of observation.producers.entries()) checkPeace(observation, producer, `p${index}`, say);
+  for (const message of observation.unhealed) say("V6", `${message}.`);
+  for (const message of observation.earlyFlushes) say("V8", `${message}.`);
+  return found;
+}
+
+type Say = (rule: string, message: string, record?: number) => void;
+
+/** V1. */
+function checkSettled({ producers, stuck }: Observation, sent: Sent, say: Say): void {
+  const { id, producer } = sent.plan;
+  const { deliveryTimeoutMs, waitForOutcome } = producers[producer]!.plan.options;
+  for (const [who, wanted, told] of tellings(sent)) {
+    if (told.length > (wanted ? 1 : 0)) say("V1", `The ${who} was told ${told.length} times, wanted once.`, id);
+    if (told.length === 0 && wanted && stuck === undefined) say("V1", `The ${who} was never told.`, id);
+    const tookMs = (told[0]?.atMs ?? sent.calledMs) - sent.calledMs;
+    if (tookMs > deliveryTimeoutMs + SLACK_MS && !waitForOutcome) {
+      say("V1", `The ${who} was told after ${tookMs} ms, wanted at most ${deliveryTimeoutMs} (deliveryTimeoutMs).`, id);
+    }
+  }
+  const [promised, calledBack] = [sent.promised[0], sent.calledBack[0]];
+  if (
+    promised !== undefined && calledBack !== undefined &&
+    (promised.error === undefined) !== (calledBack.error === undefined)
+  ) {
+    say("V1", "Promise and callback were told different things.", id);
+  }
+}
+
+function tellings(sent: Sent): [who: string, wanted: boolean, told: readonly Told[]][] {
+  return [["promise", sent.wantsPromise, sent.promised], ["callback", sent.wantsCallback, sent.calledBack]];
+}
+
+/** V2 and V3. */
+function checkFate({ ledger, producers, plan }: Observation, sent: Sent, say: Say): void {
+  const told = sent.calledBack[0] ?? sent.promised[0];
+  if (told === undefined) return;
+  const { id, producer } = sent.plan;
+  const { options } = producers[producer]!.plan;
+  const all = ledger.copies.get(id) ?? [];
+  // What went with a deleted topic is gone by the user's own will; sent again, it may stand in the new one too.
+  const copies = isRecreated(plan, sent.plan.topic) ? mostOfOne(all) : all;
+  for (const copy of all) checkContent(sent, copy, say);
+  if (options.idempotent && copies.length > 1 && !plan.faults.some(({ kind }) => kind === "producers are forgotten")) {
+    say("V2", `It stands in the log ${copies.length} times: ${copies.map(where).join(", ")}.`, id);
+  }
+  if (told.metadata !== undefined) {
+    checkDelivered(plan, sent, told, all, options, say);
+    return;
+  }
+  const persisted = told.error?.persisted ?? "possibly";
+  if (persisted === "no" && all.length > 0) {
+    say("V3", `It failed as not persisted (${told.error?.code}), and stands at ${all.map(where).join(", ")}.`, id);
+  }
+  if (persisted === "yes" && all.length === 0) say("V3", "It failed as persisted, and is not in the log.", id);
+  if (options.idempotent && OF_SEQUENCES.has(told.error?.code) && !losesState(plan)) {
+    say("V7", `It failed with ${told.error?.code}, which says nothing to a caller.`, id);
+  }
+}
+
+function checkDelivered(
+  plan: SimulationPlan,
+  sent: Sent,
+  told: Told,
+  all: readonly Entry[],
+  options: PlannedOptions,
+  say: Say,
+): void {
+  const { id, topic, partition: asked } = sent.plan;
+  const { partition, offset, timestamp } = told.metadata!;
+  if (told.metadata!.topic !== topic) say("V5", `It was delivered to topic "${told.metadata!.topic}".`, id);
+  if (asked !== undefined && partition !== asked) {
+    say("V2", `It was delivered to partition ${partition}, wanted ${asked}.`, id);
+  }
+  if (options.acks === 0) {
+    if (all.length > 1) say("V2", `It was sent once, and stands in the log ${all.length} times.`, id);
+    return;
+  }
+  // Records that came later may stand where it stood.
+  if (losesRecords(plan, topic, options)) return;
+  if (all.length === 0) {
+    return say("V2", `It was delivered at ${topic}-${partition} @ ${offset}, and is in no log.`, id);
+  }
+  const there = all.filter((entry) => entry.partition === partition && (offset < 0n || entry.offset === offset));
+  // Sent again into a topic that was created anew, it may stand at the same offset twice.
+  const copy = there.find((entry) => entry.timestamp === timestamp) ?? there[0];
+  if (copy === undefined) {
+    say("V2", `It was delivered at ${topic}-${partition} @ ${offset}, and stands at ${all.map(where).join(", ")}.`, id);
+  } else if (offset >= 0n && copy.timestamp !== timestamp && !copy.incarnation.rules.usesLogAppendTime) {
+    say("V2", `Its timestamp was told as ${timestamp}, and is ${copy.timestamp}.`, id);
+  }
+}
+
+function checkContent({ plan, record, calledMs }: Sent, copy: Entry, say: Say): void {
+  const headers = JSON.stringify(record.headers ?? []);
+  const isLogTime = copy.incarnation.rules.usesLogAppendTime;
+  if (copy.topic !== record.topic || copy.partition !== (record.partition ?? copy.partition)) {
+    say("V5", `It stands at ${where(copy)}, wanted ${record.topic}-${record.partition ?? "any"}.`, plan.id);
+  }
+  if (copy.value !== record.value) say("V2", `Its value is "${copy.value}", wanted "${record.value}".`, plan.id);
+  if (copy.key !== (record.key ?? null)) say("V2", `Its key is "${copy.key}", wanted "${record.key}".`, plan.id);
+  if (JSON.stringify(copy.headers) !== headers) {
+    say("V2", `Its headers are ${JSON.stringify(copy.headers)}, wanted ${headers}.`, plan.id);
+  }
+  if (record.timestamp !== undefined && copy.timestamp !== record.timestamp && !isLogTime) {
+    say(
+      "V2",
+      `Its timestamp is ${copy.timestamp}, wanted ${record.timestamp} (handed over at ${calledMs} ms).`,
+      plan.id,
+    );
+  }
+}
+
+/** V5. */
+function checkForeign({ ledger, sent }: Observation, say: Say): void {
+  const known = new Set(sent.map(({ plan }) => plan.id));
+  for (const id of ledger.copies.keys()) {
+    if (!known.has(id)) say("V5", `The log holds a record that nobody sent: "${ledger.copies.get(id)![0]!.value}".`);
+  }
+}
+
+/** V4 in the log. Without sequences only one request at a time keeps an order, and lost attempts may arrive late. */
+function checkLogOrder({ plan, ledger, sent, producers }: Observation, say: Say): void {
+  const byId = new Map(sent.map((one) => [one.plan.id, one]));
+  for (const log of ledger.logs) {
+    const last = new Map<number, Sent>();
+    const seen = new Set<number>();
+    for (const entry of log) {
+      const one = byId.get(Number.parseInt(entry.value));
+      if (one === undefined) continue;
+      const { id, producer } = one.plan;
+      const { idempotent, maxInFlight, acks } = producers[producer]!.plan.options;
+      const keepsOrder = idempotent ? !mayMistake(plan, entry.topic) : maxInFlight === 1 && acks !== 0;
+      if (!keepsOrder || (!idempotent && (seen.has(id) || isFailed(one)))) continue;
+      seen.add(id);
+      const before = last.get(producer);
+      if (before !== undefined && before.order > one.order) {
+        say("V4", `It stands at ${where(entry)}, behind record ${before.plan.id}, which was sent later.`, id);
+      }
+      last.set(producer, one);
+    }
+  }
+}
+
+/** V4 in the telling: callbacks among themselves and promises among themselves. */
+function checkToldOrder({ sent, ledger }: Observation, say: Say): void {
+  const last = new Map<string, [Sent, Told]>();
+  for (const one of sent) {
+    const first = one.calledBack[0] ?? one.promised[0];
+    if (first === undefined || REFUSED_AT_ONCE.has(first.error?.code)) continue;
+    const partition = one.plan.partition ?? first.metadata?.partition ?? ledger.copies.get(one.plan.id)?.[0]?.partition;
+    if (partition === undefined || isAbort(one)) continue;
+    for (const [who, , [told]] of tellings(one)) {
+      if (told === undefined) continue;
+      const place = `${one.plan.producer} ${one.plan.topic}-${partition} ${who}`;
+      const before = last.get(place);
+      if (before !== undefined && before[1].order > told.order && !isSameMoment(before[1], told)) {
+        say(
+          "V4",
+          `Its ${who} was told before that of record ${before[0].plan.id}, which was sent earlier.`,
+          one.plan.id,
+        );
+      }
+      last.set(place, [one, told]);
+    }
+  }
+}
+
+/** A promise that is rejected reacts some microtasks later than one that is fulfilled in the same turn. */
+function isSameMoment(one: Told, other: Told): boolean {
+  return one.atMs === other.atMs && (one.error === undefined) !== (other.error === undefined);
+}
+
+/** V6 and V7 of one producer. */
+function checkPeace(observation: Observation, seen: ProducerObservation, name: string, say: Say): void {
+  const { brokers } = observation.plan.cluster;
+  if (seen.closedMs !== undefined) {
+    if (seen.takenBytes !== 0) say("V6", `${name} holds ${seen.takenBytes} bytes of its memory after the close.`);
+    if (seen.timers !== 0) say("V6", `${name} has ${seen.timers} timers after the close.`);
+    if (seen.connections !== 0) say("V6", `${name} has ${seen.connections} connections after the close.`);
+  } else if (seen.closingMs !== undefined && observation.stuck === undefined) {
+    say("V6", `${name} never closed.`);
+  }
+  const { reconnectBackoffMs, retryBackoffMs } = seen.plan.options;
+  const dials = mostInOneSecond(seen.dialsMs);
+  const mostDials = brokers * mostOf(reconnectBackoffMs);
+  if (dials > mostDials) say("V6", `${name} dialled ${dials} times in a second, wanted at most ${mostDials}.`);
+  const asked = mostInOneSecond(seen.metadataMs);
+  const mostAsked = mostOf(retryBackoffMs) + brokers;
+  if (asked > mostAsked) {
+    say("V6", `${name} asked for metadata ${asked} times in a second, wanted at most ${mostAsked}.`);
+  }
+  if (seen.warnings.includes("data_loss_suspected") && !losesState(observation.plan)) {
+    say("V7", `${name} suspects a loss of data, and the cluster has lost nothing.`);
+  }
+}
+
+/** Whether the cluster forgets what it knew of producers, or what they wrote. */
+function losesState({ faults }: SimulationPlan): boolean {
+  return faults.some(({ kind }) => kind === "topic is created anew" || FORGETS.has(kind));
+}
+
+/** Whether what was acknowledged may be gone, by the user's own will. */
+function losesRecords({ faults }: SimulationPlan, topic: string, options: PlannedOptions): boolean {
+  if (options.acks !== "all" && faults.some(({ kind }) => CHANGES_LEADERS.has(kind))) return true;
+  return faults.some((fault) => fault.kind === "leader is elected uncleanly" && fault.topic === topic);
+}
+
+/**
+ * Whether a leader may lose what it knows of a producer between two batches that are in flight to it: then it takes the
+ * second when it has refused the first, and no producer can know. Topic ids (Produce 13, Kafka 4) rule out a topic anew.
+ */
+function mayMistake(plan: SimulationPlan, topic: string): boolean {
+  return plan.faults.some(({ kind }) => kind === "producers are forgotten") ||
+    (plan.cluster.release === "3.9" && isRecreated(plan, topic));
+}
+
+function isRecreated({ faults }: SimulationPlan, topic: string): boolean {
+  return faults.some((fault) => fault.kind === "topic is created anew" && fault.topic === topic);
+}
+
+/** The copies in the incarnation that holds most of them. */
+function mostOfOne(copies: readonly Entry[]): readonly Entry[] {
+  const groups = new Map<unknown, Entry[]>();
+  for (const copy of copies) groups.set(copy.incarnation, [...groups.get(copy.incarnation) ?? [], copy]);
+  return [...groups.values()].sort((a, b) => b.length - a.length)[0] ?? [];
+}
+
+function isFailed(sent: Sent): boolean {
+  return (sent.calledBack[0] ?? sent.promised[0])?.error !== undefined;
+}
+
+function isAbort(sent: Sent): boolean {
+  return sent.plan.abortAfterMs !== undefined && isFailed(sent);
+}
+
+function mostInOneSecond(timesMs: readonly number[]): number {
+  let most = 0;
+  let first = 0;
+  for (let last = 0; last < timesMs.length; last++) {
+    while (timesMs[last]! - timesMs[first]! >= 1_000) first++;
+    most = Math.max(most, last - first + 1);
+  }
+  return most;
+}
+
+/** How often something can happen in a second that waits so long each time. */
+function mostOf(backoffMs: number): number {
+  return Math.ceil(1_000 / (LEAST_JITTER * backoffMs)) + 2;
+}
+
+function where({ topic, partition, offset }: Entry): string {
+  return `${topic}-${partition} @ ${offset}`;
+}
+
+function describe(surprise: unknown): string {
+  return surprise instanceof Error ? surprise.stack ?? surprise.message : String(surprise);
+}

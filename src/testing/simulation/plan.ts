@@ -1,0 +1,248 @@
+/**
+ * What happens in one simulated run, as data: it is made from a seed, printed, stored, and made smaller.
+ *
+ * @module
+ */
+
+import type { Release } from "../api_versions_handler.ts";
+import type { Chunking } from "../network.ts";
+import type { TopicConfig } from "../topic_config.ts";
+
+/** Everything that a run depends on. The same plan gives the same run, on every runtime. */
+export interface SimulationPlan {
+  /** Feeds the latencies and all jitter. */
+  readonly seed: number;
+  /** What kind of trouble it was made for. */
+  readonly profile: string;
+  /** The brokers and their topics. */
+  readonly cluster: ClusterPlan;
+  /** The producers, in the order of their start. */
+  readonly producers: readonly ProducerPlan[];
+  /** The records, by sender and time. */
+  readonly sends: readonly SendPlan[];
+  /** Flushes. */
+  readonly flushes: readonly FlushPlan[];
+  /** What goes wrong, and when. */
+  readonly faults: readonly FaultPlan[];
+}
+
+/** A cluster and its network. */
+export interface ClusterPlan {
+  /** How many brokers. */
+  readonly brokers: number;
+  /** The release that they show. */
+  readonly release: Release;
+  /** The topics that are there from the start. */
+  readonly topics: readonly TopicPlan[];
+  /** Bytes take at least so long one way, in ms. */
+  readonly minLatencyMs: number;
+  /** Bytes take at most so long one way, in ms. */
+  readonly maxLatencyMs: number;
+  /** How bytes are cut on their way. */
+  readonly chunking: Chunking;
+  /** Followers copy so long after the leader at most, in ms. */
+  readonly replicationLagMs: number;
+  /** A follower that is so long behind leaves the ISR, in ms. */
+  readonly replicaLagTimeMaxMs: number;
+  /** A dead broker is found out after so long, in ms. */
+  readonly sessionTimeoutMs: number;
+  /** Brokers hear of elections so much later at most, in ms. */
+  readonly metadataLagMs: number;
+}
+
+/** A topic. */
+export interface TopicPlan {
+  /** Its name. */
+  readonly name: string;
+  /** Its partitions. */
+  readonly partitions: number;
+  /** On how many brokers each is. */
+  readonly replicationFactor: number;
+  /** Its configs. */
+  readonly config: TopicConfig;
+}
+
+/** The options that differ from run to run; names and units are the producer's. */
+export interface PlannedOptions {
+  readonly acks: "all" | 1 | 0;
+  readonly idempotent: boolean;
+  readonly maxInFlight: number;
+  readonly lingerMs: number;
+  /** Absent: the producer's own. */
+  readonly batchSize?: number;
+  readonly bufferMemory: number;
+  readonly maxBlockMs: number;
+  readonly compression: "none" | "lz4";
+  /** −1 is no limit. */
+  readonly retries: number;
+  readonly retryBackoffMs: number;
+  readonly retryBackoffMaxMs: number;
+  readonly reconnectBackoffMs: number;
+  readonly reconnectBackoffMaxMs: number;
+  readonly deliveryTimeoutMs: number;
+  readonly requestTimeoutMs: number;
+  readonly connectTimeoutMs: number;
+  readonly gapless?: boolean;
+  readonly waitForOutcome?: boolean;
+}
+
+/** A producer's life. */
+export interface ProducerPlan {
+  /** How it is set up. */
+  readonly options: PlannedOptions;
+  /** It is made at this time, in ms. */
+  readonly startMs: number;
+  /** It is closed at this time, in ms; absent: at the end. */
+  readonly closeMs?: number;
+  /** How long closing may take, in ms; absent: as long as it takes. */
+  readonly closeTimeoutMs?: number;
+}
+
+/** How a record is handed over: for a promise, for a callback, for both, or by `produce`. */
+export type Via = "promise" | "callback" | "both" | "produce";
+
+/** One record. */
+export interface SendPlan {
+  /** Unique in the plan; it stands in the value. */
+  readonly id: number;
+  /** Not before this time, in ms. */
+  readonly atMs: number;
+  /** The index of the producer. */
+  readonly producer: number;
+  /** Who sends; the records of a sender are handed over one after the other. */
+  readonly sender: number;
+  /** The sender waits for the outcome before it goes on. */
+  readonly awaits?: boolean;
+  /** Where it goes. */
+  readonly topic: string;
+  /** Its partition, chosen by hand. */
+  readonly partition?: number;
+  /** Its key. */
+  readonly key?: string;
+  /** Bytes of padding in its value. */
+  readonly bytes: number;
+  /** How many headers it has. */
+  readonly headers?: number;
+  /** Its timestamp, in ms from the start of the run; absent: the time of the call. */
+  readonly timestampMs?: number;
+  /** How it is handed over. */
+  readonly via: Via;
+  /** Its callback throws. */
+  readonly throws?: boolean;
+  /** Its signal is aborted so long after the call, in ms. */
+  readonly abortAfterMs?: number;
+}
+
+/** One flush. */
+export interface FlushPlan {
+  /** When, in ms. */
+  readonly atMs: number;
+  /** The index of the producer. */
+  readonly producer: number;
+}
+
+/** What goes wrong in the world; `forMs` is how long it lasts, and what lasts heals by itself. */
+export interface WorldFaults {
+  /** Another of the replicas leads: the `nth`; uncleanly, what it lacks is lost. */
+  readonly "leader moves": Place & { readonly nth: number };
+  readonly "leader is elected uncleanly": Place & { readonly nth: number };
+  readonly "broker stops": Lasting & { readonly brokerId: number };
+  readonly "broker is killed": Lasting & { readonly brokerId: number };
+  readonly "broker is isolated": Lasting & { readonly brokerId: number };
+  readonly "all brokers stop": Lasting;
+  readonly "all brokers are killed": Lasting;
+  readonly "connections are reset": { readonly brokerId: number };
+  readonly "black hole": Lasting & { readonly brokerId: number };
+  readonly "slow network": Lasting & { readonly addMs: number };
+  /** The followers of a partition don't copy and leave the ISR. */
+  readonly "replicas fall behind": Lasting & Place;
+  /** Nobody copies anything. */
+  readonly "replication stops": Lasting;
+  readonly "topic is not in metadata": Lasting & { readonly topic: string };
+  readonly "metadata is stale": Lasting & { readonly brokerId: number };
+  /** It is deleted, and is there again after `forMs`, empty. */
+  readonly "topic is created anew": Lasting & { readonly topic: string };
+  readonly "topic grows": { readonly topic: string; readonly by: number };
+  /** The brokers forget all producers. */
+  readonly "producers are forgotten": Record<never, never>;
+  readonly "quota": Lasting & { readonly bytesPerSecond: number };
+}
+
+/** Something that takes its time. */
+export interface Lasting {
+  /** How long, in ms. */
+  readonly forMs: number;
+}
+
+/** A partition. */
+export interface Place {
+  readonly topic: string;
+  readonly partition: number;
+}
+
+/** One fault of the world, and when it begins. */
+export type WorldFaultPlan = {
+  [Kind in keyof WorldFaults]: { readonly kind: Kind; readonly atMs: number } & WorldFaults[Kind];
+}[keyof WorldFaults];
+
+/** Something that goes wrong. */
+export type FaultPlan = WorldFaultPlan | RequestFaultPlan;
+
+/** What befalls requests of one kind: the `nth` that comes after `atMs`, or one in `oneIn` while it lasts. */
+export interface RequestFaultPlan {
+  readonly kind: "requests";
+  readonly atMs: number;
+  /** How long it lasts, in ms; a fault that hits the `nth` request ends with it. */
+  readonly forMs: number;
+  readonly api: FaultyApi;
+  /** Only requests to this broker; absent: to any. */
+  readonly brokerId?: number;
+  /** Only this one, counted from 0. */
+  readonly nth?: number;
+  /** One in so many, by chance. */
+  readonly oneIn?: number;
+  /** Feeds that chance. */
+  readonly seed: number;
+  readonly effect: Effect;
+}
+
+/** The APIs whose requests can be hit. */
+export type FaultyApi = "Produce" | "Metadata" | "InitProducerId" | "ApiVersions";
+
+/** What happens to a request or to its answer. */
+export type Effect =
+  /** Answered with an error; with `apply`, the request is served all the same. */
+  | { readonly do: "error"; readonly code: number; readonly apply?: boolean }
+  /** The connection ends without an answer, before or after the request was served. */
+  | { readonly do: "drop"; readonly when: "before" | "after" }
+  /** Served late; the connection serves nothing meanwhile. */
+  | { readonly do: "delay"; readonly ms: number }
+  /** Answered late. */
+  | { readonly do: "delay answer"; readonly ms: number }
+  /** Never answered. */
+  | { readonly do: "silence"; readonly apply?: boolean }
+  /** Only a part of the request leaves, then the connection is reset. */
+  | { readonly do: "cut request"; readonly share: number }
+  /** Only a part of the answer comes, then the connection ends. */
+  | { readonly do: "cut answer"; readonly share: number }
+  /** The answer has another correlation id. */
+  | { readonly do: "wrong correlation id" }
+  /** The answer has this length. */
+  | { readonly do: "wrong length"; readonly length: number }
+  /** The answer's body is rubbish. */
+  | { readonly do: "garbage"; readonly seed: number }
+  /** A Produce answer leaves out a partition. */
+  | { readonly do: "partition is left out" }
+  /** A Produce answer names a partition that was not asked for. */
+  | { readonly do: "partition is invented" }
+  /** The answer comes twice. */
+  | { readonly do: "answer comes twice" }
+  /** The answer asks for patience. */
+  | { readonly do: "throttle"; readonly ms: number };
+
+/** When a fault is over, in ms; what it delays may take longer. */
+export function endOf(fault: FaultPlan): number {
+  const lastsMs = "forMs" in fault ? fault.forMs : 0;
+  const delayedMs = fault.kind === "requests" && "ms" in fault.effect ? fault.effect.ms : 0;
+  return fault.atMs + lastsMs + delayedMs;
+}

@@ -1,0 +1,326 @@
+/**
+ * Plays one plan: a cluster, producers and faults in virtual time, from the first send to the last timer.
+ *
+ * @module
+ */
+
+import { Metadata } from "../../protocol/messages/mod.ts";
+import type { Runtime, Timer } from "../../runtime/runtime.ts";
+import { EmbeddedCluster } from "../cluster.ts";
+import { seededRandom } from "../random.ts";
+import { VirtualRuntime } from "../virtual_runtime.ts";
+import { Faults } from "./faults.ts";
+import { readLedger } from "./ledger.ts";
+import type { Observation, ProducerObservation } from "./observation.ts";
+import { endOf, type ProducerPlan, type SendPlan, type SimulationPlan } from "./plan.ts";
+import type { MakeProducer, SimulatedProducer } from "./subject.ts";
+import { type Exchange, tapped } from "./tap.ts";
+import type { Trace } from "./trace.ts";
+import { closeMsOf, Workload } from "./workload.ts";
+
+/** What a run may be given besides its plan. */
+export interface RunOptions {
+  /** Is told of everything that happens. */
+  readonly trace?: Trace | undefined;
+  /** Takes the rejections that nobody handled, as far as the runtime tells of them. */
+  readonly takeUnhandled?: (() => readonly unknown[]) | undefined;
+}
+
+/** Events after which a run is taken for a loop that never ends. */
+const MAX_STEPS = 400_000;
+/** Virtual time after which the same is true. */
+const MAX_VIRTUAL_MS = 120_000;
+/** What a broker was told to wait for is over by then. */
+const AFTERMATH_MS = 3_000;
+/** Ids of records that are sent when everything is healed. */
+const FIRST_PROBE_ID = 1_000_000;
+
+/** Plays a plan with producers that `make` makes. Rejects only when the simulator itself is broken. */
+export async function run(plan: SimulationPlan, make: MakeProducer, options: RunOptions = {}): Promise<Observation> {
+  return await new Run(plan, make, options).play();
+}
+
+class Run {
+  readonly #plan: SimulationPlan;
+  readonly #make: MakeProducer;
+  readonly #options: RunOptions;
+  readonly #runtime: VirtualRuntime;
+  readonly #cluster: EmbeddedCluster;
+  readonly #faults: Faults;
+  readonly #workload: Workload;
+  readonly #lives: Life[];
+  readonly #unhealed: string[] = [];
+  readonly #earlyFlushes: string[] = [];
+  readonly #surprises: unknown[] = [];
+  #steps = 0;
+
+  constructor(plan: SimulationPlan, make: MakeProducer, options: RunOptions) {
+    this.#plan = plan;
+    this.#make = make;
+    this.#options = options;
+    const { brokers, release, topics, minLatencyMs, maxLatencyMs, chunking } = plan.cluster;
+    const { replicationLagMs, replicaLagTimeMaxMs, sessionTimeoutMs, metadataLagMs } = plan.cluster;
+    const random = seededRandom(plan.seed);
+    this.#runtime = new VirtualRuntime({ seed: plan.seed ^ 0x5eed });
+    const latencyMs = (): number =>
+      Math.round(minLatencyMs + random() * (maxLatencyMs - minLatencyMs)) + this.#faults.slownessMs;
+    this.#cluster = new EmbeddedCluster({
+      brokers,
+      release,
+      autoCreateTopics: false,
+      record: false,
+      runtime: this.#runtime,
+      network: { latencyMs, chunking },
+      replicationLagMs: () => this.#faults?.replicationStops > 0 ? Infinity : Math.round(random() * replicationLagMs),
+      replicaLagTimeMaxMs,
+      sessionTimeoutMs,
+      metadataLagMs: () => Math.round(random() * metadataLagMs),
+      topics: Object.fromEntries(topics.map((topic) => [topic.name, topic])),
+    });
+    this.#cluster.control(Metadata, (_request, { clientId, atMs }) => {
+      this.#lives[Number(clientId?.slice(1))]?.seen.metadataMs.push(atMs);
+      return undefined;
+    });
+    const { trace } = options;
+    trace?.begin(this.#runtime, this.#cluster);
+    this.#faults = new Faults(plan, this.#cluster, this.#runtime, (what, fault) => trace?.onFault(what, fault));
+    this.#workload = new Workload(this.#runtime, {
+      onCall: (sent) => trace?.onCall(sent),
+      onTold: (sent, told) => trace?.onTold(sent, told),
+    });
+    this.#lives = plan.producers.map((producer, index) => new Life(producer, index));
+  }
+
+  async play(): Promise<Observation> {
+    let ended = false;
+    this.#live().then(() => ended = true, (error) => {
+      ended = true;
+      this.#surprises.push(error);
+    });
+    const stuck = await this.#drive(() => ended || ++this.#steps > MAX_STEPS);
+    if (stuck === undefined && ended) {
+      await this.#runtime.advance(AFTERMATH_MS).catch((error) => this.#surprises.push(error));
+    }
+    const connectionsLeft = this.#cluster.network.openConnections;
+    await this.#cluster.close();
+    return {
+      plan: this.#plan,
+      sent: this.#workload.sent,
+      ledger: await readLedger(this.#cluster, this.#faults.graveyard),
+      producers: this.#lives.map(({ seen }) => seen),
+      stuck: stuck ?? (ended ? undefined : `it took more than ${MAX_STEPS} events`),
+      unhealed: this.#unhealed,
+      earlyFlushes: this.#earlyFlushes,
+      surprises: [...this.#surprises, ...this.#cluster.failures, ...this.#options.takeUnhandled?.() ?? []],
+      timersLeft: this.#runtime.pendingTimers,
+      connectionsLeft,
+      virtualMs: this.#runtime.now(),
+      steps: this.#steps,
+    };
+  }
+
+  /** Lets time pass until the goal; returns why it was not reached. */
+  async #drive(goal: () => boolean): Promise<string | undefined> {
+    try {
+      await this.#runtime.runUntil(goal, MAX_VIRTUAL_MS);
+      return undefined;
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    }
+  }
+
+  /** The whole run, as it would be written down for one producer. */
+  async #live(): Promise<void> {
+    const { faults, sends, flushes, producers } = this.#plan;
+    const healMs = faults.reduce((last, fault) => Math.max(last, endOf(fault)), 0) + 1;
+    const lastSendMs = sends.reduce((last, { atMs }) => Math.max(last, atMs), 0);
+    const stopMs = Math.max(healMs, lastSendMs);
+    const senders = new Map<number, SendPlan[]>();
+    for (const send of sends) senders.set(send.sender, [...senders.get(send.sender) ?? [], send]);
+    const closings = producers.flatMap((producer, index) => {
+      const closeMs = closeMsOf(producer);
+      return closeMs === Infinity ? [] : [this.#workload.until(closeMs).then(() => this.#close(this.#lives[index]!))];
+    });
+    for (const { atMs, producer } of flushes) {
+      void this.#workload.until(atMs).then(() => this.#flush(this.#lives[producer]!));
+    }
+    await Promise.all(
+      [...senders.values()].map((mine) => this.#workload.run(mine, () => this.#producerOf(mine[0]!.producer), stopMs)),
+    );
+    await this.#workload.until(healMs);
+    this.#faults.heal();
+    this.#options.trace?.say("everything is healed");
+    await Promise.all(closings);
+    await Promise.all(this.#lives.map(async (life) => {
+      if (life.producer === undefined || life.closing !== undefined) return await life.closing;
+      await this.#flush(life);
+      await this.#probe(life);
+      await this.#close(life);
+    }));
+  }
+
+  /** The producer of an index, made when it is first needed. */
+  #producerOf(index: number): SimulatedProducer {
+    const life = this.#lives[index]!;
+    return life.producer ??= this.#begin(life);
+  }
+
+  #begin(life: Life): SimulatedProducer {
+    const { retries, ...options } = life.seen.plan.options;
+    const { trace } = this.#options;
+    const counted = countedSockets(this.#cluster.sockets, life.seen, this.#runtime);
+    const sockets = trace === undefined && !this.#faults.cutsRequests ? counted : tapped(counted, {
+      onRequest: (exchange: Exchange) => {
+        trace?.onRequest(life.name, exchange);
+        return this.#faults.onTheWay(exchange.api, exchange.address);
+      },
+      onAnswer: (exchange, body) => trace?.onAnswer(life.name, exchange, body),
+      onConnection: (address, connection, event) => trace?.onConnection(life.name, address, connection, event),
+    });
+    return this.#make({
+      ...options,
+      brokers: this.#cluster.bootstrap,
+      clientId: life.name,
+      retries: retries < 0 ? Infinity : retries,
+      logger: {
+        warn: (event, fields) => {
+          life.seen.warnings.push(event);
+          trace?.say(`${life.name} warns: ${event} ${JSON.stringify(fields)}`);
+        },
+      },
+    }, countedRuntime(this.#runtime, sockets, life.seen));
+  }
+
+  async #flush(life: Life): Promise<void> {
+    if (life.producer === undefined) return;
+    const before = this.#workload.sent.filter((sent) => sent.plan.producer === life.index && sent.wantsCallback);
+    await life.producer.flush();
+    const untold = before.filter((sent) => sent.calledBack.length === 0);
+    if (untold.length > 0) {
+      this.#earlyFlushes.push(
+        `record ${untold[0]!.plan.id} and ${untold.length - 1} others had no outcome after a flush`,
+      );
+    }
+  }
+
+  #close(life: Life): Promise<void> {
+    return life.closing ??= this.#end(life);
+  }
+
+  async #end(life: Life): Promise<void> {
+    const { seen, producer } = life;
+    if (producer === undefined) return;
+    const { closeTimeoutMs } = seen.plan;
+    seen.closingMs = this.#runtime.now();
+    this.#options.trace?.say(`${life.name} is told to close`);
+    try {
+      await producer.close(closeTimeoutMs === undefined ? {} : { timeoutMs: closeTimeoutMs });
+    } catch (error) {
+      if (closeTimeoutMs === undefined && !seen.plan.options.waitForOutcome) this.#surprises.push(error);
+    }
+    seen.closedMs = this.#runtime.now();
+    this.#options.trace?.say(`${life.name} is closed`);
+    const metrics = producer.metrics?.() ?? {};
+    seen.takenBytes = (metrics["buffer-total-bytes"] ?? 0) - (metrics["buffer-available-bytes"] ?? 0);
+  }
+
+  /** When all is well again, a record to every partition must arrive soon. */
+  async #probe(life: Life): Promise<void> {
+    const { requestTimeoutMs, connectTimeoutMs, retryBackoffMaxMs, reconnectBackoffMaxMs, lingerMs } =
+      life.seen.plan.options;
+    const { maxLatencyMs, replicationLagMs, metadataLagMs } = this.#plan.cluster;
+    const patienceMs = 2 * (requestTimeoutMs + connectTimeoutMs + reconnectBackoffMaxMs) + 4 * retryBackoffMaxMs +
+      lingerMs + 30 * maxLatencyMs + replicationLagMs + metadataLagMs + 1_500;
+    const deadlineMs = this.#runtime.now() + patienceMs;
+    const places = [...this.#cluster.topics].flatMap(({ name, partitions }) =>
+      partitions.map(({ index }) => ({ topic: name, partition: index }))
+    );
+    await Promise.all(places.map(async (place) => {
+      let why = "no outcome";
+      while (this.#runtime.now() <= deadlineMs) {
+        const id = FIRST_PROBE_ID + this.#workload.sent.length;
+        const plan: SendPlan = { id, atMs: 0, producer: life.index, sender: -1, bytes: 10, via: "both", ...place };
+        const { error } = await this.#workload.send(plan, life.producer!);
+        if (error === undefined) {
+          if (this.#runtime.now() > deadlineMs) why = "success, but late";
+          else return;
+        } else {
+          why = error.message;
+          // Refused at once, again and again, it would be asked for ever.
+          await this.#workload.until(this.#runtime.now() + 50);
+        }
+      }
+      this.#unhealed.push(
+        `${life.name} got no record into ${place.topic}-${place.partition} in ${patienceMs} ms of peace: ${why}`,
+      );
+    }));
+  }
+}
+
+/** One producer of the run. */
+class Life {
+  readonly index: number;
+  readonly name: string;
+  readonly seen: ProducerObservation;
+  producer: SimulatedProducer | undefined;
+  closing: Promise<void> | undefined;
+
+  constructor(plan: ProducerPlan, index: number) {
+    this.index = index;
+    this.name = `p${index}`;
+    this.seen = { plan, timers: 0, connections: 0, dialsMs: [], metadataMs: [], warnings: [] };
+  }
+}
+
+/** The runtime with other sockets, and a count of the timers that are set. */
+function countedRuntime(runtime: VirtualRuntime, sockets: Runtime["sockets"], seen: ProducerObservation): Runtime {
+  return {
+    name: runtime.name,
+    sockets,
+    now: () => runtime.now(),
+    wallNow: () => runtime.wallNow(),
+    random: () => runtime.random(),
+    defer: (callback) => runtime.defer(callback),
+    setTimer: (callback, delayMs): Timer => {
+      seen.timers++;
+      let isSet = true;
+      const over = (): void => {
+        if (isSet) seen.timers--;
+        isSet = false;
+      };
+      const timer = runtime.setTimer(() => {
+        over();
+        callback();
+      }, delayMs);
+      return {
+        cancel: () => {
+          over();
+          timer.cancel();
+        },
+      };
+    },
+  };
+}
+
+/** Sockets that count attempts and what is open. */
+function countedSockets(
+  sockets: Runtime["sockets"],
+  seen: ProducerObservation,
+  runtime: VirtualRuntime,
+): Runtime["sockets"] {
+  return {
+    ...sockets,
+    connect: async (options, events) => {
+      seen.dialsMs.push(runtime.now());
+      const socket = await sockets.connect(options, {
+        onData: (chunk) => events.onData(chunk),
+        onClose: (error) => {
+          seen.connections--;
+          events.onClose(error);
+        },
+      });
+      seen.connections++;
+      return socket;
+    },
+  };
+}

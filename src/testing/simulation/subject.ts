@@ -1,0 +1,66 @@
+/**
+ * What a simulation asks of the producer that it tests: Sluice's own, or anything around it.
+ *
+ * @module
+ */
+
+import type { Runtime } from "../../runtime/runtime.ts";
+import type { PlannedOptions } from "./plan.ts";
+
+/** A record as the simulator sends it. */
+export interface SimulatedRecord {
+  readonly topic: string;
+  readonly value: string;
+  readonly key?: string;
+  readonly partition?: number;
+  readonly timestamp?: number;
+  readonly headers?: readonly (readonly [name: string, value: string])[];
+}
+
+/** What the simulator reads of a record's metadata. */
+export interface SimulatedMetadata {
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: bigint;
+  readonly timestamp: number;
+}
+
+/** What the simulator reads of an error. */
+export interface SimulatedError extends Error {
+  readonly code?: string;
+  readonly persisted?: "no" | "possibly" | "yes";
+}
+
+/** What is passed with a record. */
+export interface SimulatedSendOptions {
+  readonly onDelivery?: ((error: SimulatedError | null, metadata: SimulatedMetadata | null) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The producer under test. */
+export interface SimulatedProducer {
+  /** Sends a record; the promise is its outcome. */
+  send(record: SimulatedRecord, options?: SimulatedSendOptions): Promise<SimulatedMetadata>;
+  /** Sends a record without a promise; false when there is no room. */
+  produce?(record: SimulatedRecord, onDelivery?: SimulatedSendOptions["onDelivery"]): boolean;
+  /** Resolves when there is room. */
+  ready?(): Promise<void>;
+  /** Resolves when everything sent so far has its outcome. */
+  flush(): Promise<void>;
+  /** Ends it. */
+  close(options?: { readonly timeoutMs?: number }): Promise<void>;
+  /** Counters, of which the buffer memory is looked at. */
+  metrics?(): { readonly "buffer-available-bytes"?: number; readonly "buffer-total-bytes"?: number };
+}
+
+/** The options that a producer under test is made with: Sluice's own names. */
+export interface SimulatedOptions extends Omit<PlannedOptions, "retries"> {
+  readonly brokers: string;
+  readonly clientId: string;
+  readonly retries: number;
+  /** Is told of suspected losses. */
+  readonly logger: { warn(event: string, fields: Readonly<Record<string, unknown>>): void };
+}
+
+/** Makes a producer that takes sockets, time and chance from the runtime and from nowhere else. */
+export type MakeProducer = (options: SimulatedOptions, runtime: Runtime) => SimulatedProducer;

@@ -1,0 +1,182 @@
+/** What keeps the first batch of a partition from being sent, one gate at a time. */
+
+import assert from "node:assert/strict";
+import type { PartitionMetadata } from "../../src/cluster/metadata.ts";
+import type { Batch } from "../../src/producer/batch.ts";
+import { type Gate, Partition } from "../../src/producer/partition.ts";
+import type { ProducerIdentity } from "../../src/producer/sequence.ts";
+import { test } from "../harness.ts";
+
+const LEADER: PartitionMetadata = { leaderId: 1, leaderEpoch: 4 };
+const OTHER: PartitionMetadata = { leaderId: 2, leaderEpoch: 5 };
+const identity = { producerId: 5n, producerEpoch: 3, held: true } as ProducerIdentity;
+
+/** As much of a batch as a gate looks at. */
+function fake(): Batch {
+  const batch = {
+    ...{ drained: false, closed: false, encoding: false, ordinal: -1, ordinalSpan: 1, recordCount: 1, length: 100 },
+    ...{ outcome: undefined, persisted: "no" },
+    setStamp: (stamp: object) => Object.assign(batch, { stamp }),
+  };
+  return batch as unknown as Batch;
+}
+
+interface Play {
+  readonly partition: Partition;
+  /** Puts a new batch in the queue. */
+  add(): Batch;
+  /** Sends the first batch of the queue. */
+  send(): Batch;
+  /** The leader accepts a batch. */
+  accept(batch: Batch): void;
+  /** The answer of a batch is a reason to send it again. */
+  refuse(batch: Batch): void;
+  gate(leader?: PartitionMetadata, oneAtATime?: boolean): Gate | undefined;
+}
+
+function play(): Play {
+  const partition = new Partition({ name: "orders" } as never, 0, () => {});
+  partition.sequence.adopt(identity);
+  return {
+    partition,
+    add() {
+      const batch = fake();
+      partition.queue.push(batch);
+      return batch;
+    },
+    send: () => partition.take(LEADER, true),
+    accept(batch) {
+      partition.landed(batch);
+      partition.sequence.accepted(batch, LEADER, 0n);
+    },
+    refuse(batch) {
+      partition.landed(batch);
+      partition.sequence.disturbed();
+      partition.putBack(batch);
+    },
+    gate(leader = LEADER, oneAtATime = false) {
+      const head = partition.queue[0]!;
+      return partition.gate(head, leader, 1_000, oneAtATime) ?? partition.idempotentGate(head, leader, identity);
+    },
+  };
+}
+
+/** A partition whose leader has accepted a batch of this epoch. */
+function proven(): Play {
+  const p = play();
+  p.add();
+  p.accept(p.send());
+  return p;
+}
+
+test("gates: nothing keeps the first batch of all, nor the next ones once the leader has accepted it", () => {
+  const p = play();
+  p.add();
+  assert.equal(p.gate(), undefined);
+  p.accept(p.send());
+  for (let i = 0; i < 4; i++) {
+    p.add();
+    assert.equal(p.gate(), undefined);
+    p.send();
+  }
+});
+
+test("gates: a codec at work, a backoff and a look at the metadata each hold the first batch", () => {
+  const p = play();
+  Object.assign(p.add(), { encoding: true });
+  assert.equal(p.gate(), "encoding");
+  Object.assign(p.partition.queue[0]!, { encoding: false });
+  p.partition.notBeforeMs = 1_001;
+  assert.equal(p.gate(), "backoff");
+  p.partition.notBeforeMs = 1_000;
+  p.partition.awaitingMetadata = true;
+  assert.equal(p.gate(), "metadata");
+});
+
+test("gates: while a broker owes answers no other one gets anything (H2)", () => {
+  const p = proven();
+  p.add();
+  const first = p.send();
+  p.add();
+  assert.equal(p.gate(OTHER), "migration");
+  p.accept(first);
+  assert.equal(p.gate(OTHER), undefined);
+});
+
+test("gates: one at a time means that the partition waits for the answer", () => {
+  const p = proven();
+  p.add();
+  const first = p.send();
+  p.add();
+  assert.equal(p.gate(LEADER, true), "muted");
+  p.accept(first);
+  assert.equal(p.gate(LEADER, true), undefined);
+});
+
+test("gates: no more batches than a broker remembers, counted from the oldest without an answer (I4)", () => {
+  const p = proven();
+  for (let i = 0; i < 5; i++) p.add();
+  const sent = Array.from({ length: 5 }, () => p.send());
+  p.add();
+  assert.equal(p.gate(), "window");
+  // The four behind the oldest have been accepted: it may still be sent again, and must not have been forgotten then.
+  for (const batch of sent.slice(1)) p.accept(batch);
+  assert.equal(p.gate(), "window");
+  p.accept(sent[0]!);
+  assert.equal(p.gate(), undefined);
+});
+
+test("gates: a retry waits for the answers of all that was sent with it, whatever has been accepted (I5)", () => {
+  const p = proven();
+  for (let i = 0; i < 3; i++) p.add();
+  const [first, second, third] = [p.send(), p.send(), p.send()];
+  p.refuse(first);
+  p.accept(second);
+  assert.equal(p.gate(), "recovery");
+  p.accept(third);
+  assert.equal(p.gate(), undefined);
+});
+
+test("gates: until the leader has accepted a batch of this epoch one is in flight (H1)", () => {
+  const p = play();
+  p.add();
+  const first = p.send();
+  p.add();
+  assert.equal(p.gate(), "proof");
+  p.accept(first);
+  assert.equal(p.gate(), undefined);
+  // The same broker, elected again, may have lost what it knew; so may the one of a topic that was created anew.
+  p.send();
+  p.add();
+  assert.equal(p.gate({ ...LEADER }), "proof");
+  assert.equal(p.gate(), undefined);
+});
+
+test("gates: after a batch has ended in doubt nothing new is sent before an answer tells (I7)", () => {
+  const p = proven();
+  p.add();
+  p.add();
+  const [doubtful, behind] = [p.send(), p.send()];
+  p.partition.landed(doubtful);
+  p.partition.sequence.doubt(doubtful);
+  p.add();
+  assert.equal(p.gate(), "proof");
+  p.accept(behind);
+  assert.equal(p.gate(), undefined, "what was sent after it is in the log, so it is as well");
+});
+
+test("gates: without a producer id, or in an older epoch with batches to finish, the partition waits (I8)", () => {
+  const p = proven();
+  p.add();
+  const nobody = { producerId: -1n, producerEpoch: -1, held: false } as ProducerIdentity;
+  const newer = { producerId: 5n, producerEpoch: 4, held: true } as ProducerIdentity;
+  const gate = (who: ProducerIdentity): Gate | undefined =>
+    p.partition.idempotentGate(p.partition.queue[0]!, LEADER, who);
+  assert.equal(gate(nobody), "identity");
+  p.send();
+  p.add();
+  assert.equal(gate(newer), "identity", "an answer of the old epoch is still to come");
+  p.accept(p.partition.inFlight[0]!);
+  assert.equal(gate(newer), undefined);
+  assert.equal(p.partition.sequence.isAt(newer), true);
+});

@@ -1,0 +1,171 @@
+import assert from "node:assert/strict";
+import { KafkaError, keyHash, type ProducerLike, sticky, TimeoutError } from "../../mod.ts";
+import { RecordingProducer, VirtualRuntime } from "../../src/testing/mod.ts";
+import { stage } from "../cluster/stage.ts";
+import { test } from "../harness.ts";
+
+/** Code under test: it doesn't know which producer it has. */
+async function greet(producer: ProducerLike, names: readonly string[]): Promise<string[]> {
+  const outcomes: string[] = [];
+  for (const name of names) {
+    await producer.send({ topic: "greetings", key: name, value: `hello ${name}` }, {
+      onSuccess: ({ partition, offset }) => void outcomes.push(`${partition}@${offset}`),
+      onError: ({ code }) => void outcomes.push(code),
+    }).catch(() => {});
+  }
+  await producer.flush();
+  return outcomes;
+}
+
+test("recording producer: the same code runs with it and with the real one, to the same end", async () => {
+  const { producer, run } = stage({ topics: { greetings: 3 } });
+  const real = producer();
+  const names = ["user-123", "kafka", "user-123"];
+  const wanted = await run(greet(real, names));
+  await run(real.close());
+  const recording = new RecordingProducer({ partitions: 3, partitioner: keyHash() });
+  assert.deepEqual(await greet(recording, names), wanted);
+  assert.deepEqual(Object.keys(recording.metrics()).sort(), Object.keys(real.metrics()).sort());
+  const methods = (one: object): string[] => Object.getOwnPropertyNames(Object.getPrototypeOf(one));
+  assert.deepEqual(methods(real).filter((name) => !methods(recording).includes(name)), []);
+});
+
+test("recording producer: keeps records as they were at the call, with headers, time and partition", async () => {
+  const runtime = new VirtualRuntime({ wallStartMs: 5_000 });
+  const p = new RecordingProducer({ runtime, partitions: { wide: 4 } });
+  const bytes = Uint8Array.of(1, 2);
+  const sent = p.send({ topic: "wide", key: bytes, value: null, partition: 3, headers: [["h", bytes], ["h", null]] });
+  bytes[0] = 9;
+  assert.equal(p.pending.length, 1);
+  assert.deepEqual(JSON.parse(JSON.stringify(await sent)), {
+    ...{ topic: "wide", partition: 3, offset: "0", timestamp: 5_000, delivery: "acked" },
+  });
+  await p.send({ topic: "other", value: "v", timestamp: 7, headers: { a: "b" } });
+  assert.deepEqual(p.records("wide"), [{
+    ...{ topic: "wide", partition: 3, key: Uint8Array.of(1, 2), value: null, timestamp: 5_000 },
+    headers: [["h", Uint8Array.of(1, 2)], ["h", null]],
+  }]);
+  assert.deepEqual(p.records().map(({ topic, key, timestamp, headers }) => [topic, key, timestamp, headers]).at(-1), [
+    ...["other", null, 7, [["a", "b"]]],
+  ]);
+  p.clear();
+  assert.deepEqual([p.records(), p.failed], [[], []]);
+  assert.equal((await p.send({ topic: "wide", value: "v", partition: 3 })).offset, 1n);
+});
+
+test("recording producer: fails the next ones, or those that the test picks, and keeps the rest of the order", async () => {
+  const p = new RecordingProducer<string, string>({
+    respond: ({ value }) => value === "bad" ? new TimeoutError("Picked.") : undefined,
+  });
+  p.failNext(new Error("no network"), 2);
+  const told: string[] = [];
+  const results = await p.sendBatch(
+    ["a", "b", "c", "bad", "d"].map((value) => ({ topic: "t", value })),
+    { onDelivery: (error, metadata) => void told.push(error?.message ?? String(metadata!.offset)) },
+  );
+  assert.deepEqual(told, ["no network", "no network", "0", "Picked.", "1"]);
+  assert.deepEqual(results.map(({ status }) => status), [
+    ...["rejected", "rejected", "fulfilled", "rejected", "fulfilled"],
+  ]);
+  const [first] = results;
+  assert.ok(first?.status === "rejected" && first.reason instanceof KafkaError);
+  assert.deepEqual(p.records().map(({ value }) => value), ["c", "d"]);
+  assert.deepEqual(p.failed.map(({ record, error }) => [record.value, error.message]), [
+    ["a", "no network"],
+    ["b", "no network"],
+    ["bad", "Picked."],
+  ]);
+  assert.deepEqual([p.metrics().records_sent, p.metrics().errors, p.metrics().success_rate], [2, 3, 0.4]);
+  await assert.rejects(p.sendBatch([{ topic: "t", value: "bad" }]).all(), { code: "TIMEOUT" });
+});
+
+test("recording producer: outcomes wait for the test, one by one, when it says so", async () => {
+  const p = new RecordingProducer({ autoComplete: false });
+  const order: string[] = [];
+  for (const value of ["a", "b", "c"]) {
+    p.send({ topic: "t", value }, {
+      onSuccess: () => void order.push(value),
+      onError: ({ message }) => void order.push(message),
+    });
+  }
+  await Promise.resolve();
+  assert.deepEqual([order, p.pending.length, p.metrics().records_pending], [[], 3, 3]);
+  assert.equal(p.completeNext(), true);
+  assert.equal(p.errorNext(new TimeoutError("too late")), true);
+  assert.deepEqual(order, ["a", "too late"]);
+  await p.flush();
+  assert.deepEqual(order, ["a", "too late", "c"]);
+  assert.deepEqual([p.completeNext(), p.errorNext(new Error())], [false, false]);
+});
+
+test("recording producer: delays outcomes by the clock that it is given; flush and close wait, or give up in time", async () => {
+  const runtime = new VirtualRuntime();
+  const p = new RecordingProducer({ delayMs: 100, runtime });
+  const sent = p.send({ topic: "t", value: "v" }).then(() => runtime.now());
+  const flushed = p.flush().then(() => runtime.now());
+  assert.equal(await runtime.runUntil(flushed), 100);
+  assert.equal(await sent, 100);
+  p.produce({ topic: "t", value: "v" });
+  await assert.rejects(runtime.runUntil(p.flush({ timeoutMs: 50 })), { code: "TIMEOUT" });
+  const aborted = p.flush({ signal: AbortSignal.abort(new Error("stop")) });
+  await assert.rejects(aborted, { message: "stop" });
+  const lost = p.send({ topic: "t", value: "v" }, { onError: () => {} });
+  const closed = p.close({ timeoutMs: 60 });
+  assert.equal(p.close(), closed);
+  await assert.rejects(runtime.runUntil(closed), { code: "TIMEOUT" });
+  await assert.rejects(lost, { code: "PRODUCER_CLOSED" });
+  assert.deepEqual([p.records().length, p.failed.length, p.closed], [2, 1, true]);
+  await runtime.advance(1_000);
+  assert.equal(p.records().length, 2, "a late timer changes nothing");
+});
+
+test("recording producer: refuses what the real one refuses, and everything after close", async () => {
+  const p = new RecordingProducer<string, string>({ partitions: 2 });
+  const codes: string[] = [];
+  const note = { onError: ({ code }: KafkaError): void => void codes.push(code) };
+  p.send({ topic: "", value: "v" }, note);
+  p.send({ topic: "t", value: undefined as unknown as string }, note);
+  p.send({ topic: "t", value: "v", partition: 2 }, note);
+  const controller = new AbortController();
+  p.send({ topic: "t", value: "v" }, { ...note, signal: controller.signal });
+  controller.abort();
+  await p.close();
+  p.send({ topic: "t", value: "v" }, note);
+  assert.equal(p.produce({ topic: "t", value: "v" }, (error) => void codes.push(error!.code)), true);
+  assert.deepEqual(codes, [
+    ...["INVALID_TOPIC_EXCEPTION", "SERIALIZATION", "INVALID_PARTITION", "ABORTED", "PRODUCER_CLOSED"],
+    "PRODUCER_CLOSED",
+  ]);
+  for (const call of [() => p.connect(), () => p.ready(), () => p.partitionsFor("t"), () => p.refreshMetadata()]) {
+    await assert.rejects(call(), { code: "PRODUCER_CLOSED" });
+  }
+  assert.deepEqual(p.records(), []);
+  assert.throws(() => new RecordingProducer({ partitions: 0 }), { name: "ConfigError" });
+});
+
+test("recording producer: a full buffer, a stream, a partitioner of the caller's, and a callback that throws", async () => {
+  const p = new RecordingProducer<string, string>({ partitions: 4, partitioner: sticky({ records: 2 }) });
+  p.full = true;
+  assert.equal(p.produce({ topic: "t", value: "refused" }), false);
+  let woken = false;
+  const ready = p.ready().then(() => woken = true);
+  await Promise.resolve();
+  assert.equal(woken, false);
+  p.full = false;
+  await ready;
+  const writer = p.writable("t").getWriter();
+  for (const value of ["a", "b", "c", "d"]) await writer.write(value);
+  await writer.close();
+  const partitions = p.records().map(({ partition }) => partition);
+  assert.equal(partitions[0], partitions[1]);
+  assert.equal(partitions[2], partitions[3]);
+  assert.notEqual(partitions[1], partitions[2]);
+  await p.send({ topic: "t", value: "e" }, {
+    onDelivery: () => {
+      throw new Error("boom");
+    },
+  });
+  assert.equal((await p.partitionsFor("t")).length, 4);
+  await p[Symbol.asyncDispose]();
+  assert.equal(p.records().length, 5);
+});

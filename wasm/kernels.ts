@@ -1,0 +1,18 @@
+/** What the module exports. The compiler is AssemblyScript's, whose numbers have WebAssembly's types. */
+
+import { OUTPUT, SOURCE } from "./memory";
+
+export { crc32c } from "./crc32c";
+export { deflate } from "./deflate";
+export { lz4 } from "./lz4";
+export { snappy } from "./snappy";
+
+/** Where the caller puts the input. */
+export function source(): usize {
+  return SOURCE;
+}
+
+/** Where the caller finds the output. */
+export function output(): usize {
+  return OUTPUT;
+}
