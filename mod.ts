@@ -53,7 +53,8 @@ export type { DataLossEvent, EpochBumpEvent, ProducerHooks, RetryEvent } from ".
 export type { ProducerInterceptor } from "./src/producer/interceptor.ts";
 export type { ProducerMetrics } from "./src/producer/metrics.ts";
 export { type Preset, presets } from "./src/producer/presets.ts";
-export { type PartitionInfo, Producer, type WaitOptions } from "./src/producer/producer.ts";
+export { type PartitionInfo, Producer } from "./src/producer/producer.ts";
+export type { WaitOptions } from "./src/producer/within.ts";
 export type {
   BatchDeliveryLike,
   ProducerLike,

@@ -25,12 +25,14 @@ const { values } = parseArgs({
     required: { type: "boolean", default: false },
     list: { type: "boolean", default: false },
     save: { type: "string" },
+    skip: { type: "string", default: "0" },
   },
 });
 
 const mutants = [...order, ...outcomes, ...network]
   .filter(({ required }) => required || !values.required)
-  .filter(({ name }) => name.includes(values.only ?? ""));
+  .filter(({ name }) => name.includes(values.only ?? ""))
+  .slice(Number(values.skip));
 if (mutants.length === 0) throw new Error(`No mutant's name contains "${values.only}"`);
 if (values.list) {
   for (const { name, required } of mutants) console.log(`${required ? "*" : " "} ${name}`);

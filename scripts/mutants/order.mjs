@@ -134,14 +134,6 @@ export const order = [
     ],
   },
   {
-    name: "H7: a later success stands for batches that were refused",
-    edits: [{
-      file: settlement,
-      find: `const implied = earlier.outcome === undefined && earlier.persisted !== "no" &&\n        !partition`,
-      replace: `const implied = earlier.outcome === undefined &&\n        !partition`,
-    }],
-  },
-  {
     name: "H7: the offset of an implied success is guessed",
     edits: [{ file: sequence, find: `if (!isContiguous) return -1n;`, replace: "" }],
   },

@@ -18,6 +18,8 @@ export async function runBroker(command: BrokerCommand, io: CliIo): Promise<numb
     topics: Object.fromEntries(topics.map(({ name, partitions }) => [name, partitions])),
     autoCreateTopics: autoCreate,
     record: false,
+    // Other clients may pad their requests, as they may with Kafka.
+    strictRequests: false,
   });
   // Before listening, so that who reads the first line may already ask to stop.
   const interrupted = new Promise<void>((resolve) => io.onInterrupt(resolve));

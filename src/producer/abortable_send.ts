@@ -6,7 +6,7 @@
  * @module
  */
 
-import { AbortError, type KafkaError, type Persisted } from "../errors.ts";
+import { AbortError, ConfigError, type KafkaError, type Persisted } from "../errors.ts";
 import type { Batch, Resolve } from "./batch.ts";
 import type { PendingRun, PendingSend } from "./pending_send.ts";
 import type { RecordMetadata, SendOptions } from "./record.ts";
@@ -108,6 +108,14 @@ export class AbortSignals {
     this.#watches.delete(signal);
     signal.removeEventListener("abort", watch.onAbort);
   }
+}
+
+/** Why a send with this signal takes nothing; undefined if it does. */
+export function signalRefusal(signal: unknown, topic: string): KafkaError | undefined {
+  if (!(signal instanceof AbortSignal)) {
+    return new ConfigError("signal", `Pass an AbortSignal as "signal": it is a ${typeof signal}.`);
+  }
+  return signal.aborted ? abortError(signal, "no", topic) : undefined;
 }
 
 /** What a send is told whose signal was aborted. */

@@ -62,6 +62,8 @@ export class Accumulator {
   readonly #events: AccumulatorEvents;
   readonly #metrics: Metrics;
   #encoder: RecordEncoder | undefined;
+  #lastReason: KafkaError | undefined;
+  #lastRejection: Promise<never> | undefined;
   readonly #partitioner: Partitioner | undefined;
   readonly #pool: BufferPool;
   /** Most callers send to one topic again and again. */
@@ -411,7 +413,13 @@ export class Accumulator {
       ? error
       : new KafkaError("The record can't be sent.", { code: "UNEXPECTED", cause: error });
     if (callbacks !== undefined) tell(callbacks, reason, null, (thrown) => this.#logThrow(thrown));
-    resolve?.(rejectedPromise(reason));
+    if (resolve === undefined) return;
+    // Those who are refused while the line is long share an error, and so the promise that rejects with it.
+    if (reason !== this.#lastReason) {
+      this.#lastReason = reason;
+      this.#lastRejection = rejectedPromise(reason);
+    }
+    resolve(this.#lastRejection!);
   }
 
   #logThrow(error: unknown): void {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { PartitionMetadata } from "../cluster/metadata.ts";
+import { isUsable, type PartitionMetadata } from "../cluster/metadata.ts";
 import type { KafkaError } from "../errors.ts";
 import type { Entry } from "./agenda.ts";
 import type { Batch } from "./batch.ts";
@@ -82,6 +82,14 @@ export class Partition implements Entry {
   get open(): Batch | undefined {
     const last = this.queue[this.queue.length - 1];
     return last === undefined || last.closed ? undefined : last;
+  }
+
+  /** The leader, as far as it is known. */
+  get leader(): PartitionMetadata | undefined {
+    const { metadata } = this.topic;
+    if (!isUsable(metadata)) return undefined;
+    const leader = metadata.partitions[this.index];
+    return leader === undefined || leader.leaderId < 0 ? undefined : leader;
   }
 
   /** True while any record has no outcome. */

@@ -107,7 +107,9 @@ function resultsInOrder(
       if (batch === undefined || batch.partition.index !== result.index) return undefined;
       const { topic } = batch.partition;
       // A topic that was created anew since the request was written has another id: that takes the search.
-      if (version > PRODUCE_WITH_TOPIC_NAMES ? topic.metadata.topicId !== topicId : topic.name !== name) return undefined;
+      if (version > PRODUCE_WITH_TOPIC_NAMES ? topic.metadata.topicId !== topicId : topic.name !== name) {
+        return undefined;
+      }
       results.push(result);
     }
   }

@@ -7,11 +7,11 @@
 import { Cluster } from "../cluster/cluster.ts";
 import type { ClusterSnapshot } from "../cluster/snapshot.ts";
 import { loadCodec } from "../codec/registry.ts";
-import { ConfigError, type KafkaError, ProducerClosedError, TimeoutError } from "../errors.ts";
+import { type KafkaError, ProducerClosedError } from "../errors.ts";
 import { brokerError } from "../protocol/error_codes.ts";
-import type { Runtime, Timer } from "../runtime/runtime.ts";
+import type { Runtime } from "../runtime/runtime.ts";
 import { selectRuntime, systemRuntime } from "../runtime/select.ts";
-import { abortError, AbortSignals } from "./abortable_send.ts";
+import { AbortSignals, signalRefusal } from "./abortable_send.ts";
 import { Accumulator } from "./accumulator.ts";
 import { Agenda } from "./agenda.ts";
 import type { Resolve } from "./batch.ts";
@@ -24,6 +24,7 @@ import { Sender } from "./sender.ts";
 import { ProducerIdentity } from "./sequence.ts";
 import type { Topic, TopicWaiter } from "./topic.ts";
 import { TurnClock } from "./turn_clock.ts";
+import { type WaitOptions, within } from "./within.ts";
 import { writableOf } from "./writable.ts";
 
 /** A partition, as {@link Producer.partitionsFor} tells of it. */
@@ -36,14 +37,6 @@ export interface PartitionInfo {
   readonly leader: number;
   /** Counts the elections of the partition, −1 if the broker doesn't tell. */
   readonly leaderEpoch: number;
-}
-
-/** Time limit and signal of a call that waits. */
-export interface WaitOptions {
-  /** Give up after so many ms. @default Infinity */
-  readonly timeoutMs?: number | undefined;
-  /** Gives up when it is aborted. */
-  readonly signal?: AbortSignal | undefined;
 }
 
 /** The executor of every record's promise. One function for all: a closure for each record would cost more. */
@@ -153,7 +146,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
    */
   async connect({ signal }: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
     this.#refuseIfClosed();
-    await this.#within(this.#connect(), { timeoutMs: this.#options.maxBlockMs, signal }, () => {
+    await within(this.#runtime, this.#connect(), { timeoutMs: this.#options.maxBlockMs, signal }, () => {
       const reason = this.#cluster.lastError?.message ?? "No broker has answered yet.";
       const { brokers, maxBlockMs } = this.#options;
       const servers = brokers.map(({ host, port }) => `${host}:${port}`).join(", ");
@@ -232,7 +225,8 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   async flush(options: WaitOptions = {}): Promise<void> {
     const { timeoutMs } = options;
     const { opened } = this.#accumulator.barrier();
-    await this.#within(
+    await within(
+      this.#runtime,
       opened,
       options,
       () => `Flushing took longer than ${timeoutMs} ms; records are still on their way.`,
@@ -339,11 +333,8 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   }
 
   #submitAbortable(record: ProducerRecord<K, V>, resolve: Resolve, callbacks: SendOptions, signal: AbortSignal): void {
-    if (!(signal instanceof AbortSignal)) {
-      const error = new ConfigError("signal", `Pass an AbortSignal as "signal": it is a ${typeof signal}.`);
-      return this.#refuse(error, resolve, callbacks);
-    }
-    if (signal.aborted) return this.#refuse(abortError(signal, "no", record.topic), resolve, callbacks);
+    const refusal = signalRefusal(signal, record.topic);
+    if (refusal !== undefined) return this.#refuse(refusal, resolve, callbacks);
     this.#signals ??= new AbortSignals((aborted, by) => this.#accumulator.abort(aborted, by));
     const send = this.#signals.watch(signal, resolve, callbacks);
     this.#accumulator.submit(record, resolve, send, true);
@@ -365,7 +356,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     const { opened } = this.#accumulator.barrier();
     let late: unknown;
     try {
-      await this.#within(opened, { timeoutMs: limitMs }, () => `Closing took longer than ${limitMs} ms.`);
+      await within(this.#runtime, opened, { timeoutMs: limitMs }, () => `Closing took longer than ${limitMs} ms.`);
     } catch (error) {
       late = error;
     }
@@ -401,33 +392,13 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
       topic.waiters.push(waiter);
       void this.#cluster.requestUpdate();
     });
-    return this.#within(known, { timeoutMs: maxBlockMs }, () => {
+    return within(this.#runtime, known, { timeoutMs: maxBlockMs }, () => {
       const { errorCode } = topic.metadata;
       const reason = errorCode === 0 ? this.#cluster.lastError?.message ?? "" : brokerError(errorCode).message;
       return `Topic "${topic.name}" could not be looked up within ${maxBlockMs} ms (maxBlockMs). ${reason}`;
     }).finally(() => {
       waiter.gone = true;
       this.#lookups.delete(giveUp);
-    });
-  }
-
-  /** The promise, or a `TimeoutError` when it takes too long, or the signal's reason when it is aborted. */
-  #within<T>(promise: Promise<T>, { timeoutMs, signal }: WaitOptions, message: () => string): Promise<T> {
-    if (timeoutMs === undefined && signal === undefined) return promise;
-    return new Promise((resolve, reject) => {
-      let timer: Timer | undefined;
-      const onAbort = (): void => end(() => reject(signal!.reason));
-      const end = (settle: () => void): void => {
-        timer?.cancel();
-        signal?.removeEventListener("abort", onAbort);
-        settle();
-      };
-      promise.then((value) => end(() => resolve(value)), (error) => end(() => reject(error)));
-      if (signal?.aborted) return onAbort();
-      signal?.addEventListener("abort", onAbort);
-      if (timeoutMs !== undefined && timeoutMs !== Infinity) {
-        timer = this.#runtime.setTimer(() => end(() => reject(new TimeoutError(message()))), timeoutMs);
-      }
     });
   }
 

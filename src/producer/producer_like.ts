@@ -7,8 +7,9 @@
 import type { ClusterSnapshot } from "../cluster/snapshot.ts";
 import type { KafkaError } from "../errors.ts";
 import type { ProducerMetrics } from "./metrics.ts";
-import type { PartitionInfo, WaitOptions } from "./producer.ts";
+import type { PartitionInfo } from "./producer.ts";
 import type { ProducerRecord, RecordMetadata } from "./record.ts";
+import type { WaitOptions } from "./within.ts";
 
 /** What {@link RecordMetadata} tells, without the class. */
 export type RecordMetadataLike = Pick<RecordMetadata, keyof RecordMetadata>;

@@ -10,7 +10,6 @@
 
 import type { Cluster } from "../cluster/cluster.ts";
 import type { Connection } from "../cluster/connection.ts";
-import { isUsable, type PartitionMetadata } from "../cluster/metadata.ts";
 import { KafkaError, RecordTooLargeError } from "../errors.ts";
 import { PRODUCE_WITH_ZSTD } from "../protocol/api.ts";
 import { brokerError } from "../protocol/error_codes.ts";
@@ -99,7 +98,7 @@ export class Sender {
   /** Puts a partition on the list of the broker that leads it; the drain decides whether it may go. */
   schedule(partition: Partition): void {
     if (partition.scheduled || partition.queue.length === 0 || this.#closed) return;
-    const leader = leaderOf(partition);
+    const leader = partition.leader;
     // Metadata can name a leader that is on no list of brokers: nobody can be dialled then either.
     if (leader === undefined || this.#cluster.broker(leader.leaderId) === undefined) {
       this.#stranded.add(partition);
@@ -132,7 +131,7 @@ export class Sender {
     this.#awaitingMetadata = new Set();
     for (const partition of awaiting) {
       partition.awaitingMetadata = false;
-      const leader = leaderOf(partition);
+      const leader = partition.leader;
       // A new leader has been elected since the attempt failed: there is nothing to back off from (KIP-951).
       if (leader !== undefined && leader.leaderEpoch > partition.sentTo.leaderEpoch) partition.notBeforeMs = 0;
       this.schedule(partition);
@@ -282,7 +281,7 @@ export class Sender {
   #sendableBytes(lane: Lane, partition: Partition, nowMs: number): number {
     const head = partition.queue[0];
     if (head === undefined) return 0;
-    const leader = leaderOf(partition);
+    const leader = partition.leader;
     if (leader === undefined || leader.leaderId !== lane.nodeId) {
       this.schedule(partition);
       return 0;
@@ -364,7 +363,7 @@ export class Sender {
     const batches: Batch[] = [];
     for (const partition of partitions) {
       partition.scheduled = false;
-      const batch = partition.take(leaderOf(partition)!, this.#identity !== undefined);
+      const batch = partition.take(partition.leader!, this.#identity !== undefined);
       batch.seal();
       batches.push(batch);
       if (partition.queue.length > 0) this.schedule(partition);
@@ -440,14 +439,6 @@ export class Sender {
     this.#accumulator.pending.dropAll(this.#fatal);
     this.abandon((fate) => new KafkaError(this.#fatal!.message, { code, fatal: true, persisted: fate, cause: error }));
   }
-}
-
-/** The leader of a partition, as far as it is known. */
-function leaderOf(partition: Partition): PartitionMetadata | undefined {
-  const { metadata } = partition.topic;
-  if (!isUsable(metadata)) return undefined;
-  const leader = metadata.partitions[partition.index];
-  return leader === undefined || leader.leaderId < 0 ? undefined : leader;
 }
 
 function noteError(partition: Partition, error: unknown): void {

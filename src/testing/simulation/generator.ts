@@ -53,7 +53,7 @@ function clusterOf(dice: Dice, profile: Profile): ClusterPlan {
     const replicationFactor = Math.min(brokers, dice.weighted([[1, 1], [1, 2], [5, 3]] as const));
     return {
       name: ["orders", "events"][index]!,
-      partitions: dice.weighted([[4, 1], [3, 2], [2, 3], [1, 6]] as const),
+      partitions: profile.shared ? 1 : dice.weighted([[4, 1], [3, 2], [2, 3], [1, 6]] as const),
       replicationFactor,
       config: {
         ...(replicationFactor > 1 && dice.oneIn(2) ? { "min.insync.replicas": 2 } : {}),
@@ -77,10 +77,12 @@ function clusterOf(dice: Dice, profile: Profile): ClusterPlan {
 }
 
 function producersOf(dice: Dice, profile: Profile, durationMs: number): ProducerPlan[] {
-  const count = dice.weighted([[5, 1], [1, 2], [profile.leaving ? 2 : 0, 3]] as const);
+  const count = profile.shared
+    ? dice.between(2, 3)
+    : dice.weighted([[5, 1], [1, 2], [profile.leaving ? 2 : 0, 3]] as const);
   return Array.from({ length: count }, (_, index): ProducerPlan => {
     // Several producers live side by side, or one begins when the other has been told to end.
-    const startMs = index === 0 ? 0 : dice.below(durationMs);
+    const startMs = index === 0 ? 0 : dice.below(profile.shared ? 50 : durationMs);
     const leaves = profile.leaving ? !dice.oneIn(4) : dice.oneIn(12);
     return {
       options: optionsOf(dice, profile),

@@ -32,6 +32,8 @@ export interface Profile {
   readonly crowded?: boolean;
   /** Senders go on all the time, not in bursts. */
   readonly steady?: boolean;
+  /** Several producers write to one partition. */
+  readonly shared?: boolean;
   /** Delivery times out. */
   readonly hurried?: boolean;
   /** Little memory. */
@@ -73,6 +75,7 @@ const spoiled = (dice: Dice): Effect =>
     () => ({ do: "partition is invented" }),
     () => ({ do: "answer comes twice" }),
   ])(dice);
+const leftOut = (): Effect => ({ do: "partition is left out" });
 const throttled = (dice: Dice): Effect => ({ do: "throttle", ms: dice.between(1, 600) });
 
 const ALL: Profile["effects"] = [
@@ -209,6 +212,15 @@ export const PROFILES: Readonly<Record<string, Profile>> = {
     steady: true,
     troubles: [[4, "data loss"], [1, "producers are forgotten"], [1, "produce"], [1, "broker is killed"]],
     effects: [[2, refused], [1, delayed], [1, lostAnswer]],
+  },
+  "shared partitions": {
+    weight: 2,
+    faults: [1, 5],
+    crowded: true,
+    steady: true,
+    shared: true,
+    troubles: [[3, "produce"], [2, "produce storm"], [1, "leader moves"]],
+    effects: [[3, leftOut], [2, appended], [1, refused], [1, lostAnswer]],
   },
   "quotas": {
     weight: 1,

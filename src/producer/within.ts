@@ -1,0 +1,41 @@
+/**
+ * Waiting with a time limit and a signal.
+ *
+ * @module
+ */
+
+import { TimeoutError } from "../errors.ts";
+import type { Runtime, Timer } from "../runtime/runtime.ts";
+
+/** Time limit and signal of a call that waits. */
+export interface WaitOptions {
+  /** Give up after so many ms. @default Infinity */
+  readonly timeoutMs?: number | undefined;
+  /** Gives up when it is aborted. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The promise, or a `TimeoutError` when it takes too long, or the signal's reason when it is aborted. */
+export function within<T>(
+  runtime: Runtime,
+  promise: Promise<T>,
+  { timeoutMs, signal }: WaitOptions,
+  message: () => string,
+): Promise<T> {
+  if (timeoutMs === undefined && signal === undefined) return promise;
+  return new Promise((resolve, reject) => {
+    let timer: Timer | undefined;
+    const onAbort = (): void => end(() => reject(signal!.reason));
+    const end = (settle: () => void): void => {
+      timer?.cancel();
+      signal?.removeEventListener("abort", onAbort);
+      settle();
+    };
+    promise.then((value) => end(() => resolve(value)), (error) => end(() => reject(error)));
+    if (signal?.aborted) return onAbort();
+    signal?.addEventListener("abort", onAbort);
+    if (timeoutMs !== undefined && timeoutMs !== Infinity) {
+      timer = runtime.setTimer(() => end(() => reject(new TimeoutError(message()))), timeoutMs);
+    }
+  });
+}
