@@ -44,7 +44,7 @@ export interface EnquiryOptions {
 const METADATA_WITH_EPOCHS = 9;
 
 /** Requests in a second that fail or tell nothing new. */
-const VAIN_REQUESTS_PER_SECOND = 4;
+const VAIN_REQUESTS_PER_SECOND = 3;
 
 /** What is tried before a broker has told its versions: these are good from Kafka 2.8 on, and Metadata has topic ids. */
 const GUESSED_VERSIONS: Readonly<Record<string, number>> = { Metadata: 10, InitProducerId: 4 };

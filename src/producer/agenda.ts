@@ -10,6 +10,8 @@ import type { Runtime, Timer } from "../runtime/runtime.ts";
 export interface Entry {
   /** Called when its time has come; it is off the agenda then. */
   onDue(): void;
+  /** Of those that fall due at the same moment, it comes after the others. */
+  readonly isLast?: boolean;
   /** Written by the agenda: place in the heap, −1 while it isn't on. */
   heapIndex: number;
   /** Written by the agenda: when it falls due, on the monotonic clock. */
@@ -103,7 +105,7 @@ export class Agenda {
     while (index > 0) {
       const parentIndex = (index - 1) >> 1;
       const parent = this.#heap[parentIndex]!;
-      if (parent.dueMs <= entry.dueMs) break;
+      if (!isBefore(entry, parent)) break;
       this.#heap[index] = parent;
       parent.heapIndex = index;
       index = parentIndex;
@@ -117,9 +119,9 @@ export class Agenda {
     while (true) {
       let child = 2 * index + 1;
       if (child >= this.#heap.length) break;
-      if (child + 1 < this.#heap.length && this.#heap[child + 1]!.dueMs < this.#heap[child]!.dueMs) child++;
+      if (child + 1 < this.#heap.length && isBefore(this.#heap[child + 1]!, this.#heap[child]!)) child++;
       const other = this.#heap[child]!;
-      if (other.dueMs >= entry.dueMs) break;
+      if (!isBefore(other, entry)) break;
       this.#heap[index] = other;
       other.heapIndex = index;
       index = child;
@@ -127,4 +129,8 @@ export class Agenda {
     this.#heap[index] = entry;
     entry.heapIndex = index;
   }
+}
+
+function isBefore(a: Entry, b: Entry): boolean {
+  return a.dueMs < b.dueMs || (a.dueMs === b.dueMs && b.isLast === true && a.isLast !== true);
 }

@@ -74,6 +74,8 @@ const NO_RECORD: KeptRecord = { value: null };
 
 /** All who wait. Nobody overtakes: who is first is late first, so one deadline on the agenda is enough. */
 export class PendingSends implements Entry {
+  /** Batches of the same moment were sent before. */
+  readonly isLast = true;
   heapIndex = -1;
   dueMs = 0;
 
@@ -223,10 +225,11 @@ export class PendingSends implements Entry {
   }
 
   onDue(): void {
-    // The clock of the turn may have been read before the timer fired.
-    const lastMs = Math.max(this.dueMs, this.#clock.nowMs) - this.#patienceMs;
+    // Not by the clock: what was sent before is told before, and it may be a batch that falls due between two of these.
+    const { dueMs } = this;
     for (let send = this.#first(); send !== undefined; send = this.#first()) {
-      if (send.since.nowMs > lastMs) return this.#agenda.set(this, send.since.nowMs + this.#patienceMs);
+      const lateMs = send.since.nowMs + this.#patienceMs;
+      if (lateMs > dueMs) return this.#agenda.set(this, lateMs);
       this.drop(send, lateError(send, this.#options, this.#cluster.lastError));
     }
   }

@@ -255,3 +255,21 @@ test("ordering: a new leader gets nothing while the old one has batches that it 
   assert.deepEqual(states(sent), ["acked 1", "acked 2"]);
   await assertLeavesNothing(s, producer);
 });
+
+test("ordering: what is late at the same moment, in retry and in line, is told in the order of the sends", async () => {
+  const s = stage();
+  const producer = s.producer({ bufferMemory: 1_000, maxBlockMs: 2_000, deliveryTimeoutMs: 2_000 });
+  await warmUp(s, producer);
+  s.cluster.control(Produce, { error: 19 });
+  const told: string[] = [];
+  const send = (value: string): void => {
+    producer.send({ topic: "orders", partition: 0, value }, { onDelivery: () => told.push(value[0]!) });
+  };
+  // Two fill the buffer, the others wait for memory; some fall due between one timer and the next.
+  for (const letter of ["a", "b", "c", "d"]) send(letter.repeat(400));
+  await s.runtime.advance(0.4);
+  send("e".repeat(400));
+  await s.runtime.advance(5_000);
+  assert.deepEqual(told, ["a", "b", "c", "d", "e"]);
+  await assertLeavesNothing(s, producer);
+});
