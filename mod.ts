@@ -23,7 +23,7 @@ export * from "./src/errors.ts";
 export type { BrokerHealth } from "./src/cluster/health.ts";
 export type { BrokerSnapshot, ClusterSnapshot, TopicSnapshot } from "./src/cluster/snapshot.ts";
 export type { Codec, CompressionId, CompressionType } from "./src/codec/codec.ts";
-export type { CodecSource } from "./src/codec/registry.ts";
+export type { CodecSource } from "./src/codec/compressor.ts";
 export {
   type CompressionSpec,
   type Logger,

@@ -9,6 +9,9 @@ import { join, posix } from "node:path";
 import { pathToFileURL } from "node:url";
 import { listFiles, root } from "./lib/tools.mjs";
 
+/** What imports that begin with "#" lead to, by condition. */
+const internal = JSON.parse(await readFile(join(root, "src/package.json"), "utf8")).imports;
+
 /** What each layer may import besides itself and `errors.ts`. */
 const layers = {
   "mod.ts": ["producer", "cluster", "protocol", "codec", "runtime"],
@@ -45,7 +48,7 @@ export async function runArchitecture() {
   const broken = { imports: [], runtime: [], static: [], errors: [] };
   for (const path of paths) {
     const source = await readFile(join(root, path), "utf8").catch(() => "");
-    for (const target of importsOf(source)) {
+    for (const target of importsOf(source).flatMap((each) => variantsOf(path, each))) {
       const problem = checkImport(path, target);
       if (problem !== undefined) broken.imports.push(problem);
     }
@@ -68,6 +71,10 @@ export async function runArchitecture() {
     result("architecture: no runtime, clock or chance is named outside src/runtime", broken.runtime),
     result("architecture: src/runtime imports nothing that a runtime may lack", broken.static),
     result("architecture: every error has a class of its own", broken.errors),
+    result(
+      "architecture: internal imports lead to the same modules for sources, package and Deno",
+      await compareManifests(),
+    ),
   ];
 }
 
@@ -79,6 +86,39 @@ function importsOf(source) {
   const statements = source.matchAll(/^(?:import|export)\b[^"';]*?(?:\bfrom\s*)?"([^"]+)"/gm);
   const calls = source.matchAll(/\bimport\(\s*"([^"]+)"\s*\)/g);
   return [...statements, ...calls].map((match) => match[1]);
+}
+
+/** Where an import leads: one that begins with "#" to a file for each condition of `src/package.json`. */
+function variantsOf(path, target) {
+  if (!target.startsWith("#")) return [target];
+  const files = Object.values(internal[target] ?? { none: "./nowhere" });
+  return files.map((file) => `./${posix.relative(posix.dirname(path), posix.join("src", file))}`);
+}
+
+/** `src/package.json` leads to the sources, that of the package to what is made of them; Deno knows no conditions. */
+async function compareManifests() {
+  const read = async (path) => JSON.parse(await readFile(join(root, path), "utf8")).imports;
+  const compiled = Object.fromEntries(
+    Object.entries(internal).map(([name, files]) => [
+      name,
+      Object.fromEntries(
+        Object.entries(files).map(([condition, file]) => [
+          condition,
+          `./${posix.join("dist/src", file.replace(/\.ts$/, ".js"))}`,
+        ]),
+      ),
+    ]),
+  );
+  const forDeno = Object.entries(internal).map(([name, files]) => [name, `./${posix.join("src", files.default)}`]);
+  const given = Object.entries(await read("deno.json")).filter(([name]) => name.startsWith("#"));
+  const compare = (path, is, wanted) => {
+    const [a, b] = [JSON.stringify(is), JSON.stringify(wanted)];
+    return a === b ? [] : [`${path} has ${a}, wanted ${b} as in src/package.json`];
+  };
+  return [
+    ...compare("package.json", await read("package.json"), compiled),
+    ...compare("deno.json", given, forDeno),
+  ];
 }
 
 function checkImport(path, target) {

@@ -33,7 +33,10 @@ export async function build({ force = false } = {}) {
   const result = await run(process.execPath, [tsc, "-p", "tsconfig.build.json", "--outDir", fresh]);
   const bin = join(fresh, "src", "cli", "bin.js");
   if (existsSync(bin)) await chmod(bin, 0o755);
-  if (result.code === 0) await writeFile(join(fresh, ".stamp"), state);
+  if (result.code === 0) {
+    await withoutHelper(join(fresh, "src/runtime/workerd.js"));
+    await writeFile(join(fresh, ".stamp"), state);
+  }
   // Two renames, so that whoever starts a program of dist meanwhile finds the old or the new one.
   const stale = `${fresh}-stale`;
   if (existsSync(fresh)) {
@@ -43,6 +46,20 @@ export async function build({ force = false } = {}) {
   }
   if (result.code !== 0) throw new Error(`tsc failed with exit code ${result.code}\n${result.output}`);
   return true;
+}
+
+/**
+ * Takes out what tsc puts around an import whose specifier is a variable, in case that is relative: it would be in every
+ * Worker, and esbuild warns of its `this`. The lines stay where the source map has them.
+ */
+async function withoutHelper(path) {
+  const name = "__rewriteRelativeImportExtension";
+  const code = await readFile(path, "utf8");
+  const bare = code
+    .replace(new RegExp(`^var ${name} = [^]*?^};$`, "m"), (helper) => "\n".repeat(helper.split("\n").length - 1))
+    .replace(new RegExp(`${name}\\((\\w+)\\)`), "$1");
+  if (bare.includes(name)) throw new Error(`${path} still has ${name}`);
+  await writeFile(path, bare);
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {

@@ -1,7 +1,7 @@
 /**
  * Breaks one delivery rule after the other and lets the simulator look for it: each mutant must be caught.
  *
- *     npm run mutants [-- --seeds 10000] [--jobs 2] [--only H3] [--required] [--list] [--save plans.json]
+ *     npm run mutants [-- --seeds 10000] [--jobs 2] [--only H3] [--skip 5] [--required] [--list] [--save plans.json]
  *
  * A mutant is a small change of the sources in `scripts/mutants`, made while they are bundled; nothing on disk changes.
  * Prints how many seeds it took and which promise was seen to be broken; exit code 1 when a mutant survives.

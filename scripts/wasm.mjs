@@ -1,5 +1,5 @@
 /**
- * Compiles what is in `wasm` and writes the module, as base64, to `src/codec/wasm_module.ts`.
+ * Compiles what is in `wasm` and writes the module, as text, to `src/codec/wasm_module.ts`.
  *
  *     node scripts/wasm.mjs [--check]
  *
@@ -65,10 +65,26 @@ function generated(wasm) {
  * @module
  */
 
-/** A WebAssembly module of ${wasm.length} bytes, as base64. */
+/** A WebAssembly module of ${wasm.length} bytes, as text that \`wasm.ts\` knows to read. */
 export const WASM_MODULE: string =
-  "${wasm.toString("base64")}";
+  "${textOf(wasm)}";
 `;
+}
+
+/** Characters that need no escape in a text, the most frequent ones of minified JavaScript first. */
+const characters = "etisroan,.(){}=;:ludchmpfgby#w?!&|[]+->0123456789kvIEABSTRNOMLDCPFUxzjq<*/_";
+
+/** The text that `bytesOf` of `src/codec/wasm.ts` reads. */
+function textOf(bytes) {
+  const counts = Array.from(
+    { length: 64 },
+    (_, lower) => [lower, bytes.filter((byte) => (byte & 63) === lower).length],
+  );
+  const [...upper] = characters.slice(0, 3);
+  const lower = [];
+  counts.sort(([a, m], [b, n]) => n - m || a - b).forEach(([value], rank) => lower[value] = characters[3 + rank]);
+  const text = [...bytes].map((byte) => (upper[(byte >> 6) - 1] ?? "") + lower[byte & 63]);
+  return [...upper, ...lower, ...text].join("");
 }
 
 async function main() {

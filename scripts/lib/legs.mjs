@@ -108,8 +108,14 @@ export default { test: () => runCollected() };
   return conclude(result, tests, problems);
 }
 
-/** Bundles for workerd. The tests are imported for their effect, which `sideEffects: false` would drop. */
-export async function bundle(entry, outfile) {
+/** The conditions of wrangler. */
+export const workerConditions = ["workerd", "worker", "browser"];
+
+/**
+ * Bundles, for workerd unless other conditions are given. The tests are imported for their effect, which
+ * `sideEffects: false` would drop.
+ */
+export async function bundle(entry, outfile, conditions = workerConditions) {
   const { build: esbuild } = await import("esbuild");
   await esbuild({
     absWorkingDir: root,
@@ -120,7 +126,7 @@ export async function bundle(entry, outfile) {
     platform: "neutral",
     target: "es2022",
     mainFields: ["module", "main"],
-    conditions: ["workerd", "worker", "browser"], // those of wrangler
+    conditions,
     external: ["cloudflare:*", "node:*"],
     loader: { ".wasm": "binary" },
     ignoreAnnotations: true,

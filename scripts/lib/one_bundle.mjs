@@ -1,6 +1,6 @@
 /**
  * One bundle of the client loads and dials on every runtime. In workerd it does so without `nodejs_compat`, which
- * the suite itself needs for its assertions.
+ * the suite itself needs for its assertions, and so does the bundle that is made for workerd alone.
  */
 
 import { writeFile } from "node:fs/promises";
@@ -8,6 +8,7 @@ import { join, relative } from "node:path";
 import { bundle, legDir, runWorker } from "./legs.mjs";
 import { startServers } from "./servers.mjs";
 import { root, run, runtimeBinary } from "./tools.mjs";
+import { checkWorkerSize } from "./worker_size.mjs";
 
 /** Runs the bundle on each runtime; resolves to one result per runtime: `{ name, status, detail }`. */
 export async function runOneBundle({ timeoutMs = 60_000 } = {}) {
@@ -56,7 +57,8 @@ console.log("@@ran", await check());
 `,
     );
     try {
-      await bundle(join(dir, "entry.mjs"), join(dir, "bundle.mjs"));
+      await bundle(join(dir, "entry.mjs"), join(dir, "bundle.mjs"), ["worker", "browser"]);
+      await bundle(join(dir, "entry.mjs"), join(dir, "worker.mjs"));
     } catch (error) {
       return [{ name: "one bundle: esbuild bundles mod.ts", status: "failed", detail: error.message }];
     }
@@ -71,9 +73,11 @@ console.log("@@ran", await check());
       const { code, output } = await run(command, args, { timeoutMs });
       results.push(result(name, code === 0 && output.includes(`@@ran ${name}`), output));
     }
-    const { code, output } = await runWorker(runtimeBinary("workerd"), dir, "bundle.mjs", [], timeoutMs);
-    results.push(result("workerd without nodejs_compat", code === 0, output));
-    return results;
+    for (const [file, made] of [["bundle.mjs", ""], ["worker.mjs", ", made for it,"]]) {
+      const { code, output } = await runWorker(runtimeBinary("workerd"), dir, file, [], timeoutMs);
+      results.push(result(`workerd${made} without nodejs_compat`, code === 0, output));
+    }
+    return [...results, await checkWorkerSize()];
   } finally {
     await servers.stop();
   }

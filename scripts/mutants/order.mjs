@@ -82,10 +82,6 @@ export const order = [
     }],
   },
   {
-    name: "A retry doesn't go alone",
-    edits: [{ file: partition, find: `if (inFlight.length > 0 && head.drained) return "recovery";`, replace: "" }],
-  },
-  {
     name: "Five in flight on each connection, wherever the partition has moved",
     edits: [
       { file: partition, find: `const BROKER_WINDOW = 5;`, replace: `const BROKER_WINDOW = 500;` },

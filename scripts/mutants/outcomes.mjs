@@ -21,14 +21,6 @@ export const outcomes = [
     }],
   },
   {
-    name: "A batch that has been given up is sent again",
-    edits: [{
-      file: settlement,
-      find: `    if (batch.outcome !== undefined) return;\n    if (!uncounted)`,
-      replace: `    if (!uncounted)`,
-    }],
-  },
-  {
     name: "A partition that the answer leaves out counts as delivered",
     edits: [{
       file: settlement,
@@ -60,7 +52,8 @@ export const outcomes = [
     edits: [{
       file: accumulator,
       find: `this.#logThrow(error));\n      this.memory.release(batch.reservedBytes);`,
-      replace: `this.#logThrow(error));\n      if ("result" in batch.outcome!) this.memory.release(batch.reservedBytes);`,
+      replace:
+        `this.#logThrow(error));\n      if ("result" in batch.outcome!) this.memory.release(batch.reservedBytes);`,
     }],
   },
   {
@@ -99,13 +92,5 @@ export const outcomes = [
   {
     name: "A record that was taken back is sent all the same",
     edits: [{ file: accumulator, find: `    batch.drop(index);\n`, replace: "" }],
-  },
-  {
-    name: "Buffers are used again while a socket may hold them",
-    edits: [{
-      file: "src/producer/batch.ts",
-      find: `if (!this.strayed) this.#pool.give(this.#buffer);`,
-      replace: `this.#pool.give(this.#buffer);`,
-    }],
   },
 ];

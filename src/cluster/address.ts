@@ -5,6 +5,9 @@
  */
 
 import { ConfigError } from "../errors.ts";
+import { formatAddress } from "../runtime/dial.ts";
+
+export { formatAddress } from "../runtime/dial.ts";
 
 /** A host and a port. */
 export interface Address {
@@ -13,11 +16,6 @@ export interface Address {
 }
 
 const DEFAULT_PORT = 9092;
-
-/** Writes an address as `host:port`, with brackets around an IPv6 host. */
-export function formatAddress(address: Address): string {
-  return address.host.includes(":") ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
-}
 
 /**
  * Reads the `brokers` option: a list, or one string with commas between the servers. The port defaults to 9092.

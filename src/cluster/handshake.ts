@@ -5,7 +5,7 @@
  */
 
 import { ConnectionError, KafkaError, ProtocolError, TimeoutError } from "../errors.ts";
-import { nextApiVersionsVersion, sanitizeSoftwareName, sanitizeSoftwareVersion } from "../protocol/api.ts";
+import { nextApiVersionsVersion } from "../protocol/api.ts";
 import { brokerError } from "../protocol/error_codes.ts";
 import { ApiVersions } from "../protocol/messages/api_versions.ts";
 import type { AnyApi, ResponseOf } from "../protocol/schema.ts";
@@ -157,8 +157,8 @@ async function ask(
   mayHangUp: boolean,
 ): Promise<ResponseOf<typeof ApiVersions>> {
   const body = version < 3 ? {} : {
-    clientSoftwareName: sanitizeSoftwareName(SOFTWARE_NAME),
-    clientSoftwareVersion: sanitizeSoftwareVersion(SOFTWARE_VERSION),
+    clientSoftwareName: SOFTWARE_NAME,
+    clientSoftwareVersion: SOFTWARE_VERSION,
   };
   try {
     return await connection.request(ApiVersions, version, body, timeoutMs);

@@ -4,7 +4,7 @@
  * @module
  */
 
-/** Without the npm scope: brokers refuse `@` and `/` in a software name. */
+/** Without the npm scope: letters, digits, `-` and `.` are all that brokers take, in the version as well (KIP-511). */
 export const SOFTWARE_NAME = "sluice-kafka";
 
 /** The version of the package; a check compares it with the manifests. */

@@ -40,3 +40,6 @@ export interface Codec {
   /** Returns the original bytes. Fails when there would be more than `maxSize` of them, before holding so many. */
   decompress(input: Uint8Array, maxSize: number): Uint8Array | Promise<Uint8Array>;
 }
+
+/** The half of a codec that a producer needs. */
+export type Compressor = Omit<Codec, "decompress">;

@@ -1,30 +1,24 @@
 /**
- * gzip: a fast Deflate of our own unless a level is asked for; then `zlib` where the runtime has it, the package
- * `fflate` elsewhere and in portable mode.
+ * gzip: a fast Deflate of our own unless a level is asked for; then `zlib` where the runtime has it. What comes in its
+ * place is in `gzip_package.ts`.
  *
  * @module
  */
 
-import { CompressionError } from "../errors.ts";
-import type { Codec } from "./codec.ts";
+import type { Codec, Compressor } from "./codec.ts";
 import { crc32ByTables } from "./crc_tables.ts";
 import { scratch } from "./scratch.ts";
 import type { WasmKernels } from "./wasm.ts";
 import { atOnce, onThread, outputLimit, type Zlib } from "./zlib.ts";
 
-type Fflate = typeof import("./fflate.ts");
-
 /**
  * Where there is no WebAssembly. zlib's own 6 takes three to eight times the CPU for 10 to 25 % less (JSON records);
  * level 1 is hardly faster than this on Node, and a quarter bigger on Deno and Bun.
  */
-const DEFAULT_LEVEL = 2;
+export const DEFAULT_LEVEL = 2;
 
 /** Smaller inputs take less time here than the way to a thread and back (measured: 0.2 ms for 16 KB). */
 const THREAD_FROM = 32_768;
-
-/** How much is handed to fflate at a time. It expands that, a thousandfold at most, before the limit is checked. */
-const INPUT_SLICE = 4096;
 
 /** Larger inputs would hold up everything else for more than 2 ms, so that the way to a thread is worth it. */
 const MAX_FAST_SIZE = 524_288;
@@ -35,21 +29,20 @@ const BLOCK_SIZE = 65_535;
 const MEMBER_HEADER = Uint8Array.of(0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255);
 
 /**
- * gzip about as small as zlib's level 1 in half the time and less, by WebAssembly; `other` decompresses, and compresses
- * when there is a level, or when it has threads and the input is large.
+ * gzip about as small as zlib's level 1 in half the time and less, by WebAssembly; `other`, if there is one, when there
+ * is a level, or when it has threads and the input is large.
  */
-export function fastGzip(wasm: WasmKernels, other: Codec, zlib: Zlib | undefined): Codec {
+export function fastGzip(wasm: WasmKernels, other: Compressor | undefined, zlib: Zlib | undefined): Compressor {
   const crc32 = zlib?.crc32 ?? crc32ByTables;
   const maxSize = zlib === undefined ? Infinity : MAX_FAST_SIZE;
   return {
     name: "gzip",
     id: 1,
     compress(input, level) {
-      return level === undefined && input.length <= maxSize
+      return other === undefined || (level === undefined && input.length <= maxSize)
         ? deflate(wasm, crc32, input)
         : other.compress(input, level);
     },
-    decompress: other.decompress,
   };
 }
 
@@ -81,7 +74,7 @@ function deflate(wasm: WasmKernels, crc32: (bytes: Uint8Array) => number, input:
 }
 
 /** gzip by `zlib`. */
-export function zlibGzip(zlib: Zlib): Codec {
+export function zlibGzip(zlib: Zlib): Compressor {
   return {
     name: "gzip",
     id: 1,
@@ -90,77 +83,12 @@ export function zlibGzip(zlib: Zlib): Codec {
         ? atOnce(zlib.gzipSync, input, { level })
         : onThread(zlib.gzip, input, { level });
     },
-    decompress(input, maxSize) {
-      return atOnce(zlib.gunzipSync, input, { maxOutputLength: outputLimit(maxSize) });
-    },
   };
 }
 
-let fflate: Fflate | undefined;
-
-/** gzip by `fflate`, which is imported at the first use. */
-export const portableGzip: Codec = {
-  name: "gzip",
-  id: 1,
-  async load() {
-    fflate ??= await import("./fflate.ts");
-  },
-  compress(input, level = DEFAULT_LEVEL) {
-    return fflate
-      ? gzip(fflate, input, level)
-      : import("./fflate.ts").then((module) => gzip(fflate = module, input, level));
-  },
-  decompress(input, maxSize) {
-    return fflate
-      ? gunzip(fflate, input, maxSize)
-      : import("./fflate.ts").then((module) => gunzip(fflate = module, input, maxSize));
-  },
-};
-
-function gzip(fflate: Fflate, input: Uint8Array, level: number): Uint8Array {
-  // Without mtime the bytes would change from second to second.
-  return fflate.gzipSync(input, { level: level as 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9, mtime: 0 });
-}
-
-/** fflate's one-shot function allocates what the trailer claims, reads the first member only and checks nothing. */
-function gunzip(fflate: Fflate, input: Uint8Array, maxSize: number): Uint8Array {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  let memberSize = 0;
-  let memberCrc = 0;
-  const stream = new fflate.Gunzip((chunk) => {
-    size += chunk.length;
-    memberSize += chunk.length;
-    if (size > maxSize) throw new CompressionError(`Decompressing gzip gives more than ${maxSize} bytes, the limit`);
-    memberCrc = crc32ByTables(chunk, memberCrc);
-    chunks.push(chunk);
-  });
-  const checkTrailer = (end: number) => {
-    if (end < 18 || readWord(input, end - 8) !== memberCrc || readWord(input, end - 4) !== memberSize >>> 0) {
-      throw new CompressionError("Decompressing gzip failed, the trailer does not match");
-    }
-    memberSize = 0;
-    memberCrc = 0;
-  };
-  stream.onmember = checkTrailer;
-  let at = 0;
-  do {
-    stream.push(input.subarray(at, at + INPUT_SLICE), at + INPUT_SLICE >= input.length);
-    at += INPUT_SLICE;
-  } while (at < input.length);
-  checkTrailer(input.length);
-
-  const output = new Uint8Array(size);
-  let out = 0;
-  for (const chunk of chunks) {
-    output.set(chunk, out);
-    out += chunk.length;
-  }
-  return output;
-}
-
-function readWord(input: Uint8Array, at: number): number {
-  return (input[at]! | (input[at + 1]! << 8) | (input[at + 2]! << 16) | (input[at + 3]! << 24)) >>> 0;
+/** Back from gzip by `zlib`. */
+export function zlibGunzip(zlib: Zlib): Codec["decompress"] {
+  return (input, maxSize) => atOnce(zlib.gunzipSync, input, { maxOutputLength: outputLimit(maxSize) });
 }
 
 function writeWord(output: Uint8Array, at: number, value: number): void {

@@ -7,7 +7,9 @@
 import { crc32c } from "./crc32c.ts";
 import { crc32cByTables } from "./crc_tables.ts";
 import { lz4Compress, lz4Decompress } from "./lz4.ts";
+import { compressLz4Block } from "./lz4_block.ts";
 import { snappyCompress, snappyDecompress } from "./snappy.ts";
+import { compressSnappyFragment } from "./snappy_fragment.ts";
 import { type WasmKernels, wasmKernels } from "./wasm.ts";
 
 /** A set of implementations of the hot functions. All sets give the same checksums and decompress the same data. */
@@ -30,9 +32,9 @@ export interface Kernels {
 export const javaScriptKernels: Kernels = {
   name: "javascript",
   crc32c: crc32cByTables,
-  lz4Compress: (input) => lz4Compress(input),
+  lz4Compress: (input) => lz4Compress(input, compressLz4Block),
   lz4Decompress,
-  snappyCompress: (input) => snappyCompress(input),
+  snappyCompress: (input) => snappyCompress(input, compressSnappyFragment),
   snappyDecompress,
 };
 

@@ -44,6 +44,15 @@ export function zstdFrames(input: Uint8Array): ZstdFrame[] {
   return frames;
 }
 
+/** Deno appends an empty frame to outputs of 16 KB and more, which not every consumer takes for nothing. */
+export function singleFrame(output: Uint8Array, inputSize: number): Uint8Array {
+  const [frame] = zstdFrames(output);
+  if (frame?.sizeBound !== inputSize || frame.start !== 0) {
+    throw new CompressionError(`Compressing ${inputSize} bytes with zstd failed, the runtime wrote no single frame`);
+  }
+  return frame.end === output.length ? output : output.subarray(0, frame.end);
+}
+
 function readFrame(input: Uint8Array, start: number): ZstdFrame {
   const descriptor = readNumber(input, start + 4, 1);
   if (descriptor & 0x08) throw corrupt("a reserved flag is set");

@@ -7,7 +7,7 @@
 
 import { ConfigError } from "../errors.ts";
 import type { Codec } from "./codec.ts";
-import { instanceCodec, type ZstdInstance } from "./zstd.ts";
+import { instanceCodec, type ZstdInstance } from "./zstd_package.ts";
 
 /** The exports of version 0.0.27, whose names are minified. */
 interface Exports {

@@ -4,12 +4,12 @@
  * @module
  */
 
-import type { Codec } from "../codec/codec.ts";
+import type { Compressor } from "../codec/codec.ts";
 import { crc32c } from "../codec/crc32c.ts";
 import type { KafkaError, Persisted } from "../errors.ts";
 import {
-  encodeHeaders,
   type ProducerStamp,
+  readRecords,
   type RecordBytes,
   sealBatch,
   SEQUENCE_SPACE,
@@ -18,7 +18,6 @@ import {
   writeRecord,
 } from "../protocol/record_batch.ts";
 import { BATCH_OVERHEAD } from "../protocol/record_batch_layout.ts";
-import { decodeRecords, readBatchHeader } from "../protocol/record_batch_reader.ts";
 import { sizeOfVarint } from "../protocol/varint.ts";
 import { AbortableSend } from "./abortable_send.ts";
 import type { Barrier } from "./barrier.ts";
@@ -34,7 +33,6 @@ export type Outcome =
   | { readonly result: BatchResult }
   | { readonly error: KafkaError; readonly errors?: ReadonlyMap<number, KafkaError> | undefined };
 
-const utf8 = new TextEncoder();
 const NO_STAMP: ProducerStamp = { producerId: -1n, producerEpoch: -1, baseSequence: -1 };
 
 /** A batch of one partition. */
@@ -81,6 +79,8 @@ export class Batch {
   outcome: Outcome | undefined;
   /** Its place in the order of first drains of its partition; −1 before. */
   ordinal = -1;
+  /** The id that the topic had when it was last sent. */
+  sentUnder = "";
   /** How far the next ordinal is; the halves of a split batch share it. */
   ordinalSpan = 1;
   /** Who waits for it in a flush. */
@@ -183,7 +183,7 @@ export class Batch {
    * Makes the bytes that will be sent, all but the producer's stamp. Undefined if they are there at once; a promise
    * if the codec answers later. Fails with a `CompressionError`.
    */
-  encode(codec: Codec | undefined): Promise<void> | undefined {
+  encode(codec: Compressor | undefined): Promise<void> | undefined {
     this.compact();
     if (codec === undefined) {
       this.#finish(this.#buffer.subarray(0, this.length), 0);
@@ -297,18 +297,8 @@ export class Batch {
 
   /** The records as they were appended, with their timestamps. */
   #decode(): [record: RecordBytes, timestamp: number][] {
-    this.#writeHeader(this.#buffer.subarray(0, this.length), 0);
-    const header = readBatchHeader(this.#buffer);
-    const records = decodeRecords(header, this.#buffer.subarray(BATCH_OVERHEAD, this.length));
-    return records.map(({ key, value, headers, timestamp }) => [{
-      key,
-      keyLength: key?.length ?? 0,
-      value,
-      valueLength: value?.length ?? 0,
-      headers: headers.length === 0
-        ? undefined
-        : encodeHeaders(headers.map(([name, content]) => [utf8.encode(name), content])),
-    }, Number(timestamp)]);
+    const records = readRecords(this.#buffer.subarray(BATCH_OVERHEAD, this.length), this.recordCount);
+    return records.map((record, index) => [record, this.#baseTimestamp + (this.#timestampDeltas[index] ?? 0)]);
   }
 
   #grow(needed: number): void {

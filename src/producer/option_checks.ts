@@ -5,8 +5,8 @@
  */
 
 import { type Address, parseAddresses } from "../cluster/address.ts";
-import { type Codec, COMPRESSION_IDS, type CompressionType } from "../codec/codec.ts";
-import { type CodecSource, resolveCodec } from "../codec/registry.ts";
+import { type Codec, COMPRESSION_IDS, type CompressionType, type Compressor } from "../codec/codec.ts";
+import { type CodecSource, resolveCompressor } from "../codec/compressor.ts";
 import { ConfigError } from "../errors.ts";
 import type { SocketFactory, TlsOptions } from "../runtime/runtime.ts";
 import { checkTls } from "../runtime/tls.ts";
@@ -15,12 +15,6 @@ import type { ProducerInterceptor } from "./interceptor.ts";
 import type { CompressionSpec, Logger, TopicCompression } from "./options.ts";
 import type { Partitioner, PartitionerName } from "./partitioner.ts";
 
-/** Stands in while nobody has said which sockets: what makes no sense on any is still refused. */
-const CAPABLE_SOCKETS: SocketFactory = {
-  name: "any",
-  can: { ca: true, clientCert: true, serverName: true, skipHostname: true, insecure: true, detached: true },
-  connect: () => Promise.reject(new ConfigError("connect", "There are no sockets to check options with.")),
-};
 const TLS_OPTIONS = ["ca", "cert", "key", "passphrase", "serverName", "verify"];
 const VERIFIES: readonly unknown[] = ["full", "ca", "none"];
 const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
@@ -60,14 +54,14 @@ export function checkAcks(value: unknown): -1 | 0 | 1 {
 /** The codec of each topic, and all codecs that there are. */
 export function resolveCompression(
   options: { readonly compression?: unknown; readonly codecs?: unknown },
-): [(topic: string) => Codec | undefined, Codec[]] {
+): [(topic: string) => Compressor | undefined, Compressor[]] {
   const { codecs = "auto", compression = "none" } = options;
   const custom = typeof codecs === "object" && codecs !== null ? codecs as Record<string, Codec> : undefined;
   if (custom !== undefined) refuseUnknownIn("codecs", custom, Object.keys(COMPRESSION_IDS));
   const source = custom === undefined ? codecs as CodecSource : "auto";
-  const resolve = (spec: unknown): Codec | undefined => {
+  const resolve = (spec: unknown): Compressor | undefined => {
     const { codec, level } = checkCompression(spec);
-    const resolved = resolveCodec(codec, { codecs: source, level, custom });
+    const resolved = resolveCompressor(codec, { codecs: source, level, custom });
     return codec === "none" ? undefined : resolved;
   };
   if (typeof compression !== "object" || compression === null || !("topics" in compression)) {
@@ -141,7 +135,7 @@ export function checkTlsOption(value: unknown, sockets: SocketFactory | undefine
     const wanted = VERIFIES.map(show).join(", ");
     throw new ConfigError("tls.verify", `Set "tls.verify" to ${wanted}: ${show(tls.verify)} is not.`);
   }
-  checkTls(sockets ?? CAPABLE_SOCKETS, tls);
+  checkTls(sockets, tls);
   return tls;
 }
 

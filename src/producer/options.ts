@@ -6,8 +6,8 @@
 
 import type { Address } from "../cluster/address.ts";
 import { checkSnapshot, type ClusterSnapshot } from "../cluster/snapshot.ts";
-import type { Codec, CompressionType } from "../codec/codec.ts";
-import type { CodecSource } from "../codec/registry.ts";
+import type { Codec, CompressionType, Compressor } from "../codec/codec.ts";
+import type { CodecSource } from "../codec/compressor.ts";
 import { ConfigError } from "../errors.ts";
 import type { SocketFactory, TlsOptions } from "../runtime/runtime.ts";
 import { guardedHooks, type ProducerHooks } from "./hooks.ts";
@@ -169,8 +169,8 @@ export interface ResolvedOptions {
   readonly acks: -1 | 0 | 1;
   readonly idempotent: boolean;
   /** Undefined is no compression. */
-  readonly codecFor: (topic: string) => Codec | undefined;
-  readonly codecs: readonly Codec[];
+  readonly codecFor: (topic: string) => Compressor | undefined;
+  readonly codecs: readonly Compressor[];
   readonly lingerMs: number;
   /** A batch of this size is due. */
   readonly batchSize: number;
@@ -237,6 +237,8 @@ const NUMBERS = {
   connectionMaxIdleMs: [540_000, 1, MAX_INT32],
 } as const satisfies Readonly<Record<string, readonly [fallback: number, min: number, max: number]>>;
 
+type NumberName = keyof typeof NUMBERS;
+
 const COUNTS: readonly string[] = ["retries", "unknownTopicRetries", "maxInFlight"];
 
 const OTHERS = [
@@ -265,14 +267,11 @@ const OTHERS = [
 const OTHER_NAMES: Readonly<Record<string, string>> = {
   bootstrapServers: "brokers",
   servers: "brokers",
-  linger: "lingerMs",
   enableIdempotence: "idempotent",
   idempotence: "idempotent",
   compressionType: "compression",
   maxInFlightRequests: "maxInFlight",
   maxInFlightRequestsPerConnection: "maxInFlight",
-  requestTimeout: "requestTimeoutMs",
-  deliveryTimeout: "deliveryTimeoutMs",
   connectionTimeout: "connectTimeoutMs",
   retry: "retries",
 };
@@ -299,14 +298,11 @@ export function resolveOptions<K, V>(options: ProducerOptions<K, V>, sockets?: S
     throw new ConfigError("options", 'Pass an object with at least "brokers".');
   }
   refuseUnknown(options);
-  const number = <N extends keyof typeof NUMBERS>(name: N): number => checkNumber(name, options[name]);
+  const numbers = checkNumbers(options);
+  const { retries, maxInFlight, batchSize, maxRequestSize } = numbers;
   const acks = checkAcks(options.acks);
-  const retries = number("retries");
-  const maxInFlight = number("maxInFlight");
   const [idempotent, remark] = decideIdempotence(options, acks, retries, maxInFlight);
-  const batchSize = number("batchSize");
   const batchSizeCap = options.batchSize === undefined ? GROWN_BATCH_SIZE : batchSize;
-  const maxRequestSize = number("maxRequestSize");
   if (options.batchSize !== undefined && maxRequestSize < batchSize) {
     conflict("maxRequestSize", `"maxRequestSize" (${maxRequestSize}) is below "batchSize" (${batchSize})`);
   }
@@ -315,34 +311,17 @@ export function resolveOptions<K, V>(options: ProducerOptions<K, V>, sockets?: S
   const [codecFor, codecs] = resolveCompression(options);
   const logger = checkLogger(options.logger);
   const resolved: ResolvedOptions = {
+    ...numbers,
     brokers: checkBrokers(options.brokers),
     clientId: checkClientId(options.clientId),
     acks,
     idempotent,
     codecFor,
     codecs,
-    lingerMs: number("lingerMs"),
-    batchSize,
     batchSizeCap: Math.min(batchSizeCap, maxRequestSize),
-    bufferMemory: number("bufferMemory"),
-    maxBlockMs: number("maxBlockMs"),
-    maxRequestSize,
-    maxInFlight,
-    retries,
-    unknownTopicRetries: number("unknownTopicRetries"),
     waitForOutcome: needsIdempotence("waitForOutcome", options.waitForOutcome, idempotent),
     gapless: needsIdempotence("gapless", options.gapless, idempotent),
     onDataLoss: checkChoice("onDataLoss", options.onDataLoss, ["continue", "fatal"]),
-    retryBackoffMs: number("retryBackoffMs"),
-    retryBackoffMaxMs: number("retryBackoffMaxMs"),
-    deliveryTimeoutMs: number("deliveryTimeoutMs"),
-    requestTimeoutMs: number("requestTimeoutMs"),
-    connectTimeoutMs: number("connectTimeoutMs"),
-    reconnectBackoffMs: number("reconnectBackoffMs"),
-    reconnectBackoffMaxMs: number("reconnectBackoffMaxMs"),
-    metadataMaxAgeMs: number("metadataMaxAgeMs"),
-    metadataMaxIdleMs: number("metadataMaxIdleMs"),
-    connectionMaxIdleMs: number("connectionMaxIdleMs"),
     allowAutoTopicCreation: checkBoolean("allowAutoTopicCreation", options.allowAutoTopicCreation) ?? false,
     partitioner: checkPartitioner(options.partitioner),
     keySerializer: checkFunction("keySerializer", options.keySerializer) as Serializer<never> | undefined,
@@ -369,13 +348,21 @@ function refuseUnknown(options: object): void {
 
 /** The option that a name in another spelling (`"linger.ms"`, `"lingerms"`) or a Java name stands for. */
 function knownName(name: string): string | undefined {
-  const plain = name.replace(/[._-]/g, "").toLowerCase();
-  const isSame = (other: string): boolean => other.toLowerCase() === plain;
+  const plain = (text: string): string => text.toLowerCase().replace(/[._-]|ms$/g, "");
+  const isSame = (other: string): boolean => plain(other) === plain(name);
   const javaName = Object.keys(OTHER_NAMES).find(isSame);
   return javaName === undefined ? [...Object.keys(NUMBERS), ...OTHERS].find(isSame) : OTHER_NAMES[javaName];
 }
 
-function checkNumber<N extends keyof typeof NUMBERS>(name: N, value: unknown): number {
+function checkNumbers(options: Readonly<Partial<Record<NumberName, unknown>>>): Record<NumberName, number> {
+  const names = Object.keys(NUMBERS) as NumberName[];
+  return Object.fromEntries(names.map((name) => [name, checkNumber(name, options[name])])) as Record<
+    NumberName,
+    number
+  >;
+}
+
+function checkNumber(name: NumberName, value: unknown): number {
   const [fallback, min, max] = NUMBERS[name];
   if (value === undefined) return fallback;
   const fits = typeof value === "number" && value >= min && value <= max &&

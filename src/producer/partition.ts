@@ -158,6 +158,7 @@ export class Partition implements Entry {
     }
     batch.closed = true;
     this.sizeHint = batch.length;
+    batch.sentUnder = this.topic.metadata.topicId;
     this.inFlight.push(batch);
     this.sentTo = leader;
     return batch;

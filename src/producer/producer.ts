@@ -6,7 +6,7 @@
 
 import { Cluster } from "../cluster/cluster.ts";
 import type { ClusterSnapshot } from "../cluster/snapshot.ts";
-import { loadCodec } from "../codec/registry.ts";
+import { loadCodec } from "../codec/compressor.ts";
 import { type KafkaError, ProducerClosedError } from "../errors.ts";
 import { brokerError } from "../protocol/error_codes.ts";
 import type { Runtime } from "../runtime/runtime.ts";

@@ -178,7 +178,9 @@ export class Settlement {
       detail: errorMessage,
       persisted: batch.persisted,
     });
+    // An answer that comes after its topic was created anew tells of the old one's leader, and of its higher epoch.
     const hinted = (errorCode === NOT_LEADER_OR_FOLLOWER || errorCode === FENCED_LEADER_EPOCH) &&
+      batch.sentUnder === partition.topic.metadata.topicId &&
       this.#cluster.applyLeaderHint(
         partition.topic.name,
         partition.index,

@@ -5,7 +5,7 @@
  */
 
 import type { PartitionMetadata, TopicMetadata } from "../cluster/metadata.ts";
-import type { Codec } from "../codec/codec.ts";
+import type { Compressor } from "../codec/codec.ts";
 import { Partition } from "./partition.ts";
 import type { StickyPartition, StickyTopic } from "./sticky_partition.ts";
 
@@ -21,7 +21,7 @@ export interface TopicWaiter {
 export class Topic implements StickyTopic {
   readonly name: string;
   /** Codec of its batches; undefined for none. */
-  readonly codec: Codec | undefined;
+  readonly codec: Compressor | undefined;
   /** Where records without a key go. */
   readonly sticky: StickyPartition;
   /** A batch doesn't grow beyond so many bytes, unless its only record does. Less once the broker has refused one. */
@@ -45,7 +45,7 @@ export class Topic implements StickyTopic {
   constructor(
     name: string,
     metadata: TopicMetadata,
-    codec: Codec | undefined,
+    codec: Compressor | undefined,
     batchSizeCap: number,
     sticky: StickyPartition,
     onDue: (partition: Partition) => void,

@@ -17,8 +17,6 @@ export {
   nextApiVersionsVersion,
   PRODUCE_WITH_TOPIC_NAMES,
   PRODUCE_WITH_ZSTD,
-  sanitizeSoftwareName,
-  sanitizeSoftwareVersion,
   TRANSACTION_V1_CAPS,
 } from "./negotiation.ts";
 export type { AnyApi, Api, RequestInputOf, RequestOf, ResponseInputOf, ResponseOf } from "./schema.ts";

@@ -78,9 +78,6 @@ const DEFAULTS: { readonly [type in WireType]: unknown } = {
   int16: 0,
   int32: 0,
   int64: 0n,
-  uint16: 0,
-  uint32: 0,
-  float64: 0,
   string: "",
   uuid: ZERO_UUID,
   bytes: NO_BYTES,
@@ -261,17 +258,15 @@ function arrayCodec(element: Codec, nullable: boolean, flexible: boolean): Codec
     minSize: flexible ? 1 : 4,
     write(writer, value): void {
       if (value === null && nullable) {
-        if (flexible) writer.uvarint(0);
-        else writer.int32(-1);
+        writer.length(-1, flexible);
         return;
       }
       if (!Array.isArray(value)) throw new ProtocolError(`Writing "${String(value)}": wanted an array.`);
-      if (flexible) writer.uvarint(value.length + 1);
-      else writer.int32(value.length);
+      writer.length(value.length, flexible);
       for (let i = 0; i < value.length; i++) element.write(writer, value[i]);
     },
     read(reader): unknown {
-      const count = flexible ? reader.compactArrayLength(minElementSize) : reader.arrayLength(minElementSize);
+      const count = reader.arrayLength(minElementSize, flexible);
       if (count === -1) {
         if (nullable) return null;
         throw new ProtocolError("Reading null: wanted an array.");
@@ -298,14 +293,8 @@ function nullableStructCodec(struct: Codec): Codec {
 }
 
 function scalarCodec(type: WireType, nullable: boolean, flexible: boolean): Codec {
-  if (type === "string") {
-    if (flexible) return nullable ? SCALARS.compactNullableString : SCALARS.compactString;
-    return nullable ? SCALARS.nullableString : SCALARS.string;
-  }
-  if (type === "bytes" || type === "records") {
-    if (flexible) return nullable ? SCALARS.compactNullableBytes : SCALARS.compactBytes;
-    return nullable ? SCALARS.nullableBytes : SCALARS.bytes;
-  }
+  if (type === "string") return (nullable ? NULLABLE_STRINGS : STRINGS)[Number(flexible)]!;
+  if (type === "bytes" || type === "records") return (nullable ? NULLABLE_BYTES : BYTES)[Number(flexible)]!;
   return SCALARS[type];
 }
 
@@ -323,27 +312,31 @@ const SCALARS = {
   int16: scalar<number>(2, (w, v) => w.int16(v), (r) => r.int16()),
   int32: scalar<number>(4, (w, v) => w.int32(v), (r) => r.int32()),
   int64: scalar<bigint>(8, (w, v) => w.int64(v), (r) => r.int64()),
-  uint16: scalar<number>(2, (w, v) => w.uint16(v), (r) => r.uint16()),
-  uint32: scalar<number>(4, (w, v) => w.uint32(v), (r) => r.uint32()),
-  float64: scalar<number>(8, (w, v) => w.float64(v), (r) => r.float64()),
   uuid: scalar<string>(16, (w, v) => w.uuid(v), (r) => r.uuid()),
-  string: scalar<string>(2, (w, v) => w.string(v), (r) => r.string()),
-  nullableString: scalar<string | null>(2, (w, v) => w.nullableString(v), (r) => r.nullableString()),
-  compactString: scalar<string>(1, (w, v) => w.compactString(v), (r) => r.compactString()),
-  compactNullableString: scalar<string | null>(
-    1,
-    (w, v) => w.compactNullableString(v),
-    (r) => r.compactNullableString(),
-  ),
-  bytes: scalar<Uint8Array>(4, (w, v) => w.bytes(v), (r) => r.byteField()),
-  nullableBytes: scalar<Uint8Array | null>(4, (w, v) => w.nullableBytes(v), (r) => r.nullableBytes()),
-  compactBytes: scalar<Uint8Array>(1, (w, v) => w.compactBytes(v), (r) => r.compactBytes()),
-  compactNullableBytes: scalar<Uint8Array | null>(
-    1,
-    (w, v) => w.compactNullableBytes(v),
-    (r) => r.compactNullableBytes(),
-  ),
 };
+
+/** With the long form of a length, and with the compact one. */
+const FORMS = [false, true] as const;
+const STRINGS = FORMS.map((compact) => {
+  return scalar<string>(compact ? 1 : 2, (w, v) => w.string(v, compact), (r) => r.string(compact));
+});
+const NULLABLE_STRINGS = FORMS.map((compact) => {
+  return scalar<string | null>(
+    compact ? 1 : 2,
+    (w, v) => w.nullableString(v, compact),
+    (r) => r.nullableString(compact),
+  );
+});
+const BYTES = FORMS.map((compact) => {
+  return scalar<Uint8Array>(compact ? 1 : 4, (w, v) => w.bytes(v, compact), (r) => r.byteField(compact));
+});
+const NULLABLE_BYTES = FORMS.map((compact) => {
+  return scalar<Uint8Array | null>(
+    compact ? 1 : 4,
+    (w, v) => w.nullableBytes(v, compact),
+    (r) => r.nullableBytes(compact),
+  );
+});
 
 function joined(name: string, inner: string): string {
   return name === "" || inner === "" ? name + inner : `${name}.${inner}`;

@@ -49,27 +49,6 @@ export function nextApiVersionsVersion(
 }
 
 /**
- * A client software name that every broker takes: letters, digits, `-` and `.`, the first and last one a letter or
- * digit (KIP-511). `"unknown"` when nothing of it is left.
- */
-export function sanitizeSoftwareName(name: string): string {
-  const clean = name.replace(/[^a-zA-Z0-9.-]+/g, "-").replace(/^[^a-zA-Z0-9]+/, "");
-  return clean.slice(0, endOfName(clean)) || "unknown";
-}
-
-/** A client software version that every broker takes; the rules are those of {@link sanitizeSoftwareName}. */
-export function sanitizeSoftwareVersion(version: string): string {
-  return sanitizeSoftwareName(version);
-}
-
-/** Index after the last letter or digit; a regular expression for it would be quadratic. */
-function endOfName(text: string): number {
-  let end = text.length;
-  while (end > 0 && !/[a-zA-Z0-9]/.test(text[end - 1]!)) end--;
-  return end;
-}
-
-/**
  * The version caps of a transaction without KIP-890's second version: a higher one means to the broker that the
  * producer follows the new rules, and one wrong request can wedge the transactional id.
  */

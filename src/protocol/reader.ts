@@ -15,8 +15,6 @@ const SHORT_STRING = 32;
 // A byte order mark is part of the string; the default is to swallow it.
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
-const HEX: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
-
 /** Reads one message. Every method throws {@link ProtocolError} when the input ends too early or can't be right. */
 export class Reader {
   /** The field being read when an error was thrown, from the outermost struct; kept by the message compiler. */
@@ -69,21 +67,6 @@ export class Reader {
     return this.#view.getBigInt64(this.#take(8));
   }
 
-  /** Reads an unsigned 16-bit integer. */
-  uint16(): number {
-    return this.#view.getUint16(this.#take(2));
-  }
-
-  /** Reads an unsigned 32-bit integer. */
-  uint32(): number {
-    return this.#view.getUint32(this.#take(4));
-  }
-
-  /** Reads a 64-bit floating point number. */
-  float64(): number {
-    return this.#view.getFloat64(this.#take(8));
-  }
-
   /** Reads one byte; anything but 0 is true. */
   bool(): boolean {
     return this.#view.getInt8(this.#take(1)) !== 0;
@@ -102,83 +85,33 @@ export class Reader {
     return (value | (last << 28)) >>> 0;
   }
 
-  /** Reads a signed 32-bit integer of one to five bytes, zig-zag coded. */
-  varint(): number {
-    const value = this.uvarint();
-    return (value >>> 1) ^ -(value & 1);
-  }
-
-  /** Reads a signed 64-bit integer of one to ten bytes, zig-zag coded. */
-  varlong(): bigint {
-    let low = 0;
-    let shift = 0;
-    // Most are small: five bytes and less need no BigInt arithmetic.
-    for (; shift < 28; shift += 7) {
-      const byte = this.#view.getUint8(this.#take(1));
-      low |= (byte & 0x7f) << shift;
-      if (byte < 0x80) return BigInt((low >>> 1) ^ -(low & 1));
-    }
-    let value = BigInt(low);
-    for (; shift < 63; shift += 7) {
-      const byte = this.#view.getUint8(this.#take(1));
-      value |= BigInt(byte & 0x7f) << BigInt(shift);
-      if (byte < 0x80) return (value >> 1n) ^ -(value & 1n);
-    }
-    const last = this.#view.getUint8(this.#take(1));
-    if (last > 1) throw new ProtocolError("Reading a varlong of more than 64 bits: wanted at most 10 bytes.");
-    value |= BigInt(last) << 63n;
-    return (value >> 1n) ^ -(value & 1n);
-  }
-
   /** Reads 16 bytes as 32 lower-case hexadecimal digits. */
   uuid(): string {
     const at = this.#take(16);
     let text = "";
-    for (let i = at; i < at + 16; i++) text += HEX[this.bytes[i]!];
+    for (let i = at; i < at + 16; i++) text += (this.bytes[i]! + 256).toString(16).slice(1);
     return text;
   }
 
-  /** Reads a string behind an int16 length; null is an error. */
-  string(): string {
-    return this.nullableString() ?? unexpectedNull("string");
+  /** Reads a string; null is an error. */
+  string(compact: boolean = false): string {
+    return this.nullableString(compact) ?? unexpectedNull("string");
   }
 
-  /** Reads a string behind an int16 length, null for -1. */
-  nullableString(): string | null {
-    const length = this.int16();
+  /** Reads a string behind an int16 length, or compact, one more as an unsigned varint. Null has the length -1. */
+  nullableString(compact: boolean = false): string | null {
+    const length = compact ? this.uvarint() - 1 : this.int16();
     return length === -1 ? null : this.#text(length);
   }
 
-  /** Reads a string behind its length plus one as an unsigned varint; null is an error. */
-  compactString(): string {
-    return this.compactNullableString() ?? unexpectedNull("string");
+  /** Reads bytes; null is an error. */
+  byteField(compact: boolean = false): Uint8Array {
+    return this.nullableBytes(compact) ?? unexpectedNull("byte field");
   }
 
-  /** Reads a string behind its length plus one as an unsigned varint, null for 0. */
-  compactNullableString(): string | null {
-    const length = this.uvarint() - 1;
-    return length === -1 ? null : this.#text(length);
-  }
-
-  /** Reads bytes behind an int32 length; null is an error. */
-  byteField(): Uint8Array {
-    return this.nullableBytes() ?? unexpectedNull("byte field");
-  }
-
-  /** Reads bytes behind an int32 length, null for -1. */
-  nullableBytes(): Uint8Array | null {
-    const length = this.int32();
-    return length === -1 ? null : this.raw(length);
-  }
-
-  /** Reads bytes behind their length plus one as an unsigned varint; null is an error. */
-  compactBytes(): Uint8Array {
-    return this.compactNullableBytes() ?? unexpectedNull("byte field");
-  }
-
-  /** Reads bytes behind their length plus one as an unsigned varint, null for 0. */
-  compactNullableBytes(): Uint8Array | null {
-    const length = this.uvarint() - 1;
+  /** Reads bytes behind an int32 length, or compact, one more as an unsigned varint. Null has the length -1. */
+  nullableBytes(compact: boolean = false): Uint8Array | null {
+    const length = this.#length(compact);
     return length === -1 ? null : this.raw(length);
   }
 
@@ -188,14 +121,16 @@ export class Reader {
     return this.bytes.subarray(at, at + length);
   }
 
-  /** Reads an int32 element count, -1 for null, and checks that so many elements can follow. */
-  arrayLength(minElementSize: number): number {
-    return this.#count(this.int32(), minElementSize);
-  }
-
-  /** Reads an element count plus one as an unsigned varint, -1 for null, and checks that so many can follow. */
-  compactArrayLength(minElementSize: number): number {
-    return this.#count(this.uvarint() - 1, minElementSize);
+  /** Reads the number of elements, coded as the length of bytes is, and checks that so many can follow. */
+  arrayLength(minElementSize: number, compact: boolean): number {
+    const count = this.#length(compact);
+    if (count < -1) throw new ProtocolError(`Reading an array of "${count}" elements: wanted -1 or more.`);
+    if (count * minElementSize > this.remaining) {
+      throw new ProtocolError(
+        `Truncated input: ${count} elements need ${count * minElementSize} bytes, ${this.remaining} left.`,
+      );
+    }
+    return count;
   }
 
   /** Skips the tag section of a struct of which no tag is known. */
@@ -206,14 +141,8 @@ export class Reader {
     }
   }
 
-  #count(count: number, minElementSize: number): number {
-    if (count < -1) throw new ProtocolError(`Reading an array of "${count}" elements: wanted -1 or more.`);
-    if (count * minElementSize > this.remaining) {
-      throw new ProtocolError(
-        `Truncated input: ${count} elements need ${count * minElementSize} bytes, ${this.remaining} left.`,
-      );
-    }
-    return count;
+  #length(compact: boolean): number {
+    return compact ? this.uvarint() - 1 : this.int32();
   }
 
   #text(length: number): string {

@@ -125,7 +125,7 @@ export function readBatchHeader(batch: Uint8Array): BatchHeader {
   const partitionLeaderEpoch = reader.int32();
   const magic = reader.int8();
   if (magic !== layout.MAGIC_V2) throw new ProtocolError(`Reading a batch of magic "${magic}": wanted 2.`);
-  const crc = reader.uint32();
+  const crc = reader.int32() >>> 0;
   const attributes = reader.int16();
   return {
     baseOffset,
@@ -170,14 +170,14 @@ export function decodeRecords(header: BatchHeader, section: Uint8Array): Decoded
 }
 
 function decodeRecord(header: BatchHeader, reader: Reader): DecodedRecord {
-  const length = reader.varint();
+  const length = readVarint(reader);
   if (length < 0 || length > reader.remaining) {
     throw new ProtocolError(`Reading a record of "${length}" bytes: wanted at most the ${reader.remaining} left.`);
   }
   const end = reader.offset + length;
   reader.int8();
-  const timestampDelta = reader.varlong();
-  const offset = header.baseOffset + BigInt(reader.varint());
+  const timestampDelta = readVarlong(reader);
+  const offset = header.baseOffset + BigInt(readVarint(reader));
   const key = nullableBytes(reader);
   const value = nullableBytes(reader);
   const headers = decodeHeaders(reader);
@@ -189,7 +189,7 @@ function decodeRecord(header: BatchHeader, reader: Reader): DecodedRecord {
 }
 
 function decodeHeaders(reader: Reader): DecodedRecord["headers"] {
-  const count = reader.varint();
+  const count = readVarint(reader);
   if (count < 0 || 2 * count > reader.remaining) {
     throw new ProtocolError(`Reading "${count}" headers from ${reader.remaining} bytes: wanted 2 bytes for each.`);
   }
@@ -207,7 +207,7 @@ const NO_HEADERS: readonly never[] = Object.freeze([]);
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 function nullableBytes(reader: Reader): Uint8Array | null {
-  const length = reader.varint();
+  const length = readVarint(reader);
   return length === -1 ? null : reader.raw(length);
 }
 
@@ -216,4 +216,32 @@ async function decompressed(codecId: number, section: Uint8Array, options: Batch
     throw new ProtocolError(`Reading a batch of codec "${codecId}": wanted an uncompressed one.`);
   }
   return await options.decompress(codecId, section);
+}
+
+/** Reads a signed 32-bit integer of one to five bytes, zig-zag coded. */
+export function readVarint(reader: Reader): number {
+  const value = reader.uvarint();
+  return (value >>> 1) ^ -(value & 1);
+}
+
+/** Reads a signed 64-bit integer of one to ten bytes, zig-zag coded. */
+export function readVarlong(reader: Reader): bigint {
+  let low = 0;
+  let shift = 0;
+  // Most are small: five bytes and less need no BigInt arithmetic.
+  for (; shift < 28; shift += 7) {
+    const byte = reader.int8();
+    low |= (byte & 0x7f) << shift;
+    if (byte >= 0) return BigInt((low >>> 1) ^ -(low & 1));
+  }
+  let value = BigInt(low);
+  for (; shift < 63; shift += 7) {
+    const byte = reader.int8();
+    value |= BigInt(byte & 0x7f) << BigInt(shift);
+    if (byte >= 0) return (value >> 1n) ^ -(value & 1n);
+  }
+  const last = reader.int8() & 0xff;
+  if (last > 1) throw new ProtocolError("Reading a varlong of more than 64 bits: wanted at most 10 bytes.");
+  value |= BigInt(last) << 63n;
+  return (value >> 1n) ^ -(value & 1n);
 }

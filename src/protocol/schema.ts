@@ -29,7 +29,7 @@ import { ProtocolError } from "../errors.ts";
 import { Reader } from "./reader.ts";
 import type { Writer } from "./writer.ts";
 
-/** What each type of the wire is in TypeScript. A uuid is 32 lower-case hexadecimal digits. */
+/** What each type of the wire that a message here has is in TypeScript. A uuid is 32 lower-case hexadecimal digits. */
 export interface WireTypes {
   /** One byte; any value but 0 is true. */
   bool: boolean;
@@ -41,12 +41,6 @@ export interface WireTypes {
   int32: number;
   /** Signed, 64 bits. */
   int64: bigint;
-  /** Unsigned, 16 bits. */
-  uint16: number;
-  /** Unsigned, 32 bits. */
-  uint32: number;
-  /** IEEE 754, 64 bits. */
-  float64: number;
   /** UTF-8. */
   string: string;
   /** 16 bytes. */

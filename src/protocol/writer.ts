@@ -77,27 +77,6 @@ export class Writer {
     this.#view.setBigInt64(at, value);
   }
 
-  /** Writes an unsigned 16-bit integer. */
-  uint16(value: number): void {
-    if ((value & 0xffff) !== value) throw unfit(value, "a uint16");
-    const at = this.#take(2);
-    this.#view.setUint16(at, value);
-  }
-
-  /** Writes an unsigned 32-bit integer. */
-  uint32(value: number): void {
-    if (value >>> 0 !== value) throw unfit(value, "a uint32");
-    const at = this.#take(4);
-    this.#view.setUint32(at, value);
-  }
-
-  /** Writes a 64-bit floating point number. */
-  float64(value: number): void {
-    if (typeof value !== "number") throw unfit(value, "a float64");
-    const at = this.#take(8);
-    this.#view.setFloat64(at, value);
-  }
-
   /** Writes one byte, 0 or 1. */
   bool(value: boolean): void {
     if (typeof value !== "boolean") throw unfit(value, "a boolean");
@@ -112,21 +91,6 @@ export class Writer {
     this.#offset = writeUvarint(this.#buffer, this.#offset, value);
   }
 
-  /** Writes a signed 32-bit integer in one to five bytes, zig-zag coded. */
-  varint(value: number): void {
-    if ((value | 0) !== value) throw unfit(value, "a varint");
-    this.uvarint(((value << 1) ^ (value >> 31)) >>> 0);
-  }
-
-  /** Writes a signed 64-bit integer in one to ten bytes, zig-zag coded. */
-  varlong(value: bigint): void {
-    if (typeof value !== "bigint" || BigInt.asIntN(64, value) !== value) throw unfit(value, "a varlong (a bigint)");
-    this.#reserve(10);
-    let rest = BigInt.asUintN(64, (value << 1n) ^ (value >> 63n));
-    for (; rest >= 0x80n; rest >>= 7n) this.#buffer[this.#offset++] = Number(rest & 0x7fn) | 0x80;
-    this.#buffer[this.#offset++] = Number(rest);
-  }
-
   /** Writes 16 bytes from 32 hexadecimal digits. */
   uuid(value: string): void {
     if (typeof value !== "string" || !/^[0-9a-fA-F]{32}$/.test(value)) throw unfit(value, "a uuid of 32 hex digits");
@@ -134,50 +98,47 @@ export class Writer {
     for (let i = 0; i < 32; i += 2) this.#buffer[at++] = parseInt(value.slice(i, i + 2), 16);
   }
 
-  /** Writes a string behind an int16 length in UTF-8 bytes. */
-  string(value: string): void {
-    this.#string(value, false);
+  /** Writes a string behind its length in UTF-8 bytes: an int16, or compact, one more as an unsigned varint. */
+  string(value: string, compact: boolean = false): void {
+    if (typeof value !== "string") throw unfit(value, "a string");
+    if (value.length <= SHORT_STRING && this.#ascii(value, compact)) return;
+    const bytes = encoder.encode(value);
+    if (compact) {
+      this.uvarint(bytes.length + 1);
+    } else {
+      if (bytes.length > 0x7fff) {
+        throw new ProtocolError(
+          `Writing a string of ${bytes.length} bytes ("${value.slice(0, 40)}…"): wanted at most 32767 bytes.`,
+        );
+      }
+      this.int16(bytes.length);
+    }
+    this.raw(bytes);
   }
 
-  /** Writes a string or null (length -1). */
-  nullableString(value: string | null): void {
-    if (value === null) this.int16(-1);
-    else this.#string(value, false);
+  /** Writes a string or null (length −1). */
+  nullableString(value: string | null, compact: boolean = false): void {
+    if (value !== null) this.string(value, compact);
+    else if (compact) this.uvarint(0);
+    else this.int16(-1);
   }
 
-  /** Writes a string behind its length plus one as an unsigned varint. */
-  compactString(value: string): void {
-    this.#string(value, true);
-  }
-
-  /** Writes a string or null (length field 0). */
-  compactNullableString(value: string | null): void {
-    if (value === null) this.uvarint(0);
-    else this.#string(value, true);
-  }
-
-  /** Writes bytes behind an int32 length. */
-  bytes(value: Uint8Array | readonly Uint8Array[]): void {
-    this.int32(byteLengthOf(value));
+  /** Writes bytes behind their length: an int32, or compact, one more as an unsigned varint. */
+  bytes(value: Uint8Array | readonly Uint8Array[], compact: boolean = false): void {
+    this.length(byteLengthOf(value), compact);
     this.raw(value);
   }
 
-  /** Writes bytes or null (length -1). */
-  nullableBytes(value: Uint8Array | readonly Uint8Array[] | null): void {
-    if (value === null) this.int32(-1);
-    else this.bytes(value);
+  /** Writes bytes or null (length −1). */
+  nullableBytes(value: Uint8Array | readonly Uint8Array[] | null, compact: boolean = false): void {
+    if (value === null) this.length(-1, compact);
+    else this.bytes(value, compact);
   }
 
-  /** Writes bytes behind their length plus one as an unsigned varint. */
-  compactBytes(value: Uint8Array | readonly Uint8Array[]): void {
-    this.uvarint(byteLengthOf(value) + 1);
-    this.raw(value);
-  }
-
-  /** Writes bytes or null (length field 0). */
-  compactNullableBytes(value: Uint8Array | readonly Uint8Array[] | null): void {
-    if (value === null) this.uvarint(0);
-    else this.compactBytes(value);
+  /** Writes the length of an array or of bytes, -1 for null: an int32, or compact, one more as an unsigned varint. */
+  length(value: number, compact: boolean): void {
+    if (compact) this.uvarint(value + 1);
+    else this.int32(value);
   }
 
   /** Writes bytes with no length before them; large ones by reference. */
@@ -200,49 +161,19 @@ export class Writer {
     return { parts: this.#parts, byteLength: this.#finishedLength };
   }
 
-  /** Ends the message and gives it as one array, copied when there are several parts. */
-  finishAsBytes(): Uint8Array {
-    const { parts, byteLength } = this.finish();
-    if (parts.length === 1 && parts[0] !== undefined) return parts[0];
-    const all = new Uint8Array(byteLength);
-    let at = 0;
-    for (const part of parts) {
-      all.set(part, at);
-      at += part.length;
+  /** Writes a short string if it is ASCII. */
+  #ascii(value: string, compact: boolean): boolean {
+    this.#reserve(value.length + 2);
+    const at = this.#offset + (compact ? 1 : 2);
+    for (let i = 0; i < value.length; i++) {
+      const code = value.charCodeAt(i);
+      if (code >= 0x80) return false;
+      this.#buffer[at + i] = code;
     }
-    return all;
-  }
-
-  #string(value: string, compact: boolean): void {
-    if (typeof value !== "string") throw unfit(value, "a string");
-    if (value.length <= SHORT_STRING) {
-      this.#reserve(value.length + 2);
-      const at = this.#offset + (compact ? 1 : 2);
-      let i = 0;
-      for (; i < value.length; i++) {
-        const code = value.charCodeAt(i);
-        if (code >= 0x80) break;
-        this.#buffer[at + i] = code;
-      }
-      if (i === value.length) {
-        if (compact) this.#buffer[this.#offset] = i + 1;
-        else this.#view.setInt16(this.#offset, i);
-        this.#offset = at + i;
-        return;
-      }
-    }
-    const bytes = encoder.encode(value);
-    if (compact) {
-      this.uvarint(bytes.length + 1);
-    } else {
-      if (bytes.length > 0x7fff) {
-        throw new ProtocolError(
-          `Writing a string of ${bytes.length} bytes ("${value.slice(0, 40)}…"): wanted at most 32767 bytes.`,
-        );
-      }
-      this.int16(bytes.length);
-    }
-    this.raw(bytes);
+    if (compact) this.#buffer[this.#offset] = value.length + 1;
+    else this.#view.setInt16(this.#offset, value.length);
+    this.#offset = at + value.length;
+    return true;
   }
 
   /** Makes room for `size` bytes and returns where they go. `#buffer` and `#view` can be new ones afterwards. */

@@ -9,6 +9,7 @@ import { closedError, dial, isAddress, lostError } from "./dial.ts";
 import { QueueSocket, type SegmentSink } from "./queue_socket.ts";
 import type { ConnectOptions, SocketEvents, SocketFactory, TlsOptions } from "./runtime.ts";
 import { tlsOptions } from "./tls.ts";
+import { isTlsRefusal } from "./tls_refusal.ts";
 
 /** What is used of Bun's sockets; written down here because the types must be there on every runtime. */
 interface BunSocket {
@@ -41,7 +42,7 @@ export function bunSockets(): SocketFactory {
   const factory: SocketFactory = {
     name: "bun",
     can: { ca: true, clientCert: true, serverName: true, skipHostname: true, insecure: true, detached: true },
-    connect: (options, events) => dial(factory, options, (cancelled) => open(options, events, cancelled)),
+    connect: (options, events) => dial(factory, options, (cancelled) => open(options, events, cancelled), isTlsRefusal),
   };
   return factory;
 }
@@ -75,7 +76,7 @@ function open(options: ConnectOptions, events: SocketEvents, cancelled: AbortSig
       end: () => queue?.ended(),
       close(_, error) {
         failure ??= error;
-        queue?.ended(failure && lostError(options, failure));
+        queue?.ended(failure && lostError(options, failure, isTlsRefusal));
         reject(failure ?? closedError(options));
       },
       error: (_, error) => void (failure ??= error),

@@ -10,6 +10,7 @@ import { openNode } from "./node.ts";
 import { QueueSocket, type SegmentSink } from "./queue_socket.ts";
 import type { ConnectOptions, SocketEvents, SocketFactory, TlsOptions } from "./runtime.ts";
 import { tlsOptions } from "./tls.ts";
+import { isTlsRefusal } from "./tls_refusal.ts";
 
 /** What is used of Deno's connections; written down here because the types must be there on every runtime. */
 interface DenoConn {
@@ -45,7 +46,7 @@ export function denoSockets(): SocketFactory {
         const tls = tlsOptions(options);
         if (tls !== undefined && !isPlain(tls)) return openNode(options, events, cancelled);
         return open(options, tls, events, cancelled);
-      }),
+      }, isTlsRefusal),
   };
   return factory;
 }
@@ -83,7 +84,7 @@ async function open(
 type Conn = Pick<DenoConn, "read" | "write" | "closeWrite" | "close">;
 
 function start(conn: Conn, options: ConnectOptions, events: SocketEvents): QueueSocket {
-  const fail = (error: unknown): void => queue.ended(lostError(options, error));
+  const fail = (error: unknown): void => queue.ended(lostError(options, error, isTlsRefusal));
   const queue = new QueueSocket(denoSink(conn, fail), events);
   void readAll(conn, queue).then(() => queue.ended(), fail);
   return queue;

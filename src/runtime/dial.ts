@@ -10,7 +10,7 @@ import type { ConnectOptions, Socket, SocketFactory } from "./runtime.ts";
 import { checkTls } from "./tls.ts";
 
 /** Host and port as one reads and writes them, with brackets around an IPv6 address. */
-export function formatAddress(host: string, port: number): string {
+export function formatAddress({ host, port }: Pick<ConnectOptions, "host" | "port">): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
@@ -21,16 +21,18 @@ export function isAddress(host: string): boolean {
 
 /**
  * Runs one attempt to connect under `timeoutMs` and `signal`. `open` frees what it has when `cancelled` is aborted;
- * if it comes up with a socket in spite of that, the socket is abandoned.
+ * if it comes up with a socket in spite of that, the socket is abandoned. `isTlsRefusal` tells what no second attempt
+ * will change.
  */
 export async function dial(
   factory: SocketFactory,
   options: ConnectOptions,
   open: (cancelled: AbortSignal) => Promise<QueueSocket>,
+  isTlsRefusal?: (cause: unknown) => boolean,
 ): Promise<Socket> {
   checkTls(factory, options.tls);
   const { signal, timeoutMs } = options;
-  const address = formatAddress(options.host, options.port);
+  const address = formatAddress(options);
   const abandoned = (): ConnectionError =>
     new ConnectionError(`Connecting to "${address}" was given up`, { broker: address, cause: signal?.reason });
   if (signal?.aborted) throw abandoned();
@@ -55,7 +57,9 @@ export async function dial(
   } catch (error) {
     opened.then((socket) => socket.abandon(), () => {});
     attempt.abort(error);
-    throw error instanceof KafkaError ? error : connectError(address, error);
+    throw error instanceof KafkaError
+      ? error
+      : failure(`Connecting to "${address}" failed`, address, error, isTlsRefusal);
   } finally {
     clearTimeout(timer);
     signal?.removeEventListener("abort", giveUp!);
@@ -63,25 +67,31 @@ export async function dial(
 }
 
 /** The error of a connection that was open, for `onClose`. */
-export function lostError(options: ConnectOptions, cause: unknown): KafkaError {
-  const broker = formatAddress(options.host, options.port);
-  if (isTlsRefusal(cause)) {
-    return new AuthenticationError(`TLS with "${broker}" failed: ${reason(cause)}`, { broker, cause });
-  }
-  return new ConnectionError(`Connection to "${broker}" was lost: ${reason(cause)}`, { broker, cause });
+export function lostError(
+  options: ConnectOptions,
+  cause: unknown,
+  isTlsRefusal?: (cause: unknown) => boolean,
+): KafkaError {
+  const broker = formatAddress(options);
+  return failure(`Connection to "${broker}" was lost`, broker, cause, isTlsRefusal);
 }
 
 /** The error of a connection that the peer closed before it was ready. */
 export function closedError(options: ConnectOptions): KafkaError {
-  const broker = formatAddress(options.host, options.port);
+  const broker = formatAddress(options);
   return new ConnectionError(`Connecting to "${broker}" failed: the peer closed the connection`, { broker });
 }
 
-function connectError(broker: string, cause: unknown): KafkaError {
-  if (isTlsRefusal(cause)) {
+function failure(
+  what: string,
+  broker: string,
+  cause: unknown,
+  isTlsRefusal: ((cause: unknown) => boolean) | undefined,
+): KafkaError {
+  if (isTlsRefusal?.(cause)) {
     return new AuthenticationError(`TLS with "${broker}" failed: ${reason(cause)}`, { broker, cause });
   }
-  return new ConnectionError(`Connecting to "${broker}" failed: ${reason(cause)}`, { broker, cause });
+  return new ConnectionError(`${what}: ${reason(cause)}`, { broker, cause });
 }
 
 function reason(cause: unknown): string {
@@ -91,15 +101,3 @@ function reason(cause: unknown): string {
   if (typeof code !== "string" || message?.includes(code)) return message || String(cause);
   return message ? `${message} (${code})` : code;
 }
-
-/**
- * Whether TLS refused the peer, or the peer us, or spoke no TLS at all. That stays so, while a reset or an end within
- * the handshake may not come again. Node and Bun say it in the code, Deno in the text.
- */
-function isTlsRefusal(cause: unknown): boolean {
-  const { code, message } = (cause ?? {}) as { code?: unknown; message?: unknown };
-  return tlsCodes.test(String(code)) || /invalid peer certificate|received fatal alert/.test(String(message));
-}
-
-const tlsCodes =
-  /^(ERR_TLS|ERR_SSL|ERR_OSSL|ERR_BORINGSSL|EPROTO|CERT_|UNABLE_TO_|DEPTH_ZERO|SELF_SIGNED|HOSTNAME_MISMATCH|INVALID_)/;

@@ -12,13 +12,15 @@ import { closedError, dial, isAddress, lostError } from "./dial.ts";
 import { QueueSocket, type SegmentSink } from "./queue_socket.ts";
 import type { ConnectOptions, SocketEvents, SocketFactory, TlsOptions } from "./runtime.ts";
 import { tlsOptions } from "./tls.ts";
+import { isTlsRefusal } from "./tls_refusal.ts";
 
 /** Sockets of Node. They also run on Deno and Bun, which implement the same modules. */
 export function nodeSockets(): SocketFactory {
   const factory: SocketFactory = {
     name: "node",
     can: { ca: true, clientCert: true, serverName: true, skipHostname: true, insecure: true, detached: true },
-    connect: (options, events) => dial(factory, options, (cancelled) => openNode(options, events, cancelled)),
+    connect: (options, events) =>
+      dial(factory, options, (cancelled) => openNode(options, events, cancelled), isTlsRefusal),
   };
   return factory;
 }
@@ -48,7 +50,7 @@ export function openNode(options: ConnectOptions, events: SocketEvents, cancelle
     });
     socket.on("error", (error) => {
       // Deno doesn't always let "close" follow. What comes after the first reason changes nothing.
-      queue?.ended(lostError(options, error));
+      queue?.ended(lostError(options, error, isTlsRefusal));
       reject(error);
       socket.destroy();
     });

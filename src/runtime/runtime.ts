@@ -7,6 +7,9 @@
  * @module
  */
 
+/** The runtimes that have sockets here. */
+export type RuntimeName = "workerd" | "deno" | "bun" | "node";
+
 /** What TLS needs. Text is PEM. An option that a runtime can't honour is a `ConfigError`, never dropped. */
 export interface TlsOptions {
   /** Certificate authorities to trust. On Node, Bun and Deno ≥ 2.8 they replace the runtime's own. */

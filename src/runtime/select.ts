@@ -4,12 +4,9 @@
  * @module
  */
 
+import { SOCKETS } from "#sockets";
 import { ConfigError } from "../errors.ts";
-import { bunSockets } from "./bun.ts";
-import { denoSockets } from "./deno.ts";
-import { nodeSockets } from "./node.ts";
-import type { Runtime, SocketFactory, Timer } from "./runtime.ts";
-import { workerdSockets } from "./workerd.ts";
+import type { Runtime, RuntimeName, SocketFactory, Timer } from "./runtime.ts";
 
 interface Globals {
   readonly navigator?: { readonly userAgent?: string };
@@ -47,22 +44,15 @@ export function systemRuntime(sockets: SocketFactory = selectSockets()): Runtime
 
 /** The sockets of the runtime that this code is running on. */
 export function selectSockets(): SocketFactory {
-  switch (runtimeName()) {
-    case "workerd":
-      return workerdSockets();
-    case "deno":
-      return denoSockets();
-    case "bun":
-      return bunSockets();
-    case "node":
-      return nodeSockets();
-    default:
-      throw new ConfigError("connect", `There are no sockets for this runtime, wanted option "connect" to bring some`);
-  }
+  const name = runtimeName();
+  const sockets = name && SOCKETS[name];
+  if (sockets !== undefined) return sockets();
+  const what = name === undefined ? "this runtime" : `${name} in this bundle for workerd`;
+  throw new ConfigError("connect", `There are no sockets for ${what}, wanted option "connect" to bring some`);
 }
 
 /** workerd comes first and Node last, because the others imitate Node. */
-function runtimeName(): "workerd" | "deno" | "bun" | "node" | undefined {
+function runtimeName(): RuntimeName | undefined {
   const { navigator, Deno, Bun, process } = globalThis as unknown as Globals;
   if (navigator?.userAgent === "Cloudflare-Workers") return "workerd";
   if (Deno?.version !== undefined) return "deno";

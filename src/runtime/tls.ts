@@ -5,7 +5,7 @@
  */
 
 import { ConfigError } from "../errors.ts";
-import type { ConnectOptions, SocketFactory, TlsOptions } from "./runtime.ts";
+import type { ConnectOptions, SocketCapabilities, SocketFactory, TlsOptions } from "./runtime.ts";
 
 /** The options of a connection that is to speak TLS, with defaults; undefined when it is to be plain. */
 export function tlsOptions(options: ConnectOptions): TlsOptions | undefined {
@@ -15,23 +15,23 @@ export function tlsOptions(options: ConnectOptions): TlsOptions | undefined {
 
 /**
  * Throws a `ConfigError` that names the first TLS option which the sockets can't honour, or which makes no sense
- * without another.
+ * without another. While it isn't known which sockets, only the latter.
  */
-export function checkTls(factory: SocketFactory, tls: TlsOptions | boolean | undefined): void {
+export function checkTls(factory: SocketFactory | undefined, tls: TlsOptions | boolean | undefined): void {
   if (typeof tls !== "object") return;
-  const { can, name } = factory;
+  const lacks = (capability: keyof SocketCapabilities): boolean => factory?.can[capability] === false;
   const refuse = (option: string, what: string): never => {
-    throw new ConfigError(option, `Option "${option}" can't be honoured: sockets of "${name}" ${what}`);
+    throw new ConfigError(option, `Option "${option}" can't be honoured: sockets of "${factory?.name}" ${what}`);
   };
-  if (tls.ca !== undefined && !can.ca) refuse("tls.ca", "trust only the runtime's own certificate authorities");
+  if (tls.ca !== undefined && lacks("ca")) refuse("tls.ca", "trust only the runtime's own certificate authorities");
   for (const option of ["cert", "key", "passphrase"] as const) {
-    if (tls[option] !== undefined && !can.clientCert) refuse(`tls.${option}`, "send no client certificate");
+    if (tls[option] !== undefined && lacks("clientCert")) refuse(`tls.${option}`, "send no client certificate");
   }
-  if (tls.serverName !== undefined && !can.serverName) {
+  if (tls.serverName !== undefined && lacks("serverName")) {
     refuse("tls.serverName", "always check the name of the host that is dialled");
   }
-  if (tls.verify === "ca" && !can.skipHostname) refuse("tls.verify", 'always check the host name, wanted "full"');
-  if (tls.verify === "none" && !can.insecure) refuse("tls.verify", 'always check the certificate, wanted "full"');
+  if (tls.verify === "ca" && lacks("skipHostname")) refuse("tls.verify", 'always check the host name, wanted "full"');
+  if (tls.verify === "none" && lacks("insecure")) refuse("tls.verify", 'always check the certificate, wanted "full"');
 
   const pairs = [["cert", "key"], ["key", "cert"], ["passphrase", "key"]] as const;
   for (const [option, other] of pairs) {

@@ -67,7 +67,7 @@ async function open(options: ConnectOptions, events: SocketEvents, cancelled: Ab
   try {
     await socket.opened;
   } catch (cause) {
-    const broker = formatAddress(options.host, options.port);
+    const broker = formatAddress(options);
     const reason = (cause as Error).message;
     throw new ConnectionError(`Connecting to "${broker}" failed: ${reason} (workerd tells no more)`, { broker, cause });
   } finally {

@@ -100,3 +100,33 @@ test("metadata: one broker that says a topic is unknown doesn't cost the records
   assert.ok(runtime.now() < 5_000);
   await run(p.close());
 });
+
+test("metadata: a hint that comes after its topic was created anew says nothing of the new one", async () => {
+  const { cluster, producer, run, runtime } = stage({
+    brokers: 3,
+    topics: { orders: 1 },
+    apiVersions: { Produce: [3, 12] },
+  });
+  const p = producer();
+  await run(p.send({ topic: "orders", value: "v" }));
+  const oldLeader = cluster.partition("orders", 0).leaderId;
+  const currentLeader = { leaderId: (oldLeader + 1) % 3 + 1, leaderEpoch: 7 };
+  cluster.control(Produce, ({ topicData: [topic] }) => ({
+    answerDelayMs: 1_000,
+    respond: {
+      responses: [{
+        ...{ name: topic!.name, topicId: topic!.topicId },
+        partitionResponses: [{ index: 0, errorCode: 6, baseOffset: -1n, currentLeader }],
+      }],
+    },
+  }), { times: 1 });
+  const sent = p.send({ topic: "orders", value: "v" });
+  await runtime.advance(100);
+  cluster.deleteTopic("orders");
+  cluster.createTopic("orders", { partitions: 1 });
+  await run(p.refreshMetadata());
+  await runtime.advance(950);
+  assert.equal((await run(sent)).offset, 0n);
+  assert.equal(cluster.requestsOf(Produce).at(-1)!.brokerId, cluster.partition("orders", 0).leaderId);
+  await run(p.close());
+});

@@ -6,7 +6,7 @@ import { crc32c } from "../../src/codec/crc32c.ts";
 import { crc32cByTables } from "../../src/codec/crc_tables.ts";
 import { chooseKernels, javaScriptKernels, kernels } from "../../src/codec/kernels.ts";
 import { resolveCodec } from "../../src/codec/registry.ts";
-import { startWasm, wasmKernels } from "../../src/codec/wasm.ts";
+import { bytesOf, startWasm, wasmKernels } from "../../src/codec/wasm.ts";
 import { WASM_MODULE } from "../../src/codec/wasm_module.ts";
 import { runtimeName, test } from "../harness.ts";
 import { firstDifference, json, KINDS, noise, random } from "./corpus.ts";
@@ -124,16 +124,17 @@ test("kernels: what lies in the module's memory from before changes nothing", ()
 });
 
 test("kernels: without WebAssembly, or where it may not be compiled, JavaScript does the work", (t) => {
-  assert.equal(startWasm("AGFzbQEAAAA="), undefined); // a module, but not this one
-  assert.equal(startWasm("AGFzbf///w=="), undefined);
-  assert.equal(startWasm("not base64!"), undefined);
+  const bytes = bytesOf(WASM_MODULE);
+  assert.equal(startWasm(Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0)), undefined); // a module, but not this one
+  assert.equal(startWasm(bytes.slice(0, -1)), undefined);
+  assert.equal(startWasm(new Uint8Array(0)), undefined);
   // workerd compiles while modules are evaluated only.
-  assert.equal(startWasm(WASM_MODULE) === undefined, runtimeName === "workerd");
+  assert.equal(startWasm(bytes) === undefined, runtimeName === "workerd");
   const globals = globalThis as { WebAssembly?: unknown };
   const before = globals.WebAssembly;
   t.after(() => void (globals.WebAssembly = before));
   globals.WebAssembly = undefined;
-  assert.equal(startWasm(WASM_MODULE), undefined);
+  assert.equal(startWasm(bytes), undefined);
   assert.equal(chooseKernels(undefined), javaScriptKernels);
 });
 

@@ -35,7 +35,7 @@ interface Play {
 }
 
 function play(): Play {
-  const partition = new Partition({ name: "orders" } as never, 0, () => {});
+  const partition = new Partition({ name: "orders", metadata: { topicId: "" } } as never, 0, () => {});
   partition.sequence.adopt(identity);
   return {
     partition,

@@ -70,7 +70,7 @@ export function encode(api: AnyApi, direction: Direction, version: number, body:
   const writer = new Writer();
   if (direction === "request") api.encodeRequest(writer, version, body as never);
   else api.encodeResponse(writer, version, body as never);
-  return writer.finishAsBytes();
+  return bytesOf(writer);
 }
 
 /** Decodes a body of either direction. */
@@ -105,9 +105,21 @@ export function toHex(bytes: Uint8Array): string {
 
 /** Pieces put together. */
 export function concatenated(parts: readonly Uint8Array[]): Uint8Array {
-  const writer = new Writer();
-  writer.raw(parts);
-  return writer.finishAsBytes();
+  const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
+
+/** What a writer has written. */
+export function bytesOf(writer: Writer): Uint8Array {
+  const { parts, byteLength } = writer.finish();
+  const bytes = concatenated(parts);
+  if (bytes.length !== byteLength) throw new Error(`${byteLength} bytes are told, and ${bytes.length} written`);
+  return bytes;
 }
 
 function structOf(fields: readonly Field[], golden: Struct, withDefaults: boolean): Struct {

@@ -5,7 +5,7 @@ import { Reader } from "../../src/protocol/reader.ts";
 import { defineApi, type RequestInputOf, type RequestOf } from "../../src/protocol/schema.ts";
 import { Writer } from "../../src/protocol/writer.ts";
 import { test } from "../harness.ts";
-import { fromHex, toHex } from "./golden.ts";
+import { bytesOf, fromHex, toHex } from "./golden.ts";
 
 const declaration = {
   key: 1000,
@@ -13,9 +13,9 @@ const declaration = {
   versions: [0, 3],
   flexible: 2,
   request: {
-    port: "uint16",
-    crc: "uint32",
-    ratio: { type: "float64", default: 0.5 },
+    port: "int16",
+    crc: "int32",
+    weight: { type: "int64", default: 0x3fe0000000000000n },
     cursor: { struct: { topic: "string", index: { type: "int32", default: -1 } }, nullable: 0, default: null },
     old: { type: "string", until: 1 },
     note: { type: "string", since: 1, nullable: 2, default: "none", ignorable: true },
@@ -32,29 +32,36 @@ type Input = RequestInputOf<typeof Example>;
 function encoded(version: number, body: Input): string {
   const writer = new Writer();
   Example.encodeRequest(writer, version, body);
-  return toHex(writer.finishAsBytes());
+  return toHex(bytesOf(writer));
 }
 
 function decoded(version: number, hex: string): RequestOf<typeof Example> {
   return Example.decodeRequest(new Reader(fromHex(hex)), version);
 }
 
-const BASE = { port: 9092, crc: 0xe3069283 } as const;
+const BASE = { port: 9092, crc: 0xe3069283 | 0 } as const;
 const BASE_HEX = "2384e3069283";
-const HALF = "3fe0000000000000";
+const WEIGHT = "3fe0000000000000";
 
 test("protocol: a declared message is written in each version's own layout and read back whole", () => {
-  assert.equal(encoded(0, { ...BASE, old: "x" }), `${BASE_HEX}${HALF}ff000178`);
+  assert.equal(encoded(0, { ...BASE, old: "x" }), `${BASE_HEX}${WEIGHT}ff000178`);
   assert.equal(
     encoded(1, { ...BASE, old: "x", cursor: { topic: "t" }, note: "n" }),
-    `${BASE_HEX}${HALF}01000174ffffffff00017800016e`,
+    `${BASE_HEX}${WEIGHT}01000174ffffffff00017800016e`,
   );
-  assert.equal(encoded(2, { ...BASE, note: null }), `${BASE_HEX}${HALF}ff0000`);
+  assert.equal(encoded(2, { ...BASE, note: null }), `${BASE_HEX}${WEIGHT}ff0000`);
   assert.equal(
     encoded(2, { ...BASE, cursor: { topic: "t", index: 5 } }),
-    `${BASE_HEX}${HALF}01027400000005` + "00" + "056e6f6e65" + "00",
+    `${BASE_HEX}${WEIGHT}01027400000005` + "00" + "056e6f6e65" + "00",
   );
-  const full: Input = { ...BASE, ratio: 1, note: "n", blob: fromHex("0102"), first: 9, ids: ["f".repeat(32)] };
+  const full: Input = {
+    ...BASE,
+    weight: 0x3ff0000000000000n,
+    note: "n",
+    blob: fromHex("0102"),
+    first: 9,
+    ids: ["f".repeat(32)],
+  };
   const hex = encoded(3, full);
   assert.equal(
     hex,
@@ -62,7 +69,7 @@ test("protocol: a declared message is written in each version's own layout and r
   );
   assert.deepEqual(decoded(3, hex), {
     ...BASE,
-    ratio: 1,
+    weight: 0x3ff0000000000000n,
     cursor: null,
     old: "",
     note: "n",
@@ -70,9 +77,9 @@ test("protocol: a declared message is written in each version's own layout and r
     first: 9,
     ids: ["f".repeat(32)],
   });
-  assert.deepEqual(decoded(0, `${BASE_HEX}${HALF}ff000178`), {
+  assert.deepEqual(decoded(0, `${BASE_HEX}${WEIGHT}ff000178`), {
     ...BASE,
-    ratio: 0.5,
+    weight: 0x3fe0000000000000n,
     cursor: null,
     old: "x",
     note: "none",
@@ -83,7 +90,7 @@ test("protocol: a declared message is written in each version's own layout and r
 });
 
 test("protocol: known tags are found among unknown ones", () => {
-  const hex = `${BASE_HEX}${HALF}ff00` + "05" + "000101" + "010400000008" + "0200" + "03020255" + "e80703aabbcc";
+  const hex = `${BASE_HEX}${WEIGHT}ff00` + "05" + "000101" + "010400000008" + "0200" + "03020255" + "e80703aabbcc";
   const body = decoded(2, hex);
   assert.equal(body.first, 8);
   assert.deepEqual(body.blob, fromHex("55"));
@@ -135,8 +142,8 @@ test("protocol: objects decoded in different versions have their fields in one o
   Metadata.encodeRequest(old, 1, { topics: null });
   const latest = new Writer();
   Metadata.encodeRequest(latest, 13, { topics: null });
-  const a = Metadata.decodeRequest(new Reader(old.finishAsBytes()), 1);
-  const b = Metadata.decodeRequest(new Reader(latest.finishAsBytes()), 13);
+  const a = Metadata.decodeRequest(new Reader(bytesOf(old)), 1);
+  const b = Metadata.decodeRequest(new Reader(bytesOf(latest)), 13);
   assert.deepEqual(Object.keys(a), Object.keys(b));
   assert.equal(a.topics, null);
 });

@@ -3,6 +3,7 @@ import { AuthenticationError, ConnectionError, type KafkaError, ProtocolError } 
 import { dial, formatAddress } from "../../src/runtime/dial.ts";
 import { QueueSocket } from "../../src/runtime/queue_socket.ts";
 import type { SocketFactory } from "../../src/runtime/runtime.ts";
+import { isTlsRefusal } from "../../src/runtime/tls_refusal.ts";
 import { test } from "../harness.ts";
 
 const factory: SocketFactory = {
@@ -36,7 +37,7 @@ test("dial: a socket that connects after the time is up is freed and raises no e
 test("dial: a failure names the address and keeps its cause", async () => {
   const fails = async (cause: unknown): Promise<KafkaError> => {
     try {
-      await dial(factory, { host: "::1", port: 9092 }, () => Promise.reject(cause));
+      await dial(factory, { host: "::1", port: 9092 }, () => Promise.reject(cause), isTlsRefusal);
     } catch (error) {
       return error as KafkaError;
     }
@@ -61,6 +62,6 @@ test("dial: a failure names the address and keeps its cause", async () => {
 });
 
 test("dial: an IPv6 address stands in brackets", () => {
-  assert.equal(formatAddress("::1", 9092), "[::1]:9092");
-  assert.equal(formatAddress("broker.example", 9092), "broker.example:9092");
+  assert.equal(formatAddress({ host: "::1", port: 9092 }), "[::1]:9092");
+  assert.equal(formatAddress({ host: "broker.example", port: 9092 }), "broker.example:9092");
 });

@@ -118,7 +118,7 @@ function optionsOf(dice: Dice, profile: Profile): PlannedOptions {
     bufferMemory: profile.cramped ? dice.between(600, 3_000) : dice.pick([20_000, 1_000_000]),
     maxBlockMs: dice.pick([400, 1_500, 4_000]),
     compression: dice.oneIn(12) ? "lz4" : "none",
-    retries: dice.oneIn(10) ? dice.between(1, 5) : -1,
+    retries: dice.oneIn(6) ? dice.pick([1, 1, 2, 5]) : -1,
     retryBackoffMs,
     retryBackoffMaxMs: retryBackoffMs * dice.pick([1, 4, 10]),
     reconnectBackoffMs,

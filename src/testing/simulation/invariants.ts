@@ -5,7 +5,7 @@
  * where it was said to be; V3 what failed stands there as its error says; V4 the order of a partition is the order of
  * the sends, in the log and in the telling; V5 nothing stands where it doesn't belong; V6 afterwards nothing is left,
  * nothing ran hot, and new records arrived; V7 no error of sequences reaches the caller, and no loss is suspected,
- * unless the cluster has lost something; V8 a flush covers what came before it.
+ * unless the cluster has lost something; V8 a flush covers what came before it; V9 `gapless` leaves no gap.
  *
  * @module
  */
@@ -17,8 +17,9 @@ import type { Sent, Told } from "./workload.ts";
 
 /** How much later than its deadline an outcome may be told, in ms. */
 const SLACK_MS = 5;
-/** The least share of a backoff that jitter leaves. */
-const LEAST_JITTER = 0.8;
+/** Attempts to connect and metadata requests of a producer within any second, beside one for each broker. */
+const MAX_DIALS = 20;
+const MAX_METADATA = 8;
 
 /** Errors that say nothing of a batch: the record was refused before it was in one, and that is told at once. */
 const REFUSED_AT_ONCE: ReadonlySet<string | undefined> = new Set([
@@ -65,6 +66,7 @@ export function checkInvariants(observation: Observation): Violation[] {
   checkForeign(observation, say);
   checkLogOrder(observation, say);
   checkToldOrder(observation, say);
+  checkGaps(observation, say);
   for (const [index, producer] of observation.producers.entries()) checkPeace(observation, producer, `p${index}`, say);
   for (const message of observation.unhealed) say("V6", `${message}.`);
   for (const message of observation.earlyFlushes) say("V8", `${message}.`);
@@ -210,11 +212,11 @@ function checkLogOrder({ plan, ledger, sent, producers }: Observation, say: Say)
 }
 
 /** V4 in the telling: callbacks among themselves and promises among themselves. */
-function checkToldOrder({ sent, ledger }: Observation, say: Say): void {
+function checkToldOrder({ sent, ledger, producers }: Observation, say: Say): void {
   const last = new Map<string, [Sent, Told]>();
   for (const one of sent) {
     const first = one.calledBack[0] ?? one.promised[0];
-    if (first === undefined || REFUSED_AT_ONCE.has(first.error?.code)) continue;
+    if (first === undefined || isRefusedAtOnce(first, producers[one.plan.producer]!.plan.options)) continue;
     const partition = one.plan.partition ?? first.metadata?.partition ?? ledger.copies.get(one.plan.id)?.[0]?.partition;
     if (partition === undefined || isAbort(one)) continue;
     for (const [who, , [told]] of tellings(one)) {
@@ -233,6 +235,31 @@ function checkToldOrder({ sent, ledger }: Observation, say: Say): void {
   }
 }
 
+/** V9: what was handed over behind a record before that was known to have failed is not in the log either. */
+function checkGaps({ plan, sent, ledger, producers }: Observation, say: Say): void {
+  if (losesState(plan)) return;
+  const gaps = new Map<string, [failed: Sent, toldMs: number]>();
+  const lastToldMs = new Map<string, number>();
+  for (const one of sent) {
+    const { producer, topic, id } = one.plan;
+    const { options } = producers[producer]!.plan;
+    const told = one.calledBack[0] ?? one.promised[0];
+    if (!options.gapless || told === undefined) continue;
+    const copy = ledger.copies.get(id)?.[0];
+    const place = `${producer} ${topic}-${one.plan.partition ?? copy?.partition}`;
+    const gap = gaps.get(place);
+    if (copy !== undefined && gap !== undefined && one.calledMs < gap[1]) {
+      say("V9", `It stands at ${where(copy)}, and record ${gap[0].plan.id} before it has failed.`, id);
+    }
+    // Told together with one before it, it may have failed earlier than it was told.
+    const isPrompt = lastToldMs.get(place) !== told.atMs;
+    lastToldMs.set(place, told.atMs);
+    const isGap = told.error !== undefined && copy === undefined && !isAbort(one) &&
+      !isRefusedAtOnce(told, options) && told.error.code !== "TIMEOUT";
+    if (isGap && isPrompt) gaps.set(place, [one, told.atMs]);
+  }
+}
+
 /** A promise that is rejected reacts some microtasks later than one that is fulfilled in the same turn. */
 function isSameMoment(one: Told, other: Told): boolean {
   return one.atMs === other.atMs && (one.error === undefined) !== (other.error === undefined);
@@ -248,15 +275,11 @@ function checkPeace(observation: Observation, seen: ProducerObservation, name: s
   } else if (seen.closingMs !== undefined && observation.stuck === undefined) {
     say("V6", `${name} never closed.`);
   }
-  const { reconnectBackoffMs, retryBackoffMs } = seen.plan.options;
-  const dials = mostInOneSecond(seen.dialsMs);
-  const mostDials = brokers * mostOf(reconnectBackoffMs);
-  if (dials > mostDials) say("V6", `${name} dialled ${dials} times in a second, wanted at most ${mostDials}.`);
-  const asked = mostInOneSecond(seen.metadataMs);
-  const mostAsked = mostOf(retryBackoffMs) + brokers;
-  if (asked > mostAsked) {
-    say("V6", `${name} asked for metadata ${asked} times in a second, wanted at most ${mostAsked}.`);
-  }
+  // The first dial of each broker waits for nobody.
+  const dials = mostInOneSecond(seen.dialsMs) - brokers;
+  if (dials > MAX_DIALS) say("V6", `${name} dialled ${dials} times in a second, wanted at most ${MAX_DIALS}.`);
+  const asked = mostInOneSecond(seen.metadataMs) - brokers;
+  if (asked > MAX_METADATA) say("V6", `${name} asked for metadata ${asked} times in a second, wanted ${MAX_METADATA}.`);
   if (seen.warnings.includes("data_loss_suspected") && !losesState(observation.plan)) {
     say("V7", `${name} suspects a loss of data, and the cluster has lost nothing.`);
   }
@@ -293,6 +316,12 @@ function mostOfOne(copies: readonly Entry[]): readonly Entry[] {
   return [...groups.values()].sort((a, b) => b.length - a.length)[0] ?? [];
 }
 
+/** Whether a record may have failed while it stood in line for memory or metadata. */
+function isRefusedAtOnce({ error }: Told, { deliveryTimeoutMs, maxBlockMs }: PlannedOptions): boolean {
+  const inLine = error?.code === "DELIVERY_TIMEOUT" && error.persisted === "no" && deliveryTimeoutMs < maxBlockMs;
+  return inLine || REFUSED_AT_ONCE.has(error?.code);
+}
+
 function isFailed(sent: Sent): boolean {
   return (sent.calledBack[0] ?? sent.promised[0])?.error !== undefined;
 }
@@ -309,11 +338,6 @@ function mostInOneSecond(timesMs: readonly number[]): number {
     most = Math.max(most, last - first + 1);
   }
   return most;
-}
-
-/** How often something can happen in a second that waits so long each time. */
-function mostOf(backoffMs: number): number {
-  return Math.ceil(1_000 / (LEAST_JITTER * backoffMs)) + 2;
 }
 
 function where({ topic, partition, offset }: Entry): string {

@@ -231,8 +231,8 @@ export type Effect =
   | { readonly do: "wrong length"; readonly length: number }
   /** The answer's body is rubbish. */
   | { readonly do: "garbage"; readonly seed: number }
-  /** A Produce answer leaves out a partition. */
-  | { readonly do: "partition is left out" }
+  /** A Produce answer leaves out a partition, which was served or wasn't. */
+  | { readonly do: "partition is left out"; readonly unserved?: boolean }
   /** A Produce answer names a partition that was not asked for. */
   | { readonly do: "partition is invented" }
   /** The answer comes twice. */

@@ -66,16 +66,16 @@ const silent = (dice: Dice): Effect => ({ do: "silence", apply: dice.oneIn(2) })
 const cut = (dice: Dice): Effect => (
   { do: dice.pick(["cut request", "cut answer"] as const), share: dice.between(0, 99) / 100 }
 );
+const leftOut = (dice: Dice): Effect => ({ do: "partition is left out", ...(dice.oneIn(3) ? { unserved: true } : {}) });
 const spoiled = (dice: Dice): Effect =>
   dice.pick<(dice: Dice) => Effect>([
     () => ({ do: "wrong correlation id" }),
     (dice) => ({ do: "wrong length", length: dice.pick([-1, 0, 3, 0x7fff_ffff, 104_857_601]) }),
     (dice) => ({ do: "garbage", seed: dice.seed() }),
-    () => ({ do: "partition is left out" }),
+    leftOut,
     () => ({ do: "partition is invented" }),
     () => ({ do: "answer comes twice" }),
   ])(dice);
-const leftOut = (): Effect => ({ do: "partition is left out" });
 const throttled = (dice: Dice): Effect => ({ do: "throttle", ms: dice.between(1, 600) });
 
 const ALL: Profile["effects"] = [
@@ -109,7 +109,7 @@ export const PROFILES: Readonly<Record<string, Profile>> = {
     effects: [[3, delayed], [2, refused], [1, lostAnswer]],
   },
   "hand-over": {
-    weight: 3,
+    weight: 6,
     faults: [1, 3],
     crowded: true,
     steady: true,

@@ -14,6 +14,7 @@ import type { Effect, RequestFaultPlan } from "./plan.ts";
 const APIS: Readonly<Record<RequestFaultPlan["api"], AnyApi>> = { Produce, Metadata, InitProducerId, ApiVersions };
 /** Length and correlation id of an answer. */
 const HEADER_BYTES = 8;
+const LEADER_NOT_AVAILABLE = 5;
 /** A partition that no topic of a plan has. */
 const INVENTED = 100;
 
@@ -74,7 +75,10 @@ export function actionOf(effect: Effect, { correlationId }: RequestContext): Con
       return { transform: (body) => ({ ...(body as object), throttleTimeMs: effect.ms }) as never };
     case "partition is left out":
     case "partition is invented":
-      return { transform: (body) => withPartition(body as ResponseInputOf<typeof Produce>, effect.do) as never };
+      return {
+        ...("unserved" in effect && effect.unserved ? { error: LEADER_NOT_AVAILABLE } : {}),
+        transform: (body) => withPartition(body as ResponseInputOf<typeof Produce>, effect.do) as never,
+      };
   }
 }
 
