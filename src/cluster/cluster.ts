@@ -302,7 +302,6 @@ export class Cluster {
     for (const { nodeId, host, port } of response.brokers) this.#place(nodeId, { host, port });
     this.#adoptBootstrap();
     if (this.#metadata.merge(response.topics, answer.hasEpochs)) changed = true;
-    if (changed) this.#enquiry.wasUseful(answer);
     this.#forgetUnlisted();
     return changed;
   }

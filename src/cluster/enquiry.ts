@@ -31,8 +31,6 @@ export interface Answer {
   readonly response: ResponseOf<typeof Metadata>;
   /** Its leader epochs can be relied upon; before Metadata 9 a broker may tell stale ones. */
   readonly hasEpochs: boolean;
-  /** The turn that the request took. */
-  readonly turnMs: number;
 }
 
 /** How metadata is asked for. */
@@ -43,8 +41,8 @@ export interface EnquiryOptions {
 
 const METADATA_WITH_EPOCHS = 9;
 
-/** Requests in a second that fail or tell nothing new. */
-const VAIN_REQUESTS_PER_SECOND = 3;
+/** Requests in a second; those for a topic that nobody has asked for yet never wait, but count. */
+const REQUESTS_PER_SECOND = 4;
 
 /** What is tried before a broker has told its versions: these are good from Kafka 2.8 on, and Metadata has topic ids. */
 const GUESSED_VERSIONS: Readonly<Record<string, number>> = { Metadata: 10, InitProducerId: 4 };
@@ -55,7 +53,9 @@ export class Enquiry {
   readonly #options: EnquiryOptions;
   readonly #names: () => readonly string[];
   readonly #closing: AbortSignal;
-  readonly #vain: Pace;
+  readonly #pace: Pace;
+  /** Topics that were asked for. */
+  readonly #asked: Set<string> = new Set();
   /** What was asked together with the handshake. */
   readonly #ahead: WeakMap<Connection, Promise<Answer>> = new WeakMap();
   readonly #presumed: Map<string, ReadonlyMap<number, VersionRange>> = new Map();
@@ -70,7 +70,7 @@ export class Enquiry {
     this.#options = options;
     this.#names = names;
     this.#closing = closing;
-    this.#vain = new Pace(runtime, VAIN_REQUESTS_PER_SECOND);
+    this.#pace = new Pace(runtime, REQUESTS_PER_SECOND);
   }
 
   /** Connects to a server if need be, and asks it. */
@@ -87,11 +87,6 @@ export class Enquiry {
       this.#sequential = true;
       return await this.ask(broker);
     }
-  }
-
-  /** An answer brought something new: it doesn't count as one too many. */
-  wasUseful({ turnMs }: Answer): void {
-    this.#vain.giveBack(turnMs);
   }
 
   /** Tells what the server at an address has said of its versions to somebody else. */
@@ -132,11 +127,12 @@ export class Enquiry {
 
   async #request(broker: Broker, connection: Connection, version: number): Promise<Answer> {
     const { allowAutoTopicCreation, requestTimeoutMs } = this.#options;
-    const turnMs = this.#vain.take();
-    const waitMs = turnMs - this.#runtime.now();
+    const waitMs = this.#pace.take(this.#names().some((name) => !this.#asked.has(name))) - this.#runtime.now();
     // What goes with the handshake is written in the same turn.
     if (waitMs > 0) await sleep(this.#runtime, waitMs, this.#closing);
-    const topics = this.#names().map((name) => ({ name }));
+    const names = this.#names();
+    for (const name of names) this.#asked.add(name);
+    const topics = names.map((name) => ({ name }));
     const response = await connection.request(Metadata, version, { topics, allowAutoTopicCreation }, requestTimeoutMs);
     const server = formatAddress(broker.address);
     if (response.errorCode !== 0) throw brokerError(response.errorCode, { api: "Metadata", broker: server });
@@ -148,7 +144,7 @@ export class Enquiry {
       });
     }
     this.#heard = true;
-    return { broker, response, hasEpochs: version >= METADATA_WITH_EPOCHS, turnMs };
+    return { broker, response, hasEpochs: version >= METADATA_WITH_EPOCHS };
   }
 
   /** The version to try before the broker has told which it speaks; undefined if that is hopeless. */

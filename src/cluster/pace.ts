@@ -6,7 +6,7 @@
 
 import type { Runtime } from "../runtime/runtime.ts";
 
-/** A limit on what is done in any second; what goes well can be left out of the count. */
+/** A limit on what is done in any second. */
 export class Pace {
   readonly #runtime: Runtime;
   readonly #perSecond: number;
@@ -28,12 +28,6 @@ export class Pace {
     this.#turns.push(turnMs);
     this.#turns.sort((a, b) => a - b);
     return turnMs;
-  }
-
-  /** Takes a turn out of the count. */
-  giveBack(turnMs: number): void {
-    const at = this.#turns.indexOf(turnMs);
-    if (at >= 0) this.#turns.splice(at, 1);
   }
 }
 

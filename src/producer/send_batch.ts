@@ -7,16 +7,14 @@
 import type { Resolve } from "./batch.ts";
 import type { RecordMetadata } from "./record.ts";
 
-type Result = PromiseSettledResult<RecordMetadata>;
-
 /**
  * Awaited, it gives one settled result per record, in the order of the records, and never rejects; `all()` rejects
  * with the first error instead, and `promises` are the records' own.
  */
-export class BatchDelivery implements PromiseLike<Result[]> {
-  readonly #results: Result[] = [];
-  readonly #settled: Promise<Result[]>;
-  #resolveSettled: (results: Result[]) => void = () => {};
+export class BatchDelivery implements PromiseLike<PromiseSettledResult<RecordMetadata>[]> {
+  readonly #results: PromiseSettledResult<RecordMetadata>[] = [];
+  readonly #settled: Promise<PromiseSettledResult<RecordMetadata>[]>;
+  #resolveSettled: (results: PromiseSettledResult<RecordMetadata>[]) => void = () => {};
   #left: number;
   /** Made when somebody wants them: a promise per record costs more than all else that happens to it. */
   #promises: readonly Promise<RecordMetadata>[] | undefined;
@@ -55,8 +53,8 @@ export class BatchDelivery implements PromiseLike<Result[]> {
   }
 
   /** Resolves with a result per record. */
-  then<A = Result[], B = never>(
-    onFulfilled?: ((results: Result[]) => A | PromiseLike<A>) | null,
+  then<A = PromiseSettledResult<RecordMetadata>[], B = never>(
+    onFulfilled?: ((results: PromiseSettledResult<RecordMetadata>[]) => A | PromiseLike<A>) | null,
     onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
   ): Promise<A | B> {
     return this.#settled.then(onFulfilled, onRejected);
@@ -73,7 +71,7 @@ export class BatchDelivery implements PromiseLike<Result[]> {
     });
   }
 
-  #settle(index: number, result: Result): void {
+  #settle(index: number, result: PromiseSettledResult<RecordMetadata>): void {
     this.#results[index] = result;
     this.#left -= 1;
     if (result.status === "rejected") { for (const reject of this.#rejects.splice(0)) reject(result.reason); }

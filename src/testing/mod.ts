@@ -55,7 +55,24 @@ export { type FollowerProgress, Replica, type ReplicaRole } from "./replica.ts";
 export { type ReplicationOptions } from "./replication.ts";
 export { planOf } from "./simulation/generator.ts";
 export { type Violation } from "./simulation/observation.ts";
-export { type SimulationPlan } from "./simulation/plan.ts";
+export {
+  type ClusterPlan,
+  type Effect,
+  type FaultPlan,
+  type FaultyApi,
+  type FlushPlan,
+  type Lasting,
+  type Place,
+  type PlannedOptions,
+  type ProducerPlan,
+  type RequestFaultPlan,
+  type SendPlan,
+  type SimulationPlan,
+  type TopicPlan,
+  type Via,
+  type WorldFaultPlan,
+  type WorldFaults,
+} from "./simulation/plan.ts";
 export { simulate, type SimulateOptions, type SimulationResult } from "./simulation/simulate.ts";
 export {
   type MakeProducer,

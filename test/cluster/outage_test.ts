@@ -159,16 +159,10 @@ test("outage: a start at many brokers is not slowed down by what keeps outages q
   await s.run(p.close());
 });
 
-test("pace: never more turns in any second than allowed, in the order of asking, and useful ones don't count", () => {
+test("pace: never more turns in any second than allowed, in the order of asking; urgent ones count and don't wait", () => {
   const runtime = new VirtualRuntime();
   const pace = new Pace(runtime, 3);
   assert.deepEqual(Array.from({ length: 7 }, () => pace.take()), [0, 0, 0, 1_000, 1_000, 1_000, 2_000]);
-  const useful = new Pace(runtime, 3);
-  for (let i = 0; i < 100; i++) {
-    const turnMs = useful.take();
-    assert.equal(turnMs, 0);
-    useful.giveBack(turnMs);
-  }
   const urgent = new Pace(runtime, 2);
   assert.deepEqual([urgent.take(true), urgent.take(true), urgent.take(true), urgent.take()], [0, 0, 0, 1_000]);
 });
@@ -182,4 +176,18 @@ test("pace: the first dial of an address is free, later ones share the turns, an
   assert.equal(pace.take("broker-7:9092"), 0);
   for (let i = 0; i < 14; i++) assert.equal(pace.take("broker-7:9092"), 0);
   assert.equal(pace.take("broker-7:9092"), 1_000);
+});
+
+test("metadata: topics that are new are asked for at once, one after the other; looking again is paced", async () => {
+  const names = Array.from({ length: 20 }, (_, i) => `topic-${i}`);
+  const s = stage({ topics: Object.fromEntries(names.map((name) => [name, 1])), network: { latencyMs: 5 } });
+  const producer = s.producer();
+  for (const topic of names) await s.run(producer.send({ topic, value: "v" }));
+  assert.ok(s.runtime.now() < 1_000, `${s.runtime.now()} ms`);
+  await s.runtime.advance(2_000);
+  s.cluster.clearRequests();
+  const startMs = s.runtime.now();
+  for (let i = 0; i < 9; i++) await s.run(producer.refreshMetadata());
+  assert.ok(s.runtime.now() - startMs >= 2_000, `${s.runtime.now() - startMs} ms`);
+  await s.run(producer.close());
 });

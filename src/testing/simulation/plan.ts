@@ -64,25 +64,41 @@ export interface TopicPlan {
 
 /** The options that differ from run to run; names and units are the producer's. */
 export interface PlannedOptions {
+  /** Who must have a record. */
   readonly acks: "all" | 1 | 0;
+  /** Sequence numbers are used. */
   readonly idempotent: boolean;
+  /** Unanswered requests per broker. */
   readonly maxInFlight: number;
+  /** How long a batch waits for company. */
   readonly lingerMs: number;
   /** Absent: the producer's own. */
   readonly batchSize?: number;
+  /** Memory for records without an outcome, in bytes. */
   readonly bufferMemory: number;
+  /** Longest wait for metadata and memory. */
   readonly maxBlockMs: number;
+  /** The codec. */
   readonly compression: "none" | "lz4";
   /** −1 is no limit. */
   readonly retries: number;
+  /** First wait before a retry. */
   readonly retryBackoffMs: number;
+  /** Longest wait before a retry. */
   readonly retryBackoffMaxMs: number;
+  /** First wait before dialling again. */
   readonly reconnectBackoffMs: number;
+  /** Longest wait before dialling again. */
   readonly reconnectBackoffMaxMs: number;
+  /** From the call to the outcome, at most. */
   readonly deliveryTimeoutMs: number;
+  /** Longest wait for an answer. */
   readonly requestTimeoutMs: number;
+  /** Longest wait for a connection. */
   readonly connectTimeoutMs: number;
+  /** One failure fails what follows it. */
   readonly gapless?: boolean;
+  /** What is in doubt isn't failed before it is answered. */
   readonly waitForOutcome?: boolean;
 }
 
@@ -145,26 +161,39 @@ export interface FlushPlan {
 export interface WorldFaults {
   /** Another of the replicas leads: the `nth`; uncleanly, what it lacks is lost. */
   readonly "leader moves": Place & { readonly nth: number };
+  /** The same, uncleanly: what the new leader lacks is lost. */
   readonly "leader is elected uncleanly": Place & { readonly nth: number };
+  /** A clean shutdown: leaders move first. */
   readonly "broker stops": Lasting & { readonly brokerId: number };
+  /** A hard end. */
   readonly "broker is killed": Lasting & { readonly brokerId: number };
+  /** It is cut off from the other brokers, not from clients. */
   readonly "broker is isolated": Lasting & { readonly brokerId: number };
+  /** Nobody is there. */
   readonly "all brokers stop": Lasting;
+  /** Nobody is there, all at once. */
   readonly "all brokers are killed": Lasting;
+  /** Those to one broker. */
   readonly "connections are reset": { readonly brokerId: number };
+  /** Nothing comes through to a broker, and nobody says so. */
   readonly "black hole": Lasting & { readonly brokerId: number };
+  /** Everything takes longer. */
   readonly "slow network": Lasting & { readonly addMs: number };
   /** The followers of a partition don't copy and leave the ISR. */
   readonly "replicas fall behind": Lasting & Place;
   /** Nobody copies anything. */
   readonly "replication stops": Lasting;
+  /** Brokers say that there is no such topic. */
   readonly "topic is not in metadata": Lasting & { readonly topic: string };
+  /** One broker answers with what it knew when it began. */
   readonly "metadata is stale": Lasting & { readonly brokerId: number };
   /** It is deleted, and is there again after `forMs`, empty. */
   readonly "topic is created anew": Lasting & { readonly topic: string };
+  /** It gets more partitions. */
   readonly "topic grows": { readonly topic: string; readonly by: number };
   /** The brokers forget all producers. */
   readonly "producers are forgotten": Record<never, never>;
+  /** Brokers throttle. */
   readonly "quota": Lasting & { readonly bytesPerSecond: number };
 }
 
@@ -176,7 +205,9 @@ export interface Lasting {
 
 /** A partition. */
 export interface Place {
+  /** Its topic. */
   readonly topic: string;
+  /** Its index. */
   readonly partition: number;
 }
 
@@ -190,10 +221,13 @@ export type FaultPlan = WorldFaultPlan | RequestFaultPlan;
 
 /** What befalls requests of one kind: the `nth` that comes after `atMs`, or one in `oneIn` while it lasts. */
 export interface RequestFaultPlan {
+  /** Tells it from faults of the world. */
   readonly kind: "requests";
+  /** When it begins. */
   readonly atMs: number;
   /** How long it lasts, in ms; a fault that hits the `nth` request ends with it. */
   readonly forMs: number;
+  /** Which requests. */
   readonly api: FaultyApi;
   /** Only requests to this broker; absent: to any. */
   readonly brokerId?: number;
@@ -203,6 +237,7 @@ export interface RequestFaultPlan {
   readonly oneIn?: number;
   /** Feeds that chance. */
   readonly seed: number;
+  /** What happens to them. */
   readonly effect: Effect;
 }
 

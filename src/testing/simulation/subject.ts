@@ -9,31 +9,45 @@ import type { PlannedOptions } from "./plan.ts";
 
 /** A record as the simulator sends it. */
 export interface SimulatedRecord {
+  /** Where it goes. */
   readonly topic: string;
+  /** Names the record: no two are the same. */
   readonly value: string;
+  /** Chooses the partition. */
   readonly key?: string;
+  /** Chosen by hand. */
   readonly partition?: number;
+  /** Ms since the epoch. */
   readonly timestamp?: number;
+  /** Pairs of name and value. */
   readonly headers?: readonly (readonly [name: string, value: string])[];
 }
 
 /** What the simulator reads of a record's metadata. */
 export interface SimulatedMetadata {
+  /** The topic. */
   readonly topic: string;
+  /** The partition. */
   readonly partition: number;
+  /** The offset, −1n if unknown. */
   readonly offset: bigint;
+  /** Ms since the epoch. */
   readonly timestamp: number;
 }
 
 /** What the simulator reads of an error. */
 export interface SimulatedError extends Error {
+  /** Its kind. */
   readonly code?: string;
+  /** Whether the record is in the log. */
   readonly persisted?: "no" | "possibly" | "yes";
 }
 
 /** What is passed with a record. */
 export interface SimulatedSendOptions {
+  /** Called once with the outcome. */
   readonly onDelivery?: ((error: SimulatedError | null, metadata: SimulatedMetadata | null) => void) | undefined;
+  /** Takes the record back. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -55,8 +69,11 @@ export interface SimulatedProducer {
 
 /** The options that a producer under test is made with: Sluice's own names. */
 export interface SimulatedOptions extends Omit<PlannedOptions, "retries"> {
+  /** The servers to start from. */
   readonly brokers: string;
+  /** Tells the producers of a run apart. */
   readonly clientId: string;
+  /** `Infinity` for no limit. */
   readonly retries: number;
   /** Is told of suspected losses. */
   readonly logger: { warn(event: string, fields: Readonly<Record<string, unknown>>): void };
