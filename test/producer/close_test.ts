@@ -243,3 +243,18 @@ test("close: leaving a scope delivers what was taken and closes, also when the s
     await assertLeavesNothing(s, producer);
   }
 });
+
+test("close: within its time limit, with a full buffer and a topic that nobody knows, settles all who wait", async () => {
+  const s = stage();
+  const producer = s.producer({ bufferMemory: 1_000 });
+  await s.run(producer.connect());
+  s.cluster.control(Metadata, { silence: true });
+  // Two have memory and wait for metadata; each that is failed makes room for one of the others.
+  const sent = Array.from({ length: 6 }, (_, i) => {
+    return watch(s, producer.send({ topic: "orders", partition: 0, value: String(i).repeat(400) }));
+  });
+  await s.runtime.advance(10);
+  await s.failure(producer.close({ timeoutMs: 50 }));
+  assert.deepEqual(sent.map(({ state }) => state), sent.map(() => "rejected"));
+  assert.equal(producer.metrics()["buffer-available-bytes"], 1_000);
+});
