@@ -33,7 +33,7 @@ async function assertKept(
 }
 
 for (const profile of Object.keys(PROFILES)) {
-  test(`simulation: the producer keeps its promises under "${profile}"`, { timeoutMs }, async () => {
+  test(`simulation: the producer keeps its promises under: ${profile}`, { timeoutMs }, async () => {
     let delivered = 0;
     for (let seed = 1; seed <= SEEDS_OF_A_PROFILE; seed++) delivered += (await assertKept({ seed, profile })).delivered;
     assert.ok(delivered > 0);
