@@ -53,8 +53,8 @@ export const network = [
       },
       {
         file: "src/cluster/enquiry.ts",
-        find: `const VAIN_REQUESTS_PER_SECOND = 3;`,
-        replace: `const VAIN_REQUESTS_PER_SECOND = 1_000;`,
+        find: `const REQUESTS_PER_SECOND = 4;`,
+        replace: `const REQUESTS_PER_SECOND = 1_000;`,
       },
     ],
   },

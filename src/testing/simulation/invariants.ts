@@ -110,7 +110,7 @@ function checkFate({ ledger, producers, plan }: Observation, sent: Sent, say: Sa
   // What went with a deleted topic is gone by the user's own will; sent again, it may stand in the new one too.
   const copies = isRecreated(plan, sent.plan.topic) ? mostOfOne(all) : all;
   for (const copy of all) checkContent(sent, copy, say);
-  if (options.idempotent && copies.length > 1 && !mayMistake(plan, sent.plan.topic)) {
+  if (options.idempotent && copies.length > 1 && !plan.faults.some(({ kind }) => kind === "producers are forgotten")) {
     say("V2", `It stands in the log ${copies.length} times: ${copies.map(where).join(", ")}.`, id);
   }
   if (told.metadata !== undefined) {
