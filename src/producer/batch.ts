@@ -81,6 +81,8 @@ export class Batch {
   ordinal = -1;
   /** The id that the topic had when it was last sent. */
   sentUnder = "";
+  /** That request told the broker the topic's name and not its id (Produce up to 12). */
+  sentByName = false;
   /** How far the next ordinal is; the halves of a split batch share it. */
   ordinalSpan = 1;
   /** Who waits for it in a flush. */
@@ -240,6 +242,14 @@ export class Batch {
     parts[1].stamp = { producerId, producerEpoch, baseSequence: next };
     this.recycle();
     return parts;
+  }
+
+  /**
+   * True if it may stand in a topic that was created anew after it was sent: a request that names a topic by its name
+   * is good for every topic of that name.
+   */
+  get mayHaveStrayed(): boolean {
+    return this.persisted !== "no" && this.sentByName && this.sentUnder !== this.partition.topic.metadata.topicId;
   }
 
   /** The highest timestamp among the records. */

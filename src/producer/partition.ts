@@ -9,7 +9,7 @@ import type { KafkaError } from "../errors.ts";
 import type { Entry } from "./agenda.ts";
 import type { Batch } from "./batch.ts";
 import { PartitionSequence, type ProducerIdentity } from "./sequence.ts";
-import type { Topic } from "./topic.ts";
+import type { Topic, TopicGap } from "./topic.ts";
 
 /** Batches of a partition that a broker remembers of an idempotent producer. */
 const BROKER_WINDOW = 5;
@@ -27,14 +27,10 @@ export type Gate =
   | "unresolved" // an earlier batch may or may not be in the log (I7)
   | "identity"; // the partition still finishes an older epoch (I8)
 
-/** Up to where records may not be sent, because one before them failed. */
-export interface Gap {
+/** Up to where records may not be sent, because one before them failed (`gapless`). */
+export interface Gap extends TopicGap {
   /** Batches that were drained first have ordinals below this. */
   readonly ordinal: number;
-  /** Sends that waited for memory or metadata have ordinals up to this. */
-  readonly lastPending: number;
-  /** Why the record failed. */
-  readonly cause: KafkaError;
 }
 
 /** A partition's queue. Its sequence state lives as long as the producer (hazard H5). */

@@ -230,7 +230,9 @@ export class PendingSends implements Entry {
     for (let send = this.#first(); send !== undefined; send = this.#first()) {
       const lateMs = send.since.nowMs + this.#patienceMs;
       if (lateMs > dueMs) return this.#agenda.set(this, lateMs);
-      this.drop(send, lateError(send, this.#options, this.#cluster.lastError));
+      const error = lateError(send, this.#options, this.#cluster.lastError);
+      if (this.#options.gapless) send.topic.gap = { lastPending: this.#lastOrdinal, cause: error };
+      this.drop(send, error);
     }
   }
 
@@ -313,8 +315,9 @@ export class PendingSends implements Entry {
   #enter(topic: Topic, index: number, since: Moment, waiting: Waiting, bytes: RecordBytes, reserved: number): void {
     const partition = topic.partition(index);
     const { ordinal, timestamp = since.wallMs, resolve, callbacks } = waiting;
-    if (partition.gap !== undefined && ordinal <= partition.gap.lastPending) {
-      this.#refuse(waiting, earlierFailed({ partition, persisted: "no" }, partition.gap.cause));
+    for (const gap of [partition.gap, topic.gap]) {
+      if (gap === undefined || ordinal > gap.lastPending) continue;
+      this.#refuse(waiting, earlierFailed({ partition, persisted: "no" }, gap.cause));
       this.#memory.release(reserved);
       return;
     }

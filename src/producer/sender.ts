@@ -11,7 +11,7 @@
 import type { Cluster } from "../cluster/cluster.ts";
 import type { Connection } from "../cluster/connection.ts";
 import { KafkaError, RecordTooLargeError } from "../errors.ts";
-import { PRODUCE_WITH_ZSTD } from "../protocol/api.ts";
+import { PRODUCE_WITH_TOPIC_NAMES, PRODUCE_WITH_ZSTD } from "../protocol/api.ts";
 import { brokerError } from "../protocol/error_codes.ts";
 import { Produce } from "../protocol/messages/produce.ts";
 import type { Runtime } from "../runtime/runtime.ts";
@@ -131,6 +131,7 @@ export class Sender {
     this.#awaitingMetadata = new Set();
     for (const partition of awaiting) {
       partition.awaitingMetadata = false;
+      this.#settlement.onRefreshed(partition);
       const leader = partition.leader;
       // A new leader has been elected since the attempt failed: there is nothing to back off from (KIP-951).
       if (leader !== undefined && leader.leaderEpoch > partition.sentTo.leaderEpoch) partition.notBeforeMs = 0;
@@ -391,6 +392,7 @@ export class Sender {
     if (version < PRODUCE_WITH_ZSTD && batches.some(({ partition }) => partition.topic.codec?.id === ZSTD)) {
       throw brokerError(UNSUPPORTED_COMPRESSION_TYPE, { api: "Produce" });
     }
+    for (const batch of batches) batch.sentByName = version <= PRODUCE_WITH_TOPIC_NAMES;
     const sentMs = this.#runtime.now();
     this.#count(batches, sentMs);
     if (acks === 0) {

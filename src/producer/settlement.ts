@@ -238,8 +238,29 @@ export class Settlement {
       if (!sequence.rewrite && sequence.isAt(this.#identity!)) this.#identity!.bumpEpoch();
       sequence.rewrite = true;
     }
+    // Before anything behind it gets another stamp, it must be known whether the topic is still the same one.
+    const refresh = sequence.rewrite && queue.some(({ persisted, sentByName }) => persisted !== "no" && sentByName);
     // What came before is to blame, not the record: it uses up none of its own retries.
-    this.#retry(batch, error, { refresh: false, uncounted: true });
+    this.#retry(batch, error, { refresh, uncounted: true });
+  }
+
+  /**
+   * The metadata that a retry waited for is there. If the topic was created anew, the batches behind a gap may already
+   * stand in it, whose broker knew nothing of the producer and took them; under another stamp they would stand there
+   * twice. The first one doesn't: the broker has just said so.
+   */
+  onRefreshed(partition: Partition): void {
+    if (!partition.sequence.rewrite) return;
+    for (const batch of partition.queue.slice(1)) {
+      if (!batch.drained || batch.outcome !== undefined || !batch.mayHaveStrayed) continue;
+      const { name } = partition.topic;
+      const message = `The topic "${name}" was created anew while the record was on its way. It may be in the new one.`;
+      const error = new KafkaError(message, {
+        ...{ code: "TOPIC_RECREATED", topic: name, partition: partition.index, persisted: "possibly" },
+        cause: batch.lastError,
+      });
+      this.refuse(batch, error);
+    }
   }
 
   /** Acknowledged records are missing. True if the producer may not go on. */

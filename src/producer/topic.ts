@@ -6,6 +6,7 @@
 
 import type { PartitionMetadata, TopicMetadata } from "../cluster/metadata.ts";
 import type { Compressor } from "../codec/codec.ts";
+import type { KafkaError } from "../errors.ts";
 import { Partition } from "./partition.ts";
 import type { StickyPartition, StickyTopic } from "./sticky_partition.ts";
 
@@ -15,6 +16,14 @@ export interface TopicWaiter {
   readonly gone: boolean;
   /** Looks at the topic again. True if it need not wait any more. */
   onTopic(topic: Topic): boolean;
+}
+
+/** Up to where records that wait may not be sent, because one before them failed (`gapless`). */
+export interface TopicGap {
+  /** Sends that waited for memory or metadata have ordinals up to this. */
+  readonly lastPending: number;
+  /** Why the record failed. */
+  readonly cause: KafkaError;
 }
 
 /** A topic that records were sent to. */
@@ -32,6 +41,8 @@ export class Topic implements StickyTopic {
   unknownAnswers = 0;
   /** Sends that wait for metadata, in the order of the calls. */
   waiters: TopicWaiter[] = [];
+  /** Set when a send failed that waited: nobody knows its partition, so it is a gap in all of them. */
+  gap: TopicGap | undefined;
   /** What the cluster knows of it; replaced when the cluster forgot and learnt it again. */
   metadata: TopicMetadata;
 

@@ -269,6 +269,29 @@ test("outcome: with gapless, what waits for memory fails with what is in the buf
   await assertLeavesNothing(s, producer);
 });
 
+test("outcome: with gapless, a record that waits in vain for metadata fails those that wait behind it", async () => {
+  for (const gapless of [true, false]) {
+    const s = stage({ topics: { orders: 1, others: 1 }, network: { latencyMs: 10 } });
+    const producer = s.producer({ gapless, maxBlockMs: 1_000 });
+    await warmUp(s, producer);
+    const send = (value: string) => watch(s, producer.send({ topic: "late", partition: 0, value }));
+    const first = send("first");
+    await s.runtime.advance(500);
+    const second = send("second");
+    const elsewhere = watch(s, producer.send({ topic: "others", partition: 0, value: "elsewhere" }));
+    await s.runtime.advance(510);
+    assert.equal(first.state, "rejected");
+    const third = send("third");
+    s.cluster.createTopic("late", { partitions: 1 });
+    await s.run(producer.flush());
+    await s.runtime.advance(1_000);
+    const outcomes = states([first, second, third, elsewhere]);
+    const behind = gapless ? ["EARLIER_RECORD_FAILED", "acked 0"] : ["acked 0", "acked 1"];
+    assert.deepEqual(outcomes, ["UNKNOWN_TOPIC_OR_PARTITION", ...behind, "acked 0"]);
+    await assertLeavesNothing(s, producer);
+  }
+});
+
 test("outcome: with gapless, under random refusals, the log of a partition is made of prefixes", async () => {
   for (let seed = 1; seed <= 15; seed++) {
     const s = stage({ brokers: 2, network: { latencyMs: 4 } }, seed);
@@ -350,4 +373,36 @@ test("outcome: unknownTopicRetries ends the attempts after so many answers, of a
   s.cluster.createTopic("nowhere", { partitions: 1 });
   assert.equal((await s.run(producer.send({ topic: "nowhere", value: "v" }))).offset, 0n);
   await assertLeavesNothing(s, producer);
+});
+
+test("outcome: what may stand in a topic that was created anew isn't sent again under a new epoch", async () => {
+  for (const release of ["3.9", "4.1"] as const) {
+    const s = stage({ release, network: { latencyMs: 10 } });
+    const producer = s.producer();
+    await warmUp(s, producer);
+    s.cluster.control(Produce, (request) => {
+      const { baseSequence } = firstBatch(request);
+      if (baseSequence === 1) {
+        // It is refused, and the topic has another incarnation before the next one is read.
+        s.cluster.deleteTopic("orders");
+        s.cluster.createTopic("orders", { partitions: 3 });
+        return { error: NOT_LEADER };
+      }
+      return baseSequence === 2 ? { drop: "after" } : undefined;
+    }, { times: 2 });
+    const sent = await sendApart(s, producer, ["one", "two", "three"]);
+    await s.run(producer.flush());
+    const values = (await valuesIn(s.cluster, "orders", 0)).sort();
+    if (release === "3.9") {
+      // The second stands in the new topic; the third may, for all that is known.
+      assert.deepEqual(states(sent), ["acked 1", "TOPIC_RECREATED", "TOPIC_RECREATED"]);
+      assert.deepEqual(sent.slice(1).map(({ error }) => error!.persisted), ["possibly", "possibly"]);
+      assert.deepEqual(values, ["one", "two"], "once each in the new topic");
+    } else {
+      // The id tells the broker which topic is meant, and nothing is in doubt.
+      assert.deepEqual(states(sent), ["acked 0", "acked 1", "acked 2"]);
+      assert.deepEqual(values, ["one", "three", "two"]);
+    }
+    await assertLeavesNothing(s, producer);
+  }
 });
