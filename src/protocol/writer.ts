@@ -19,12 +19,28 @@ export interface WrittenParts {
 }
 
 const INITIAL_CAPACITY = 256;
+/** Small messages share a buffer, one behind the other: to make one costs more than to fill it. */
+const SLAB_BYTES = 32_768;
 /** Below this a copy is cheaper than one more piece for the socket to write. */
 const COPY_LIMIT = 1024;
 /** Up to this many characters a loop beats the call into TextEncoder. */
 const SHORT_STRING = 64;
 
 const encoder = new TextEncoder();
+
+/** A buffer of which the front part is used up for good. */
+interface Slab {
+  readonly buffer: Uint8Array;
+  readonly view: DataView;
+  used: number;
+}
+
+/** Taken away while a message is written to it. */
+let slab: Slab | undefined;
+
+/** The uuid that was written last, for a topic's id is written again and again. */
+let lastUuid = "";
+const lastUuidBytes = new Uint8Array(16);
 
 /** Writes one message. Every method throws {@link ProtocolError} for a value that its type can't carry. */
 export class Writer {
@@ -35,13 +51,19 @@ export class Writer {
   #buffer: Uint8Array;
   #view: DataView;
   /** Where the piece that is not in `#parts` yet begins. */
-  #start = 0;
-  #offset = 0;
+  #start: number;
+  #offset: number;
+  /** What goes back in the end; undefined once it proved too small. */
+  #slab: Slab | undefined;
 
-  /** Starts with room for `capacity` bytes; more is taken as needed. */
-  constructor(capacity: number = INITIAL_CAPACITY) {
-    this.#buffer = new Uint8Array(capacity);
-    this.#view = new DataView(this.#buffer.buffer);
+  /** Starts with room for a small message; more is taken as needed. */
+  constructor() {
+    const taken = slab ?? newSlab();
+    slab = undefined;
+    this.#slab = taken;
+    this.#buffer = taken.buffer;
+    this.#view = taken.view;
+    this.#start = this.#offset = taken.used;
   }
 
   /** Bytes written so far, those by reference included. */
@@ -93,9 +115,13 @@ export class Writer {
 
   /** Writes 16 bytes from 32 hexadecimal digits. */
   uuid(value: string): void {
-    if (typeof value !== "string" || !/^[0-9a-fA-F]{32}$/.test(value)) throw unfit(value, "a uuid of 32 hex digits");
-    let at = this.#take(16);
-    for (let i = 0; i < 32; i += 2) this.#buffer[at++] = parseInt(value.slice(i, i + 2), 16);
+    if (value !== lastUuid) {
+      if (typeof value !== "string" || !/^[0-9a-fA-F]{32}$/.test(value)) throw unfit(value, "a uuid of 32 hex digits");
+      for (let i = 0; i < 16; i++) lastUuidBytes[i] = parseInt(value.slice(2 * i, 2 * i + 2), 16);
+      lastUuid = value;
+    }
+    const at = this.#take(16);
+    this.#buffer.set(lastUuidBytes, at);
   }
 
   /** Writes a string behind its length in UTF-8 bytes: an int16, or compact, one more as an unsigned varint. */
@@ -158,6 +184,10 @@ export class Writer {
   /** Ends the message. The writer is of no more use. */
   finish(): WrittenParts {
     this.#closePart();
+    if (this.#slab !== undefined && this.#buffer.length - this.#offset >= INITIAL_CAPACITY) {
+      this.#slab.used = this.#offset;
+      slab = this.#slab;
+    }
     return { parts: this.#parts, byteLength: this.#finishedLength };
   }
 
@@ -190,6 +220,7 @@ export class Writer {
     const pending = this.#buffer.subarray(this.#start, this.#offset);
     const grown = new Uint8Array(Math.max(2 * (pending.length + size), INITIAL_CAPACITY));
     grown.set(pending);
+    this.#slab = undefined;
     this.#buffer = grown;
     this.#view = new DataView(grown.buffer);
     this.#start = 0;
@@ -203,6 +234,11 @@ export class Writer {
     this.#finishedLength += part.length;
     this.#start = this.#offset;
   }
+}
+
+function newSlab(): Slab {
+  const buffer = new Uint8Array(SLAB_BYTES);
+  return { buffer, view: new DataView(buffer.buffer), used: 0 };
 }
 
 function byteLengthOf(value: Uint8Array | readonly Uint8Array[]): number {

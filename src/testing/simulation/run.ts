@@ -203,23 +203,23 @@ class Run {
     }
   }
 
-  #close(life: Life): Promise<void> {
-    return life.closing ??= this.#end(life);
+  async #close(life: Life): Promise<void> {
+    const { producer } = life;
+    // Nothing has been sent with it yet: there is nothing to close, and what is sent later is flushed in the end.
+    if (producer !== undefined) await (life.closing ??= this.#end(life, producer));
   }
 
-  async #end(life: Life): Promise<void> {
-    const { seen, producer } = life;
-    if (producer === undefined) return;
+  async #end({ seen, name }: Life, producer: SimulatedProducer): Promise<void> {
     const { closeTimeoutMs } = seen.plan;
     seen.closingMs = this.#runtime.now();
-    this.#options.trace?.say(`${life.name} is told to close`);
+    this.#options.trace?.say(`${name} is told to close`);
     try {
       await producer.close(closeTimeoutMs === undefined ? {} : { timeoutMs: closeTimeoutMs });
     } catch (error) {
       if (closeTimeoutMs === undefined && !seen.plan.options.waitForOutcome) this.#surprises.push(error);
     }
     seen.closedMs = this.#runtime.now();
-    this.#options.trace?.say(`${life.name} is closed`);
+    this.#options.trace?.say(`${name} is closed`);
     const metrics = producer.metrics?.() ?? {};
     seen.takenBytes = (metrics["buffer-total-bytes"] ?? 0) - (metrics["buffer-available-bytes"] ?? 0);
   }
