@@ -428,8 +428,10 @@ export class Accumulator {
 }
 
 /** When the first batch falls due that doesn't wait for its outcome beyond its deadline. */
-function nextDeadlineOf({ untold }: Partition): number {
+function nextDeadlineOf({ untold, queue }: Partition): number {
   let dueMs = Infinity;
-  for (const { deadlineMs, outcome } of untold) if (outcome === undefined) dueMs = Math.min(dueMs, deadlineMs);
+  for (const batches of [untold, queue]) {
+    for (const { deadlineMs, outcome } of batches) if (outcome === undefined) dueMs = Math.min(dueMs, deadlineMs);
+  }
   return dueMs;
 }

@@ -88,6 +88,12 @@ export class Partition implements Entry {
     return leader === undefined || leader.leaderId < 0 ? undefined : leader;
   }
 
+  /** True when the topic is known and has no such partition any more. */
+  get isGone(): boolean {
+    const { metadata } = this.topic;
+    return isUsable(metadata) && this.index >= metadata.partitions.length;
+  }
+
   /** True while any record has no outcome. */
   get busy(): boolean {
     return this.queue.length > 0 || this.untold.length > 0;

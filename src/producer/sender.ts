@@ -126,7 +126,10 @@ export class Sender {
   onMetadata(): void {
     const stranded = this.#stranded;
     this.#stranded = new Set();
-    for (const partition of stranded) this.schedule(partition);
+    for (const partition of stranded) {
+      this.#settlement.onRefreshed(partition);
+      this.schedule(partition);
+    }
     const awaiting = this.#awaitingMetadata;
     this.#awaitingMetadata = new Set();
     for (const partition of awaiting) {

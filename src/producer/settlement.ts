@@ -244,13 +244,20 @@ export class Settlement {
     this.#retry(batch, error, { refresh, uncounted: true });
   }
 
-  /**
-   * The metadata that a retry waited for is there. If the topic was created anew, the batches behind a gap may already
-   * stand in it, whose broker knew nothing of the producer and took them; under another stamp they would stand there
-   * twice. The first one doesn't: the broker has just said so.
-   */
+  /** The metadata that a retry or a partition without a leader waited for is there. */
   onRefreshed(partition: Partition): void {
-    if (!partition.sequence.rewrite) return;
+    if (partition.sequence.rewrite) this.#refuseStrayed(partition);
+    if (!partition.isGone) return;
+    // The topic was created anew with fewer partitions: nobody will ever tell the outcome that these wait for.
+    for (const batch of [...partition.queue]) if (batch.overdue) this.refuse(batch, this.#expiryError(batch, false));
+  }
+
+  /**
+   * If the topic was created anew, the batches behind a gap may already stand in it, whose broker knew nothing of the
+   * producer and took them; under another stamp they would stand there twice. The first one doesn't: the broker has
+   * just said so.
+   */
+  #refuseStrayed(partition: Partition): void {
     for (const batch of partition.queue.slice(1)) {
       if (!batch.drained || batch.outcome !== undefined || !batch.mayHaveStrayed) continue;
       const { name } = partition.topic;

@@ -154,7 +154,9 @@ export class Controller implements ReplicationHost {
 
   alterIsr(leader: Replica, isr: readonly number[]): void {
     const { partition, brokerId, state } = leader;
-    if (!this.#isConnected(brokerId) || partition.leaderEpoch !== state.leaderEpoch) return;
+    // Whoever doesn't know the last decision may not make the next: he would bring back those who have just left. He
+    // asks once more when he has the news.
+    if (!this.#isConnected(brokerId) || partition.state.partitionEpoch !== state.partitionEpoch) return;
     this.#decide(partition, { isr });
     // The leader has the answer before the others have the news.
     leader.learn(partition.state);

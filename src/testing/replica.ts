@@ -93,7 +93,9 @@ export class Replica {
   }
 
   /** @internal Takes note of an election or another ISR; says whether the role or the epoch is new. */
-  learn(state: PartitionState): boolean {
+  learn(news: PartitionState): boolean {
+    // What the leader has from the controller's own answer is newer than news that was on its way by then.
+    const state = news.partitionEpoch < this.#state.partitionEpoch ? this.#state : news;
     const isNew = this.#role === "offline" || this.#state.leaderEpoch !== state.leaderEpoch;
     this.#state = state;
     if (state.leaderId !== this.brokerId) {

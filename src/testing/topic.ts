@@ -49,7 +49,7 @@ export class Partition {
     this.index = index;
     this.#producerIdExpirationMs = producerIdExpirationMs;
     this.#lastLeaderId = replicas[0]!;
-    this.#state = { leaderId: replicas[0]!, leaderEpoch: 0, isr: replicas, replicas };
+    this.#state = { leaderId: replicas[0]!, leaderEpoch: 0, partitionEpoch: 0, isr: replicas, replicas };
     this.#createReplicas();
   }
 
@@ -131,8 +131,8 @@ export class Partition {
   }
 
   /** @internal Notes what the controller decides; brokers learn of it from the next view. */
-  decide(change: Partial<PartitionState>): void {
-    this.#state = { ...this.#state, ...change };
+  decide(change: Partial<Omit<PartitionState, "partitionEpoch">>): void {
+    this.#state = { ...this.#state, ...change, partitionEpoch: this.#state.partitionEpoch + 1 };
     if (this.#state.leaderId >= 0) this.#lastLeaderId = this.#state.leaderId;
     this.#createReplicas();
   }

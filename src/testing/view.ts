@@ -15,6 +15,8 @@ export interface PartitionState {
   readonly leaderId: number;
   /** Grows with every election. */
   readonly leaderEpoch: number;
+  /** Grows with every decision: of two states the one with the higher number is the newer one. */
+  readonly partitionEpoch: number;
   /** The brokers that keep up with the leader. */
   readonly isr: readonly number[];
   /** The brokers that hold it. */

@@ -163,6 +163,47 @@ test("outcome: with waitForOutcome a record that is certainly not in the log fai
   await assertLeavesNothing(s, producer);
 });
 
+test("outcome: with waitForOutcome, nobody waits for a partition that is gone for good", async () => {
+  const s = stage({ network: { latencyMs: 10 } });
+  const options = { deliveryTimeoutMs: 500, requestTimeoutMs: 200, maxInFlight: 1, waitForOutcome: true };
+  const producer = s.producer(options);
+  await warmUp(s, producer, [2]);
+  s.cluster.control(Produce, () => {
+    s.cluster.deleteTopic("orders");
+    s.cluster.createTopic("orders", { partitions: 1 });
+    return { silence: true };
+  }, { times: 1 });
+  const atMs = s.runtime.now();
+  const sent = await sendApart(s, producer, ["in doubt", "never sent"], 2);
+  await s.runtime.advance(2_000);
+  assert.deepEqual(
+    sent.map(({ error }) => [error?.code, error?.persisted]),
+    [["DELIVERY_TIMEOUT", "possibly"], ["DELIVERY_TIMEOUT", "no"]],
+  );
+  assert.ok(sent[1]!.atMs! - atMs < 1_000, `told after ${sent[1]!.atMs! - atMs} ms`);
+  await assertLeavesNothing(s, producer);
+});
+
+test("outcome: with waitForOutcome, what waits behind a record in doubt is not sent after its own deadline", async () => {
+  const s = stage({ network: { latencyMs: 10 } });
+  const options = { deliveryTimeoutMs: 500, requestTimeoutMs: 200, maxInFlight: 1, waitForOutcome: true };
+  const producer = s.producer(options);
+  await warmUp(s, producer);
+  s.cluster.control(Produce, { silence: true, apply: true }, { times: 1 });
+  const sent = await sendApart(s, producer, ["in doubt"]);
+  await s.runtime.advance(150);
+  s.cluster.stopBroker(1);
+  sent.push(...await sendApart(s, producer, ["never sent"]));
+  await s.runtime.advance(2_000);
+  assert.deepEqual(states(sent), ["pending", "pending"], "in the order of the sends");
+  s.cluster.startBroker(1);
+  await s.run(producer.flush());
+  assert.deepEqual(states(sent), ["duplicate 1", "DELIVERY_TIMEOUT"]);
+  assert.equal(sent[1]!.error!.persisted, "no");
+  assert.deepEqual(await valuesIn(s.cluster, "orders", 0), ["warm", "in doubt"]);
+  await assertLeavesNothing(s, producer);
+});
+
 test("outcome: with waitForOutcome a close without a limit still ends, and a silent broker costs no CPU", async () => {
   const s = stage({ network: { latencyMs: 10 } });
   const producer = s.producer({ deliveryTimeoutMs: 1_000, requestTimeoutMs: 500, waitForOutcome: true });

@@ -25,7 +25,7 @@ interface VarintVector {
 const VARINTS = varints.vectors as unknown as readonly VarintVector[];
 
 function written(write: (writer: Writer) => void): string {
-  const writer = new Writer(1);
+  const writer = new Writer();
   write(writer);
   return toHex(bytesOf(writer));
 }
@@ -120,7 +120,7 @@ test("protocol: strings of every length and alphabet are written with their leng
   texts.push("x".repeat(62) + "é", "z".repeat(127), "z".repeat(32_767), "é".repeat(16_383));
   for (const text of texts) {
     const length = new TextEncoder().encode(text).length;
-    const writer = new Writer(1);
+    const writer = new Writer();
     writer.string(text);
     writer.string(text, true);
     writer.nullableString(null);
@@ -140,31 +140,55 @@ test("protocol: a string that is not UTF-8 is read with replacement characters",
   assert.equal(new Reader(fromHex("000361ff62")).string(), "a\uFFFDb");
 });
 
-test("protocol: numbers survive the way to bytes and back, whatever the room in the buffer", () => {
-  for (let capacity = 0; capacity < 70; capacity++) {
-    const writer = new Writer(capacity);
-    writer.int8(-128);
-    writer.int16(-32768);
-    writer.int32(-2147483648);
-    writer.int64(-9223372036854775808n);
-    writer.uvarint(4294967295);
-    writer.bool(true);
-    writer.uuid("00112233445566778899AABBCCDDEEFF");
+/** More than a writer has room for at first. */
+const GROUPS = 1_200;
+
+test("protocol: numbers survive the way to bytes and back, wherever the buffer grows", () => {
+  for (let shift = 0; shift < 40; shift++) {
+    const writer = new Writer();
+    writer.raw(new Uint8Array(shift));
+    for (let group = 0; group < GROUPS; group++) {
+      writer.int8(-128);
+      writer.int16(-32768);
+      writer.int32(-2147483648);
+      writer.int64(-9223372036854775808n);
+      writer.uvarint(4294967295);
+      writer.bool(true);
+      writer.uuid(group % 2 === 0 ? "00112233445566778899AABBCCDDEEFF" : "f".repeat(32));
+    }
     writer.raw([fromHex("0102"), new Uint8Array(1500).fill(9), fromHex("03")]);
-    assert.equal(writer.byteLength, 1540);
+    assert.equal(writer.byteLength, shift + 37 * GROUPS + 1503);
     const bytes = bytesOf(writer);
-    assert.equal(bytes.length, 1540);
+    assert.equal(bytes.length, writer.byteLength);
     const reader = new Reader(bytes);
-    assert.equal(reader.int8(), -128);
-    assert.equal(reader.int16(), -32768);
-    assert.equal(reader.int32(), -2147483648);
-    assert.equal(reader.int64(), -9223372036854775808n);
-    assert.equal(reader.uvarint(), 4294967295);
-    assert.equal(reader.bool(), true);
-    assert.equal(reader.uuid(), "00112233445566778899aabbccddeeff");
+    reader.raw(shift);
+    for (let group = 0; group < GROUPS; group++) {
+      assert.equal(reader.int8(), -128);
+      assert.equal(reader.int16(), -32768);
+      assert.equal(reader.int32(), -2147483648);
+      assert.equal(reader.int64(), -9223372036854775808n);
+      assert.equal(reader.uvarint(), 4294967295);
+      assert.equal(reader.bool(), true);
+      assert.equal(reader.uuid(), group % 2 === 0 ? "00112233445566778899aabbccddeeff" : "f".repeat(32));
+    }
     assert.equal(toHex(reader.raw(3)), "010209");
     assert.equal(toHex(reader.raw(1500).subarray(1499)), "03");
     reader.expectEnd();
+  }
+});
+
+test("protocol: a message that was written keeps its bytes while others are written behind it", () => {
+  const messages = Array.from({ length: 3_000 }, (_, index) => {
+    const writer = new Writer();
+    writer.int32(index);
+    if (index % 7 === 0) writer.raw(new Uint8Array(index).fill(index));
+    writer.int32(~index);
+    return writer.finish().parts;
+  });
+  for (const [index, parts] of messages.entries()) {
+    const [first, last] = [parts[0]!, parts.at(-1)!];
+    assert.equal(new DataView(first.buffer, first.byteOffset).getInt32(0), index);
+    assert.equal(new DataView(last.buffer, last.byteOffset + last.length - 4).getInt32(0), ~index);
   }
 });
 

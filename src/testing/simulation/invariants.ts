@@ -200,7 +200,10 @@ function checkLogOrder({ plan, ledger, sent, producers }: Observation, say: Say)
       const { id, producer } = one.plan;
       const { idempotent, maxInFlight, acks } = producers[producer]!.plan.options;
       const keepsOrder = idempotent ? !mayMistake(plan, entry.topic) : maxInFlight === 1 && acks !== 0;
-      if (!keepsOrder || (!idempotent && (seen.has(id) || isFailed(one)))) continue;
+      // A lost attempt may arrive when the record stands in a former incarnation of the topic, which is gone.
+      const isRepeated = seen.has(id) ||
+        ledger.copies.get(id)!.some(({ incarnation }) => incarnation !== entry.incarnation);
+      if (!keepsOrder || (!idempotent && (isRepeated || isFailed(one)))) continue;
       seen.add(id);
       const before = last.get(producer);
       if (before !== undefined && before.order > one.order) {
