@@ -16,6 +16,8 @@ export interface PartitionMetadata {
   readonly leaderId: number;
   /** Counts the elections of the partition, −1 if the broker doesn't tell. */
   readonly leaderEpoch: number;
+  /** It was told by the answer to a Produce request (KIP-951), and not by metadata. */
+  readonly isHint?: boolean;
 }
 
 /** What is known of a topic. */

@@ -203,7 +203,8 @@ export class Accumulator {
       if (partition.notBeforeMs > nowMs) dueMs = Math.min(dueMs, partition.notBeforeMs);
       else if (!this.isDue(head, nowMs)) dueMs = Math.min(dueMs, head.createdMs + this.#options.lingerMs);
     }
-    this.#agenda.set(partition, dueMs);
+    // One that is too early finds nothing due and comes back here: cheaper than to move it with every batch.
+    this.#agenda.setEarlier(partition, dueMs);
   }
 
   /** A barrier behind all that was handed over so far; nothing of it waits for company any longer. */

@@ -33,6 +33,7 @@ export type Outcome =
   | { readonly result: BatchResult }
   | { readonly error: KafkaError; readonly errors?: ReadonlyMap<number, KafkaError> | undefined };
 
+const NOBODY: never[] = [];
 const NO_STAMP: ProducerStamp = { producerId: -1n, producerEpoch: -1, baseSequence: -1 };
 
 /** A batch of one partition. */
@@ -93,7 +94,7 @@ export class Batch {
   #baseTimestamp = 0;
   #maxTimestamp = 0;
   readonly #timestampDeltas: number[] = [];
-  readonly #resolves: (Resolve | undefined)[] = [];
+  #resolves: (Resolve | undefined)[] = NOBODY;
   #callbacks: (SendOptions | undefined)[] | undefined;
   /** Records that were taken out and whose bytes are still there. */
   #dropped: Set<number> | undefined;
@@ -127,6 +128,8 @@ export class Batch {
     if (index === 0) {
       this.#baseTimestamp = timestamp;
       this.#maxTimestamp = timestamp;
+      // An array of one, where a push would make room for seventeen: most batches of many partitions stay that small.
+      this.#resolves = [resolve];
     } else if (timestamp > this.#maxTimestamp) {
       this.#maxTimestamp = timestamp;
     }
@@ -141,7 +144,7 @@ export class Batch {
       while (this.#timestampDeltas.length < index) this.#timestampDeltas.push(0);
       this.#timestampDeltas.push(delta);
     }
-    this.#resolves.push(resolve);
+    if (index > 0) this.#resolves.push(resolve);
     if (callbacks === undefined) return;
     (this.#callbacks ??= [])[index] = callbacks;
     if (callbacks instanceof AbortableSend) callbacks.entered(this, index);
@@ -293,7 +296,7 @@ export class Batch {
         this.#resolves[index]?.(own === undefined ? rejected : rejectedPromise(own));
       }
     }
-    this.#resolves.length = 0;
+    this.#resolves = NOBODY;
     this.#callbacks = undefined;
   }
 

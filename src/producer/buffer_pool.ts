@@ -4,7 +4,7 @@
  * @module
  */
 
-const SMALLEST = 1_024;
+const SMALLEST = 256;
 const LARGEST = 2 ** 20;
 
 /** Pools of buffers, one for each power of two; bounded by bytes. */

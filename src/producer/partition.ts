@@ -56,7 +56,7 @@ export class Partition implements Entry {
   /** Set by the last failure of a record when nothing may be sent behind it (`gapless`). */
   gap: Gap | undefined;
   /** Size of the last batch, which is a good guess for the next one. */
-  sizeHint = 0;
+  sizeHint = 1_024;
   heapIndex = -1;
   dueMs = 0;
 

@@ -187,6 +187,9 @@ export class Settlement {
         currentLeader,
         answer.response.nodeEndpoints,
       );
+    if (errorCode === NOT_LEADER_OR_FOLLOWER && !hinted) {
+      this.#cluster.leaderDenies(partition.topic.name, partition.index, partition.sentTo);
+    }
     if (this.#identity !== undefined && isOutOfOrder(errorCode)) {
       this.#onOutOfOrder(batch, error, result.logStartOffset);
     } else if (this.#identity !== undefined && FATAL.includes(errorCode)) {

@@ -38,6 +38,9 @@ interface Slab {
 /** Taken away while a message is written to it. */
 let slab: Slab | undefined;
 
+/** What the last message took that a slab had no room for: the next one needn't grow step by step. */
+let lastGrown = 0;
+
 /** The uuid that was written last, for a topic's id is written again and again. */
 let lastUuid = "";
 const lastUuidBytes = new Uint8Array(16);
@@ -184,7 +187,9 @@ export class Writer {
   /** Ends the message. The writer is of no more use. */
   finish(): WrittenParts {
     this.#closePart();
-    if (this.#slab !== undefined && this.#buffer.length - this.#offset >= INITIAL_CAPACITY) {
+    if (this.#slab === undefined) {
+      lastGrown = this.#offset + INITIAL_CAPACITY;
+    } else if (this.#buffer.length - this.#offset >= INITIAL_CAPACITY) {
       this.#slab.used = this.#offset;
       slab = this.#slab;
     }
@@ -218,7 +223,7 @@ export class Writer {
     if (this.#offset + size <= this.#buffer.length) return;
     // Finished parts keep the old buffer; only the open piece moves to the new one.
     const pending = this.#buffer.subarray(this.#start, this.#offset);
-    const grown = new Uint8Array(Math.max(2 * (pending.length + size), INITIAL_CAPACITY));
+    const grown = new Uint8Array(Math.max(2 * (pending.length + size), lastGrown));
     grown.set(pending);
     this.#slab = undefined;
     this.#buffer = grown;

@@ -22,6 +22,9 @@ const WINDOWS = 11;
 
 /** The quotas of one broker's clients. */
 export class Quotas {
+  /** When the last client that was told to hold back may go on. */
+  heldBackUntilMs = 0;
+
   readonly #clients = new Map<string, ByteRate>();
 
   /** Counts a request; returns for how many ms its connection is to be left unread. */
@@ -32,7 +35,9 @@ export class Quotas {
     let rate = this.#clients.get(name);
     if (rate === undefined) this.#clients.set(name, rate = new ByteRate());
     rate.record(bytes, nowMs);
-    return rate.throttleMs(quota.bytesPerSecond, nowMs);
+    const throttleMs = rate.throttleMs(quota.bytesPerSecond, nowMs);
+    if (throttleMs > 0) this.heldBackUntilMs = Math.max(this.heldBackUntilMs, nowMs + throttleMs);
+    return throttleMs;
   }
 }
 

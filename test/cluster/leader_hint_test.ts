@@ -130,3 +130,31 @@ test("metadata: a hint that comes after its topic was created anew says nothing 
   assert.equal(cluster.requestsOf(Produce).at(-1)!.brokerId, cluster.partition("orders", 0).leaderId);
   await run(p.close());
 });
+
+test("metadata: a hint is given up when the broker that it names says that it doesn't lead", async () => {
+  const { cluster, producer, run, runtime } = stage({
+    brokers: 3,
+    topics: { orders: 1 },
+    apiVersions: { Produce: [3, 12] },
+  });
+  const p = producer();
+  await run(p.send({ topic: "orders", value: "0" }));
+  const { leaderId } = cluster.partition("orders", 0);
+  // A broker that hasn't heard that the topic was created anew, whose epochs begin at 0.
+  const currentLeader = { leaderId: leaderId % 3 + 1, leaderEpoch: 7 };
+  cluster.control(Produce, ({ topicData: [topic] }) => ({
+    respond: {
+      responses: [{
+        ...{ name: topic!.name, topicId: topic!.topicId },
+        partitionResponses: [{ index: 0, errorCode: 6, baseOffset: -1n, currentLeader }],
+      }],
+    },
+  }), { times: 1 });
+  cluster.clearRequests();
+  const beganMs = runtime.now();
+  assert.equal((await run(p.send({ topic: "orders", value: "1" }))).offset, 1n);
+  assert.ok(runtime.now() - beganMs < 2_000);
+  const asked = cluster.requestsOf(Produce).map(({ brokerId }) => brokerId);
+  assert.deepEqual([asked[0], asked[1], asked.at(-1)], [leaderId, currentLeader.leaderId, leaderId]);
+  await run(p.close());
+});

@@ -35,7 +35,7 @@ export function planOf(seed: number, profileName?: string): SimulationPlan {
   }
   const cluster = clusterOf(dice, profile);
   const durationMs = dice.pick([200, 600, 1_200, 2_500]);
-  const producers = producersOf(dice, profile, durationMs);
+  const producers = producersOf(dice, profile, cluster, durationMs);
   const sends = sendsOf(dice, profile, cluster, producers, durationMs);
   const faults = faultsOf(dice, profile, cluster, durationMs);
   return { seed, profile: name, cluster, producers, sends, flushes: flushesOf(dice, producers, durationMs), faults };
@@ -76,7 +76,7 @@ function clusterOf(dice: Dice, profile: Profile): ClusterPlan {
   };
 }
 
-function producersOf(dice: Dice, profile: Profile, durationMs: number): ProducerPlan[] {
+function producersOf(dice: Dice, profile: Profile, cluster: ClusterPlan, durationMs: number): ProducerPlan[] {
   const count = profile.shared
     ? dice.between(2, 3)
     : dice.weighted([[5, 1], [1, 2], [profile.leaving ? 2 : 0, 3]] as const);
@@ -85,7 +85,7 @@ function producersOf(dice: Dice, profile: Profile, durationMs: number): Producer
     const startMs = index === 0 ? 0 : dice.below(profile.shared ? 50 : durationMs);
     const leaves = profile.leaving ? !dice.oneIn(4) : dice.oneIn(12);
     return {
-      options: optionsOf(dice, profile),
+      options: optionsOf(dice, profile, cluster),
       startMs,
       ...(leaves ? { closeMs: startMs + dice.below(durationMs) } : {}),
       ...(leaves && dice.oneIn(2) ? { closeTimeoutMs: dice.pick([0, 20, 300]) } : {}),
@@ -94,7 +94,7 @@ function producersOf(dice: Dice, profile: Profile, durationMs: number): Producer
 }
 
 /** What kind of producer, and the numbers that go with it. */
-function optionsOf(dice: Dice, profile: Profile): PlannedOptions {
+function optionsOf(dice: Dice, profile: Profile, { maxLatencyMs }: ClusterPlan): PlannedOptions {
   const [acks, idempotent, maxInFlight] = dice.weighted<readonly [PlannedOptions["acks"], boolean, number]>([
     [10, ["all", true, 5]],
     [2, ["all", true, dice.between(2, 4)]],
@@ -125,7 +125,8 @@ function optionsOf(dice: Dice, profile: Profile): PlannedOptions {
     reconnectBackoffMaxMs: reconnectBackoffMs * dice.pick([1, 5, 20]),
     deliveryTimeoutMs,
     requestTimeoutMs,
-    connectTimeoutMs: dice.pick([300, 1_000]),
+    // Less than the round trips of a handshake can take, and no connection would ever stand.
+    connectTimeoutMs: Math.max(dice.pick([300, 1_000]), 6 * maxLatencyMs),
     ...(idempotent && dice.oneIn(8) ? { gapless: true } : {}),
     ...(idempotent && dice.oneIn(12) ? { waitForOutcome: true } : {}),
   };

@@ -283,7 +283,7 @@ function checkPeace(observation: Observation, seen: ProducerObservation, name: s
   if (dials > MAX_DIALS) say("V6", `${name} dialled ${dials} times in a second, wanted at most ${MAX_DIALS}.`);
   const asked = mostInOneSecond(seen.metadataMs) - brokers;
   if (asked > MAX_METADATA) say("V6", `${name} asked for metadata ${asked} times in a second, wanted ${MAX_METADATA}.`);
-  if (seen.warnings.includes("data_loss_suspected") && !losesState(observation.plan)) {
+  if (seen.suspicions > 0 && !losesState(observation.plan)) {
     say("V7", `${name} suspects a loss of data, and the cluster has lost nothing.`);
   }
 }

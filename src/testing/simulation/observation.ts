@@ -34,8 +34,8 @@ export interface ProducerObservation {
   readonly dialsMs: number[];
   /** When it asked for metadata. */
   readonly metadataMs: number[];
-  /** Warnings that it logged. */
-  readonly warnings: string[];
+  /** How often it suspected a broker to have lost records; not counted while that broker is cut off. */
+  suspicions: number;
 }
 
 /** What was seen of one run. */

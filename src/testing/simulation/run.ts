@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { KafkaError } from "../../errors.ts";
 import { Metadata } from "../../protocol/messages/mod.ts";
 import type { Runtime, Timer } from "../../runtime/runtime.ts";
 import { EmbeddedCluster } from "../cluster.ts";
@@ -184,11 +185,20 @@ class Run {
       retries: retries < 0 ? Infinity : retries,
       logger: {
         warn: (event, fields) => {
-          life.seen.warnings.push(event);
+          if (event === "data_loss_suspected") this.#onSuspicion(life, (fields.error as KafkaError).broker);
           trace?.say(`${life.name} warns: ${event} ${JSON.stringify(fields)}`);
         },
       },
     }, countedRuntime(this.#runtime, sockets, life.seen));
+  }
+
+  /**
+   * A leader that is cut off while another one is elected knows nothing of what that one has acknowledged. When it was
+   * elected shortly before itself, its epoch tops the one that the producer knows, and nobody could know better.
+   */
+  #onSuspicion(life: Life, address: string | undefined): void {
+    const index = this.#cluster.bootstrap.split(",").indexOf(address ?? "");
+    if (index < 0 || !this.#cluster.broker(index + 1).isIsolated) life.seen.suspicions += 1;
   }
 
   async #flush(life: Life): Promise<void> {
@@ -231,6 +241,9 @@ class Run {
     const { maxLatencyMs, replicationLagMs, metadataLagMs } = this.#plan.cluster;
     const patienceMs = 2 * (requestTimeoutMs + connectTimeoutMs + reconnectBackoffMaxMs) + 4 * retryBackoffMaxMs +
       lingerMs + 30 * maxLatencyMs + replicationLagMs + metadataLagMs + 1_500;
+    // What a broker has asked for is still to be granted when the quota is gone.
+    const { brokers } = this.#plan.cluster;
+    for (let id = 1; id <= brokers; id++) await this.#workload.until(this.#cluster.broker(id).quotas.heldBackUntilMs);
     const deadlineMs = this.#runtime.now() + patienceMs;
     const places = [...this.#cluster.topics].flatMap(({ name, partitions }) =>
       partitions.map(({ index }) => ({ topic: name, partition: index }))
@@ -268,7 +281,7 @@ class Life {
   constructor(plan: ProducerPlan, index: number) {
     this.index = index;
     this.name = `p${index}`;
-    this.seen = { plan, timers: 0, connections: 0, dialsMs: [], metadataMs: [], warnings: [] };
+    this.seen = { plan, timers: 0, connections: 0, dialsMs: [], metadataMs: [], suspicions: 0 };
   }
 }
 
