@@ -1,10 +1,10 @@
 /**
  * Interop with real Kafka: every codec and acks from every runtime, read back by other people's clients; other
- * people's clients against the embedded broker; a whole data set and the Java console consumer; the same requests to
- * the embedded broker and to Kafka.
+ * people's clients against the embedded broker; a whole data set and the Java console consumer; what is claimed of
+ * speed; the same requests to the embedded broker and to Kafka.
  *
  *     node scripts/interop.mjs [--version 4.1.1] [--runtime node22,bun] [--codec zstd] [--acks all] [--reader java]
- *                              [--part matrix,schemas,demo,embedded,probes]
+ *                              [--part matrix,schemas,demo,claims,embedded,probes]
  *
  * Needs a JDK and Maven; says "skipped" where there is none, which is a failure in CI (environment variable `CI`).
  */
@@ -24,7 +24,7 @@ const everything = {
   codecs: ["none", "gzip", "snappy", "lz4", "zstd"],
   acks: ["0", "1", "all"],
   readers: ["java", "librdkafka", "kafkajs"],
-  parts: ["matrix", "schemas", "demo", "embedded", "probes"],
+  parts: ["matrix", "schemas", "demo", "claims", "embedded", "probes"],
 };
 
 /**
@@ -49,6 +49,7 @@ export async function runInterop({ only = {}, log = (line) => console.log(line) 
   mkdirSync(join(cacheDir, "interop"), { recursive: true });
   // Loaded here, as they import what has just been installed.
   const { runMatrixPart } = await import("../test/interop/matrix.mjs");
+  const { runClaimsPart } = await import("../test/interop/claims.mjs");
   const { runDemoPart } = await import("../test/interop/demo.mjs");
   const { runEmbeddedPart } = await import("../test/interop/embedded.mjs");
   const { runProbesPart } = await import("../test/interop/probes.mjs");
@@ -64,16 +65,15 @@ export async function runInterop({ only = {}, log = (line) => console.log(line) 
       if (parts.includes("probes")) {
         await runProbesPart({ version, tally });
       }
-      const demoHere = parts.includes("demo") && version === wanted.versions[0];
-      if (!parts.includes("matrix") && !demoHere) return;
+      const isFirst = version === wanted.versions[0];
+      if (!parts.includes("matrix") && !(isFirst && (parts.includes("demo") || parts.includes("claims")))) return;
       const kafka = await startKafka({ version });
       try {
         if (parts.includes("matrix")) {
           await runMatrixPart({ kafka, wanted, tally });
         }
-        if (parts.includes("demo") && version === wanted.versions[0]) {
-          await runDemoPart({ kafka, tally });
-        }
+        if (isFirst && parts.includes("claims")) await runClaimsPart({ kafka, wanted, tally });
+        if (isFirst && parts.includes("demo")) await runDemoPart({ kafka, tally });
       } finally {
         await kafka.stop();
       }

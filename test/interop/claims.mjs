@@ -1,0 +1,57 @@
+/** What the product claims of its speed, measured on a real broker: throughput, latency, and a cold start. */
+import { join } from "node:path";
+import { build } from "../../scripts/build.mjs";
+import { root, run, runtimeBinary } from "../../scripts/lib/tools.mjs";
+import { prepareClient, runClient } from "./clients.mjs";
+import { missingRuntime } from "./runtimes.mjs";
+
+/** What was asked for; a client may try a few times (claims_main.ts). */
+const leastRecordsPerSecond = 50_000;
+const mostP99Ms = 5;
+
+/** One round trip for three requests that leave together, then the record, all on one connection. */
+const coldStart = ["ApiVersions", "Metadata", "InitProducerId", "Produce"];
+
+/** Runs the claims on a started Kafka. */
+export async function runClaimsPart({ kafka, wanted, tally }) {
+  const { version, brokers, libs } = kafka;
+  await prepareClient("java", libs);
+  for (const name of ["node20", "node24", "deno", "bun"].filter((name) => wanted.runtimes.includes(name))) {
+    const missing = missingRuntime(name);
+    if (missing !== undefined) {
+      tally.skip(`claims on ${name}`, missing, !process.env.CI);
+      continue;
+    }
+    const topic = `claims-${name}`;
+    await runClient("java", libs, "create", { brokers, topics: [topic], partitions: 12 });
+    const { found, problem } = await claimsOn(name, brokers, topic);
+    tally.check(`Kafka ${version}, ${name}: the claims can be measured`, problem === undefined ? [] : [problem]);
+    if (found === undefined) continue;
+    const { recordsPerSecond, p99Ms } = found;
+    const { requests, connections } = found.coldStart;
+    tally.check(
+      `claims on ${name}: at least 50,000 records of 256 B a second into a real Kafka`,
+      recordsPerSecond >= leastRecordsPerSecond ? [] : [`${recordsPerSecond.toFixed(0)} records a second`],
+    );
+    tally.check(
+      `claims on ${name}: at 1,000 records a second, 99 % are acknowledged within 5 ms`,
+      p99Ms < mostP99Ms ? [] : [`p99 is ${p99Ms.toFixed(1)} ms`],
+    );
+    tally.check(
+      `claims on ${name}: the first record takes four requests on one connection`,
+      requests.join() === coldStart.join() && connections === 1 ? [] : [`${requests.join()} on ${connections}`],
+    );
+  }
+}
+
+async function claimsOn(name, brokers, topic) {
+  if (name === "node20") await build();
+  const main = join(root, name === "node20" ? "dist/test/interop/claims_main.js" : "test/interop/claims_main.ts");
+  const flags = name === "deno" ? ["run", "--no-prompt", "--no-check", "--allow-net", "--allow-env"] : [];
+  const { code, output } = await run(runtimeBinary(name), [...flags, main, brokers, topic], {
+    timeoutMs: 90_000,
+  });
+  const line = output.split("\n").find((each) => each.startsWith("@@claims "));
+  if (code !== 0 || line === undefined) return { problem: `${name} ended with ${code}: ${output.slice(-2_000)}` };
+  return { found: JSON.parse(line.slice(9)) };
+}
