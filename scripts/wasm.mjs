@@ -33,6 +33,7 @@ export async function compileKernels() {
       "kernels.ts",
       "--outFile=kernels.wasm",
       "-O3",
+      "--converge",
       "--noAssert",
       "--runtime=stub",
       "--enable=simd",

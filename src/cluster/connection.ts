@@ -59,17 +59,9 @@ interface InFlight {
  */
 const CLIENT_THROTTLES_FROM: Readonly<Record<string, number>> = {
   Produce: 6,
-  Fetch: 8,
-  ListOffsets: 3,
   Metadata: 6,
-  FindCoordinator: 2,
   ApiVersions: 2,
-  CreateTopics: 3,
   InitProducerId: 1,
-  AddPartitionsToTxn: 1,
-  AddOffsetsToTxn: 1,
-  EndTxn: 1,
-  TxnOffsetCommit: 1,
 };
 
 /** While a broker stays silent, it is reported again after so long. */
@@ -393,13 +385,20 @@ export class Connection {
   #tellRequest(api: AnyApi, version: number, correlationId: number, startByte: number): void {
     const bytes = this.bytesSent - startByte;
     this.#options.hooks?.onRequest?.({
-      ...{ broker: formatAddress(this.address), api: api.name, version, correlationId, bytes },
+      broker: formatAddress(this.address),
+      api: api.name,
+      version,
+      correlationId,
+      bytes,
     });
   }
 
   #tellResponse({ api, version, correlationId, sentMs }: InFlight, error?: KafkaError): void {
     this.#options.hooks?.onResponse?.({
-      ...{ broker: formatAddress(this.address), api: api.name, version, correlationId },
+      broker: formatAddress(this.address),
+      api: api.name,
+      version,
+      correlationId,
       latencyMs: this.#runtime.now() - sentMs,
       ...(error === undefined ? {} : { error }),
     });

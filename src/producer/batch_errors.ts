@@ -4,7 +4,7 @@
  * @module
  */
 
-import { BrokerError, DeliveryTimeoutError, KafkaError } from "../errors.ts";
+import { BrokerError, DeliveryTimeoutError, KafkaError, type KafkaErrorOptions } from "../errors.ts";
 import { brokerError } from "../protocol/error_codes.ts";
 import type { Batch } from "./batch.ts";
 import type { PartitionResult } from "./produce_request.ts";
@@ -26,7 +26,7 @@ export function recordErrorsOf(
   }));
   const rest = new BrokerError(
     `Send the record again: the broker refused its batch for ${errors.size} other records. ${error.message}`,
-    { ...context, code: error.code, errorCode, retriable: true, cause: error },
+    { ...error as KafkaErrorOptions, retriable: true, cause: error },
   );
   return [rest, errors];
 }
@@ -49,13 +49,10 @@ export function withFate(error: KafkaError, batch: Batch): KafkaError {
   if (error.persisted === batch.persisted && error.topic !== undefined) return error;
   const Class = error.constructor as new (message: string, options: object) => KafkaError;
   return new Class(error.message, {
-    code: error.code,
-    errorCode: error.errorCode,
-    retriable: error.retriable,
+    ...error,
     persisted: batch.persisted,
     topic: topic.name,
     partition: index,
-    broker: error.broker,
     cause: error,
   });
 }

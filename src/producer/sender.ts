@@ -10,7 +10,7 @@
 
 import type { Cluster } from "../cluster/cluster.ts";
 import type { Connection } from "../cluster/connection.ts";
-import { KafkaError, RecordTooLargeError } from "../errors.ts";
+import { KafkaError, type KafkaErrorOptions, RecordTooLargeError } from "../errors.ts";
 import { PRODUCE_WITH_TOPIC_NAMES, PRODUCE_WITH_ZSTD } from "../protocol/api.ts";
 import { brokerError } from "../protocol/error_codes.ts";
 import { Produce } from "../protocol/messages/produce.ts";
@@ -435,13 +435,10 @@ export class Sender {
 
   /** The producer may not go on at all: everything that waits is told why. */
   #die(error: KafkaError): void {
-    const { code, errorCode, topic, partition, broker, persisted } = error;
-    this.#fatal = new KafkaError(error.message, {
-      ...{ code, topic, partition, broker, persisted, fatal: true, cause: error },
-      ...(errorCode === undefined ? {} : { errorCode }),
-    });
+    this.#fatal = new KafkaError(error.message, { ...error as KafkaErrorOptions, fatal: true, cause: error });
     this.#closed = true;
     this.#accumulator.pending.dropAll(this.#fatal);
+    const { code } = error;
     this.abandon((fate) => new KafkaError(this.#fatal!.message, { code, fatal: true, persisted: fate, cause: error }));
   }
 }

@@ -8,7 +8,13 @@
 import { type Address, formatAddress } from "../cluster/address.ts";
 import { Backoff } from "../cluster/backoff.ts";
 import type { Cluster } from "../cluster/cluster.ts";
-import { ConnectionError, type DeliveryTimeoutError, KafkaError, type Persisted } from "../errors.ts";
+import {
+  ConnectionError,
+  type DeliveryTimeoutError,
+  KafkaError,
+  type KafkaErrorOptions,
+  type Persisted,
+} from "../errors.ts";
 import { brokerError, errorOf, NONE, persistedAfter } from "../protocol/error_codes.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Accumulator } from "./accumulator.ts";
@@ -158,7 +164,11 @@ export class Settlement {
     const { recordCount: records, length, createdMs } = batch;
     this.#metrics.delivered(records, batch.wire!.length, length, createdMs);
     this.#options.logger.debug?.("batch_delivered", {
-      ...{ topic: topic.name, partition, offset: baseOffset, records, delivery },
+      topic: topic.name,
+      partition,
+      offset: baseOffset,
+      records,
+      delivery,
     });
     batch.outcome = { result: batch.resultOf(baseOffset, appendTimeMs, delivery) };
     this.#accumulator.tell(batch.partition);
@@ -264,9 +274,12 @@ export class Settlement {
     for (const batch of partition.queue.slice(1)) {
       if (!batch.drained || batch.outcome !== undefined || !batch.mayHaveStrayed) continue;
       const { name } = partition.topic;
-      const message = `The topic "${name}" was created anew while the record was on its way. It may be in the new one.`;
+      const message = `Topic "${name}" was created anew; the record may be in the new one.`;
       const error = new KafkaError(message, {
-        ...{ code: "TOPIC_RECREATED", topic: name, partition: partition.index, persisted: "possibly" },
+        code: "TOPIC_RECREATED",
+        topic: name,
+        partition: partition.index,
+        persisted: "possibly",
         cause: batch.lastError,
       });
       this.refuse(batch, error);
@@ -281,17 +294,8 @@ export class Settlement {
     if (this.#options.onDataLoss !== "fatal") return false;
     partition.landed(batch);
     const message = `Records that were acknowledged are missing (onDataLoss). ${error.message}`;
-    const { broker, errorCode } = error;
-    const persisted = batch.persisted;
     this.#events.onFatal(
-      new KafkaError(message, {
-        ...where,
-        code: "DATA_LOSS_SUSPECTED",
-        errorCode: errorCode!,
-        broker,
-        persisted,
-        cause: error,
-      }),
+      new KafkaError(message, { ...error as KafkaErrorOptions, code: "DATA_LOSS_SUSPECTED", cause: error }),
     );
     return true;
   }
@@ -356,8 +360,12 @@ export class Settlement {
     const delayMs = hinted ? 0 : this.#backoff.delayMs(Math.max(1, batch.attempts));
     partition.notBeforeMs = hinted ? 0 : this.#runtime.now() + delayMs;
     this.#options.hooks.onRetry?.({
-      ...{ topic: partition.topic.name, partition: partition.index, records: batch.recordCount },
-      ...{ attempts: batch.attempts, delayMs, error },
+      topic: partition.topic.name,
+      partition: partition.index,
+      records: batch.recordCount,
+      attempts: batch.attempts,
+      delayMs,
+      error,
     });
     if (refresh && !hinted) {
       partition.awaitingMetadata = true;
@@ -401,8 +409,11 @@ export class Settlement {
     const { partition } = batch;
     batch.outcome = { error, errors };
     this.#options.logger.info?.("batch_failed", {
-      ...{ topic: partition.topic.name, partition: partition.index, records: batch.recordCount },
-      ...{ persisted: error.persisted, error },
+      topic: partition.topic.name,
+      partition: partition.index,
+      records: batch.recordCount,
+      persisted: error.persisted,
+      error,
     });
     partition.removeFromQueue(batch);
     if (!batch.drained) {

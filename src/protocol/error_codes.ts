@@ -49,7 +49,7 @@ export interface BrokerErrorContext extends Omit<KafkaErrorOptions, "code" | "er
  * list of lists in capitals.
  */
 const TABLE = `
-unknown_server_error ? something went wrong in the broker; its log says what
+unknown_server_error ? its log says what went wrong
 none !
 offset_out_of_range
 corrupt_message R a batch arrived damaged, or has no key on a compacted topic
@@ -64,7 +64,7 @@ message_too_large - the batch is larger than max.message.bytes of the topic
 stale_controller_epoch
 offset_metadata_too_large
 network_exception RM? it lost a connection on the way
-coordinator_load_in_progress R the coordinator is still loading its state
+coordinator_load_in_progress R the coordinator is loading its state
 coordinator_not_available R there is no coordinator at the moment
 not_coordinator R another broker is the coordinator now
 invalid_topic_exception - the topic's name is not allowed
@@ -81,10 +81,10 @@ rebalance_in_progress
 invalid_commit_offset_size
 topic_authorization_failed - this principal may not write to or describe the topic
 group_authorization_failed - this principal may not use the group
-cluster_authorization_failed - this principal may not do this in the cluster
+cluster_authorization_failed - this principal may not do this
 invalid_timestamp - a record's timestamp is outside of what the topic takes
 unsupported_sasl_mechanism - it does not offer this SASL mechanism
-illegal_sasl_state - the request does not fit the state of the SASL exchange
+illegal_sasl_state - the request does not fit the SASL exchange
 unsupported_version - it does not speak this version of the request
 topic_already_exists
 invalid_partitions
@@ -93,15 +93,15 @@ invalid_replica_assignment
 invalid_config
 not_controller R
 invalid_request - the request makes no sense to it
-unsupported_for_message_format - the topic's message format is too old for this
+unsupported_for_message_format - the topic's message format is too old
 policy_violation - a policy of the cluster forbids it
 out_of_order_sequence_number - the sequence number is not the one that follows
 duplicate_sequence_number ! the batch is in the log already
 invalid_producer_epoch - the producer's epoch is not the current one
 invalid_txn_state - the transaction is not in a state that allows this
 invalid_producer_id_mapping - the producer id does not belong to the transactional id
-invalid_transaction_timeout - transactionTimeoutMs is above transaction.max.timeout.ms of the broker
-concurrent_transactions R the last transaction of this id is still being completed
+invalid_transaction_timeout - it is above transaction.max.timeout.ms of the broker
+concurrent_transactions R the last transaction of this id is being completed
 transaction_coordinator_fenced
 transactional_id_authorization_failed - this principal may not use the transactional id
 security_disabled
@@ -109,7 +109,7 @@ operation_not_attempted
 kafka_storage_error RM? a disk of the broker failed
 log_dir_not_found
 sasl_authentication_failed - the credentials were refused
-unknown_producer_id - it has no state of this producer id
+unknown_producer_id - it knows nothing of this producer id
 reassignment_in_progress
 delegation_token_auth_disabled
 delegation_token_not_found
@@ -140,7 +140,7 @@ group_subscribed_to_topic
 invalid_record - it refused a record of the batch
 unstable_offset_commit R
 throttling_quota_exceeded R a quota is used up
-producer_fenced - a newer producer with the same transactional id has taken over
+producer_fenced - a newer producer with this transactional id has taken over
 resource_not_found
 duplicate_resource
 unacceptable_credential

@@ -91,7 +91,6 @@ export class FrameAssembler {
 function hint(prefix: Uint8Array): string {
   if (prefix[0] === 0x15 && prefix[1] === 0x03) return " It looks like a TLS alert: does this port want TLS?";
   const text = String.fromCharCode(...prefix);
-  if (text === "HTTP") return " It looks like HTTP: is this the port of a Kafka broker?";
-  if (text.startsWith("SSH")) return " It looks like SSH: is this the port of a Kafka broker?";
-  return "";
+  const other = ["HTTP", "SSH"].find((name) => text.startsWith(name));
+  return other === undefined ? "" : ` It looks like ${other}: is this the port of a Kafka broker?`;
 }

@@ -9,10 +9,6 @@
 
 import { ProtocolError } from "../errors.ts";
 
-/** The uuid that was read last, for a topic's id is read again and again: one string for all. */
-let lastUuid = "0".repeat(32);
-const lastUuidBytes = new Uint8Array(16);
-
 /** Up to this many bytes a loop over ASCII beats the call into TextDecoder. */
 const SHORT_STRING = 32;
 
@@ -92,13 +88,8 @@ export class Reader {
   /** Reads 16 bytes as 32 lower-case hexadecimal digits. */
   uuid(): string {
     const at = this.#take(16);
-    let same = 0;
-    while (same < 16 && this.bytes[at + same] === lastUuidBytes[same]) same++;
-    if (same === 16) return lastUuid;
     let text = "";
     for (let i = at; i < at + 16; i++) text += (this.bytes[i]! + 256).toString(16).slice(1);
-    lastUuidBytes.set(this.bytes.subarray(at, at + 16));
-    lastUuid = text;
     return text;
   }
 

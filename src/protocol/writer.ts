@@ -41,10 +41,6 @@ let slab: Slab | undefined;
 /** What the last message took that a slab had no room for: the next one needn't grow step by step. */
 let lastGrown = 0;
 
-/** The uuid that was written last, for a topic's id is written again and again. */
-let lastUuid = "";
-const lastUuidBytes = new Uint8Array(16);
-
 /** Writes one message. Every method throws {@link ProtocolError} for a value that its type can't carry. */
 export class Writer {
   /** The field being written when an error was thrown, from the outermost struct; kept by the message compiler. */
@@ -118,13 +114,9 @@ export class Writer {
 
   /** Writes 16 bytes from 32 hexadecimal digits. */
   uuid(value: string): void {
-    if (value !== lastUuid) {
-      if (typeof value !== "string" || !/^[0-9a-fA-F]{32}$/.test(value)) throw unfit(value, "a uuid of 32 hex digits");
-      for (let i = 0; i < 16; i++) lastUuidBytes[i] = parseInt(value.slice(2 * i, 2 * i + 2), 16);
-      lastUuid = value;
-    }
-    const at = this.#take(16);
-    this.#buffer.set(lastUuidBytes, at);
+    if (typeof value !== "string" || !/^[0-9a-fA-F]{32}$/.test(value)) throw unfit(value, "a uuid of 32 hex digits");
+    let at = this.#take(16);
+    for (let i = 0; i < 32; i += 2) this.#buffer[at++] = parseInt(value.slice(i, i + 2), 16);
   }
 
   /** Writes a string behind its length in UTF-8 bytes: an int16, or compact, one more as an unsigned varint. */
