@@ -74,6 +74,14 @@ export const order = [
     }],
   },
   {
+    name: "What a broker doesn't know that has started again is taken for a gap",
+    edits: [{
+      file: partition,
+      find: `if (next === undefined || !next.drained || next.persisted === "no") return false;`,
+      replace: "return false;",
+    }],
+  },
+  {
     name: "A stamped batch that has failed leaves no doubt",
     edits: [{
       file: settlement,

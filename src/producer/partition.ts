@@ -41,6 +41,8 @@ export class Partition implements Entry {
   readonly queue: Batch[] = [];
   /** Sent and not answered, told or not. */
   readonly inFlight: Batch[] = [];
+  /** Taken out of the queue while a batch behind them is sent in their stead: its answer is theirs too. */
+  #setAside: Batch[] = [];
   /** Drained and not told yet, in the order of the first drain. */
   readonly untold: Batch[] = [];
   /** Sequence numbers. */
@@ -187,6 +189,29 @@ export class Partition implements Entry {
     this.queue.splice(at, 0, batch);
   }
 
+  /**
+   * Out of order, yet perhaps in the log. A broker that has started again knows only the last batch of a producer: an
+   * earlier one is no duplicate to it. So the next one that may be in the log is asked for instead, by sending it: if
+   * it is there, so is this one. False if there is none.
+   */
+  setAside(batch: Batch): boolean {
+    const next = this.queue[0];
+    if (next === undefined || !next.drained || next.persisted === "no") return false;
+    this.landed(batch);
+    this.#setAside.push(batch);
+    return true;
+  }
+
+  /** True while a batch is sent in the stead of earlier ones. */
+  get hasSetAside(): boolean {
+    return this.#setAside.length > 0;
+  }
+
+  /** What was set aside is to be sent again after all. */
+  restore(): void {
+    for (const batch of this.#setAside.splice(0)) this.putBack(batch);
+  }
+
   /** Puts the halves of a split batch in its place. */
   replace(batch: Batch, parts: readonly Batch[]): void {
     this.untold.splice(this.untold.indexOf(batch), 1, ...parts);
@@ -202,6 +227,7 @@ export class Partition implements Entry {
 
   /** Takes a batch out of the queue, for good. */
   removeFromQueue(batch: Batch): void {
+    this.restore();
     const at = this.queue.indexOf(batch);
     if (at >= 0) this.queue.splice(at, 1);
   }

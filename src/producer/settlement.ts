@@ -234,7 +234,8 @@ export class Settlement {
 
   /**
    * The broker misses an earlier sequence (delivery rule I10). If an earlier batch is still to be answered, that is
-   * why; if not, there is a gap in the log: this batch wasn't appended, and goes out again under a new epoch.
+   * why; if one behind it may be in the log, that one is asked for (see {@link Partition.setAside}); if neither, there
+   * is a gap in the log: this batch wasn't appended, and goes out again under a new epoch.
    */
   #onOutOfOrder(batch: Batch, error: KafkaError, logStartOffset: bigint): void {
     const { partition } = batch;
@@ -246,6 +247,15 @@ export class Settlement {
     // Brokers before 2.4 forgot a producer when its last record was deleted; some didn't say where the log starts then.
     const forgotten = error.errorCode === UNKNOWN_PRODUCER_ID && logStartOffset < 0n;
     if (!earlier && !forgotten && batch.outcome === undefined && this.#identity!.held) {
+      if (batch.persisted !== "no" && error.errorCode === OUT_OF_ORDER_SEQUENCE_NUMBER) {
+        // A name may mean another topic by now: that is looked up first.
+        const isKnown = !batch.sentByName || batch.repeats > 0 || partition.hasSetAside;
+        if (!isKnown) return this.#retry(batch, error, { refresh: true, uncounted: true });
+        if (!queue.some(({ mayHaveStrayed }) => mayHaveStrayed) && partition.setAside(batch)) {
+          batch.lastError = error;
+          return;
+        }
+      }
       const deleted = error.errorCode === UNKNOWN_PRODUCER_ID && sequence.lastAckedOffset < logStartOffset;
       if (!sequence.unresolved && !deleted && this.#onDataLoss(batch, error)) return;
       if (!sequence.rewrite && sequence.isAt(this.#identity!)) this.#identity!.bumpEpoch();
@@ -343,6 +353,7 @@ export class Settlement {
   #retry(batch: Batch, error: KafkaError, { refresh, hinted = false, uncounted = false }: RetryOptions): void {
     const { partition } = batch;
     partition.landed(batch);
+    partition.restore();
     partition.sequence.disturbed();
     batch.lastError = error;
     // Its deadline has passed while it was in flight: it has been told, and is not sent again.

@@ -202,7 +202,11 @@ export class Controller implements ReplicationHost {
 
   /** A broker is no more: it neither leads nor follows nor fetches. */
   down(id: number): void {
-    for (const partition of this.#broker(id).view.partitions) partition.replica(id)?.goOffline();
+    for (const partition of this.#broker(id).view.partitions) {
+      const replica = partition.replica(id);
+      replica?.goOffline();
+      replica?.producers.reload();
+    }
   }
 
   /** Tells every broker in reach what has been decided since the last call. */

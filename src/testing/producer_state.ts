@@ -122,6 +122,14 @@ export class ProducerState {
     }
   }
 
+  /**
+   * @internal Forgets all but the last batch of each producer: that is what a snapshot holds, and what a broker knows
+   * after a restart. A retry of the batch before is out of order then, though it stands in the log (Kafka 4.1.1).
+   */
+  reload(): void {
+    for (const entry of this.#producers.values()) entry.batches.splice(0, entry.batches.length - 1);
+  }
+
   /** Forgets a producer, or all of them, as `producer.id.expiration.ms` does. */
   expire(producerId?: bigint): void {
     if (producerId === undefined) this.#producers.clear();

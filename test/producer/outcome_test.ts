@@ -447,3 +447,47 @@ test("outcome: what may stand in a topic that was created anew isn't sent again 
     await assertLeavesNothing(s, producer);
   }
 });
+
+test("outcome: a broker that knows only the last batch since its restart is asked for that one before anything is sent anew", async () => {
+  for (const release of ["3.9", "4.1"] as const) {
+    for (const lost of [false, true]) {
+      const s = stage({ release, network: { latencyMs: 10 } });
+      const producer = s.producer({ requestTimeoutMs: 5_000 });
+      await warmUp(s, producer);
+      // All three are appended, or none, and the broker is gone before anybody hears of it.
+      const sent = await sendApart(s, producer, ["one", "two", "three"]);
+      await s.runtime.advance(lost ? 5 : 15);
+      assert.equal(s.cluster.endOffset("orders", 0), lost ? 1n : 4n);
+      s.cluster.killBroker(1);
+      s.cluster.startBroker(1);
+      const [behind] = await sendApart(s, producer, ["behind"]);
+      await s.run(producer.flush());
+      assert.deepEqual(await valuesIn(s.cluster, "orders", 0), ["warm", "one", "two", "three", "behind"]);
+      const offsets = [...sent, behind!].map(({ value }) => value!.offset);
+      assert.deepEqual(offsets, [1n, 2n, 3n, 4n], `${release}, ${lost}`);
+      await assertLeavesNothing(s, producer);
+    }
+  }
+});
+
+test("outcome: before a later batch is asked for in the stead of one, it is known that the topic is still the same", async () => {
+  const s = stage({ release: "3.9", network: { latencyMs: 10 } });
+  const producer = s.producer();
+  await warmUp(s, producer);
+  // Neither answer makes the producer look who leads.
+  s.cluster.control(Produce, (request) => {
+    const { baseSequence } = firstBatch(request);
+    if (baseSequence === 1) {
+      s.cluster.deleteTopic("orders");
+      s.cluster.createTopic("orders", { partitions: 3 });
+      return { error: REQUEST_TIMED_OUT };
+    }
+    return baseSequence === 2 ? { error: REQUEST_TIMED_OUT, apply: true } : undefined;
+  }, { times: 2 });
+  const sent = await sendApart(s, producer, ["one", "two"]);
+  await s.run(producer.flush());
+  // The second stands in the new topic, whose broker took it without the first.
+  assert.deepEqual(states(sent), ["acked 1", "TOPIC_RECREATED"]);
+  assert.deepEqual(await valuesIn(s.cluster, "orders", 0), ["two", "one"]);
+  await assertLeavesNothing(s, producer);
+});
