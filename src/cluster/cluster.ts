@@ -208,7 +208,7 @@ export class Cluster {
     if (topic === undefined || current === undefined || leader.leaderId < 0) return false;
     if (leader.leaderEpoch <= current.leaderEpoch && !topic.unproven) return false;
     if (!this.#brokers.has(leader.leaderId)) return false;
-    topic.partitions[partition] = { leaderId: leader.leaderId, leaderEpoch: leader.leaderEpoch, isHint: true };
+    topic.partitions[partition] = { ...leader, isHint: true };
     return true;
   }
 
@@ -217,9 +217,8 @@ export class Cluster {
    * broker that didn't know yet that the topic was created anew, and no metadata would ever be new enough to mend that.
    */
   leaderDenies(name: string, partition: number, leader: PartitionMetadata): void {
-    const topic = this.#metadata.get(name);
-    if (leader.isHint !== true || topic?.partitions[partition] !== leader) return;
-    topic.partitions[partition] = { leaderId: leader.leaderId, leaderEpoch: -1 };
+    const partitions = this.#metadata.get(name)?.partitions;
+    if (leader.isHint && partitions?.[partition] === leader) partitions[partition] = { ...leader, leaderEpoch: -1 };
   }
 
   /** Closes every connection and ends every loop. */

@@ -32,17 +32,10 @@ export class Agenda {
 
   /** Puts an entry on the agenda, or moves it. */
   set(entry: Entry, dueMs: number): void {
-    if (entry.heapIndex < 0) {
-      entry.dueMs = dueMs;
-      entry.heapIndex = this.#heap.length;
-      this.#heap.push(entry);
-      this.#up(entry.heapIndex);
-    } else {
-      const earlier = dueMs < entry.dueMs;
-      entry.dueMs = dueMs;
-      if (earlier) this.#up(entry.heapIndex);
-      else this.#down(entry.heapIndex);
-    }
+    if (entry.heapIndex < 0) entry.heapIndex = this.#heap.push(entry) - 1;
+    entry.dueMs = dueMs;
+    this.#up(entry.heapIndex);
+    this.#down(entry.heapIndex);
     this.#arm();
   }
 

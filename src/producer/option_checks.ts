@@ -33,7 +33,7 @@ function refuseUnknownIn(option: string, value: object, known: readonly string[]
 export function checkBrokers(value: unknown): Address[] {
   const isList = Array.isArray(value) && value.every((entry) => typeof entry === "string");
   if (typeof value === "string" || isList) return parseAddresses(value as string | string[]);
-  throw new ConfigError("brokers", `Set "brokers" to "host:port" or a list of them: ${show(value)} is not.`);
+  refuse("brokers", '"host:port" or a list of them', value);
 }
 
 /** A client id that fits the wire. */
@@ -48,7 +48,7 @@ export function checkClientId(value: unknown): string {
 export function checkAcks(value: unknown): -1 | 0 | 1 {
   if (value === undefined || value === "all" || value === -1) return -1;
   if (value === 0 || value === 1) return value;
-  throw new ConfigError("acks", `Set "acks" to "all", 1 or 0: ${show(value)} is not.`);
+  refuse("acks", '"all", 1 or 0', value);
 }
 
 /** The codec of each topic, and all codecs that there are. */
@@ -85,7 +85,7 @@ function checkCompression(spec: unknown): { codec: CompressionType; level?: numb
     refuseUnknownIn("compression", spec, ["codec", "level"]);
     return spec as CompressionSpec;
   }
-  throw new ConfigError("compression", `Set "compression" to the name of a codec: ${show(spec)} is not.`);
+  refuse("compression", "the name of a codec", spec);
 }
 
 /** A built-in strategy or a function. */
@@ -93,13 +93,13 @@ export function checkPartitioner(value: unknown): PartitionerName | Partitioner 
   if (value === undefined) return "sticky";
   if (typeof value === "function" || PARTITIONERS.includes(value)) return value as PartitionerName | Partitioner;
   const names = PARTITIONERS.map(show).join(", ");
-  throw new ConfigError("partitioner", `Set "partitioner" to ${names} or a function: ${show(value)} is not.`);
+  refuse("partitioner", `${names} or a function`, value);
 }
 
 /** A function, if anything. */
 export function checkFunction(name: string, value: unknown): unknown {
   if (value === undefined || typeof value === "function") return value;
-  throw new ConfigError(name, `Set "${name}" to a function: ${show(value)} is not.`);
+  refuse(name, "a function", value);
 }
 
 /** A list of interceptors, empty if there is none. */
@@ -107,33 +107,33 @@ export function checkInterceptors(value: unknown): readonly ProducerInterceptor<
   if (value === undefined) return [];
   const isList = Array.isArray(value) && value.every((entry) => typeof entry === "object" && entry !== null);
   if (isList) return [...value];
-  throw new ConfigError("interceptors", `Set "interceptors" to a list of objects: ${show(value)} is not.`);
+  refuse("interceptors", "a list of objects", value);
 }
 
 /** true or false, if anything. */
 export function checkBoolean(name: string, value: unknown): boolean | undefined {
   if (value === undefined || typeof value === "boolean") return value;
-  throw new ConfigError(name, `Set "${name}" to true or false: ${show(value)} is not.`);
+  refuse(name, "true or false", value);
 }
 
 /** One of a few words; the first if there is none. */
 export function checkChoice<W extends string>(name: string, value: unknown, words: readonly [W, ...W[]]): W {
   if (value === undefined) return words[0];
   if ((words as readonly unknown[]).includes(value)) return value as W;
-  throw new ConfigError(name, `Set "${name}" to ${words.map(show).join(" or ")}: ${show(value)} is not.`);
+  refuse(name, words.map(show).join(" or "), value);
 }
 
 /** TLS options that make sense, on the given sockets if these are known. */
 export function checkTlsOption(value: unknown, sockets: SocketFactory | undefined): boolean | TlsOptions {
   if (value === undefined || typeof value === "boolean") return value ?? false;
   if (typeof value !== "object" || value === null) {
-    throw new ConfigError("tls", `Set "tls" to true, false or an object: ${show(value)} is not.`);
+    refuse("tls", "true, false or an object", value);
   }
   refuseUnknownIn("tls", value, TLS_OPTIONS);
   const tls = value as TlsOptions;
   if (tls.verify !== undefined && !VERIFIES.includes(tls.verify)) {
     const wanted = VERIFIES.map(show).join(", ");
-    throw new ConfigError("tls.verify", `Set "tls.verify" to ${wanted}: ${show(tls.verify)} is not.`);
+    refuse("tls.verify", wanted, tls.verify);
   }
   checkTls(sockets, tls);
   return tls;
@@ -144,14 +144,14 @@ export function checkConnect(value: unknown): SocketFactory | undefined {
   if (value === undefined) return undefined;
   const factory = value as SocketFactory | null;
   if (typeof factory === "object" && factory !== null && typeof factory.connect === "function") return factory;
-  throw new ConfigError("connect", `Set "connect" to a SocketFactory: ${show(value)} is not.`);
+  refuse("connect", "a SocketFactory", value);
 }
 
 /** A logger that never throws; silent if there is none. */
 export function checkLogger(value: unknown): Logger {
   if (value === undefined) return {};
   if (typeof value !== "object" || value === null) {
-    throw new ConfigError("logger", `Set "logger" to an object with functions like "warn": ${show(value)} is not.`);
+    refuse("logger", 'an object with functions like "warn"', value);
   }
   const logger = value as Logger;
   for (const level of LOG_LEVELS) checkFunction(`logger.${level}`, logger[level]);
@@ -179,7 +179,7 @@ function guarded(logger: Logger): Logger {
 export function checkHooks(value: unknown): ProducerHooks {
   if (value === undefined) return {};
   if (typeof value !== "object" || value === null) {
-    throw new ConfigError("hooks", `Set "hooks" to an object with functions like "onRetry": ${show(value)} is not.`);
+    refuse("hooks", 'an object with functions like "onRetry"', value);
   }
   refuseUnknownIn("hooks", value, HOOK_NAMES);
   const hooks = value as ProducerHooks;
@@ -190,6 +190,11 @@ export function checkHooks(value: unknown): ProducerHooks {
 /** Complains of an option that contradicts another. */
 export function conflict(option: string, message: string): never {
   throw new ConfigError(option, `Change "${option}": ${message}.`);
+}
+
+/** Tells what an option should be, and what it is. */
+export function refuse(name: string, wanted: string, value: unknown): never {
+  throw new ConfigError(name, `Set "${name}" to ${wanted}: ${show(value)} is not.`);
 }
 
 /** A value for a message. */

@@ -26,8 +26,8 @@ import {
   checkPartitioner,
   checkTlsOption,
   conflict,
+  refuse,
   resolveCompression,
-  show,
 } from "./option_checks.ts";
 import type { Partitioner, PartitionerName } from "./partitioner.ts";
 import type { Serializer } from "./serializer.ts";
@@ -369,7 +369,7 @@ function checkNumber(name: NumberName, value: unknown): number {
     (Number.isInteger(value) || value === Infinity);
   if (fits) return value;
   const unit = name.endsWith("Ms") ? " of ms" : COUNTS.includes(name) ? "" : " of bytes";
-  throw new ConfigError(name, `Set "${name}" to a number${unit} from ${min} to ${max}: ${show(value)} is not.`);
+  refuse(name, `a number${unit} from ${min} to ${max}`, value);
 }
 
 /** Java's rule: settings that conflict switch idempotence off, unless it was asked for in so many words. */

@@ -27,19 +27,10 @@ const COPY_LIMIT = 1024;
 const SHORT_STRING = 64;
 
 const encoder = new TextEncoder();
+const NOTHING = new Uint8Array(0);
 
-/** A buffer of which the front part is used up for good. */
-interface Slab {
-  readonly buffer: Uint8Array;
-  readonly view: DataView;
-  used: number;
-}
-
-/** Taken away while a message is written to it. */
-let slab: Slab | undefined;
-
-/** What the last message took that a slab had no room for: the next one needn't grow step by step. */
-let lastGrown = 0;
+/** What the last message has left of its buffer; taken away while one is written. */
+let spare: Uint8Array = NOTHING;
 
 /** Writes one message. Every method throws {@link ProtocolError} for a value that its type can't carry. */
 export class Writer {
@@ -50,19 +41,14 @@ export class Writer {
   #buffer: Uint8Array;
   #view: DataView;
   /** Where the piece that is not in `#parts` yet begins. */
-  #start: number;
-  #offset: number;
-  /** What goes back in the end; undefined once it proved too small. */
-  #slab: Slab | undefined;
+  #start = 0;
+  #offset = 0;
 
   /** Starts with room for a small message; more is taken as needed. */
   constructor() {
-    const taken = slab ?? newSlab();
-    slab = undefined;
-    this.#slab = taken;
-    this.#buffer = taken.buffer;
-    this.#view = taken.view;
-    this.#start = this.#offset = taken.used;
+    this.#buffer = spare.length < INITIAL_CAPACITY ? new Uint8Array(SLAB_BYTES) : spare;
+    this.#view = viewOf(this.#buffer);
+    spare = NOTHING;
   }
 
   /** Bytes written so far, those by reference included. */
@@ -179,12 +165,7 @@ export class Writer {
   /** Ends the message. The writer is of no more use. */
   finish(): WrittenParts {
     this.#closePart();
-    if (this.#slab === undefined) {
-      lastGrown = this.#offset + INITIAL_CAPACITY;
-    } else if (this.#buffer.length - this.#offset >= INITIAL_CAPACITY) {
-      this.#slab.used = this.#offset;
-      slab = this.#slab;
-    }
+    spare = this.#buffer.subarray(this.#offset);
     return { parts: this.#parts, byteLength: this.#finishedLength };
   }
 
@@ -215,11 +196,10 @@ export class Writer {
     if (this.#offset + size <= this.#buffer.length) return;
     // Finished parts keep the old buffer; only the open piece moves to the new one.
     const pending = this.#buffer.subarray(this.#start, this.#offset);
-    const grown = new Uint8Array(Math.max(2 * (pending.length + size), lastGrown));
+    const grown = new Uint8Array(Math.max(2 * (pending.length + size), SLAB_BYTES));
     grown.set(pending);
-    this.#slab = undefined;
     this.#buffer = grown;
-    this.#view = new DataView(grown.buffer);
+    this.#view = viewOf(grown);
     this.#start = 0;
     this.#offset = pending.length;
   }
@@ -233,9 +213,8 @@ export class Writer {
   }
 }
 
-function newSlab(): Slab {
-  const buffer = new Uint8Array(SLAB_BYTES);
-  return { buffer, view: new DataView(buffer.buffer), used: 0 };
+function viewOf({ buffer, byteOffset, length }: Uint8Array): DataView {
+  return new DataView(buffer, byteOffset, length);
 }
 
 function byteLengthOf(value: Uint8Array | readonly Uint8Array[]): number {
