@@ -5,7 +5,9 @@
  * back; every retry carries the same stamp. When a stamped batch has ended without being known to be in the log, its
  * partition is *unresolved*: what is stamped already is sent again, one at a time, and the broker's answer tells. A
  * later batch accepted means that the earlier one is in the log too. An out-of-order answer to the first that is
- * left, or nothing left, means a gap: the epoch is raised, what is left is stamped anew from sequence 0.
+ * left proves little if that one may be in the log: a broker that has started again knows only the last batch of a
+ * producer (Kafka 4.1.1), so those behind it are asked for first. If none of them is known either, or nothing is left,
+ * there is a gap: the epoch is raised, what is left is stamped anew from sequence 0.
  *
  * @module
  */
