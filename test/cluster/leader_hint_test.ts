@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { Metadata, Produce } from "../../src/protocol/messages/mod.ts";
+import type { EmbeddedCluster, EmbeddedClusterOptions } from "../../src/testing/mod.ts";
 import { test } from "../harness.ts";
 import { stage } from "./stage.ts";
 
@@ -101,18 +102,17 @@ test("metadata: one broker that says a topic is unknown doesn't cost the records
   await run(p.close());
 });
 
-test("metadata: a hint that comes after its topic was created anew says nothing of the new one", async () => {
-  const { cluster, producer, run, runtime } = stage({
-    brokers: 3,
-    topics: { orders: 1 },
-    apiVersions: { Produce: [3, 12] },
-  });
-  const p = producer();
-  await run(p.send({ topic: "orders", value: "v" }));
-  const oldLeader = cluster.partition("orders", 0).leaderId;
-  const currentLeader = { leaderId: (oldLeader + 1) % 3 + 1, leaderEpoch: 7 };
+/** Brokers that are told a topic by its name can't tell one from its next incarnation. */
+const BY_NAME: EmbeddedClusterOptions = { brokers: 3, topics: { orders: 1 }, apiVersions: { Produce: [3, 12] } };
+
+/** Answers the next Produce request with a hint. */
+function hintOnce(
+  cluster: EmbeddedCluster,
+  currentLeader: { readonly leaderId: number; readonly leaderEpoch: number },
+  answerDelayMs = 0,
+): void {
   cluster.control(Produce, ({ topicData: [topic] }) => ({
-    answerDelayMs: 1_000,
+    answerDelayMs,
     respond: {
       responses: [{
         ...{ name: topic!.name, topicId: topic!.topicId },
@@ -120,6 +120,15 @@ test("metadata: a hint that comes after its topic was created anew says nothing 
       }],
     },
   }), { times: 1 });
+}
+
+test("metadata: a hint that comes after its topic was created anew says nothing of the new one", async () => {
+  const { cluster, producer, run, runtime } = stage(BY_NAME);
+  const p = producer();
+  await run(p.send({ topic: "orders", value: "v" }));
+  const oldLeader = cluster.partition("orders", 0).leaderId;
+  const currentLeader = { leaderId: (oldLeader + 1) % 3 + 1, leaderEpoch: 7 };
+  hintOnce(cluster, currentLeader, 1_000);
   const sent = p.send({ topic: "orders", value: "v" });
   await runtime.advance(100);
   cluster.deleteTopic("orders");
@@ -132,24 +141,13 @@ test("metadata: a hint that comes after its topic was created anew says nothing 
 });
 
 test("metadata: a hint is given up when the broker that it names says that it doesn't lead", async () => {
-  const { cluster, producer, run, runtime } = stage({
-    brokers: 3,
-    topics: { orders: 1 },
-    apiVersions: { Produce: [3, 12] },
-  });
+  const { cluster, producer, run, runtime } = stage(BY_NAME);
   const p = producer();
   await run(p.send({ topic: "orders", value: "0" }));
   const { leaderId } = cluster.partition("orders", 0);
   // A broker that hasn't heard that the topic was created anew, whose epochs begin at 0.
   const currentLeader = { leaderId: leaderId % 3 + 1, leaderEpoch: 7 };
-  cluster.control(Produce, ({ topicData: [topic] }) => ({
-    respond: {
-      responses: [{
-        ...{ name: topic!.name, topicId: topic!.topicId },
-        partitionResponses: [{ index: 0, errorCode: 6, baseOffset: -1n, currentLeader }],
-      }],
-    },
-  }), { times: 1 });
+  hintOnce(cluster, currentLeader);
   cluster.clearRequests();
   const beganMs = runtime.now();
   assert.equal((await run(p.send({ topic: "orders", value: "1" }))).offset, 1n);
