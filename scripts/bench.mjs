@@ -10,7 +10,6 @@
  * Each run is a process of its own, the order of the clients changes from round to round, and every count is compared
  * with the broker's. `--save` keeps the results in scripts/bench/results; without flags that is the default.
  */
-import { parseArgs } from "node:util";
 import { startBroker } from "./bench/brokers.mjs";
 import { bundleSize } from "./bench/bundle.mjs";
 import { clientNames, findClient } from "./bench/clients.mjs";
@@ -19,10 +18,11 @@ import { measure } from "./bench/measure.mjs";
 import { entryOf, problemOf, saveEntries } from "./bench/results.mjs";
 import { showEntry } from "./bench/show.mjs";
 import { workNamed, works } from "./bench/works.mjs";
+import { flagsOf } from "./lib/flags.mjs";
 
 const everything = process.argv.length === 2;
 
-const { values: flags } = parseArgs({
+const { values: flags } = flagsOf(import.meta.url, {
   options: {
     work: { type: "string", default: everything ? Object.keys(works).join(",") : "D" },
     client: { type: "string", default: everything ? clientNames.join(",") : "sluice" },

@@ -8,7 +8,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { parseArgs } from "node:util";
+import { flagsOf } from "./lib/flags.mjs";
 import { cacheDir, root, run, runtimeBinary } from "./lib/tools.mjs";
 import { install } from "./lib/install.mjs";
 
@@ -124,7 +124,9 @@ function present(...paths) {
 }
 
 async function main() {
-  const { values } = parseArgs({ options: { fix: { type: "boolean", default: false }, only: { type: "string" } } });
+  const { values } = flagsOf(import.meta.url, {
+    options: { fix: { type: "boolean", default: false }, only: { type: "string" } },
+  });
   const only = values.only?.split(",");
   const unknown = only?.find((name) => !(name in steps));
   if (unknown !== undefined) {

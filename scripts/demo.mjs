@@ -8,13 +8,13 @@
  */
 
 import { stderr, stdout } from "node:process";
-import { parseArgs } from "node:util";
 import { build } from "./build.mjs";
 import { start, stopAll } from "./demo/children.mjs";
 import { differences } from "./demo/digest.mjs";
 import { compiled, findRuntimes } from "./demo/runtimes.mjs";
 import { count, printTable, Screen } from "./demo/screen.mjs";
 import { digestSource, keyField, sourceFile } from "./demo/source.mjs";
+import { flagsOf } from "./lib/flags.mjs";
 import { install } from "./lib/install.mjs";
 import { root } from "./lib/tools.mjs";
 
@@ -45,7 +45,8 @@ try {
 }
 
 async function demo() {
-  const { compression } = parseArgs({ options: { compression: { type: "string", default: "lz4" } } }).values;
+  const { compression } =
+    flagsOf(import.meta.url, { options: { compression: { type: "string", default: "lz4" } } }).values;
   say("Looking for what is missing …");
   if (await install(root)) say("Installed the packages of the project.");
   if (await build()) say("Built dist.");

@@ -12,13 +12,13 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { parseArgs } from "node:util";
 import { faultsDir, startFaultyCluster } from "../test/interop/faults/cluster.mjs";
 import { seededRandom } from "../test/interop/faults/random.mjs";
 import { scenarios } from "../test/interop/faults/scenarios.mjs";
 import { Trace } from "../test/interop/faults/trace.mjs";
 import { judge } from "../test/interop/faults/verdict.mjs";
 import { kafkaVersions, missingForKafka } from "./kafka.mjs";
+import { flagsOf } from "./lib/flags.mjs";
 import { install } from "./lib/install.mjs";
 import { runtimeBinary } from "./lib/tools.mjs";
 
@@ -143,7 +143,7 @@ function report({ id, violations, trace, plan, run, log }) {
 }
 
 async function main() {
-  const { values } = parseArgs({
+  const { values } = flagsOf(import.meta.url, {
     options: {
       rounds: { type: "string", default: "1" },
       scenario: { type: "string" },

@@ -11,8 +11,8 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { parseArgs } from "node:util";
 import { ensureKafka, kafkaVersions, missingForKafka, startKafka } from "./kafka.mjs";
+import { flagsOf } from "./lib/flags.mjs";
 import { install } from "./lib/install.mjs";
 import { cacheDir } from "./lib/tools.mjs";
 
@@ -146,7 +146,7 @@ function withoutUndefined(object) {
 
 async function main() {
   const option = { type: "string" };
-  const { values } = parseArgs({
+  const { values } = flagsOf(import.meta.url, {
     options: { version: option, runtime: option, codec: option, acks: option, reader: option, part: option },
   });
   const list = (name, known) => {

@@ -12,7 +12,7 @@ import { existsSync } from "node:fs";
 import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { parseArgs } from "node:util";
+import { flagsOf } from "./lib/flags.mjs";
 import { legDir, legs } from "./lib/legs.mjs";
 import { startServers } from "./lib/servers.mjs";
 import { listFiles, root } from "./lib/tools.mjs";
@@ -140,7 +140,7 @@ function isTest(path) {
 }
 
 async function main() {
-  const { values, positionals } = parseArgs({
+  const { values, positionals } = flagsOf(import.meta.url, {
     allowPositionals: true,
     options: {
       filter: { type: "string", default: "" },

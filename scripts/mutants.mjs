@@ -10,14 +10,14 @@
 import { existsSync } from "node:fs";
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
-import { parseArgs } from "node:util";
+import { flagsOf } from "./lib/flags.mjs";
 import { install } from "./lib/install.mjs";
 import { bundleSimulator, loadSimulator, runSeeds } from "./lib/simulation.mjs";
 import { network } from "./mutants/network.mjs";
 import { order } from "./mutants/order.mjs";
 import { outcomes } from "./mutants/outcomes.mjs";
 
-const { values } = parseArgs({
+const { values } = flagsOf(import.meta.url, {
   options: {
     seeds: { type: "string", default: "10000" },
     jobs: { type: "string", default: String(Math.min(2, availableParallelism())) },

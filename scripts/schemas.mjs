@@ -8,9 +8,9 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { parseArgs } from "node:util";
 import { inflateRawSync } from "node:zlib";
 import { ensureKafka, kafkaVersions } from "./kafka.mjs";
+import { flagsOf } from "./lib/flags.mjs";
 import { cacheDir } from "./lib/tools.mjs";
 
 /** Extracts the schemas of one version from a folder of jars unless that was done; returns where they are. */
@@ -64,7 +64,7 @@ function* zipEntries(zip, pattern) {
 }
 
 async function main() {
-  const { values } = parseArgs({ options: { version: { type: "string" } } });
+  const { values } = flagsOf(import.meta.url, { options: { version: { type: "string" } } });
   const version = values.version ?? kafkaVersions[0];
   const folder = extractSchemas(version, await ensureKafka(version));
   console.log(`${readdirSync(folder).length} schemas in ${folder}`);

@@ -10,14 +10,14 @@
 
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
-import { parseArgs } from "node:util";
+import { flagsOf } from "./lib/flags.mjs";
 import { install } from "./lib/install.mjs";
 import { bundleSimulator, loadSimulator, runSeeds } from "./lib/simulation.mjs";
 
 const shownFailures = 20;
 const shownViolations = 6;
 
-const { values } = parseArgs({
+const { values } = flagsOf(import.meta.url, {
   options: {
     seeds: { type: "string", default: "1000" },
     from: { type: "string", default: "1" },

@@ -9,7 +9,7 @@
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { parseArgs } from "node:util";
+import { flagsOf } from "./lib/flags.mjs";
 import { install } from "./lib/install.mjs";
 import { root } from "./lib/tools.mjs";
 
@@ -89,7 +89,7 @@ function textOf(bytes) {
 }
 
 async function main() {
-  const { values } = parseArgs({ options: { check: { type: "boolean", default: false } } });
+  const { values } = flagsOf(import.meta.url, { options: { check: { type: "boolean", default: false } } });
   await install("scripts/tools", (line) => console.error(line));
   if (values.check) {
     const { ok, output } = await checkKernels();

@@ -8,7 +8,7 @@
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
+import { flagsOf } from "../lib/flags.mjs";
 import { install } from "../lib/install.mjs";
 import { run, runtimeBinary } from "../lib/tools.mjs";
 import { startBroker } from "./brokers.mjs";
@@ -26,7 +26,7 @@ const allowed = 1.25;
 /** Work set and the part of its records that is enough here. */
 const works = { "A": 0.25, "C": 1, "D": 0.5, "Dw": 0.5, "Dp": 0.5, "E-none": 1, "E-lz4": 0.5, "F": 0.5, "I1000": 0.5 };
 
-const { values: flags } = parseArgs({
+const { values: flags } = flagsOf(import.meta.url, {
   options: { update: { type: "boolean", default: false }, runs: { type: "string", default: "7" } },
 });
 
