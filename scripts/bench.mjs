@@ -5,6 +5,7 @@
  *     npm run bench -- --work D,F --client sluice,kafkajs --broker kafka --runs 5
  *     npm run bench -- --work D --broker null --runtime deno,bun --scale 0.1 --set bufferMemory=268435456
  *     npm run bench -- --work D --client sluice,sluice:/path/of/another/mod.ts
+ *     npm run bench -- --work D --warm 5                  what it costs once all of it is compiled
  *     npm run bench -- --report                           the report again, from what is saved
  *
  * Each run is a process of its own, the order of the clients changes from round to round, and every count is compared
@@ -33,6 +34,8 @@ const { values: flags } = flagsOf(import.meta.url, {
     scale: { type: "string", default: "1" },
     set: { type: "string", multiple: true, default: [] },
     timeout: { type: "string", default: "300" },
+    /** JavaScript clients do the work so often before it is measured. */
+    warm: { type: "string", default: "0" },
     save: { type: "boolean", default: everything },
     report: { type: "boolean", default: everything },
     verbose: { type: "boolean", default: false },
@@ -109,6 +112,7 @@ async function runWork(broker, work, clients, context) {
         work,
         scale: Number(flags.scale),
         options: optionsFrom(flags.set),
+        warm: Number(flags.warm),
         timeoutMs: Number(flags.timeout) * 1000,
       });
       runs.push(result);
@@ -116,7 +120,7 @@ async function runWork(broker, work, clients, context) {
     }
   }
   const entries = taking.map(({ client, work, runs }) =>
-    entryOf({ client, work, broker: broker.name, runs, ...context })
+    entryOf({ client, work, broker: broker.name, runs, warm: Number(flags.warm), ...context })
   );
   for (const entry of entries) console.log(showEntry(entry));
   if (flags.save) saveEntries(entries);

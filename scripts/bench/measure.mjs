@@ -7,13 +7,13 @@ import { valuesFile } from "./values.mjs";
 /**
  * Runs a client once; resolves to its result with `verified` (how the broker's count compares), or to `{ error }`.
  * The work is what `client.workFor` made of it.
- * `scale` multiplies the number of records; `options` go to Sluice as they are.
+ * `scale` multiplies the number of records; `options` go to Sluice as they are; `warm` rounds of the same come first.
  */
 export async function measure(task) {
   return await run(task).catch((error) => ({ error: error.message }));
 }
 
-async function run({ broker, client, work, scale = 1, options = {}, timeoutMs = 300_000 }) {
+async function run({ broker, client, work, scale = 1, options = {}, warm = 0, timeoutMs = 300_000 }) {
   const topic = await broker.makeTopic(work, client.name);
   const count = recordCount(work, scale * work.share);
   const { line, plan: own, args = (plan) => [JSON.stringify(plan)] } = await client.command(work);
@@ -23,6 +23,7 @@ async function run({ broker, client, work, scale = 1, options = {}, timeoutMs = 
     count,
     topic,
     options,
+    warm,
     brokers: broker.address,
     values: valuesFile(work),
   };

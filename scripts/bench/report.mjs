@@ -105,6 +105,13 @@ function preface(entries) {
     "call are given batches of 1,000 in E and I, made by the caller; Sluice gets one record for each call. JavaScript " +
     "peers run with the native codecs and checksums that they look for.",
     "",
+    ...entries.some(({ warm }) => warm !== undefined)
+      ? [
+        "A run begins in a fresh process, and what it measures includes the compiling of the code. *Warm* is what the " +
+        "same work costs when the process has done it a few times before (`--warm 4`).",
+        "",
+      ]
+      : [],
     `Versions: ${
       [...versions].map(([name, runtimes]) => `${name} (${[...runtimes].sort().join(", ")})`).sort().join(", ")
     }.`,
@@ -152,7 +159,9 @@ function losses(entries) {
         : name === "K"
         ? ["gzipBytes", "size", "B"]
         : ["cpuUs", "CPU per record", "µs"];
-      const ours = here.find(({ client, runtime }) => client === "sluice" && runtime.startsWith("node"))?.[measure];
+      const ours = here.find(({ client, runtime, warm }) =>
+        client === "sluice" && runtime.startsWith("node") && warm === undefined
+      )?.[measure];
       if (ours === undefined) continue;
       const better = here
         .filter((entry) => entry.client !== "sluice" && entry[measure]?.median < ours.median && entry.exactRuns > 0)
@@ -193,7 +202,8 @@ function section(name, entries) {
 }
 
 function labelOf(entry) {
-  return entry.client === "sluice" ? `Sluice, ${runtimeOf(entry)}` : entry.client;
+  const name = entry.client === "sluice" ? `Sluice, ${runtimeOf(entry)}` : entry.client;
+  return entry.warm === undefined ? name : `${name}, warm`;
 }
 
 /** "Node" for "node24". */
@@ -210,7 +220,16 @@ function familyOf({ client }) {
 }
 
 function rank(label) {
-  const order = ["Sluice, Node", "Sluice, Deno", "Sluice, Bun", "kafkajs", "platformatic", "kafkats", "kafka-ts"];
+  const order = [
+    "Sluice, Node",
+    "Sluice, Node, warm",
+    "Sluice, Deno",
+    "Sluice, Bun",
+    "kafkajs",
+    "platformatic",
+    "kafkats",
+    "kafka-ts",
+  ];
   order.push("confluent", "node-rdkafka", "librdkafka", "franz-go", "java");
   const at = order.indexOf(label);
   return at < 0 ? order.length : at;

@@ -27,7 +27,7 @@ const measures = {
 };
 
 /** Makes an entry of the runs of one client on one work set. */
-export function entryOf({ client, work, broker, runs, machine, versions }) {
+export function entryOf({ client, work, broker, runs, warm = 0, machine, versions }) {
   const entry = {
     work: work.name,
     title: work.title,
@@ -41,6 +41,7 @@ export function entryOf({ client, work, broker, runs, machine, versions }) {
     runs: runs.length,
     count: runs.find((run) => run.count !== undefined)?.count,
   };
+  if (warm > 0) entry.warm = warm;
   if (work.note !== undefined) entry.note = work.note;
   const problems = runs.map(problemOf).filter((problem) => problem !== undefined);
   if (problems.length > 0) entry.problems = [...new Set(problems)].map((each) => each.slice(0, 300));
@@ -85,8 +86,8 @@ export function readEntries(broker) {
   return wanted.flatMap(({ name }) => JSON.parse(readFileSync(join(folder, name), "utf8")));
 }
 
-function nameOf({ work, client, runtime }) {
-  return `${work} ${client} ${runtime}`;
+function nameOf({ work, client, runtime, warm = 0 }) {
+  return `${work} ${client} ${runtime} ${warm > 0 ? "warm" : ""}`;
 }
 
 function rounded(values) {
