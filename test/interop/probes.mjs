@@ -13,6 +13,7 @@ import { probesKit, topics } from "./probes_kit.mjs";
 import { produceProbes } from "./probes_produce.mjs";
 import { recordsProbes } from "./probes_records.mjs";
 import { requestsProbes } from "./probes_requests.mjs";
+import { restartProbes } from "./probes_restart.mjs";
 import { sequencesProbes } from "./probes_sequences.mjs";
 import { Wires } from "./probes_wire.mjs";
 
@@ -42,12 +43,27 @@ export async function runProbesPart({ version, tally, only = /./ }) {
       (clientId, bytesPerSecond) => alterClientQuota(theirs, clientId, bytesPerSecond),
     ];
     const kit = probesKit(modules);
-    const probes = [sequencesProbes, recordsProbes, produceProbes, requestsProbes].flatMap((make) => make(kit));
-    for (const { name, releases = [version], run } of probes) {
+    const makers = [sequencesProbes, recordsProbes, produceProbes, requestsProbes, restartProbes];
+    const restart = [
+      () => {
+        cluster.killBroker(1);
+        cluster.startBroker(1);
+      },
+      async (signal) => {
+        await kafka.nodes[0].kill(signal);
+        await kafka.nodes[0].start();
+      },
+    ];
+    for (const { name, releases = [version], run } of makers.flatMap((make) => make(kit))) {
       if (!only.test(name) || !releases.includes(version)) continue;
       const seen = await Promise.all(
         [ours, theirs].map((wires, side) =>
-          observe(run, { wires, idOf: (topic) => ids[side].get(topic), setQuota: setQuota[side] })
+          observe(run, {
+            wires,
+            idOf: (topic) => ids[side].get(topic),
+            setQuota: setQuota[side],
+            restart: restart[side],
+          })
         ),
       );
       tally.check(`probe on Kafka ${version}: ${name}`, differences(...seen));

@@ -8,6 +8,7 @@ export const topics = {
   sequences: {},
   epochs: {},
   batches: {},
+  restarts: {},
   records: {},
   produce: {},
   reading: {},
