@@ -205,7 +205,7 @@ export class Controller implements ReplicationHost {
     for (const partition of this.#broker(id).view.partitions) {
       const replica = partition.replica(id);
       replica?.goOffline();
-      replica?.producers.reload();
+      replica?.producers.reload(this.clock.wallNow());
     }
   }
 

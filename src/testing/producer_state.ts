@@ -123,11 +123,15 @@ export class ProducerState {
   }
 
   /**
-   * @internal Forgets all but the last batch of each producer: that is what a snapshot holds, and what a broker knows
-   * after a restart. A retry of the batch before is out of order then, though it stands in the log (Kafka 4.1.1).
+   * @internal What a broker knows after a restart: the last batch of each producer, for that is what a snapshot holds,
+   * and nothing of those whose last batch is dated `producer.id.expiration.ms` back. So a retry of the batch before the
+   * last is out of order, though it stands in the log, and after old timestamps any sequence is accepted.
    */
-  reload(): void {
-    for (const entry of this.#producers.values()) entry.batches.splice(0, entry.batches.length - 1);
+  reload(wallMs: number): void {
+    for (const [producerId, { batches }] of this.#producers) {
+      batches.splice(0, batches.length - 1);
+      if (wallMs - Number(batches[0]!.maxTimestampMs) >= this.#expirationMs) this.#producers.delete(producerId);
+    }
   }
 
   /** Forgets a producer, or all of them, as `producer.id.expiration.ms` does. */

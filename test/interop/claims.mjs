@@ -49,7 +49,7 @@ async function claimsOn(name, brokers, topic) {
   const main = join(root, name === "node20" ? "dist/test/interop/claims_main.js" : "test/interop/claims_main.ts");
   const flags = name === "deno" ? ["run", "--no-prompt", "--no-check", "--allow-net", "--allow-env"] : [];
   const { code, output } = await run(runtimeBinary(name), [...flags, main, brokers, topic], {
-    timeoutMs: 90_000,
+    timeoutMs: 180_000,
   });
   const line = output.split("\n").find((each) => each.startsWith("@@claims "));
   if (code !== 0 || line === undefined) return { problem: `${name} ended with ${code}: ${output.slice(-2_000)}` };

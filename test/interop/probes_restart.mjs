@@ -1,23 +1,24 @@
 /** What a broker still knows of idempotent producers when it has started again. These probes come last. */
 /** Makes the probes. */
 export function restartProbes({ batchOf, code, now, produce }) {
-  // Not older than a day: a broker that starts again forgets producers by the timestamps of their batches.
-  const timestamp = now();
-  return ["SIGKILL", "SIGTERM"].map((signal, index) => ({
-    name: `after a restart (${signal}) only the last batch of a producer is known, the one before is 45`,
+  const dayMs = 86_400_000n;
+  const ages = [[0n, "fresh", "only the last batch of a producer is known, the one before is 45"]];
+  ages.push([2n * dayMs, "old", "a producer whose batches are dated two days back is forgotten"]);
+  const probes = ages.flatMap(([ageMs, topic, what]) =>
+    ["SIGKILL", "SIGTERM"].map((signal) => ({ ageMs, signal, topic: `${topic}-restarts`, what }))
+  );
+  return probes.map(({ ageMs, signal, topic, what }, index) => ({
+    name: `after a restart (${signal}) ${what}`,
     run: async ({ wires, restart }) => {
-      const pid = 4_000_080n + BigInt(index);
-      const batchWith = (sequence) =>
-        batchOf({ producerId: pid, epoch: 0, sequence, baseTimestamp: timestamp, records: [{ value: "v" }] });
+      const base = { producerId: 4_000_080n + BigInt(index), epoch: 0, baseTimestamp: now() - ageMs };
+      const batchWith = (sequence) => batchOf({ ...base, sequence, records: [{ value: "v" }] });
       const before = await wires.open();
       const seen = [];
-      for (const sequence of [0, 1, 2, 3, 2]) {
-        seen.push(code(await produce(before, "restarts", batchWith(sequence))));
-      }
+      for (const sequence of [0, 1, 2, 3, 2]) seen.push(code(await produce(before, topic, batchWith(sequence))));
       await restart(signal);
       const after = await wires.open();
       for (const sequence of [2, 0, 3, 2, 5, 4, 3, 2]) {
-        seen.push(code(await untilLed(() => produce(after, "restarts", batchWith(sequence)))));
+        seen.push(code(await untilLed(() => produce(after, topic, batchWith(sequence)))));
       }
       return seen;
     },
