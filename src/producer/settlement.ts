@@ -72,6 +72,8 @@ const FATAL: readonly number[] = [
 
 /** The batch is good, so what damaged it was on the way; old brokers also mean a record without a key by it. */
 const CORRUPT_RETRIES = 3;
+/** How often a batch that may be in the log is asked for again, before nobody can tell. */
+const PATIENCE_IN_DOUBT = 4;
 /** Some damage shows as an invalid record (broker-facts W11); really invalid ones are listed one by one. */
 const INVALID_RETRIES = 1;
 
@@ -255,45 +257,42 @@ export class Settlement {
           batch.lastError = error;
           return;
         }
+        // Nor is it there at present; but what was written to a lost connection may still be on its way.
+        if (batch.repeats < PATIENCE_IN_DOUBT) return this.#retry(batch, error, { refresh: false, uncounted: true });
       }
       const deleted = error.errorCode === UNKNOWN_PRODUCER_ID && sequence.lastAckedOffset < logStartOffset;
       if (!sequence.unresolved && !deleted && this.#onDataLoss(batch, error)) return;
       if (!sequence.rewrite && sequence.isAt(this.#identity!)) this.#identity!.bumpEpoch();
       sequence.rewrite = true;
     }
-    // Before anything behind it gets another stamp, it must be known whether the topic is still the same one.
-    const refresh = sequence.rewrite && queue.some(({ persisted, sentByName }) => persisted !== "no" && sentByName);
     // What came before is to blame, not the record: it uses up none of its own retries.
-    this.#retry(batch, error, { refresh, uncounted: true });
+    this.#retry(batch, error, { refresh: false, uncounted: true });
+    if (sequence.rewrite) this.#giveUpInDoubt(partition, error);
+  }
+
+  /**
+   * What may be in the log is never stamped anew: an attempt that a broker has not read yet would be accepted under the
+   * old stamp after the new one has been written, or has been already in a topic that was created anew.
+   */
+  #giveUpInDoubt(partition: Partition, cause: KafkaError): void {
+    for (const batch of [...partition.queue]) {
+      if (!batch.drained || batch.persisted === "no") continue;
+      const { topic: { name: topic }, index } = partition;
+      const message = `The record may be in the log of topic "${topic}" partition ${index}: its broker can't tell.`;
+      this.refuse(
+        batch,
+        new KafkaError(message, {
+          ...{ code: "OUTCOME_UNKNOWN", persisted: "possibly", topic, partition: index, cause },
+        }),
+      );
+    }
   }
 
   /** The metadata that a retry or a partition without a leader waited for is there. */
   onRefreshed(partition: Partition): void {
-    if (partition.sequence.rewrite) this.#refuseStrayed(partition);
     if (!partition.isGone) return;
     // The topic was created anew with fewer partitions: nobody will ever tell the outcome that these wait for.
     for (const batch of [...partition.queue]) if (batch.overdue) this.refuse(batch, this.#expiryError(batch, false));
-  }
-
-  /**
-   * If the topic was created anew, the batches behind a gap may already stand in it, whose broker knew nothing of the
-   * producer and took them; under another stamp they would stand there twice. The first one doesn't: the broker has
-   * just said so.
-   */
-  #refuseStrayed(partition: Partition): void {
-    for (const batch of partition.queue.slice(1)) {
-      if (!batch.drained || batch.outcome !== undefined || !batch.mayHaveStrayed) continue;
-      const { name } = partition.topic;
-      const message = `Topic "${name}" was created anew; the record may be in the new one.`;
-      const error = new KafkaError(message, {
-        code: "TOPIC_RECREATED",
-        topic: name,
-        partition: partition.index,
-        persisted: "possibly",
-        cause: batch.lastError,
-      });
-      this.refuse(batch, error);
-    }
   }
 
   /** Acknowledged records are missing. True if the producer may not go on. */
