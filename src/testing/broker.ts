@@ -29,6 +29,8 @@ export class Broker {
   readonly id: number;
   /** Its rack, told in metadata. */
   readonly rack: string | null;
+  /** @internal How often it has been stopped. */
+  lives = 0;
   /** @internal What its clients have produced lately. */
   readonly quotas: Quotas = new Quotas();
   readonly #cluster: EmbeddedCluster;
@@ -108,6 +110,7 @@ export class Broker {
 
   /** @internal Use `cluster.stopBroker` and `cluster.startBroker`. */
   setRunning(running: boolean): void {
+    if (!running) this.lives += 1;
     this.#running = running;
     if (!running) { for (const connection of [...this.#connections]) connection.die(); }
   }

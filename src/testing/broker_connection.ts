@@ -39,6 +39,7 @@ export class BrokerConnection implements SocketEvents {
   #serving = false;
   #closed = false;
   #dead = false;
+  readonly #life: number;
   #lastActiveMs: number;
   #idle: Timer | undefined;
   #muted: Timer | undefined;
@@ -51,6 +52,7 @@ export class BrokerConnection implements SocketEvents {
     this.#listener = listener;
     this.#ended = ended;
     this.#id = cluster.nextConnectionId();
+    this.#life = broker.lives;
     this.#frames = new FrameAssembler(cluster.maxRequestBytes, (frame) => this.#queue.push(frame), MIN_FRAME_BYTES);
     this.#lastActiveMs = cluster.clock.now();
     this.#watchIdleness();
@@ -69,9 +71,15 @@ export class BrokerConnection implements SocketEvents {
     this.#pump();
   }
 
-  /** The connection has ended. */
+  /**
+   * The client has gone away. What it had written is read all the same, as Kafka does: a request that nobody waits for
+   * any more may be served when its retry has already come by another connection.
+   */
   onClose(): void {
+    const unread = this.#queue;
     this.#end();
+    this.#queue = unread;
+    this.#pump();
   }
 
   /** The broker is no more: what it has begun isn't finished either. */
@@ -89,6 +97,7 @@ export class BrokerConnection implements SocketEvents {
 
   /** Ends it after what was answered has left. */
   #close(): void {
+    this.#queue = [];
     if (this.#closed) return;
     this.#end();
     this.#socket.close();
@@ -105,7 +114,7 @@ export class BrokerConnection implements SocketEvents {
   }
 
   #pump(): void {
-    while (!this.#serving && !this.#closed && this.#queue.length > 0) {
+    while (!this.#serving && !this.#isDead && this.#queue.length > 0) {
       this.#serving = true;
       try {
         const served = this.#serve(this.#queue.shift()!);
@@ -115,6 +124,11 @@ export class BrokerConnection implements SocketEvents {
         this.#failed(error);
       }
     }
+  }
+
+  /** The broker is no more, or it is another life of it. */
+  get #isDead(): boolean {
+    return this.#dead || this.#broker.lives !== this.#life;
   }
 
   #served(result: Served): void {
@@ -171,7 +185,7 @@ export class BrokerConnection implements SocketEvents {
 
   #call(request: unknown, version: number, view: ClusterView | undefined): Call {
     const broker = this.#broker;
-    const isDead = () => this.#dead;
+    const isDead = () => this.#isDead;
     return {
       cluster: this.#cluster,
       broker,
@@ -220,7 +234,7 @@ export class BrokerConnection implements SocketEvents {
   async #control(exchange: Exchange, action: ControlAction): Promise<Served> {
     const { api, call, context } = exchange;
     if (action.delayMs !== undefined) await this.#cluster.sleep(action.delayMs);
-    if (this.#dead) return "done";
+    if (this.#isDead) return "done";
     if (action.close || action.drop === "before") {
       this.#close();
       return "done";
