@@ -7,7 +7,8 @@
  * later batch accepted means that the earlier one is in the log too. An out-of-order answer to the first that is
  * left proves little if that one may be in the log: a broker that has started again knows only the last batch of a
  * producer (Kafka 4.1.1), so those behind it are asked for first. If none of them is known either, or nothing is left,
- * there is a gap: the epoch is raised, what is left is stamped anew from sequence 0.
+ * there is a gap: the epoch is raised. What is certainly not in the log is stamped anew from sequence 0; what may be
+ * fails, for an attempt that a broker hasn't read yet would stand beside the new one.
  *
  * @module
  */
