@@ -42,7 +42,7 @@ export async function writeReport(log) {
   writeFileSync(join(docs, "benchmarks.md"), report(entries));
   // The rest of the repository is laid out by Deno as well.
   const deno = runtimeBinary("deno");
-  if (deno !== undefined) await run(deno, ["fmt", "docs/benchmarks.md", "scripts/bench/results"]);
+  if (deno !== undefined) await run(deno, ["fmt", "docs", "scripts/bench/results"]);
   log("Wrote docs/benchmarks.md and docs/benchmarks.svg");
 }
 
