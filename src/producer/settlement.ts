@@ -267,7 +267,6 @@ export class Settlement {
     }
     // What came before is to blame, not the record: it uses up none of its own retries.
     this.#retry(batch, error, { refresh: false, uncounted: true });
-    if (sequence.rewrite) this.#giveUpInDoubt(partition, error);
   }
 
   /**
@@ -382,6 +381,8 @@ export class Settlement {
       this.#events.onStale(partition);
     }
     this.#accumulator.watch(partition, this.#runtime.now());
+    // Also what was still in flight when the epoch was raised.
+    if (partition.sequence.rewrite) this.#giveUpInDoubt(partition, error);
   }
 
   #failAttempt(batch: Batch, error: KafkaError, errors?: ReadonlyMap<number, KafkaError>): void {

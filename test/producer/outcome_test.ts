@@ -14,6 +14,12 @@ const REQUEST_TIMED_OUT = 7;
 const OUT_OF_ORDER = 45;
 const POLICY_VIOLATION = 44;
 
+/** Gives `orders` another incarnation. */
+function createAnew({ cluster }: Stage): void {
+  cluster.deleteTopic("orders");
+  cluster.createTopic("orders", { partitions: 3 });
+}
+
 /** Answers a batch with a sequence as if its partition had not been asked for; it is appended all the same. */
 function leaveOut(s: Stage, sequence: number): void {
   s.cluster.control(
@@ -425,8 +431,7 @@ test("outcome: what may stand in a topic that was created anew isn't sent again 
       const { baseSequence } = firstBatch(request);
       if (baseSequence === 1) {
         // It is refused, and the topic has another incarnation before the next one is read.
-        s.cluster.deleteTopic("orders");
-        s.cluster.createTopic("orders", { partitions: 3 });
+        createAnew(s);
         return { error: NOT_LEADER };
       }
       return baseSequence === 2 ? { drop: "after" } : undefined;
@@ -478,8 +483,7 @@ test("outcome: before a later batch is asked for in the stead of one, it is know
   s.cluster.control(Produce, (request) => {
     const { baseSequence } = firstBatch(request);
     if (baseSequence === 1) {
-      s.cluster.deleteTopic("orders");
-      s.cluster.createTopic("orders", { partitions: 3 });
+      createAnew(s);
       return { error: REQUEST_TIMED_OUT };
     }
     return baseSequence === 2 ? { error: REQUEST_TIMED_OUT, apply: true } : undefined;
@@ -507,5 +511,21 @@ test("outcome: a batch that may still be on its way isn't sent under another sta
   assert.deepEqual(states(sent), ["DELIVERY_TIMEOUT", "acked 2"]);
   assert.equal(sent[0]!.error!.persisted, "possibly");
   assert.deepEqual(await valuesIn(s.cluster, "orders", 0), ["warm", "first", "second"]);
+  await assertLeavesNothing(s, producer);
+});
+
+test("outcome: what was in flight when the epoch was raised and is in doubt afterwards isn't stamped anew either", async () => {
+  const s = stage({ network: { latencyMs: 10 } });
+  const producer = s.producer();
+  await warmUp(s, producer);
+  s.cluster.control(Produce, (request) => {
+    const { baseSequence } = firstBatch(request);
+    return baseSequence === 1 ? { error: OUT_OF_ORDER } : baseSequence === 2 ? { drop: "after" } : undefined;
+  }, { times: 2 });
+  const sent = await sendApart(s, producer, ["refused", "no answer"]);
+  await s.run(producer.flush());
+  assert.deepEqual(states(sent), ["acked 1", "OUTCOME_UNKNOWN"]);
+  assert.equal(sent[1]!.error!.persisted, "possibly");
+  assert.deepEqual(await valuesIn(s.cluster, "orders", 0), ["warm", "refused"]);
   await assertLeavesNothing(s, producer);
 });
