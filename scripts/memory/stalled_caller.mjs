@@ -15,6 +15,12 @@ const value = new Uint8Array(1_024).fill(120);
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const rss = () => process.memoryUsage().rss;
+/** What the heap and its buffers hold once the garbage is out; undefined where nobody tells. */
+const held = () => {
+  if (globalThis.Bun === undefined) return undefined;
+  globalThis.Bun.gc(true);
+  return process.memoryUsage().heapUsed;
+};
 
 const producer = new Producer({ brokers, bufferMemory: Number(bufferMemory) });
 let sent = 0;
@@ -39,7 +45,7 @@ for (let round = 0; round < 20; round++) {
 }
 console.log("ready");
 await sleep(500);
-globalThis.gc?.();
+const heldBefore = held();
 const before = rss();
 let most = before;
 const until = performance.now() + Number(floodMs);
@@ -48,6 +54,7 @@ while (performance.now() < until) {
   await turn();
   most = Math.max(most, rss());
 }
+const heldAfter = held();
 console.log("flooded");
 const returned = performance.now();
 await producer.flush();
@@ -59,6 +66,7 @@ let stored = 0;
 for await (const _ of readTopic({ brokers, topic, sockets: selectSockets() })) stored++;
 console.log(JSON.stringify({
   grownBytes: most - before,
+  heldBytes: heldBefore === undefined ? undefined : heldAfter - heldBefore,
   sent,
   acknowledged,
   refused,

@@ -6,12 +6,6 @@
 
 const SLICES = 16;
 
-/** Below this many bytes an `Int32Array` costs more than it saves (measured on Node, Deno and Bun). */
-const WORDS_FROM = 512;
-
-/** `Int32Array` reads in the order of the machine, the tables below are made for little-endian words. */
-const LITTLE_ENDIAN = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1;
-
 let castagnoli: Int32Array | undefined;
 let ieee: Int32Array | undefined;
 
@@ -40,30 +34,7 @@ function crcTables(polynomial: number): Int32Array {
   return t;
 }
 
-function advance(t: Int32Array, crc: number, bytes: Uint8Array, start: number, end: number): number {
-  return end - start >= WORDS_FROM && LITTLE_ENDIAN
-    ? byWords(t, crc, bytes, start, end)
-    : byBytes(t, crc, bytes, start, end);
-}
-
-function byWords(t: Int32Array, before: number, bytes: Uint8Array, start: number, end: number): number {
-  const aligned = start + (-(bytes.byteOffset + start) & 3);
-  let crc = byBytes(t, before, bytes, start, aligned);
-  const words = new Int32Array(bytes.buffer, bytes.byteOffset + aligned, (end - aligned) >>> 4 << 2);
-  for (let i = 0; i < words.length; i += 4) {
-    const a = crc ^ words[i]!;
-    const b = words[i + 1]!;
-    const c = words[i + 2]!;
-    const d = words[i + 3]!;
-    crc = t[3840 + (a & 255)]! ^ t[3584 + (a >>> 8 & 255)]! ^ t[3328 + (a >>> 16 & 255)]! ^ t[3072 + (a >>> 24)]! ^
-      t[2816 + (b & 255)]! ^ t[2560 + (b >>> 8 & 255)]! ^ t[2304 + (b >>> 16 & 255)]! ^ t[2048 + (b >>> 24)]! ^
-      t[1792 + (c & 255)]! ^ t[1536 + (c >>> 8 & 255)]! ^ t[1280 + (c >>> 16 & 255)]! ^ t[1024 + (c >>> 24)]! ^
-      t[768 + (d & 255)]! ^ t[512 + (d >>> 8 & 255)]! ^ t[256 + (d >>> 16 & 255)]! ^ t[d >>> 24]!;
-  }
-  return byBytes(t, crc, bytes, aligned + 4 * words.length, end);
-}
-
-function byBytes(t: Int32Array, crc: number, b: Uint8Array, start: number, end: number): number {
+function advance(t: Int32Array, crc: number, b: Uint8Array, start: number, end: number): number {
   let i = start;
   for (const last = end - SLICES; i <= last; i += SLICES) {
     const a = crc ^ (b[i]! | b[i + 1]! << 8 | b[i + 2]! << 16 | b[i + 3]! << 24);

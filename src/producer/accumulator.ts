@@ -88,8 +88,7 @@ export class Accumulator {
     this.#events = events;
     const { partitioner } = options;
     this.#partitioner = typeof partitioner === "function" ? partitioner : builtInPartitioner(partitioner);
-    const now = (): number => clock.nowMs;
-    this.memory = new BufferMemory(options.bufferMemory, now);
+    this.memory = new BufferMemory(options.bufferMemory, clock);
     const keepsRecords = this.#partitioner !== undefined;
     this.pending = new PendingSends(options, cluster, this.memory, agenda, clock, metrics, keepsRecords, {
       isKnown: (topic) => this.isKnown(topic),

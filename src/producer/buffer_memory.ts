@@ -5,6 +5,7 @@
  */
 
 import { BufferFullError } from "../errors.ts";
+import type { TurnClock } from "./turn_clock.ts";
 
 /** Somebody who waits for memory. */
 export interface MemoryWaiter {
@@ -25,8 +26,12 @@ export interface MemoryWaiter {
 const LINE_BYTES = 16_777_216;
 /** When nothing has come free for so long, nothing will soon. */
 const STALLED_AFTER_MS = 100;
+/** The same while no answer could have been read, because the runtime hasn't looked at its sockets. */
+const DEAF_AFTER_MS = 500;
 /** Those who left the middle of the line are swept out of it when there are so many, and more of them than others. */
 const SWEEP_AFTER = 1_024;
+
+type Clock = Pick<TurnClock, "nowMs" | "polls">;
 
 /** Counts bytes; hands what comes free to whoever has waited longest. */
 export class BufferMemory {
@@ -35,21 +40,22 @@ export class BufferMemory {
   /** What is left, in bytes. Below 0 for a moment when a batch's header didn't fit any more. */
   availableBytes: number;
 
-  readonly #now: () => number;
+  readonly #clock: Clock;
   #line: MemoryWaiter[] = [];
   #head = 0;
   #goneInLine = 0;
   #bytesInLine = 0;
   #progressMs = -Infinity;
+  #progressPolls = 0;
   #serving = false;
   #refusal: BufferFullError | undefined;
   #refusedMs = 0;
 
-  /** Starts with everything free; `now` is the clock of the turn. */
-  constructor(totalBytes: number, now: () => number = () => 0) {
+  /** Starts with everything free. */
+  constructor(totalBytes: number, clock: Clock) {
     this.totalBytes = totalBytes;
     this.availableBytes = totalBytes;
-    this.#now = now;
+    this.#clock = clock;
   }
 
   /** True while somebody waits. Whoever comes then goes to the end of the line, even if there were room. */
@@ -73,13 +79,13 @@ export class BufferMemory {
 
   /** Takes bytes. The caller has asked {@link has} before. */
   reserve(bytes: number): void {
-    if (this.availableBytes === this.totalBytes) this.#progressMs = this.#now();
+    if (this.availableBytes === this.totalBytes) this.#progress();
     this.availableBytes -= bytes;
   }
 
   /** Gives bytes back and serves those in line who can be served now. */
   release(bytes: number): void {
-    if (bytes > 0) this.#progressMs = this.#now();
+    if (bytes > 0) this.#progress();
     this.availableBytes += bytes;
     this.serve();
   }
@@ -90,13 +96,14 @@ export class BufferMemory {
    */
   refusal(bytesHeld: number): BufferFullError | undefined {
     if (this.#bytesInLine + bytesHeld <= LINE_BYTES) return undefined;
-    const nowMs = this.#now();
-    if (nowMs - this.#progressMs < STALLED_AFTER_MS) return undefined;
+    const { nowMs, polls } = this.#clock;
+    const patienceMs = polls - this.#progressPolls < 1 ? DEAF_AFTER_MS : STALLED_AFTER_MS;
+    if (nowMs - this.#progressMs < patienceMs) return undefined;
     if (this.#refusal === undefined || this.#refusedMs !== nowMs) {
       this.#refusedMs = nowMs;
       this.#refusal = new BufferFullError(
         `Await sends, use produce() and ready(), or raise "bufferMemory": all ${this.totalBytes} bytes are taken, ` +
-          `nothing has come free for ${STALLED_AFTER_MS} ms, and ${this.#bytesInLine} bytes wait in line already.`,
+          `nothing comes free, and ${this.#bytesInLine} bytes wait in line already.`,
       );
     }
     return this.#refusal;
@@ -138,6 +145,11 @@ export class BufferMemory {
       waiter.onMemory();
     }
     this.#serving = false;
+  }
+
+  #progress(): void {
+    this.#progressMs = this.#clock.nowMs;
+    this.#progressPolls = this.#clock.polls;
   }
 
   #shift(): void {

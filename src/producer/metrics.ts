@@ -175,7 +175,6 @@ export class Metrics {
     const total = this.#total;
     const recent = this.#recent(nowMs);
     const seconds = this.#windowSeconds(nowMs);
-    const [requestLatency, recordLatency] = [this.#requestLatency, this.#recordLatency];
     return {
       records_sent: total.recordsSent,
       bytes_sent: total.bytesSent,
@@ -193,12 +192,8 @@ export class Metrics {
       "batch-size-avg": ratio(recent.bytesSent, recent.batchesSent, 0),
       "records-per-request-avg": ratio(recent.recordsRequested, recent.requestsSent, 0),
       "request-latency-avg": ratio(recent.latencyMs, recent.requestsAnswered, 0),
-      "request-latency-p50": requestLatency.quantileMs(0.5, nowMs),
-      "request-latency-p95": requestLatency.quantileMs(0.95, nowMs),
-      "request-latency-p99": requestLatency.quantileMs(0.99, nowMs),
-      "record-latency-p50": recordLatency.quantileMs(0.5, nowMs),
-      "record-latency-p95": recordLatency.quantileMs(0.95, nowMs),
-      "record-latency-p99": recordLatency.quantileMs(0.99, nowMs),
+      ...quantiles("request-latency", this.#requestLatency, nowMs),
+      ...quantiles("record-latency", this.#recordLatency, nowMs),
       "record-queue-time-avg": ratio(recent.queueMs, recent.batchesRequested, 0),
       "produce-throttle-time-avg": ratio(recent.throttleMs, recent.requestsAnswered, 0),
       "bufferpool-wait-time": total.waitMs,
@@ -238,6 +233,16 @@ export class Metrics {
     const oldestMs = (Math.floor(nowMs / SLOT_MS) - SLOTS + 1) * SLOT_MS;
     return Math.max(1, (nowMs - Math.max(oldestMs, this.#startMs)) / 1_000);
   }
+}
+
+function quantiles<N extends string>(
+  name: N,
+  window: LatencyWindow,
+  nowMs: number,
+): Record<`${N}-p50` | `${N}-p95` | `${N}-p99`, number> {
+  return Object.fromEntries(
+    [50, 95, 99].map((percent) => [`${name}-p${percent}`, window.quantileMs(percent / 100, nowMs)]),
+  ) as ReturnType<typeof quantiles<N>>;
 }
 
 function ratio(part: number, whole: number, fallback: number): number {

@@ -163,7 +163,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     const promise = new Promise<RecordMetadata>(takeResolve);
     const resolve = takenResolve;
     if (options !== undefined && hasCallback(options)) promise.catch(ignore);
-    this.#send(record, resolve, options);
+    this.#send(record, resolve, options, true);
     return promise;
   }
 
@@ -171,7 +171,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   sendBatch(records: Iterable<ProducerRecord<K, V>>, options?: SendOptions): BatchDelivery {
     const all = Array.isArray(records) ? records as readonly ProducerRecord<K, V>[] : [...records];
     const delivery = new BatchDelivery(all.length);
-    for (let index = 0; index < all.length; index++) this.#send(all[index]!, delivery.resolver(index), options);
+    for (let index = 0; index < all.length; index++) this.#send(all[index]!, delivery.resolver(index), options, true);
     return delivery;
   }
 
@@ -181,18 +181,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
    * @returns false when the buffer is full: nothing was taken, and {@link ready} tells when to go on
    */
   produce(record: ProducerRecord<K, V>, onDelivery?: DeliveryCallback): boolean {
-    const seen = this.#interceptors.isEmpty ? record : this.#seen(record);
-    const options = onDelivery === undefined ? undefined : { onDelivery };
-    const callbacks = this.#interceptors.isEmpty ? options : this.#interceptors.around(options);
-    const refusal = this.#refusal();
-    if (refusal !== undefined) {
-      this.#refuse(refusal, undefined, callbacks);
-      return true;
-    }
-    this.#bytesRefused = this.#accumulator.submit(seen, undefined, callbacks, false);
-    // Interceptors see a record once: when it is offered again, it is the one that they have seen.
-    this.#refused = this.#bytesRefused > 0 && !this.#interceptors.isEmpty ? { record, seen } : undefined;
-    return this.#bytesRefused === 0;
+    return this.#send(record, undefined, onDelivery && { onDelivery }, false);
   }
 
   /** Resolves when {@link produce} takes records again. Rejects when the producer is closed meanwhile. */
@@ -318,13 +307,28 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     return this.#identity?.held === true;
   }
 
-  #send(record: ProducerRecord<K, V>, resolve: Resolve, options: SendOptions | undefined): void {
-    const seen = this.#interceptors.isEmpty ? record : this.#seen(record);
-    const callbacks = this.#interceptors.isEmpty ? options : this.#interceptors.around(options);
+  /** False if it wasn't taken, because it may not wait. */
+  #send(
+    record: ProducerRecord<K, V>,
+    resolve: Resolve | undefined,
+    options: SendOptions | undefined,
+    mayWait: boolean,
+  ): boolean {
+    const isSeen = !this.#interceptors.isEmpty;
+    const seen = isSeen ? this.#seen(record) : record;
+    const callbacks = isSeen ? this.#interceptors.around(options) : options;
     const refusal = this.#refusal();
     if (refusal !== undefined) this.#refuse(refusal, resolve, callbacks);
-    else if (options?.signal !== undefined) this.#submitAbortable(seen, resolve, callbacks!, options.signal);
-    else this.#accumulator.submit(seen, resolve, callbacks, true);
+    else if (options?.signal !== undefined) this.#submitAbortable(seen, resolve!, callbacks!, options.signal);
+    else {
+      const bytesRefused = this.#accumulator.submit(seen, resolve, callbacks, mayWait);
+      if (mayWait) return true;
+      this.#bytesRefused = bytesRefused;
+      // Interceptors see a record once: when it is offered again, it is the one that they have seen.
+      this.#refused = bytesRefused > 0 && isSeen ? { record, seen } : undefined;
+      return bytesRefused === 0;
+    }
+    return true;
   }
 
   /** What the interceptors make of a record; one that `produce` has refused before, they have seen. */

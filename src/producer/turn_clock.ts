@@ -14,6 +14,9 @@ export interface Moment {
 
 /** Monotonic and wall time of the present turn. Reading the real clock costs as much as encoding a record. */
 export class TurnClock {
+  /** How often the runtime has looked at its sockets meanwhile, at least; only differences mean anything. */
+  polls = 0;
+
   readonly #runtime: Runtime;
   #read = false;
   #nowMs = 0;
@@ -48,6 +51,7 @@ export class TurnClock {
     this.#nowMs = this.#runtime.now();
     this.#wallMs = this.#runtime.wallNow();
     this.#read = true;
+    this.polls += 1 / (this.#runtime.turnsPerPoll ?? 1);
     this.#runtime.defer(this.#forget);
   }
 

@@ -121,6 +121,11 @@ export interface Runtime {
   setTimer(callback: () => void, delayMs: number): Timer;
   /** Calls back after the current turn, so that what one turn hands over is gathered. */
   defer(callback: () => void): void;
+  /**
+   * While callers keep the event loop busy, sockets are looked at in one of so many turns only; 1 if left out. On
+   * Deno it is one of 61 (tokio's `event_interval`).
+   */
+  readonly turnsPerPoll?: number | undefined;
   /** A number from 0 (inclusive) to 1 (exclusive), for jitter and the choice of partitions. */
   random(): number;
 }

@@ -31,13 +31,15 @@ export function selectRuntime(): Runtime {
  * @throws ConfigError when no sockets are given and the runtime is none of the four
  */
 export function systemRuntime(sockets: SocketFactory = selectSockets()): Runtime {
+  const name = runtimeName() ?? sockets.name;
   return {
-    name: runtimeName() ?? sockets.name,
+    name,
     sockets,
     now: () => performance.now(),
     wallNow: () => Date.now(),
     setTimer,
     defer: deferral(),
+    turnsPerPoll: name === "deno" ? 64 : 1,
     random: () => Math.random(),
   };
 }

@@ -84,7 +84,7 @@ test("memory: those who wait are served in the order of the calls, a large one b
 });
 
 test("memory: the line is served first come first served, and nobody who has gone holds it up", () => {
-  const memory = new BufferMemory(100);
+  const memory = new BufferMemory(100, { nowMs: 0, polls: 0 });
   const served: string[] = [];
   const waiter = (name: string, bytesWanted: number): MemoryWaiter & { gone: boolean } => ({
     bytesWanted,
@@ -112,7 +112,7 @@ test("memory: the line is served first come first served, and nobody who has gon
 });
 
 test("memory: the line holds a hundred thousand and serves each in its turn", () => {
-  const memory = new BufferMemory(10);
+  const memory = new BufferMemory(10, { nowMs: 0, polls: 0 });
   memory.reserve(10);
   let next = 0;
   for (let i = 0; i < 100_000; i++) {
@@ -336,8 +336,8 @@ test("memory: sends in line are late in the order of the calls, with one timer f
 });
 
 test("memory: those who leave the middle of the line don't pile up there", () => {
-  let nowMs = 0;
-  const memory = new BufferMemory(10, () => nowMs);
+  const clock = { nowMs: 0, polls: 0 };
+  const memory = new BufferMemory(10, clock);
   memory.reserve(10);
   let served = 0;
   for (let i = 0; i < 10_000; i++) {
@@ -350,14 +350,23 @@ test("memory: those who leave the middle of the line don't pile up there", () =>
   assert.ok([...memory.line()].length === 1_000);
   memory.hold(2 ** 24);
   assert.equal(memory.refusal(1), undefined);
-  nowMs = 99;
+  Object.assign(clock, { nowMs: 99, polls: 1 });
   assert.equal(memory.refusal(1), undefined);
-  nowMs = 100;
+  clock.nowMs = 100;
+  assert.equal(memory.refusal(1)?.code, "BUFFER_FULL");
+  clock.polls = 0.5;
+  assert.equal(memory.refusal(1), undefined, "an answer may be there, but nobody could have read it");
+  clock.nowMs = 500;
   assert.equal(memory.refusal(1)?.code, "BUFFER_FULL");
   assert.equal(memory.refusal(1), memory.refusal(1), "those of one turn share the error");
   memory.hold(-1);
   assert.equal(memory.refusal(1), undefined);
   memory.hold(1);
   memory.release(5);
+  Object.assign(clock, { nowMs: 599, polls: 1.25 });
   assert.deepEqual([served, memory.refusal(1)], [5, undefined]);
+  clock.nowMs = 600;
+  assert.equal(memory.refusal(1), undefined);
+  clock.polls = 1.5;
+  assert.equal(memory.refusal(1)?.code, "BUFFER_FULL");
 });

@@ -94,6 +94,8 @@ test("agenda: nothing left on it is no timer, so that a process can end", () => 
   assert.equal(runtime.pendingTimers, 0);
 });
 
+const CLOCK = { nowMs: 0, polls: 0 };
+
 class Waiter implements MemoryWaiter {
   gone = false;
   served = 0;
@@ -113,7 +115,7 @@ class Waiter implements MemoryWaiter {
 }
 
 test("buffer memory: waiters are served in the order of their coming, a large one before later small ones", () => {
-  const memory = new BufferMemory(1_000);
+  const memory = new BufferMemory(1_000, CLOCK);
   memory.reserve(900);
   const log: number[] = [];
   for (const bytes of [500, 10, 20]) memory.wait(new Waiter(bytes, log));
@@ -126,7 +128,7 @@ test("buffer memory: waiters are served in the order of their coming, a large on
 });
 
 test("buffer memory: those who have gone are passed over and get nothing", () => {
-  const memory = new BufferMemory(100);
+  const memory = new BufferMemory(100, CLOCK);
   memory.reserve(100);
   const [first, second] = [new Waiter(80), new Waiter(50)];
   memory.wait(first);
@@ -138,7 +140,7 @@ test("buffer memory: those who have gone are passed over and get nothing", () =>
 
 test("buffer memory: 20,000 random reservations and waits lose no byte and overtake nobody", () => {
   const roll = dice(seededRandom(12));
-  const memory = new BufferMemory(10_000);
+  const memory = new BufferMemory(10_000, CLOCK);
   const line: Waiter[] = [];
   const served: Waiter[] = [];
   const held: number[] = [];
