@@ -36,11 +36,13 @@ await client.send(keys?.[0] ?? null, values[0], 0);
 for (let round = 0; round < (plan.warm ?? 0); round++) await kinds[work.kind]();
 const sentBefore = sent;
 
+const profile = plan.profile === true ? await startProfile() : undefined;
 const cpuBefore = process.cpuUsage();
 const startedMs = performance.now();
 const more = await kinds[work.kind]();
 const elapsedMs = more?.elapsedMs ?? performance.now() - startedMs;
 const cpu = process.cpuUsage(cpuBefore);
+const profiled = await profile?.();
 
 await client.close?.();
 const result = {
@@ -54,10 +56,22 @@ const result = {
   userMs: cpu.user / 1000,
   maxRssMiB: maxRssMiB(),
   version: client.version,
+  profile: profiled,
   ...more,
 };
 await new Promise((done) => process.stdout.write(`@@result ${JSON.stringify(result)}\n`, done));
 process.exit(0);
+
+/** Samples what the main thread does (Node only); what is returned ends that, and resolves to what was seen. */
+async function startProfile() {
+  const { Session } = await import("node:inspector/promises");
+  const session = new Session();
+  session.connect();
+  await session.post("Profiler.enable");
+  await session.post("Profiler.setSamplingInterval", { interval: 200 });
+  await session.post("Profiler.start");
+  return async () => (await session.post("Profiler.stop")).profile;
+}
 
 function onDelivered() {
   settled++;

@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { install } from "../lib/install.mjs";
 import { root, run, runtimeBinary } from "../lib/tools.mjs";
-import { readEntries } from "./results.mjs";
+import { readEntries, readProfiles } from "./results.mjs";
 import { columnsOf } from "./show.mjs";
 import { showSpread } from "./statistics.mjs";
 import { works } from "./works.mjs";
@@ -72,6 +72,7 @@ function report(entries) {
     "",
     ...losses(entries),
     "",
+    ...whereItGoes(readProfiles()),
     "## Every work set",
     "",
     ...Object.keys(works).flatMap((name) => section(name, entries.filter(({ work }) => work === name))),
@@ -90,7 +91,9 @@ function preface(entries) {
     const runtime = [runtimeOf(entry), entry.runtimeVersion].filter((each) => each !== undefined).join(" ");
     versions.set(name, (versions.get(name) ?? new Set()).add(runtime));
   }
-  const runs = Math.min(...entries.filter(({ broker }) => broker !== "none").map(({ runs }) => runs));
+  const runs = Math.min(
+    ...entries.filter(({ broker, exactRuns }) => broker !== "none" && exactRuns > 0).map(({ runs }) => runs),
+  );
   const when = dates[0] === dates.at(-1) ? dates[0] : `${dates[0]} to ${dates.at(-1)}`;
   return [
     `Measured ${when} on ${machines.join("; ")}. The broker runs on the same machine, so it and the client share the ` +
@@ -173,6 +176,28 @@ function losses(entries) {
     }
   }
   return lines.length > 0 ? lines : ["Nowhere, in what was measured."];
+}
+
+/** The modules of each profile, the most expensive first. */
+function whereItGoes(profiles) {
+  if (profiles.length === 0) return [];
+  const titles = profiles.map(({ work, warm }) => `${work}${warm > 0 ? ", warm" : ""}`);
+  const totals = new Map();
+  for (const { rows } of profiles) for (const [label, us] of rows) totals.set(label, (totals.get(label) ?? 0) + us);
+  const labels = [...totals.keys()].sort((a, b) => totals.get(b) - totals.get(a)).slice(0, 20);
+  const cell = (profile, label) => profile.rows.find(([each]) => each === label)?.[1].toFixed(2) ?? "–";
+  return [
+    "## Where Sluice's time goes",
+    "",
+    "Microseconds per record on Node, null broker, sampled (`npm run bench:profile`), which costs something itself: what " +
+    "the main thread does, by module, what takes 1 % at least; and what the engine does on other threads.",
+    "",
+    `| | ${titles.join(" | ")} |`,
+    `|---|${titles.map(() => "---:|").join("")}`,
+    `| CPU in all | ${profiles.map(({ cpuUs }) => cpuUs.toFixed(2)).join(" | ")} |`,
+    ...labels.map((label) => `| ${label} | ${profiles.map((profile) => cell(profile, label)).join(" | ")} |`),
+    "",
+  ];
 }
 
 function section(name, entries) {

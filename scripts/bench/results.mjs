@@ -65,6 +65,24 @@ export function problemOf(run) {
   return run.verified === undefined || run.verified === "exact" ? undefined : run.verified;
 }
 
+/** What `npm run bench:profile -- --save` has kept: work set, warm rounds, µs per record by module. */
+export function readProfiles() {
+  const path = join(folder, "profiles", "node.json");
+  return existsSync(path) ? JSON.parse(readFileSync(path, "utf8")) : [];
+}
+
+/** Puts profiles in the place of older ones for the same thing. */
+export function saveProfiles(profiles) {
+  const nameOf = ({ work, warm }) => `${work} ${warm}`;
+  const names = new Set(profiles.map(nameOf));
+  const kept = readProfiles().filter((profile) => !names.has(nameOf(profile)));
+  const all = [...kept, ...profiles].sort((a, b) => nameOf(a) < nameOf(b) ? -1 : 1);
+  const rounded = (us) => Number(us.toPrecision(3));
+  const text = JSON.stringify(all, (_, value) => typeof value === "number" ? rounded(value) : value, 2);
+  mkdirSync(join(folder, "profiles"), { recursive: true });
+  writeFileSync(join(folder, "profiles", "node.json"), text + "\n");
+}
+
 /** Puts entries in the place of older ones for the same thing. */
 export function saveEntries(entries) {
   mkdirSync(folder, { recursive: true });
