@@ -8,7 +8,7 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -31,7 +31,7 @@ export async function runReadme({ log = console.log, filter = "" } = {}) {
   const tests = [];
   const broker = await startBroker();
   try {
-    for (const piece of [optionsTable, promises, ...await snippets(), ...examples]) {
+    for (const piece of [optionsTable, promises, commands, ...await snippets(), ...examples]) {
       if (!piece.name.includes(filter)) continue;
       const { name } = piece;
       try {
@@ -55,6 +55,24 @@ export async function runReadme({ log = console.log, filter = "" } = {}) {
   const count = (status) => tests.filter((test) => test.status === status).length;
   return { passed: count("passed"), failed: count("failed"), skipped: count("skipped"), tests };
 }
+
+/** Whatever README.md, the documents and the programs' own help tell to run is there. */
+const commands = {
+  name: "commands that the documents name",
+  async run() {
+    const { scripts } = JSON.parse(await readFile(join(root, "package.json"), "utf8"));
+    const named = new Map();
+    for (const dir of [".", "docs", "scripts", "test/interop"]) {
+      for (const file of await readdir(join(root, dir))) {
+        if (!/\.(md|mjs)$/.test(file)) continue;
+        const text = await readFile(join(root, dir, file), "utf8");
+        for (const [, script] of text.matchAll(/npm run ([\w:]+)/g)) named.set(script, `${dir}/${file}`);
+      }
+    }
+    assert.ok(named.size >= 5, `${named.size} commands were found`);
+    for (const [script, where] of named) assert.ok(script in scripts, `npm run ${script}, named in ${where}`);
+  },
+};
 
 /** The table of options names every option that there is, with its default. */
 const optionsTable = {
