@@ -25,6 +25,7 @@ const steps = {
   "deno publish": () => deno(["publish", "--dry-run", "--allow-dirty"]),
   "architecture": () => architecture(),
   "wasm": async () => (await import("./wasm.mjs")).checkKernels(),
+  "mutants fit": () => execute(process.execPath, [join(root, "scripts/mutants.mjs"), "--fit"]),
   "lock files": () => lockFiles(),
   "npm package": () => npmPackage(),
 };

@@ -77,8 +77,10 @@ export const outcomes = [
     name: "Out-of-order answers use up the retries of a record",
     edits: [{
       file: settlement,
-      find: `{ refresh: false, uncounted: true }`,
-      replace: `{ refresh: false }`,
+      find: `    this.#retry(batch, error, { refresh: false, uncounted: true });
+  }`,
+      replace: `    this.#retry(batch, error, { refresh: false });
+  }`,
     }],
   },
   {
