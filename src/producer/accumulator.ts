@@ -14,7 +14,7 @@ import { sizeOfVarint } from "../protocol/varint.ts";
 import { type AbortableSend, abortError } from "./abortable_send.ts";
 import type { Agenda } from "./agenda.ts";
 import { Barrier } from "./barrier.ts";
-import { Batch, rejectedPromise, type Resolve, tell } from "./batch.ts";
+import { Batch, type Outcome, rejectedPromise, type Resolve, tell } from "./batch.ts";
 import { BufferMemory, type MemoryWaiter } from "./buffer_memory.ts";
 import { BufferPool } from "./buffer_pool.ts";
 import type { Metrics } from "./metrics.ts";
@@ -230,7 +230,7 @@ export class Accumulator {
       this.recordsInBatches -= batch.liveCount;
       if ("error" in batch.outcome!) this.#metrics.failed(batch.liveCount);
       batch.settle((error) => this.#logThrow(error));
-      this.memory.release(batch.reservedBytes);
+      this.memory.release(batch.reservedBytes, isAnswer(batch.outcome!));
       for (const barrier of batch.barriers ?? []) barrier.done();
     }
   }
@@ -425,6 +425,11 @@ export class Accumulator {
   #logThrow(error: unknown): void {
     this.#options.logger.error?.("callback_threw", { error });
   }
+}
+
+/** True if a broker has decided it, not the clock or the network. */
+function isAnswer(outcome: Outcome): boolean {
+  return "result" in outcome || outcome.error.errorCode !== undefined;
 }
 
 /** When the first batch falls due that doesn't wait for its outcome beyond its deadline. */

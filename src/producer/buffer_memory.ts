@@ -28,6 +28,8 @@ const LINE_BYTES = 16_777_216;
 const STALLED_AFTER_MS = 100;
 /** The same while no answer could have been read, because the runtime hasn't looked at its sockets. */
 const DEAF_AFTER_MS = 500;
+/** What has expired says nothing of the broker any more after so long. */
+const FORGOTTEN_AFTER_MS = 1_000;
 /** Those who left the middle of the line are swept out of it when there are so many, and more of them than others. */
 const SWEEP_AFTER = 1_024;
 
@@ -47,6 +49,7 @@ export class BufferMemory {
   #bytesInLine = 0;
   #progressMs = -Infinity;
   #progressPolls = 0;
+  #expiredMs = -Infinity;
   #serving = false;
   #refusal: BufferFullError | undefined;
   #refusedMs = 0;
@@ -79,13 +82,19 @@ export class BufferMemory {
 
   /** Takes bytes. The caller has asked {@link has} before. */
   reserve(bytes: number): void {
-    if (this.availableBytes === this.totalBytes) this.#progress();
+    // The first after a pause. What is empty because all of it has expired is nothing to go by.
+    const isFirst = this.availableBytes === this.totalBytes;
+    if (isFirst && this.#clock.nowMs - this.#expiredMs >= FORGOTTEN_AFTER_MS) this.#progress();
     this.availableBytes -= bytes;
   }
 
-  /** Gives bytes back and serves those in line who can be served now. */
-  release(bytes: number): void {
-    if (bytes > 0) this.#progress();
+  /**
+   * Gives bytes back and serves those in line who can be served now. `answered`: true if a broker has seen to it that
+   * they are free, false if nobody has until their time was up.
+   */
+  release(bytes: number, answered?: boolean): void {
+    if (answered) this.#progress();
+    else if (answered === false) this.#expiredMs = this.#clock.nowMs;
     this.availableBytes += bytes;
     this.serve();
   }

@@ -42,7 +42,8 @@ export class InterceptorChain {
 
   /** The record as the interceptors want it. */
   onSend<K, V>(record: ProducerRecord<K, V>): ProducerRecord<K, V> {
-    let latest = record;
+    // Headers may be there to be read once.
+    let latest = copyOf(record);
     for (const interceptor of this.#interceptors as readonly ProducerInterceptor<K, V>[]) {
       this.#isolated("onSend", () => {
         // A copy, so that half a change is lost together with the interceptor that threw.

@@ -141,6 +141,7 @@ export function runPartitioner(partitioner: Partitioner, input: PartitionerInput
   if (typeof partition === "number" && Number.isInteger(partition) && partition >= 0) {
     if (partition < input.partitionCount) return partition;
   }
+  if (partition instanceof Promise) partition.catch(() => {});
   throw new ConfigError(
     "partitioner",
     `Mend the partitioner: it chose ${String(partition)} for topic "${input.topic}", wanted a whole number from 0 to ${

@@ -79,8 +79,6 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   #closing: Promise<void> | undefined;
   /** What the last record wanted of the buffer memory, if `produce` refused it. */
   #bytesRefused = 0;
-  /** That record, and what the interceptors made of it. */
-  #refused: { readonly record: ProducerRecord<K, V>; readonly seen: ProducerRecord<K, V> } | undefined;
 
   /**
    * Makes a producer; no connection is opened yet.
@@ -162,8 +160,8 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   send(record: ProducerRecord<K, V>, options?: SendOptions): Promise<RecordMetadata> {
     const promise = new Promise<RecordMetadata>(takeResolve);
     const resolve = takenResolve;
-    if (options !== undefined && hasCallback(options)) promise.catch(ignore);
-    this.#send(record, resolve, options, true);
+    if (options && hasCallback(options)) promise.catch(ignore);
+    this.#send(record, resolve, options ?? undefined, true);
     return promise;
   }
 
@@ -181,7 +179,11 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
    * @returns false when the buffer is full: nothing was taken, and {@link ready} tells when to go on
    */
   produce(record: ProducerRecord<K, V>, onDelivery?: DeliveryCallback): boolean {
-    return this.#send(record, undefined, onDelivery && { onDelivery }, false);
+    // What can be looked at only once is taken, and waits if there isn't room for all of it.
+    const isForOnce = !this.#interceptors.isEmpty || isIterator(record?.headers);
+    if (isForOnce && !this.#accumulator.memory.has(1)) return false;
+    this.#bytesRefused = this.#send(record, undefined, onDelivery && { onDelivery }, isForOnce);
+    return this.#bytesRefused === 0;
   }
 
   /** Resolves when {@link produce} takes records again. Rejects when the producer is closed meanwhile. */
@@ -307,37 +309,25 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     return this.#identity?.held === true;
   }
 
-  /** False if it wasn't taken, because it may not wait. */
+  /** Returns 0; or, when `mayWait` is false and nothing was taken, the bytes of memory that there weren't. */
   #send(
     record: ProducerRecord<K, V>,
     resolve: Resolve | undefined,
     options: SendOptions | undefined,
     mayWait: boolean,
-  ): boolean {
+  ): number {
     const isSeen = !this.#interceptors.isEmpty;
-    const seen = isSeen ? this.#seen(record) : record;
+    const seen = isSeen ? this.#interceptors.onSend(record) : record;
     const callbacks = isSeen ? this.#interceptors.around(options) : options;
     const refusal = this.#refusal();
     if (refusal !== undefined) this.#refuse(refusal, resolve, callbacks);
     else if (options?.signal !== undefined) this.#submitAbortable(seen, resolve!, callbacks!, options.signal);
-    else {
-      const bytesRefused = this.#accumulator.submit(seen, resolve, callbacks, mayWait);
-      if (mayWait) return true;
-      this.#bytesRefused = bytesRefused;
-      // Interceptors see a record once: when it is offered again, it is the one that they have seen.
-      this.#refused = bytesRefused > 0 && isSeen ? { record, seen } : undefined;
-      return bytesRefused === 0;
-    }
-    return true;
-  }
-
-  /** What the interceptors make of a record; one that `produce` has refused before, they have seen. */
-  #seen(record: ProducerRecord<K, V>): ProducerRecord<K, V> {
-    return this.#refused?.record === record ? this.#refused.seen : this.#interceptors.onSend(record);
+    else return this.#accumulator.submit(seen, resolve, callbacks, mayWait);
+    return 0;
   }
 
   #submitAbortable(record: ProducerRecord<K, V>, resolve: Resolve, callbacks: SendOptions, signal: AbortSignal): void {
-    const refusal = signalRefusal(signal, record.topic);
+    const refusal = signalRefusal(signal, record?.topic);
     if (refusal !== undefined) return this.#refuse(refusal, resolve, callbacks);
     this.#signals ??= new AbortSignals((aborted, by) => this.#accumulator.abort(aborted, by));
     const send = this.#signals.watch(signal, resolve, callbacks);
@@ -358,9 +348,11 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     // Whoever waits for outcomes without end must still be able to close.
     const limitMs = timeoutMs ?? (waitForOutcome ? deliveryTimeoutMs + requestTimeoutMs : undefined);
     const { opened } = this.#accumulator.barrier();
+    const startMs = this.#runtime.now();
+    const overdue = (): string => `Closing took longer than ${limitMs} ms.`;
     let late: unknown;
     try {
-      await within(this.#runtime, opened, { timeoutMs: limitMs }, () => `Closing took longer than ${limitMs} ms.`);
+      await within(this.#runtime, opened, { timeoutMs: limitMs }, overdue);
     } catch (error) {
       late = error;
     }
@@ -373,7 +365,8 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     this.#cluster.close();
     this.#agenda.clear();
     for (const reject of this.#lookups) reject(closedError("No topic is looked up any more.", "no"));
-    await this.#interceptors.close();
+    const leftMs = limitMs && Math.max(0, startMs + limitMs - this.#runtime.now());
+    await within(this.#runtime, this.#interceptors.close(), { timeoutMs: leftMs }, overdue);
     if (late !== undefined) throw late;
   }
 
@@ -429,6 +422,11 @@ const READY_BYTES = 16_384;
 
 function hasCallback({ onDelivery, onSuccess, onError }: SendOptions): boolean {
   return onDelivery !== undefined || onSuccess !== undefined || onError !== undefined;
+}
+
+/** True for what can be read once only. */
+function isIterator(headers: unknown): boolean {
+  return typeof (headers as Partial<Iterator<unknown>> | null | undefined)?.next === "function";
 }
 
 function closedError(detail: string, persisted: "no" | "possibly"): ProducerClosedError {

@@ -135,6 +135,7 @@ function serialize(serializer: Serializer<never>, value: unknown, topic: string,
 }
 
 function notSerializable(part: "key" | "value", bytes: unknown, topic: string): SerializationError {
+  if (bytes instanceof Promise) bytes.catch(() => {});
   const kind = bytes === undefined ? "undefined" : typeof bytes === "object" ? "an object" : `a ${typeof bytes}`;
   const tombstone = part === "value" && bytes === undefined ? " A tombstone is null." : "";
   return new SerializationError(

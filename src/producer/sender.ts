@@ -159,11 +159,11 @@ export class Sender {
   }
 
   /** Fails everything that has no outcome, and stops. */
-  abandon(reason: (persisted: "no" | "possibly") => KafkaError): void {
+  abandon(reason: (persisted: "no" | "possibly", partition: Partition) => KafkaError): void {
     this.#closed = true;
     for (const batch of [...this.#accumulator.incomplete]) {
       const fate = batch.partition.inFlight.includes(batch) || batch.persisted !== "no" ? "possibly" : "no";
-      this.#settlement.conclude(batch, reason(fate));
+      this.#settlement.conclude(batch, reason(fate, batch.partition));
     }
   }
 
@@ -435,11 +435,14 @@ export class Sender {
 
   /** The producer may not go on at all: everything that waits is told why. */
   #die(error: KafkaError): void {
-    this.#fatal = new KafkaError(error.message, { ...error as KafkaErrorOptions, fatal: true, cause: error });
+    const reason = (persisted: "no" | "possibly", of?: Partition): KafkaError => {
+      const own = { fatal: true, persisted, topic: of?.topic.name, partition: of?.index, cause: error };
+      return new KafkaError(error.message, { ...error as KafkaErrorOptions, ...own });
+    };
+    this.#fatal = reason("no");
     this.#closed = true;
     this.#accumulator.pending.dropAll(this.#fatal);
-    const { code } = error;
-    this.abandon((fate) => new KafkaError(this.#fatal!.message, { code, fatal: true, persisted: fate, cause: error }));
+    this.abandon(reason);
   }
 }
 

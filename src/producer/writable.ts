@@ -35,11 +35,20 @@ export function writableOf<K, V, C>(
     },
     async write(chunk) {
       const record = toRecord(chunk);
-      while (!producer.produce(record, onDelivery)) await producer.ready();
+      while (!producer.produce(record, onDelivery)) await unlessAborted(producer.ready(), controller.signal);
     },
     async close() {
       await producer.flush();
       if (failure !== undefined) throw failure;
     },
+  });
+}
+
+/** Who aborts a stream doesn't wait for room in the buffer. */
+function unlessAborted(ready: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(signal!.reason);
+    signal?.addEventListener("abort", onAbort);
+    ready.then(resolve, reject).finally(() => signal?.removeEventListener("abort", onAbort));
   });
 }

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import type { KafkaError, RecordMetadata, SendOptions } from "../../mod.ts";
 import { Metadata, Produce } from "../../src/protocol/messages/mod.ts";
 import { stage, turn } from "../cluster/stage.ts";
-import { runtimeName, test } from "../harness.ts";
+import { test } from "../harness.ts";
+import { unhandledIn } from "./unhandled.ts";
 
 type Told = [who: string, error: string | undefined, offset: bigint | undefined];
 
@@ -164,22 +165,7 @@ test("callbacks: successes, retries, failures and refusals of one partition are 
 });
 
 test("callbacks: with one, a rejection that nobody awaits is no unhandled one", async (t) => {
-  const unhandled: unknown[] = [];
-  const note = (event: unknown): void => {
-    const { reason, preventDefault } = event as { reason?: unknown; preventDefault?: () => void };
-    preventDefault?.call(event);
-    unhandled.push(reason ?? event);
-  };
-  // Node tells `process`, the others the global object.
-  type Emitter = { on(name: string, listener: (reason: unknown) => void): void; off: Emitter["on"] };
-  const { process } = globalThis as unknown as { process: Emitter };
-  const target = runtimeName === "node" || runtimeName === "bun" ? undefined : globalThis as unknown as EventTarget;
-  if (target === undefined) process.on("unhandledRejection", note);
-  else target.addEventListener("unhandledrejection", note);
-  t.after(() => {
-    if (target === undefined) process.off("unhandledRejection", note);
-    else target.removeEventListener("unhandledrejection", note);
-  });
+  const unhandled = unhandledIn(t);
   const { cluster, producer, run, runtime } = stage();
   const p = producer<unknown, unknown>({ retries: 0, maxBlockMs: 50 });
   await run(p.partitionsFor("orders"));

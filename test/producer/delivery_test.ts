@@ -616,3 +616,30 @@ test("delivery: an answer that belongs to another request is believed by nobody"
   assert.equal(new Set(sentBatches(s.cluster).map(({ connectionId }) => connectionId)).size, 2);
   await assertLeavesNothing(s, producer);
 });
+
+test("delivery: after a fatal error each record is told its own fate", async () => {
+  const s = stage({ topics: { orders: 1, other: 1 } });
+  const producer = s.producer();
+  await s.run(producer.send({ topic: "orders", value: "warm" }));
+  s.cluster.control(Produce, { drop: "before" }, { times: 1 });
+  const waiting = producer.send({ topic: "nowhere", value: "never left" });
+  waiting.catch(() => {});
+  const first = producer.send({ topic: "orders", value: "in doubt" });
+  await s.runtime.advance(50);
+  s.cluster.control(Produce, { error: 31 });
+  const fates = async (promise: Promise<unknown>): Promise<unknown[]> => {
+    const { code, fatal, persisted, topic, partition } = await s.failure(promise);
+    return [code, fatal, persisted, topic, partition];
+  };
+  const name = "CLUSTER_AUTHORIZATION_FAILED";
+  assert.deepEqual(await fates(first), [name, true, "possibly", "orders", 0]);
+  assert.deepEqual(await fates(waiting), [name, true, "no", undefined, undefined]);
+  assert.deepEqual(await fates(producer.send({ topic: "other", value: "x" })), [
+    name,
+    true,
+    "no",
+    undefined,
+    undefined,
+  ]);
+  await s.run(producer.close());
+});

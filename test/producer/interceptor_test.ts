@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type { ProducerInterceptor, ProducerRecord } from "../../mod.ts";
 import { partitionForKey } from "../../src/producer/murmur2.ts";
+import { Produce } from "../../src/protocol/messages/produce.ts";
 import { stage } from "../cluster/stage.ts";
 import { test } from "../harness.ts";
 
@@ -132,4 +133,52 @@ test("interceptors: a record that produce refuses for want of memory is seen onc
   await run(client.close());
   assert.ok(offered.includes(false), "nothing was refused: the test shows nothing");
   assert.deepEqual([sends, acknowledgements, (await cluster.records("orders")).length], [5, 5, 5]);
+});
+
+test("interceptors: a record object that is used again is a new record, also after produce has refused it", async () => {
+  const { cluster, producer, run, runtime } = stage({ topics: { orders: 1 } });
+  const counts = { seen: 0, acknowledged: 0 };
+  const client = producer({
+    bufferMemory: 1_000,
+    interceptors: [{
+      onSend: (record) => (counts.seen++, record),
+      onAcknowledgement: () => void counts.acknowledged++,
+    }],
+  });
+  await run(client.send({ topic: "orders", value: "first" }));
+  const goOn = cluster.control(Produce, { silence: true });
+  const record: { topic: string; value: string } = { topic: "orders", value: "old".padEnd(600) };
+  let taken = 1;
+  while (client.produce(record)) taken++;
+  record.value = "new";
+  goOn();
+  const ready = client.ready();
+  await runtime.advance(60_000);
+  await run(ready);
+  assert.equal(client.produce(record), true);
+  await run(client.flush());
+  const values = (await cluster.records("orders")).map(({ value }) => new TextDecoder().decode(value!).trim());
+  assert.deepEqual(values, ["first", ...Array.from({ length: taken - 1 }, () => "old"), "new"]);
+  assert.deepEqual(counts, { seen: taken + 1, acknowledged: taken + 1 });
+  await run(client.close());
+});
+
+test("interceptors: headers that can be read once survive one that changes nothing, and one that throws", async () => {
+  const { cluster, producer, run } = stage({ topics: { orders: 1 } });
+  const fail = (): never => {
+    throw new RangeError("x");
+  };
+  const client = producer({ interceptors: [{ onSend: () => undefined as never }, { onSend: fail }] });
+  await run(client.send({ topic: "orders", value: "v", headers: new Map([["a", "1"]]).entries() }));
+  const [record] = await cluster.records("orders");
+  assert.deepEqual(record!.headers.map(([name]) => name), ["a"]);
+  await run(client.close());
+});
+
+test("interceptors: one whose close never ends doesn't hold up close beyond its limit", async () => {
+  const { producer, failure, runtime } = stage();
+  const client = producer({ interceptors: [{ close: () => new Promise<void>(() => {}) }] });
+  const startMs = runtime.now();
+  const error = await failure(client.close({ timeoutMs: 100 }));
+  assert.deepEqual([error.code, runtime.now() - startMs], ["TIMEOUT", 100]);
 });

@@ -362,11 +362,42 @@ test("memory: those who leave the middle of the line don't pile up there", () =>
   memory.hold(-1);
   assert.equal(memory.refusal(1), undefined);
   memory.hold(1);
-  memory.release(5);
+  memory.release(5, true);
   Object.assign(clock, { nowMs: 599, polls: 1.25 });
   assert.deepEqual([served, memory.refusal(1)], [5, undefined]);
   clock.nowMs = 600;
   assert.equal(memory.refusal(1), undefined);
   clock.polls = 1.5;
   assert.equal(memory.refusal(1)?.code, "BUFFER_FULL");
+});
+
+test("memory: what expires while a broker stands still makes no room for an endless line", async () => {
+  const s = stage({ network: { latencyMs: 5 } });
+  const limits = { deliveryTimeoutMs: 500, requestTimeoutMs: 400, maxBlockMs: 500 };
+  const producer = s.producer({ bufferMemory: 1_048_576, ...limits });
+  await warmUp(s, producer);
+  const goOn = s.cluster.control(Produce, { silence: true });
+  const value = new Uint8Array(8_192);
+  const codes: Record<string, number> = {};
+  let [sent, told, most] = [0, 0, 0];
+  for (let turn = 0; turn < 3_000; turn++) {
+    for (let i = 0; i < 50; i++) {
+      sent++;
+      void producer.send({ topic: "orders", partition: i % 3, value }, {
+        onDelivery: (error) => {
+          told++;
+          codes[error!.code] = (codes[error!.code] ?? 0) + 1;
+        },
+      });
+    }
+    await s.runtime.advance(1);
+    // The first 100 ms are anybody's.
+    if (turn > 700) most = Math.max(most, producer.metrics().records_pending);
+  }
+  assert.ok(most * 8_192 < 18 * 2 ** 20, `${most * 8} KiB were held`);
+  assert.ok(codes["DELIVERY_TIMEOUT"]! > 300 && codes["BUFFER_FULL"]! > 100_000, JSON.stringify(codes));
+  goOn();
+  await s.run(producer.flush());
+  assert.equal(told, sent);
+  await assertLeavesNothing(s, producer);
 });

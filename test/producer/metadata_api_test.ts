@@ -269,7 +269,9 @@ test("producer: send() throws nothing synchronously, whatever it is given", asyn
   };
   for (const record of [undefined, null, 5, {}, [], evil, { topic: {}, value: 1 }, { topic: "orders", headers: 5 }]) {
     outcomes.push(p.send(record as never));
+    if (record !== evil) outcomes.push(p.send(record as never, { signal: new AbortController().signal }));
   }
+  outcomes.push(p.send({} as never, null as never));
   const results = await run(Promise.allSettled(outcomes));
   assert.ok(results.every(({ status }) => status === "rejected"));
   await run(p.close());

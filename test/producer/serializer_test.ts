@@ -6,8 +6,9 @@ import {
   type SerializerContext,
   stringSerializer,
 } from "../../mod.ts";
-import { stage } from "../cluster/stage.ts";
+import { stage, turn } from "../cluster/stage.ts";
 import { test } from "../harness.ts";
+import { unhandledIn } from "./unhandled.ts";
 
 const context: SerializerContext = { topic: "orders", part: "value" };
 const text = (bytes: Uint8Array | null): string | null => bytes === null ? null : new TextDecoder().decode(bytes);
@@ -124,4 +125,18 @@ test("serializers: without them strings and bytes go as they are, and anything e
   await run(p.send({ topic: "orders", partition: 0, key: Uint8Array.of(0), value: "v" }));
   assert.equal((await cluster.records("orders")).length, 1);
   await run(p.close());
+});
+
+test("serializers: an async one is refused, and what it rejects with disturbs nobody", async (t) => {
+  const { producer, failure, run } = stage();
+  const later = (): Promise<never> => Promise.reject(new RangeError("later"));
+  const unhandled = unhandledIn(t);
+  for (const options of [{ valueSerializer: later }, { keySerializer: later }, { partitioner: later }]) {
+    const client = producer(options as never);
+    const { persisted } = await failure(client.send({ topic: "orders", key: "k", value: "v" }));
+    assert.equal(persisted, "no");
+    await run(client.close());
+  }
+  for (let i = 0; i < 5; i++) await turn();
+  assert.deepEqual(unhandled, []);
 });

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { Produce } from "../../src/protocol/messages/produce.ts";
 import { stage } from "../cluster/stage.ts";
 import { test } from "../harness.ts";
 
@@ -23,5 +24,36 @@ test("writable: the first record that fails errors the stream with its error", a
   const closed = writer.closed.then(() => undefined, (error) => error);
   await run(assert.rejects(writer.close(), { code: "UNKNOWN_TOPIC_OR_PARTITION" }));
   assert.equal((await run(closed)).code, "UNKNOWN_TOPIC_OR_PARTITION");
+  await run(client.close());
+});
+
+test("writable: whoever aborts the stream doesn't wait for room in the buffer", async () => {
+  const { cluster, producer, run, runtime } = stage({ topics: { lines: { partitions: 1 } } });
+  const client = producer({ bufferMemory: 2_000 });
+  await run(client.send({ topic: "lines", value: "first" }));
+  const goOn = cluster.control(Produce, { silence: true });
+  const writer = client.writable("lines").getWriter();
+  for (let i = 0; i < 3; i++) writer.write("x".repeat(900)).catch(() => {});
+  writer.closed.catch(() => {});
+  await runtime.advance(100);
+  const startMs = runtime.now();
+  await run(writer.abort(new RangeError("enough")));
+  assert.equal(runtime.now(), startMs);
+  goOn();
+  await run(client.close());
+});
+
+test("writable: headers that can be read once arrive, however often the buffer is full", async () => {
+  const { cluster, producer, run } = stage({ topics: { lines: { partitions: 1 } }, network: { latencyMs: 5 } });
+  const client = producer({ bufferMemory: 1_000 });
+  const writer = client.writable().getWriter();
+  for (let i = 0; i < 40; i++) {
+    const headers = new Map([["i", `${i}`]]).entries();
+    void writer.write({ topic: "lines", value: "x".repeat(100), headers });
+  }
+  await run(writer.close());
+  const records = await cluster.records("lines");
+  const found = records.map(({ headers: [header] }) => new TextDecoder().decode(header?.[1] ?? undefined));
+  assert.deepEqual(found, Array.from({ length: 40 }, (_, i) => `${i}`));
   await run(client.close());
 });
