@@ -2,10 +2,11 @@
  * Runs the producer against a cluster in virtual time, one run for each seed, and checks what it promises.
  *
  *     npm run simulate -- --seeds 10000 [--from 1] [--jobs 2] [--profile chaos]
- *     npm run simulate -- --seed 4711 [--trace] [--shrink] [--save plan.json]
- *     npm run simulate -- --plan plan.json [--trace] [--shrink]
+ *     npm run simulate -- --seed 4711 [--trace] [--save plan.json]
+ *     npm run simulate -- --plan plan.json [--trace]
  *
- * A seed that fails is run again with ever less until nothing can be left out, and told step by step. Exit code 1.
+ * A seed that fails is run again with ever less until nothing can be left out, and told step by step (`--no-shrink`
+ * leaves it as it is). Exit code 1.
  */
 
 import { readFile, rm, writeFile } from "node:fs/promises";
@@ -27,8 +28,9 @@ const { values } = flagsOf(import.meta.url, {
     plan: { type: "string" },
     save: { type: "string" },
     trace: { type: "boolean", default: false },
-    shrink: { type: "boolean", default: false },
+    shrink: { type: "boolean", default: true },
   },
+  allowNegative: true,
 });
 
 await install(".");
@@ -66,7 +68,7 @@ async function many() {
   );
   if (failures.length > shownFailures) console.log(`${failures.length - shownFailures} more failed`);
   if (failures.length === 0) return false;
-  await tell({ seed: failures[0].seed, profile: values.profile, trace: true, shrink: true });
+  await tell({ seed: failures[0].seed, profile: values.profile });
   return true;
 }
 
@@ -76,24 +78,27 @@ function show({ seed, profile, violations: [{ rule, message, record }] }) {
 
 /** One seed or one plan. */
 async function one() {
-  const { trace, shrink, profile } = values;
-  if (values.plan === undefined) return await tell({ seed: wholeNumber(values.seed), profile, trace, shrink });
-  return await tell({ plan: JSON.parse(await readFile(values.plan, "utf8")), trace, shrink });
+  const { profile } = values;
+  if (values.plan === undefined) return await tell({ seed: wholeNumber(values.seed, 0), profile });
+  return await tell({ plan: JSON.parse(await readFile(values.plan, "utf8")) });
 }
 
-/** Runs it and prints what came of it; resolves to whether it failed. */
-async function tell({ seed, profile, plan, trace, shrink }) {
+/** Runs it and prints what came of it, step by step if it failed; resolves to whether it did. */
+async function tell({ seed, profile, plan }) {
   const { Producer, simulate } = await loadSimulator(bundle);
   const unhandled = [];
   process.on("unhandledRejection", (reason) => unhandled.push(reason));
-  const result = await simulate({
-    ...(plan === undefined ? { seed } : { plan }),
-    ...(profile === undefined ? {} : { profile }),
-    trace,
-    shrink,
-    producer: (options, runtime) => new Producer(options, runtime),
-    takeUnhandled: () => unhandled.splice(0),
-  });
+  const run = (more) =>
+    simulate({
+      ...(plan === undefined ? { seed } : { plan }),
+      ...(profile === undefined ? {} : { profile }),
+      ...more,
+      producer: (options, runtime) => new Producer(options, runtime),
+      takeUnhandled: () => unhandled.splice(0),
+    });
+  let result = await run({ trace: values.trace });
+  const hasFailed = result.violations.length > 0;
+  if (hasFailed) result = await run({ trace: true, shrink: values.shrink });
   const { violations } = result;
   if (values.save !== undefined) await writeFile(values.save, `${JSON.stringify(result.plan, null, 2)}\n`);
   console.log(`\nseed ${result.plan.seed}, profile "${result.plan.profile}"`);
@@ -101,9 +106,9 @@ async function tell({ seed, profile, plan, trace, shrink }) {
   console.log(`cluster ${JSON.stringify(cluster)}`);
   for (const producer of producers) console.log(`producer ${JSON.stringify(producer)}`);
   console.log(`${sends.length} sends, ${flushes.length} flushes, ${faults.length} faults`);
-  if (shrink) { for (const send of sends) console.log(`send ${JSON.stringify(send)}`); }
+  if (hasFailed) { for (const send of sends) console.log(`send ${JSON.stringify(send)}`); }
   for (const fault of faults) console.log(`fault ${JSON.stringify(fault)}`);
-  if (trace) console.log(`\n${result.trace.join("\n")}\n`);
+  if (values.trace || hasFailed) console.log(`\n${result.trace.join("\n")}\n`);
   for (const { rule, message, record } of violations.slice(0, shownViolations)) {
     console.log(`✗ ${rule}${record === undefined ? "" : ` record ${record}`}: ${message}`);
   }
@@ -116,7 +121,8 @@ async function tell({ seed, profile, plan, trace, shrink }) {
   return violations.length > 0;
 }
 
-function wholeNumber(text) {
-  if (!/^\d+$/.test(text)) throw new Error(`"${text}" is no number of seeds or jobs, wanted a whole number`);
-  return Number(text);
+function wholeNumber(text, least = 1) {
+  if (/^\d+$/.test(text) && Number(text) >= least) return Number(text);
+  console.error(`"${text}" is no number of seeds or jobs, wanted a whole number from ${least}`);
+  process.exit(2);
 }

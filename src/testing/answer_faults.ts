@@ -24,7 +24,7 @@ export async function sendDisturbed(
   const whole = joined(parts);
   const rewritten = rewrite === undefined ? whole : rewrite(whole);
   const sent = rewritten.subarray(0, cutAfterBytes ?? rewritten.length);
-  const step = splitBytes ?? Math.max(1, sent.length);
+  const step = Math.max(1, splitBytes ?? sent.length);
   for (let start = 0; start < sent.length; start += step) {
     // A turn between the pieces keeps the network from joining them.
     if (start > 0) await sleep(splitDelayMs);

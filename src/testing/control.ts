@@ -4,6 +4,7 @@
  * @module
  */
 
+import { ConfigError } from "../errors.ts";
 import type { AnyApi, RequestOf, ResponseInputOf } from "./apis.ts";
 import type { ClusterView } from "./view.ts";
 
@@ -120,12 +121,14 @@ export class Controls {
     control: ControlFunction<A> | ControlAction<A>,
     options: ControlOptions = {},
   ): () => void {
+    const { times = Infinity } = options;
+    if (!(times >= 1)) throw new ConfigError("times", `Set "times" to 1 or more: ${String(times)} is not.`);
     const decide = typeof control === "function" ? control : () => control;
     const added: Control = {
       api,
       decide: decide as unknown as ControlFunction<AnyApi>,
       brokerId: options.brokerId,
-      left: options.times ?? Infinity,
+      left: times,
     };
     this.#controls.unshift(added);
     return () => this.#remove(added);
@@ -142,6 +145,9 @@ export class Controls {
       if (control.api.key !== api.key || (control.brokerId ?? context.brokerId) !== context.brokerId) continue;
       const action = control.decide(request as never, context);
       if (!action) continue;
+      if (action instanceof Promise) {
+        throw new ConfigError("control", "Answer at once: the function returned a promise, wanted an action.");
+      }
       if (--control.left <= 0) this.#remove(control);
       return action;
     }

@@ -43,6 +43,9 @@ export class MemoryNetwork {
   readonly #runtime: NetworkRuntime;
   readonly #listeners = new Map<string, Accept>();
   readonly #holes = new Set<string>();
+  /** Those who dial into a black hole. */
+  readonly #dialling = new Map<string, Set<() => void>>();
+  readonly #slow = new Map<string, number>();
   readonly #links = new Set<Link>();
   #options: Required<MemoryNetworkOptions>;
   #dials = 0;
@@ -97,12 +100,30 @@ export class MemoryNetwork {
     }
   }
 
-  /** Ends a black hole: what was written meanwhile arrives now, as TCP would see to. */
+  /** Ends a black hole: what was written or dialled meanwhile arrives now, as TCP would see to. */
   heal(address: string): void {
     this.#holes.delete(address);
     for (const link of this.#links) {
       if (link.address === address) link.release();
     }
+    const dialling = this.#dialling.get(address) ?? [];
+    this.#dialling.delete(address);
+    for (const arrive of dialling) arrive();
+  }
+
+  /**
+   * Slows the link to one address: from now on its bytes, and dials, take so many ms longer each way. 0 ends it.
+   *
+   * @example
+   * ```ts
+   * import { EmbeddedCluster } from "@sluice/kafka/testing";
+   *
+   * const cluster = new EmbeddedCluster({ brokers: 3, topics: { orders: 3 } });
+   * cluster.network.slow("broker-2.test:9092", 200);
+   * ```
+   */
+  slow(address: string, addedMs: number): void {
+    this.#slow.set(address, addedMs);
   }
 
   /** @internal */
@@ -116,14 +137,14 @@ export class MemoryNetwork {
   }
 
   /** @internal */
-  latencyMs(): number {
+  latencyMs(address: string): number {
     const { latencyMs } = this.#options;
-    return typeof latencyMs === "number" ? latencyMs : latencyMs();
+    return (typeof latencyMs === "number" ? latencyMs : latencyMs()) + (this.#slow.get(address) ?? 0);
   }
 
   /** Calls back after the latency of one way. */
-  #later(callback: () => void): void {
-    const latencyMs = this.latencyMs();
+  #later(address: string, callback: () => void): void {
+    const latencyMs = this.latencyMs(address);
     if (latencyMs > 0) this.#runtime.setTimer(callback, latencyMs);
     else this.#runtime.defer(callback);
   }
@@ -141,8 +162,20 @@ export class MemoryNetwork {
       };
       const onAbort = (): void => fail("the attempt was given up", options.signal?.reason);
       let settled = false;
+      const arrive = (): void => {
+        if (settled) return;
+        if (this.#holes.has(address)) return this.#waitThere(address, arrive);
+        const accept = this.#listeners.get(address);
+        if (accept === undefined) return this.#later(address, () => settled || fail("it was refused"));
+        this.#later(address, () => {
+          if (settled) return;
+          settle();
+          resolve(this.#open(address, accept, events));
+        });
+      };
       const settle = (): void => {
         settled = true;
+        this.#dialling.get(address)?.delete(arrive);
         deadline?.cancel();
         options.signal?.removeEventListener("abort", onAbort);
       };
@@ -151,17 +184,13 @@ export class MemoryNetwork {
         : this.#runtime.setTimer(() => fail(`no answer came within ${options.timeoutMs} ms`), options.timeoutMs);
       if (options.signal?.aborted) return onAbort();
       options.signal?.addEventListener("abort", onAbort);
-      this.#later(() => {
-        if (settled || this.#holes.has(address)) return;
-        const accept = this.#listeners.get(address);
-        if (accept === undefined) return this.#later(() => settled || fail("it was refused"));
-        this.#later(() => {
-          if (settled) return;
-          settle();
-          resolve(this.#open(address, accept, events));
-        });
-      });
+      this.#later(address, arrive);
     });
+  }
+
+  #waitThere(address: string, arrive: () => void): void {
+    const dialling = this.#dialling.get(address) ?? new Set();
+    this.#dialling.set(address, dialling.add(arrive));
   }
 
   #open(address: string, accept: Accept, events: SocketEvents): Socket {
@@ -304,7 +333,7 @@ class MemorySocket implements Socket {
       const count = this.#outgoing.length - departed;
       if (count === 0) return;
       const nowMs = this.#network.runtime.now();
-      const latencyMs = this.#network.latencyMs();
+      const latencyMs = this.#network.latencyMs(this.#link.address);
       this.#lastArrivalMs = Math.max(this.#lastArrivalMs, nowMs + latencyMs);
       this.#arrivals.push({ atMs: this.#lastArrivalMs, count });
       if (this.#lastArrivalMs > nowMs) {

@@ -150,9 +150,32 @@ test("memory network: nothing goes in or out of a black hole until it is healed"
   assert.deepEqual([client.chunks.length, server.chunks.length, client.closes], [0, 0, 0]);
   const dial = network.sockets.connect({ host: "server.test", port: 1, timeoutMs: 700 }, new End());
   await assert.rejects(runtime.runUntil(dial), { name: "ConnectionError", message: /700 ms/ });
+  const late = network.sockets.connect({ host: "server.test", port: 1, timeoutMs: 700 }, new End());
+  await runtime.advance(500);
   network.heal(ADDRESS);
   await runtime.settle();
   assert.deepEqual([client.received, server.received], [bytes(6), bytes(5)]);
+  // TCP asks again; so does whoever dials.
+  (await runtime.runUntil(late)).close();
+});
+
+test("memory network: one link can be slower than the others, for dials and for bytes", async () => {
+  const { runtime, network, client, server } = await pair({ latencyMs: 10 });
+  const startMs = runtime.now();
+  network.slow(ADDRESS, 90);
+  client.socket.write(bytes(5));
+  await runtime.advance(99);
+  assert.equal(server.received.length, 0);
+  await runtime.advance(1);
+  assert.deepEqual(server.received, bytes(5));
+  network.listen("other.test:1", () => new End());
+  await runtime.runUntil(network.sockets.connect({ host: "other.test", port: 1 }, new End()));
+  assert.equal(runtime.now() - startMs, 100 + 20);
+  await runtime.runUntil(network.sockets.connect({ host: "server.test", port: 1 }, new End()));
+  assert.equal(runtime.now() - startMs, 100 + 20 + 200);
+  network.slow(ADDRESS, 0);
+  await runtime.runUntil(network.sockets.connect({ host: "server.test", port: 1 }, new End()));
+  assert.equal(runtime.now() - startMs, 100 + 20 + 200 + 20);
 });
 
 test("memory network: a connection to nobody is refused, and one can be given up", async () => {
