@@ -43,7 +43,7 @@ export const outcomes = [
     name: "Memory is given back twice",
     edits: [{
       file: accumulator,
-      find: `this.#logThrow(error));\n      this.memory.release(batch.reservedBytes);`,
+      find: `this.#logThrow(error));\n      this.memory.release(batch.reservedBytes, isAnswer(batch.outcome!));`,
       replace: `this.#logThrow(error));\n      this.memory.release(2 * batch.reservedBytes);`,
     }],
   },
@@ -51,9 +51,9 @@ export const outcomes = [
     name: "Memory of a failed batch is never given back",
     edits: [{
       file: accumulator,
-      find: `this.#logThrow(error));\n      this.memory.release(batch.reservedBytes);`,
+      find: `this.#logThrow(error));\n      this.memory.release(batch.reservedBytes, isAnswer(batch.outcome!));`,
       replace:
-        `this.#logThrow(error));\n      if ("result" in batch.outcome!) this.memory.release(batch.reservedBytes);`,
+        `this.#logThrow(error));\n      if ("result" in batch.outcome!) this.memory.release(batch.reservedBytes, isAnswer(batch.outcome!));`,
     }],
   },
   {
