@@ -17,6 +17,9 @@ export interface SerializerContext {
 /**
  * Turns a key or a value into bytes, or into a string that is sent as UTF-8. It is not called for `null`. What it
  * throws becomes the `cause` of a {@link SerializationError}; nothing is queued then.
+ *
+ * The bytes are copied before `send` returns, so a serializer may use one buffer again and again; but the key's and the
+ * value's must not share one, for the value is asked for before the key is copied.
  */
 export type Serializer<T> = (value: T, context: SerializerContext) => Uint8Array | string;
 
