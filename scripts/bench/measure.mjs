@@ -58,13 +58,14 @@ function recordCount(work, scale) {
   return Math.max(1, Math.round((work.count ?? 1) * scale / unit)) * unit;
 }
 
-/** Nobody waits for acks 0, so what is still on its way gets time, as long as there comes more. */
+/** Nobody waits for acks 0, so what is still on its way gets time, until nothing has come for some seconds. */
 async function storedRecords(broker, topic, work, wanted) {
-  let stored = -1;
+  let [stored, looks] = [-1, 0];
   for (;;) {
     const offsets = await broker.counts(topic, work.partitions);
     const sum = offsets.reduce((all, offset) => all + Math.max(0, offset), 0);
-    if (sum >= wanted || work.acks !== 0 || sum === stored) return sum;
+    looks = sum === stored ? looks + 1 : 0;
+    if (sum >= wanted || work.acks !== 0 || looks >= 5) return sum;
     stored = sum;
     await new Promise((wake) => setTimeout(wake, 1_000));
   }
