@@ -112,9 +112,13 @@ function bigintAsText(_, value) {
 const producers = await Promise.all(
   plan.producers.map((producer) => acting.run(producer.name, play, producer)),
 );
-// Sockets take a turn or two to go.
-await sleep(100);
-const resources = process.getActiveResourcesInfo().filter((name) => !/^(PipeWrap|TTYWrap|FSReqPromise)$/.test(name));
+// A socket goes when its peer has ended its side too, or two seconds later: proxy and brokers may be slow to do so.
+const active = () => process.getActiveResourcesInfo().filter((name) => !/^(PipeWrap|TTYWrap|FSReqPromise)$/.test(name));
+for (let waits = 0; waits < 25; waits++) {
+  await sleep(100);
+  if (active().length === 0) break;
+}
+const resources = active();
 stall.disable();
 const { user, system } = process.cpuUsage();
 const cpuMs = Math.round((user + system) / 1000);
