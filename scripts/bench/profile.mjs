@@ -33,7 +33,7 @@ await install("test/runtimes", console.error);
 const broker = await startBroker("null");
 const profiles = [];
 try {
-  const client = withProfile(await findClient("sluice", runtime, console.error));
+  const client = await findClient("sluice", runtime, console.error);
   for (const name of flags.work.split(",")) profiles.push(await profileOf(client, name));
   if (flags.save) saveProfiles(profiles);
 } catch (error) {
@@ -44,28 +44,18 @@ try {
 }
 process.exit();
 
-function withProfile(client) {
-  return {
-    ...client,
-    command: async (work) => {
-      const { line, plan } = await client.command(work);
-      return { line, plan: { ...plan, profile: true } };
-    },
-  };
-}
-
 async function profileOf(client, name) {
   const work = client.workFor(workNamed(name));
   let bundle;
-  const noting = {
+  const profiled = {
     ...client,
     command: async (work) => {
-      const command = await client.command(work);
-      bundle = command.plan.module;
-      return command;
+      const { line, plan } = await client.command(work);
+      bundle = plan.module;
+      return { line, plan: { ...plan, profile: true } };
     },
   };
-  const result = await measure({ broker, client: noting, work, warm: Number(flags.warm) });
+  const result = await measure({ broker, client: profiled, work, warm: Number(flags.warm) });
   const problem = problemOf(result);
   if (problem !== undefined) throw new Error(`${name}: ${problem}`);
   const { modules, functions } = selfTimes(result.profile, moduleFinder(bundle));

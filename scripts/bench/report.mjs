@@ -100,7 +100,8 @@ function preface(entries) {
     "processors: throughput says as much about the broker as about the client, CPU per record is the steadier figure. " +
     `Each figure is the median of at least ${runs} runs with the least and the greatest. Each run is a process of its ` +
     "own, the order of the clients changes from round to round, and the records that a client says are acknowledged " +
-    "are compared with the end offsets of the topic.",
+    "are compared with the end offsets of the topic. A client of a row may have been measured by another call of the " +
+    "command than the others.",
     "",
     "The null broker keeps nothing and answers at once: what is left is the client. Values are random letters or JSON, " +
     "the same for every client. Options are each client's own defaults but for what the work set says; where somebody " +

@@ -176,6 +176,9 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   /**
    * Sends a record without a promise, the cheapest way there is. What becomes of it goes to the callback, if any.
    *
+   * With interceptors, or headers that can be read only once, a record is taken as long as anything of the buffer is
+   * free, and waits for the rest.
+   *
    * @returns false when the buffer is full: nothing was taken, and {@link ready} tells when to go on
    */
   produce(record: ProducerRecord<K, V>, onDelivery?: DeliveryCallback): boolean {

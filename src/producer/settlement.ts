@@ -278,12 +278,8 @@ export class Settlement {
       if (!batch.drained || batch.persisted === "no") continue;
       const { topic: { name: topic }, index } = partition;
       const message = `The record may be in the log of topic "${topic}" partition ${index}: its broker can't tell.`;
-      this.refuse(
-        batch,
-        new KafkaError(message, {
-          ...{ code: "OUTCOME_UNKNOWN", persisted: "possibly", topic, partition: index, cause },
-        }),
-      );
+      const options = { code: "OUTCOME_UNKNOWN", persisted: "possibly", topic, partition: index, cause } as const;
+      this.refuse(batch, new KafkaError(message, options));
     }
   }
 

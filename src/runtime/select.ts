@@ -39,6 +39,7 @@ export function systemRuntime(sockets: SocketFactory = selectSockets()): Runtime
     wallNow: () => Date.now(),
     setTimer,
     defer: deferral(),
+    // 61, and some for turns that are not the caller's.
     turnsPerPoll: name === "deno" ? 64 : 1,
     random: () => Math.random(),
   };

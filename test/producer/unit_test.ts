@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { Agenda, type Entry } from "../../src/producer/agenda.ts";
 import { BufferMemory, type MemoryWaiter } from "../../src/producer/buffer_memory.ts";
 import { BufferPool } from "../../src/producer/buffer_pool.ts";
+import { TurnClock } from "../../src/producer/turn_clock.ts";
+import type { Runtime } from "../../src/runtime/runtime.ts";
 import { seededRandom, VirtualRuntime } from "../../src/testing/mod.ts";
 import { dice } from "../cluster/stage.ts";
 import { test } from "../harness.ts";
@@ -199,4 +201,17 @@ test("buffer pool: very large buffers are not kept", () => {
   const kept = pool.take(2 ** 20);
   pool.give(kept);
   assert.equal(pool.take(2 ** 20), kept);
+});
+
+test("turn clock: counts one look at the sockets for as many turns as the runtime takes for it", () => {
+  const deferred: (() => void)[] = [];
+  const defer = (callback: () => void): void => void deferred.push(callback);
+  const [each, fourth] = [undefined, 4].map((turnsPerPoll) =>
+    new TurnClock({ now: () => 0, wallNow: () => 0, defer, turnsPerPoll } as Partial<Runtime> as Runtime)
+  );
+  for (let turns = 0; turns < 8; turns++) {
+    for (const clock of [each!, fourth!]) assert.equal(clock.nowMs + clock.wallMs, 0);
+    for (const forget of deferred.splice(0)) forget();
+  }
+  assert.deepEqual([each!.polls, fourth!.polls], [8, 2]);
 });

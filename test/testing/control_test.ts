@@ -156,6 +156,20 @@ test("control: a function that throws ends the connection and is reported", asyn
   assert.deepEqual(cluster.failures, [error]);
 });
 
+test("control: what can't be meant is refused, and an async function is reported", async () => {
+  const { cluster, connect } = stage();
+  for (const times of [0, -1, NaN]) {
+    assert.throws(() => cluster.control(Metadata, { silence: true }, { times }), {
+      name: "ConfigError",
+      option: "times",
+    });
+  }
+  cluster.control(Metadata, (() => Promise.resolve({ error: 6 })) as never);
+  const wire = await connect();
+  assert.equal(await wire.ask(Metadata, 9, { topics: [] }), undefined);
+  assert.match(String(cluster.failures[0]), /Answer at once/);
+});
+
 test("control: an error can be answered by every API in every version", async () => {
   const { cluster, connect } = stage();
   const bodies: readonly (readonly [AnyApi, (version: number) => unknown])[] = [
@@ -232,6 +246,8 @@ test("control: an answer's bytes can be changed, cut off and sent in pieces", as
   cluster.control(Metadata, { splitBytes: 25 }, { times: 1 });
   const pieces = await ask();
   assert.deepEqual([pieces.chunks.map((chunk) => chunk.length), concat(pieces.chunks)], [[25, 25, 6], whole]);
+  cluster.control(Metadata, { splitBytes: 0 }, { times: 1 });
+  assert.deepEqual(concat((await ask()).chunks), whole);
   cluster.control(Metadata, { splitBytes: 40, splitDelayMs: 100 }, { times: 1 });
   assert.deepEqual((await ask()).chunks.map((chunk) => chunk.length), [40]);
   await runtime.advance(100);
