@@ -95,7 +95,7 @@ function builtIn(
       break;
     }
     case "zstd": {
-      const zstd = (zlib && zlibZstd(zlib, extras.singleFrame)) ?? extras.zstd;
+      const zstd = (zlib && zlibZstd(zlib, extras)) ?? extras.zstd;
       if (zstd) return zstd;
     }
   }

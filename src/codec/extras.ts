@@ -11,7 +11,9 @@ import { compressLz4Block } from "./lz4_block.ts";
 import { compressSnappyFragment } from "./snappy_fragment.ts";
 import type { BlockCompressor } from "./wasm.ts";
 import { singleFrame } from "./zstd_frame.ts";
+import type { Zlib } from "./zlib.ts";
 import { portableZstd } from "./zstd_package.ts";
+import { type ZstdOnThread, zstdThreads } from "./zstd_threads.ts";
 
 /** What a compressor is made of where the first choice isn't there; undefined where there is no other. */
 export interface CodecExtras {
@@ -25,9 +27,11 @@ export interface CodecExtras {
   readonly snappyFragment?: BlockCompressor;
   /** Takes what doesn't belong there from the output of a runtime's zstd. */
   readonly singleFrame?: (output: Uint8Array, inputSize: number) => Uint8Array;
+  /** The way to the threads of a runtime's `zlib`, if it has any. */
+  readonly zstdThreads?: (zlib: Zlib) => ZstdOnThread | undefined;
 }
 
-/** Packages, JavaScript kernels, and a correction of Deno's zstd. */
+/** Packages, JavaScript kernels, and what zstd takes on Node and Deno. */
 export const EXTRAS: CodecExtras = {
   gzip: portableGzip,
   get zstd() {
@@ -36,6 +40,7 @@ export const EXTRAS: CodecExtras = {
   lz4Block: compressLz4Block,
   snappyFragment: compressSnappyFragment,
   singleFrame,
+  zstdThreads,
 };
 
 /** workerd compiles WebAssembly only while a module is being evaluated, which the first batch is too late for. */

@@ -19,6 +19,22 @@ export interface ZlibOptions {
   readonly pledgedSrcSize?: number;
   /** Decompressing fails when the output grows beyond it. */
   readonly maxOutputLength?: number;
+  /** Of a stream: what each write ends with. */
+  readonly flush?: number | undefined;
+  /** Of a stream: how much comes out at a time, in bytes. */
+  readonly chunkSize?: number;
+  /** Of a stream: how much may lie there unread, in bytes. */
+  readonly readableHighWaterMark?: number;
+}
+
+/** A stream of `zlib`. Each write calls back when all that it gives can be read. */
+export interface ZlibStream {
+  write(input: Uint8Array, callback: (error?: Error | null) => void): unknown;
+  /** All that has come out. */
+  read(): Uint8Array | null;
+  on(event: "error", listener: (error: Error) => void): unknown;
+  removeListener(event: "error", listener: (error: Error) => void): unknown;
+  destroy(): unknown;
 }
 
 /** A function of `zlib` that works on a thread of the pool. */
@@ -33,12 +49,13 @@ export type ZlibSyncFunction = (input: Uint8Array, options: ZlibOptions) => Uint
 
 /** `zlib`, as far as it is used here. Node before 22.15 has no zstd. */
 export interface Zlib {
-  readonly constants: { readonly ZSTD_c_compressionLevel?: number };
+  readonly constants: { readonly ZSTD_c_compressionLevel?: number; readonly ZSTD_e_end?: number };
   /** Node before 20.15 lacks it, and so may others. */
   readonly crc32?: (bytes: Uint8Array) => number;
   readonly gzip: ZlibFunction;
   readonly gzipSync: ZlibSyncFunction;
   readonly gunzipSync: ZlibSyncFunction;
+  readonly createZstdCompress?: (options: ZlibOptions) => ZlibStream;
   readonly zstdCompress?: ZlibFunction;
   readonly zstdCompressSync?: ZlibSyncFunction;
   readonly zstdDecompressSync?: ZlibSyncFunction;
@@ -69,7 +86,7 @@ export function outputLimit(maxSize: number): number {
   return Math.min(maxSize, MAX_OUTPUT) + CHUNK_ROOM;
 }
 
-/** A `Buffer` differs from a `Uint8Array` in `slice()` and `toString()`, so none leaves this module. */
-function plain(buffer: Uint8Array): Uint8Array {
+/** A `Buffer` differs from a `Uint8Array` in `slice()` and `toString()`, so none leaves the codecs. */
+export function plain(buffer: Uint8Array): Uint8Array {
   return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
 }

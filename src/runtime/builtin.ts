@@ -15,3 +15,8 @@ interface WithBuiltins {
 export function builtinModule<T = unknown>(name: string): T | undefined {
   return (globalThis as WithBuiltins).process?.getBuiltinModule?.(name) as T | undefined;
 }
+
+/** Whether asynchronous built-ins such as those of `zlib` work on other threads. Deno's only seem to. */
+export function builtinThreads(): boolean {
+  return !("Deno" in globalThis);
+}

@@ -3,7 +3,7 @@ import { type CodecSource, resolveCodec } from "../../src/codec/registry.ts";
 import { zstdFrames } from "../../src/codec/zstd_frame.ts";
 import { CompressionError } from "../../src/errors.ts";
 import { test } from "../harness.ts";
-import { firstDifference, json, KINDS, SIZES } from "./corpus.ts";
+import { firstDifference, json, KINDS, noise, SIZES } from "./corpus.ts";
 import { canResolve, SOURCES } from "./sources.ts";
 
 const sources = SOURCES.filter((codecs) => canResolve("zstd", codecs));
@@ -32,6 +32,21 @@ test("zstd: one frame is written, which says how much it holds", async () => {
         assert.deepEqual(others, []);
         assert.deepEqual(only, { start: 0, end: frame.length, sizeBound: size, declared: true }, `${codecs} ${level}`);
       }
+    }
+  }
+});
+
+test("zstd: batches at once and one after the other, of several levels, each get their own frame", async () => {
+  for (const codecs of sources) {
+    for (let round = 0; round < 3; round++) {
+      await Promise.all([3, 3, 1, 3, 19, -5, 3].map(async (level, i) => {
+        const make = i % 2 === 0 ? json : (size: number) => noise(size, i);
+        const input = make(70_000 + 250_001 * ((i + round) % 4));
+        const codec = resolveCodec("zstd", { codecs, level });
+        const frame = await codec.compress(input);
+        const output = await codec.decompress(frame, input.length);
+        assert.equal(firstDifference(output, input), -1, `${codecs} ${level} ${input.length}`);
+      }));
     }
   }
 });
