@@ -1,5 +1,7 @@
 /**
- * Compiles `mod.ts`, `src` and `test` to `dist` with tsc: what npm gets, and what Node 20 tests.
+ * Compiles `mod.ts`, `src` and `test` to `dist` with tsc: the types, what bundlers for workerd take, and what Node 20
+ * tests. Beside it, in `dist/bundle`, the entry points are bundled, which is what npm gives to everyone else: Node loads
+ * one file in a quarter of the time that it takes for eighty.
  *
  *     node scripts/build.mjs [--force]
  *
@@ -13,6 +15,16 @@ import { pathToFileURL } from "node:url";
 import { listFiles, newestMs, root, run } from "./lib/tools.mjs";
 
 const stamp = join(root, "dist", ".stamp");
+
+/** The entry points of `package.json`, by the names of their bundles. What two of them share is in a file of its own. */
+const entryPoints = {
+  mod: "mod.ts",
+  codecs: "src/codec/mod.ts",
+  sockets: "src/runtime/mod.ts",
+  testing: "src/testing/mod.ts",
+  cli: "src/cli/mod.ts",
+  bin: "src/cli/bin.ts",
+};
 
 /** Builds when needed; resolves to whether it did, rejects with the compiler's messages. */
 export async function build({ force = false } = {}) {
@@ -31,10 +43,10 @@ export async function build({ force = false } = {}) {
   const fresh = join(root, `.dist-${process.pid}`);
   const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
   const result = await run(process.execPath, [tsc, "-p", "tsconfig.build.json", "--outDir", fresh]);
-  const bin = join(fresh, "src", "cli", "bin.js");
-  if (existsSync(bin)) await chmod(bin, 0o755);
   if (result.code === 0) {
     await withoutHelper(join(fresh, "src/runtime/workerd.js"));
+    await bundle(join(fresh, "bundle"));
+    for (const bin of ["src/cli/bin.js", "bundle/bin.js"]) await chmod(join(fresh, bin), 0o755);
     await writeFile(join(fresh, ".stamp"), state);
   }
   // Two renames, so that whoever starts a program of dist meanwhile finds the old or the new one.
@@ -46,6 +58,26 @@ export async function build({ force = false } = {}) {
   }
   if (result.code !== 0) throw new Error(`tsc failed with exit code ${result.code}\n${result.output}`);
   return true;
+}
+
+async function bundle(outdir) {
+  const { build: esbuild } = await import("esbuild");
+  await esbuild({
+    absWorkingDir: root,
+    entryPoints,
+    outdir,
+    chunkNames: "shared-[hash]",
+    bundle: true,
+    splitting: true,
+    format: "esm",
+    platform: "neutral",
+    target: "es2022",
+    mainFields: ["module", "main"],
+    packages: "external",
+    external: ["node:*", "cloudflare:*"],
+    sourcemap: true,
+    logLevel: "warning",
+  });
 }
 
 /**

@@ -103,10 +103,32 @@ async function npmPackage() {
   const tarball = join(dir, readdirSync(dir)[0]);
   const bin = join(root, "scripts/tools/node_modules/.bin");
   const results = [
+    await compareBundles(),
     await execute(join(bin, "publint"), ["run", tarball, "--strict"]),
     await execute(join(bin, "attw"), [tarball, "--profile", "esm-only", "--no-color", "--no-emoji"]),
   ];
   return { ok: results.every(({ ok }) => ok), output: results.map(({ output }) => output).join("\n") };
+}
+
+/** What is bundled exports the same as what is not, under the same names, and its bundles share what they share. */
+async function compareBundles() {
+  const { exports } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  const problems = [];
+  const owners = new Map();
+  for (const [path, { workerd, default: bundled }] of Object.entries(exports)) {
+    if (bundled === undefined) continue;
+    const [whole, parts] = await Promise.all([bundled, workerd].map((file) => import(pathToFileURL(join(root, file)))));
+    const described = (module) =>
+      Object.entries(module).map(([name, value]) => `${name}: ${typeof value} ${value?.name}`);
+    const [is, wanted] = [described(whole), described(parts)].map((lines) => lines.sort().join("\n"));
+    if (is !== wanted) problems.push(`${bundled} exports\n${is}\nwanted\n${wanted}`);
+    for (const [name, value] of Object.entries(whole)) {
+      const owner = owners.get(name) ?? { path, value };
+      owners.set(name, owner);
+      if (owner.value !== value) problems.push(`${name} of "${path}" is another one than that of "${owner.path}"`);
+    }
+  }
+  return { ok: problems.length === 0, output: problems.join("\n") };
 }
 
 /** The entry points of `deno.json`. */

@@ -82,9 +82,11 @@ function sluice(spec, runtime, source = join(root, "mod.ts")) {
     version,
     workFor: (work) => ({ ...work, share: 1 }),
     async command(work) {
-      // A start is measured with what npm installs; a bundle starts faster.
+      // A start is measured with what npm installs.
       if (work.kind === "start" && source === join(root, "mod.ts")) await build();
-      const module = work.kind === "start" ? join(root, "dist", "mod.js") : await (bundled ??= bundleSluice(source));
+      const module = work.kind === "start"
+        ? join(root, "dist", "bundle", "mod.js")
+        : await (bundled ??= bundleSluice(source));
       return {
         line: javascript(runtime, work),
         plan: { adapter: new URL("clients/sluice.mjs", here).href, module: pathToFileURL(module).href },

@@ -5,7 +5,7 @@
  */
 
 import process from "node:process";
-import { Producer } from "../../dist/mod.js";
+import { Producer } from "../../dist/bundle/mod.js";
 import { readTopic } from "../../dist/src/testing/mod.js";
 import { selectSockets } from "../../dist/src/runtime/mod.js";
 

@@ -84,7 +84,7 @@ function countsOf(offsets, topic, wanted) {
 
 async function startBroker() {
   const [port] = await freePorts(1);
-  const bin = join(root, "dist/src/cli/bin.js");
+  const bin = join(root, "dist/bundle/bin.js");
   const child = spawn(process.execPath, [bin, "broker", "--port", String(port)], { stdio: ["ignore", "pipe", "pipe"] });
   let said = "";
   const keep = (chunk) => said = (said + chunk).slice(-4_000);
