@@ -34,6 +34,8 @@ export type Outcome =
   | { readonly error: KafkaError; readonly errors?: ReadonlyMap<number, KafkaError> | undefined };
 
 const NOBODY: never[] = [];
+/** Of a batch whose records have one timestamp; never written to. */
+const NO_DELTAS: number[] = [];
 const NO_STAMP: ProducerStamp = { producerId: -1n, producerEpoch: -1, baseSequence: -1 };
 
 /** A batch of one partition. */
@@ -93,7 +95,7 @@ export class Batch {
   #buffer: Uint8Array;
   #baseTimestamp = 0;
   #maxTimestamp = 0;
-  readonly #timestampDeltas: number[] = [];
+  #timestampDeltas: number[] = NO_DELTAS;
   #resolves: (Resolve | undefined)[] = NOBODY;
   #callbacks: (SendOptions | undefined)[] | undefined;
   /** Records that were taken out and whose bytes are still there. */
@@ -141,6 +143,7 @@ export class Batch {
     this.recordCount = index + 1;
     if (delta !== 0 || this.#timestampDeltas.length > 0) {
       // Records of one turn have one timestamp, and then nothing is kept.
+      if (this.#timestampDeltas === NO_DELTAS) this.#timestampDeltas = [];
       while (this.#timestampDeltas.length < index) this.#timestampDeltas.push(0);
       this.#timestampDeltas.push(delta);
     }
@@ -172,7 +175,7 @@ export class Batch {
     const { reservedBytes } = this;
     this.#dropped = undefined;
     this.#callbacks = undefined;
-    this.#timestampDeltas.length = 0;
+    this.#timestampDeltas = NO_DELTAS;
     this.#buffer = this.#pool.take(this.length);
     this.recordCount = 0;
     this.length = BATCH_OVERHEAD;

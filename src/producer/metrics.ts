@@ -99,6 +99,12 @@ class Counters {
   waitMs = 0;
 }
 
+/** What is counted in one second. */
+interface Slot {
+  readonly number: number;
+  readonly counters: Counters;
+}
+
 const SLOT_MS = 1_000;
 const SLOTS = 30;
 
@@ -109,9 +115,11 @@ export class Metrics {
 
   readonly #now: () => number;
   readonly #startMs: number;
-  readonly #total = new Counters();
+  /** What is in no slot any more. */
+  readonly #past = new Counters();
   /** One for each of the last seconds in which anything happened, the newest last. */
-  readonly #slots: { readonly number: number; readonly counters: Counters }[] = [];
+  readonly #slots: Slot[] = [];
+  #newest: Slot = { number: NaN, counters: this.#past };
   readonly #requestLatency = new LatencyWindow(SLOTS * SLOT_MS);
   readonly #recordLatency = new LatencyWindow(SLOTS * SLOT_MS);
 
@@ -122,58 +130,56 @@ export class Metrics {
   }
 
   /** A request was written: how many batches and records it carries, and how long these batches had waited in all. */
-  requested(batches: number, records: number, queueMs: number): void {
-    for (const counters of this.#counters(this.#now())) {
-      counters.requestsSent += 1;
-      counters.batchesRequested += batches;
-      counters.recordsRequested += records;
-      counters.queueMs += queueMs;
-    }
+  requested(batches: number, records: number, queueMs: number, nowMs: number): void {
+    const counters = this.#second(nowMs);
+    counters.requestsSent += 1;
+    counters.batchesRequested += batches;
+    counters.recordsRequested += records;
+    counters.queueMs += queueMs;
   }
 
   /** A request was answered after so long; the broker asks to be left alone for so long. */
-  answered(latencyMs: number, throttleMs: number): void {
-    const nowMs = this.#now();
+  answered(latencyMs: number, throttleMs: number, nowMs: number): void {
     this.#requestLatency.record(latencyMs, 1, nowMs);
-    for (const counters of this.#counters(nowMs)) {
-      counters.requestsAnswered += 1;
-      counters.latencyMs += latencyMs;
-      counters.throttleMs += throttleMs;
-    }
+    const counters = this.#second(nowMs);
+    counters.requestsAnswered += 1;
+    counters.latencyMs += latencyMs;
+    counters.throttleMs += throttleMs;
   }
 
   /** A batch was delivered, which had been opened at the given time. */
   delivered(records: number, bytes: number, uncompressedBytes: number, createdMs: number): void {
     const nowMs = this.#now();
     this.#recordLatency.record(nowMs - createdMs, records, nowMs);
-    for (const counters of this.#counters(nowMs)) {
-      counters.batchesSent += 1;
-      counters.recordsSent += records;
-      counters.bytesSent += bytes;
-      counters.uncompressedBytes += uncompressedBytes;
-    }
+    const counters = this.#second(nowMs);
+    counters.batchesSent += 1;
+    counters.recordsSent += records;
+    counters.bytesSent += bytes;
+    counters.uncompressedBytes += uncompressedBytes;
   }
 
   /** Records failed, or were refused. */
   failed(records: number): void {
-    for (const counters of this.#counters(this.#now())) counters.recordsFailed += records;
+    this.#second(this.#now()).recordsFailed += records;
   }
 
   /** A batch is to be sent again. */
   retried(): void {
-    for (const counters of this.#counters(this.#now())) counters.retries += 1;
+    this.#second(this.#now()).retries += 1;
   }
 
   /** A send has waited so long for memory. */
   waited(waitMs: number): void {
-    for (const counters of this.#counters(this.#now())) counters.waitMs += waitMs;
+    this.#second(this.#now()).waitMs += waitMs;
   }
 
   /** The counters as users see them. */
   snapshot(buffer: BufferState): ProducerMetrics {
     const nowMs = this.#now();
-    const total = this.#total;
     const recent = this.#recent(nowMs);
+    const total = new Counters();
+    add(total, this.#past);
+    add(total, recent);
     const seconds = this.#windowSeconds(nowMs);
     return {
       records_sent: total.recordsSent,
@@ -204,28 +210,27 @@ export class Metrics {
   }
 
   /** The counters in which what happens now is to be counted. */
-  #counters(nowMs: number): readonly [total: Counters, second: Counters] {
+  #second(nowMs: number): Counters {
     const number = Math.floor(nowMs / SLOT_MS);
-    let newest = this.#slots.at(-1);
-    if (newest?.number !== number) {
-      newest = { number, counters: new Counters() };
-      this.#slots.push(newest);
+    if (this.#newest.number !== number) {
+      this.#newest = { number, counters: new Counters() };
+      this.#slots.push(this.#newest);
       this.#forget(number);
     }
-    return [this.#total, newest.counters];
+    return this.#newest.counters;
   }
 
   #recent(nowMs: number): Counters {
     this.#forget(Math.floor(nowMs / SLOT_MS));
     const sum = new Counters();
-    for (const { counters } of this.#slots) {
-      for (const name of Object.keys(sum) as (keyof Counters)[]) sum[name] += counters[name];
-    }
+    for (const { counters } of this.#slots) add(sum, counters);
     return sum;
   }
 
   #forget(newest: number): void {
-    while (this.#slots.length > 0 && this.#slots[0]!.number <= newest - SLOTS) this.#slots.shift();
+    while (this.#slots.length > 0 && this.#slots[0]!.number <= newest - SLOTS) {
+      add(this.#past, this.#slots.shift()!.counters);
+    }
   }
 
   /** What the window covers; a producer that is younger than a second has no rates of thousands for that. */
@@ -243,6 +248,10 @@ function quantiles<N extends string>(
   return Object.fromEntries(
     [50, 95, 99].map((percent) => [`${name}-p${percent}`, window.quantileMs(percent / 100, nowMs)]),
   ) as ReturnType<typeof quantiles<N>>;
+}
+
+function add(sum: Counters, counters: Counters): void {
+  for (const name of Object.keys(sum) as (keyof Counters)[]) sum[name] += counters[name];
 }
 
 function ratio(part: number, whole: number, fallback: number): number {

@@ -24,6 +24,11 @@ export interface ProduceAnswer {
   readonly response: ResponseOf<typeof Produce>;
 }
 
+interface PartitionData {
+  readonly index: number;
+  readonly records: Uint8Array;
+}
+
 /** What a broker says of one partition. */
 export type PartitionResult = ProduceAnswer["response"]["responses"][number]["partitionResponses"][number];
 
@@ -44,23 +49,26 @@ export function produceRequest(
   acks: number,
   timeoutMs: number,
 ): ProduceRequest {
-  const topics = new Map<Topic, { index: number; records: Uint8Array }[]>();
+  const topics = new Map<Topic, PartitionData[]>();
+  const topicData: { name: string; topicId: string; partitionData: PartitionData[] }[] = [];
   let idsKnown = true;
+  let last: Topic | undefined;
+  let partitionData: PartitionData[] = [];
   for (const { partition: { topic, index }, wire } of batches) {
-    let partitionData = topics.get(topic);
-    if (partitionData === undefined) {
-      partitionData = [];
-      topics.set(topic, partitionData);
-      if (topic.metadata.topicId === ZERO_TOPIC_ID) idsKnown = false;
+    if (topic !== last) {
+      const known = topics.get(topic);
+      partitionData = known ?? [];
+      if (known === undefined) {
+        const { name, metadata: { topicId } } = topic;
+        topics.set(topic, partitionData);
+        topicData.push({ name, topicId, partitionData });
+        if (topicId === ZERO_TOPIC_ID) idsKnown = false;
+      }
+      last = topic;
     }
     partitionData.push({ index, records: wire! });
   }
   const version = connection.version(Produce, idsKnown ? undefined : PRODUCE_WITH_TOPIC_NAMES);
-  const topicData = [...topics].map(([{ name, metadata }, partitionData]) => ({
-    name,
-    topicId: metadata.topicId,
-    partitionData,
-  }));
   return { version, body: { acks, timeoutMs, topicData } };
 }
 

@@ -401,7 +401,8 @@ export class Sender {
     if (acks === 0) {
       connection.send(Produce, version, body, requestTimeoutMs).then((flushed) => {
         this.#freeSlot(lane);
-        this.#metrics.answered(this.#runtime.now() - sentMs, 0);
+        const nowMs = this.#runtime.now();
+        this.#metrics.answered(nowMs - sentMs, 0, nowMs);
         for (const batch of batches) this.#settlement.onAccepted(batch, -1n, -1, "unacknowledged", flushed);
         this.drain();
       }, lost);
@@ -409,10 +410,12 @@ export class Sender {
     }
     connection.request(Produce, version, body, requestTimeoutMs).then((response) => {
       this.#freeSlot(lane);
-      this.#metrics.answered(this.#runtime.now() - sentMs, response.throttleTimeMs);
+      const nowMs = this.#runtime.now();
+      this.#metrics.answered(nowMs - sentMs, response.throttleTimeMs, nowMs);
       const answer = { version, response };
-      for (const [index, result] of resultsOf(request, response, batches).entries()) {
-        this.#settlement.onResult(batches[index]!, result, answer, connection.address);
+      const results = resultsOf(request, response, batches);
+      for (let index = 0; index < batches.length; index++) {
+        this.#settlement.onResult(batches[index]!, results[index], answer, connection.address);
       }
       this.drain();
     }, lost);
@@ -430,7 +433,7 @@ export class Sender {
       records += recordCount;
       queueMs += nowMs - createdMs;
     }
-    this.#metrics.requested(batches.length, records, queueMs);
+    this.#metrics.requested(batches.length, records, queueMs, nowMs);
   }
 
   /** The producer may not go on at all: everything that waits is told why. */

@@ -85,6 +85,6 @@ function framed(writer: Writer): Uint8Array[] {
   if (first === undefined || length > MAX_FRAME_BYTES) {
     throw new ProtocolError(`Writing a frame of "${length}" bytes: wanted at most ${MAX_FRAME_BYTES}.`);
   }
-  new DataView(first.buffer, first.byteOffset).setInt32(0, length);
+  for (let index = 0; index < 4; index++) first[index] = length >>> (24 - 8 * index);
   return parts;
 }

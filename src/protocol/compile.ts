@@ -138,7 +138,9 @@ function structCodec(fields: readonly Field[], version: number, flexible: boolea
     for (const field of absent) refuseValue(writer, field, struct[field.name], version);
     let name = "";
     try {
-      for (const { name: key, field, codec } of present) {
+      // By index: the iterator's code would be half of all there is to compile here.
+      for (let at = 0; at < present.length; at++) {
+        const { name: key, field, codec } = present[at]!;
         name = key;
         const given = struct[key];
         if (given !== undefined) codec.write(writer, given);
@@ -160,7 +162,8 @@ function structCodec(fields: readonly Field[], version: number, flexible: boolea
     const struct = { ...template };
     let name = "";
     try {
-      for (const { name: key, codec } of present) {
+      for (let at = 0; at < present.length; at++) {
+        const { name: key, codec } = present[at]!;
         name = key;
         struct[key] = codec.read(reader);
       }
@@ -180,7 +183,7 @@ function structCodec(fields: readonly Field[], version: number, flexible: boolea
 
 function writeTags(writer: Writer, tagged: readonly PlacedField[], struct: Struct): void {
   let count = 0;
-  for (const { name, field } of tagged) if (!isDefault(field, struct[name])) count++;
+  if (tagged.length > 0) { for (const { name, field } of tagged) if (!isDefault(field, struct[name])) count++; }
   writer.uvarint(count);
   if (count === 0) return;
   for (const { name, tag, field, codec } of tagged) {

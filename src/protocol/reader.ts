@@ -12,6 +12,8 @@ import { ProtocolError } from "../errors.ts";
 /** Up to this many bytes a loop over ASCII beats the call into TextDecoder. */
 const SHORT_STRING = 32;
 
+const HEX = Array.from({ length: 256 }, (_, byte) => (byte + 256).toString(16).slice(1));
+
 // A byte order mark is part of the string; the default is to swallow it.
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
@@ -89,7 +91,7 @@ export class Reader {
   uuid(): string {
     const at = this.#take(16);
     let text = "";
-    for (let i = at; i < at + 16; i++) text += (this.bytes[i]! + 256).toString(16).slice(1);
+    for (let i = at; i < at + 16; i++) text += HEX[this.bytes[i]!];
     return text;
   }
 

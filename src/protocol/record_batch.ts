@@ -151,16 +151,33 @@ export interface BatchHeaderFields {
 
 /** Writes the header of a batch that fills `bytes`, without a producer's stamp and without the checksum. */
 export function writeBatchHeader(bytes: Uint8Array, fields: BatchHeaderFields): void {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  view.setBigInt64(0, 0n); // the broker refuses any base offset but 0
-  view.setInt32(BATCH_LENGTH, bytes.length - LOG_OVERHEAD);
-  view.setInt32(PARTITION_LEADER_EPOCH, -1);
-  view.setInt8(MAGIC, MAGIC_V2);
-  view.setInt16(ATTRIBUTES, fields.attributes);
-  view.setInt32(LAST_OFFSET_DELTA, fields.recordCount - 1);
-  view.setBigInt64(BASE_TIMESTAMP, BigInt(fields.baseTimestamp));
-  view.setBigInt64(MAX_TIMESTAMP, BigInt(fields.maxTimestamp));
-  view.setInt32(RECORDS_COUNT, fields.recordCount);
+  writeInt64(bytes, 0, 0); // the broker refuses any base offset but 0
+  writeInt32(bytes, BATCH_LENGTH, bytes.length - LOG_OVERHEAD);
+  writeInt32(bytes, PARTITION_LEADER_EPOCH, -1);
+  bytes[MAGIC] = MAGIC_V2;
+  writeInt16(bytes, ATTRIBUTES, fields.attributes);
+  writeInt32(bytes, LAST_OFFSET_DELTA, fields.recordCount - 1);
+  writeInt64(bytes, BASE_TIMESTAMP, fields.baseTimestamp);
+  writeInt64(bytes, MAX_TIMESTAMP, fields.maxTimestamp);
+  writeInt32(bytes, RECORDS_COUNT, fields.recordCount);
+}
+
+// Byte by byte: a DataView for each batch, and a bigint for each timestamp, would cost more than to fill the header.
+
+function writeInt16(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value >> 8;
+  bytes[at + 1] = value;
+}
+
+function writeInt32(bytes: Uint8Array, at: number, value: number): void {
+  writeInt16(bytes, at, value >> 16);
+  writeInt16(bytes, at + 2, value);
+}
+
+/** Any safe integer. */
+function writeInt64(bytes: Uint8Array, at: number, value: number): void {
+  writeInt32(bytes, at, Math.floor(value / 2 ** 32));
+  writeInt32(bytes, at + 4, value);
 }
 
 /** Sequences run from 0 to one less than this, and then from 0 again. */
@@ -179,9 +196,12 @@ export function sealBatch(
   stamp: ProducerStamp,
   crc32c: (bytes: Uint8Array, start?: number, end?: number) => number,
 ): void {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  view.setBigInt64(PRODUCER_ID, stamp.producerId);
-  view.setInt16(PRODUCER_EPOCH, stamp.producerEpoch);
-  view.setInt32(BASE_SEQUENCE, stamp.baseSequence);
-  view.setUint32(CRC, crc32c(bytes, ATTRIBUTES, bytes.length));
+  producerIdView.setBigInt64(0, stamp.producerId);
+  for (let index = 0; index < 8; index++) bytes[PRODUCER_ID + index] = producerIdBytes[index]!;
+  writeInt16(bytes, PRODUCER_EPOCH, stamp.producerEpoch);
+  writeInt32(bytes, BASE_SEQUENCE, stamp.baseSequence);
+  writeInt32(bytes, CRC, crc32c(bytes, ATTRIBUTES, bytes.length));
 }
+
+const producerIdBytes = new Uint8Array(8);
+const producerIdView = new DataView(producerIdBytes.buffer);

@@ -29,8 +29,10 @@ const SHORT_STRING = 64;
 const encoder = new TextEncoder();
 const NOTHING = new Uint8Array(0);
 
-/** What the last message has left of its buffer; taken away while one is written. */
-let spare: Uint8Array = NOTHING;
+/** What small messages are written to, and how far it is used; taken away while one is written. */
+let slab: Uint8Array = NOTHING;
+let slabView = viewOf(NOTHING);
+let slabUsed = 0;
 
 /** Writes one message. Every method throws {@link ProtocolError} for a value that its type can't carry. */
 export class Writer {
@@ -41,14 +43,20 @@ export class Writer {
   #buffer: Uint8Array;
   #view: DataView;
   /** Where the piece that is not in `#parts` yet begins. */
-  #start = 0;
-  #offset = 0;
+  #start: number;
+  #offset: number;
 
   /** Starts with room for a small message; more is taken as needed. */
   constructor() {
-    this.#buffer = spare.length < INITIAL_CAPACITY ? new Uint8Array(SLAB_BYTES) : spare;
-    this.#view = viewOf(this.#buffer);
-    spare = NOTHING;
+    if (slabUsed + INITIAL_CAPACITY > slab.length) {
+      slab = new Uint8Array(SLAB_BYTES);
+      slabView = viewOf(slab);
+      slabUsed = 0;
+    }
+    this.#buffer = slab;
+    this.#view = slabView;
+    this.#start = this.#offset = slabUsed;
+    slab = NOTHING;
   }
 
   /** Bytes written so far, those by reference included. */
@@ -100,9 +108,13 @@ export class Writer {
 
   /** Writes 16 bytes from 32 hexadecimal digits. */
   uuid(value: string): void {
-    if (typeof value !== "string" || !/^[0-9a-fA-F]{32}$/.test(value)) throw unfit(value, "a uuid of 32 hex digits");
+    const isText = typeof value === "string" && value.length === 32;
     let at = this.#take(16);
-    for (let i = 0; i < 32; i += 2) this.#buffer[at++] = parseInt(value.slice(i, i + 2), 16);
+    for (let i = 0; i < 32; i += 2) {
+      const byte = isText ? hexDigit(value.charCodeAt(i)) << 4 | hexDigit(value.charCodeAt(i + 1)) : -1;
+      if (byte < 0) throw unfit(value, "a uuid of 32 hex digits");
+      this.#buffer[at++] = byte;
+    }
   }
 
   /** Writes a string behind its length in UTF-8 bytes: an int16, or compact, one more as an unsigned varint. */
@@ -165,7 +177,9 @@ export class Writer {
   /** Ends the message. The writer is of no more use. */
   finish(): WrittenParts {
     this.#closePart();
-    spare = this.#buffer.subarray(this.#offset);
+    slab = this.#buffer;
+    slabView = this.#view;
+    slabUsed = this.#offset;
     return { parts: this.#parts, byteLength: this.#finishedLength };
   }
 
@@ -211,6 +225,13 @@ export class Writer {
     this.#finishedLength += part.length;
     this.#start = this.#offset;
   }
+}
+
+/** The value of a hexadecimal digit, -1 if it is none. */
+function hexDigit(code: number): number {
+  if (code >= 48 && code <= 57) return code - 48;
+  const letter = code | 0x20;
+  return letter >= 97 && letter <= 102 ? letter - 87 : -1;
 }
 
 function viewOf({ buffer, byteOffset, length }: Uint8Array): DataView {
