@@ -74,6 +74,8 @@ function builtIn(
   extras: CodecExtras,
 ): Compressor {
   const zlib = codecs === "auto" ? nodeZlib() : undefined;
+  const threaded = (codec: Compressor | undefined): Compressor | undefined =>
+    codec && (extras.zlibThreads?.(zlib!, codec) ?? codec);
   switch (name) {
     case "none":
       return { name, id: 0, compress: (input) => input };
@@ -88,14 +90,14 @@ function builtIn(
       break;
     }
     case "gzip": {
-      const other = zlib ? zlibGzip(zlib) : extras.gzip;
+      const other = threaded(zlib && zlibGzip(zlib)) ?? extras.gzip;
       // Asked for a level, it is the other's modules that must be loaded early.
       if (wasmKernels && level === undefined) return fastGzip(wasmKernels, other, zlib);
       if (other) return other;
       break;
     }
     case "zstd": {
-      const zstd = (zlib && zlibZstd(zlib, extras)) ?? extras.zstd;
+      const zstd = threaded(zlib && zlibZstd(zlib)) ?? extras.zstd;
       if (zstd) return zstd;
     }
   }

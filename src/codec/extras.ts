@@ -10,10 +10,9 @@ import { portableGzip } from "./gzip_package.ts";
 import { compressLz4Block } from "./lz4_block.ts";
 import { compressSnappyFragment } from "./snappy_fragment.ts";
 import type { BlockCompressor } from "./wasm.ts";
-import { singleFrame } from "./zstd_frame.ts";
 import type { Zlib } from "./zlib.ts";
+import { zlibThreads } from "./zlib_threads.ts";
 import { portableZstd } from "./zstd_package.ts";
-import { type ZstdOnThread, zstdThreads } from "./zstd_threads.ts";
 
 /** What a compressor is made of where the first choice isn't there; undefined where there is no other. */
 export interface CodecExtras {
@@ -25,13 +24,11 @@ export interface CodecExtras {
   readonly lz4Block?: BlockCompressor;
   /** The elements of a stretch of a Snappy block, in place of the WebAssembly kernel. */
   readonly snappyFragment?: BlockCompressor;
-  /** Takes what doesn't belong there from the output of a runtime's zstd. */
-  readonly singleFrame?: (output: Uint8Array, inputSize: number) => Uint8Array;
-  /** The way to the threads of a runtime's `zlib`, if it has any. */
-  readonly zstdThreads?: (zlib: Zlib) => ZstdOnThread | undefined;
+  /** The same compressor of a runtime's `zlib`, but what is large goes to a thread, if there are any. */
+  readonly zlibThreads?: (zlib: Zlib, compressor: Compressor) => Compressor;
 }
 
-/** Packages, JavaScript kernels, and what zstd takes on Node and Deno. */
+/** Packages, JavaScript kernels, and the threads of `zlib`. */
 export const EXTRAS: CodecExtras = {
   gzip: portableGzip,
   get zstd() {
@@ -39,8 +36,7 @@ export const EXTRAS: CodecExtras = {
   },
   lz4Block: compressLz4Block,
   snappyFragment: compressSnappyFragment,
-  singleFrame,
-  zstdThreads,
+  zlibThreads,
 };
 
 /** workerd compiles WebAssembly only while a module is being evaluated, which the first batch is too late for. */

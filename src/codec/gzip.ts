@@ -9,16 +9,13 @@ import type { Codec, Compressor } from "./codec.ts";
 import { crc32ByTables } from "./crc_tables.ts";
 import { scratch } from "./scratch.ts";
 import type { WasmKernels } from "./wasm.ts";
-import { atOnce, onThread, outputLimit, type Zlib } from "./zlib.ts";
+import { atOnce, outputLimit, type Zlib } from "./zlib.ts";
 
 /**
  * Where there is no WebAssembly. zlib's own 6 takes three to eight times the CPU for 10 to 25 % less (JSON records);
  * level 1 is hardly faster than this on Node, and a quarter bigger on Deno and Bun.
  */
 export const DEFAULT_LEVEL = 2;
-
-/** Smaller inputs take less time here than the way to a thread and back (measured: 0.2 ms for 16 KB). */
-const THREAD_FROM = 32_768;
 
 /** Larger inputs would hold up everything else for more than 2 ms, so that the way to a thread is worth it. */
 const MAX_FAST_SIZE = 524_288;
@@ -73,16 +70,12 @@ function deflate(wasm: WasmKernels, crc32: (bytes: Uint8Array) => number, input:
   return output.slice(0, at + 8);
 }
 
-/** gzip by `zlib`. */
+/** gzip by `zlib`, at once. */
 export function zlibGzip(zlib: Zlib): Compressor {
   return {
     name: "gzip",
     id: 1,
-    compress(input, level = DEFAULT_LEVEL) {
-      return input.length < THREAD_FROM
-        ? atOnce(zlib.gzipSync, input, { level })
-        : onThread(zlib.gzip, input, { level });
-    },
+    compress: (input, level = DEFAULT_LEVEL) => atOnce(zlib.gzipSync, input, { level }),
   };
 }
 

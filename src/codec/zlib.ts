@@ -66,13 +66,6 @@ export function nodeZlib(): Zlib | undefined {
   return builtinModule("zlib") as Zlib | undefined;
 }
 
-/** Runs a function of `zlib` on a thread. */
-export function onThread(run: ZlibFunction, input: Uint8Array, options: ZlibOptions): Promise<Uint8Array> {
-  return new Promise((resolve, reject) => {
-    run(input, options, (error, output) => error ? reject(error) : resolve(plain(output)));
-  });
-}
-
 /** Runs a function of `zlib` here and now. */
 export function atOnce(run: ZlibSyncFunction, input: Uint8Array, options: ZlibOptions): Uint8Array {
   return plain(run(input, options));

@@ -6,7 +6,6 @@
 
 import { CompressionError } from "../errors.ts";
 import type { Codec, Compressor } from "./codec.ts";
-import type { CodecExtras } from "./extras.ts";
 import { joined } from "./scratch.ts";
 import { atOnce, outputLimit, type Zlib } from "./zlib.ts";
 import { zstdFrames } from "./zstd_frame.ts";
@@ -14,30 +13,17 @@ import { zstdFrames } from "./zstd_frame.ts";
 /** Where no level is asked for. */
 export const DEFAULT_LEVEL = 3;
 
-/** Smaller inputs hold up everything else for less than 2 ms at level 3, and cost a fifth more on a thread. */
-const THREAD_FROM = 262_144;
-/** Levels above 9 take ten times as long and more. */
-const THREAD_FROM_HIGH_LEVEL = 4096;
-
-/** Zstandard by `zlib`, or undefined where that has none: Node before 22.15. */
-export function zlibZstd(zlib: Zlib, extras: CodecExtras): Compressor | undefined {
+/** Zstandard by `zlib`, at once; undefined where that has none: Node before 22.15. */
+export function zlibZstd(zlib: Zlib): Compressor | undefined {
   const { zstdCompressSync } = zlib;
   const levelParameter = zlib.constants.ZSTD_c_compressionLevel;
   if (!zstdCompressSync || levelParameter === undefined) return undefined;
-  const { singleFrame = (output) => output } = extras;
-  const onThread = extras.zstdThreads?.(zlib);
   return {
     name: "zstd",
     id: 4,
-    compress(input, level = DEFAULT_LEVEL) {
-      const threadFrom = level > 9 ? THREAD_FROM_HIGH_LEVEL : THREAD_FROM;
-      if (onThread && input.length >= threadFrom) {
-        return onThread(input, level).then((output) => singleFrame(output, input.length));
-      }
-      // Unless the size is pledged, Deno takes tables and a window for endless input: 2 s for 16 KB at level 22.
-      const options = { params: { [levelParameter]: level }, pledgedSrcSize: input.length };
-      return singleFrame(atOnce(zstdCompressSync, input, options), input.length);
-    },
+    // Unless the size is pledged, Deno takes tables and a window for endless input: 2 s for 16 KB at level 22.
+    compress: (input, level = DEFAULT_LEVEL) =>
+      atOnce(zstdCompressSync, input, { params: { [levelParameter]: level }, pledgedSrcSize: input.length }),
   };
 }
 

@@ -40,6 +40,8 @@ export interface AccumulatorEvents {
 }
 
 const UNKNOWN_TOPIC_OR_PARTITION = 3;
+/** Records of one call without a key go to one partition, up to so many bytes: seven small batches cost twice as much. */
+const TOGETHER_BYTES = 131_072;
 
 /** Everything between the call of `send` and a batch that can be drained. */
 export class Accumulator {
@@ -53,6 +55,8 @@ export class Accumulator {
   readonly pending: PendingSends;
   /** Records in batches that have not been told. */
   recordsInBatches = 0;
+  /** True while records are handed over that were given in one call with those before them. */
+  together = false;
 
   readonly #options: ResolvedOptions;
   readonly #cluster: Cluster;
@@ -294,7 +298,7 @@ export class Accumulator {
       codecFor(name),
       // A batch of several records must fit into a request, together with what surrounds it there.
       Math.min(batchSizeCap, maxRequestSize - overheadBound(name, clientId)),
-      new StickyPartition(batchSize, this.#random),
+      new StickyPartition(batchSize, Math.min(batchSizeCap, TOGETHER_BYTES), this.#random),
       (partition) => this.#events.onDue(partition),
     );
     this.topics.set(name, topic);
@@ -353,7 +357,7 @@ export class Accumulator {
       });
     }
     if (bytes.key !== null) return partitionForKey(bytes.key, bytes.keyLength, partitionCount);
-    return topic.sticky.choose(topic);
+    return topic.sticky.choose(topic, this.together);
   }
 
   #append(

@@ -34,17 +34,11 @@ export class LatencyWindow {
   /** What the given share (0 to 1) did not exceed, within 3 %; 0 when nothing was recorded lately. */
   quantileMs(share: number, nowMs: number): number {
     this.#turn(nowMs);
-    const newer = this.#newer ?? [];
-    const older = this.#older ?? [];
-    const countOf = (bucket: number): number => (newer[bucket] ?? 0) + (older[bucket] ?? 0);
-    let total = 0;
-    for (let bucket = 0; bucket < BUCKETS; bucket++) total += countOf(bucket);
-    let left = Math.max(1, Math.ceil(share * total));
-    for (let bucket = 0; bucket < BUCKETS && total > 0; bucket++) {
-      left -= countOf(bucket);
-      if (left <= 0) return bucket === 0 ? 0 : SMALLEST_MS * GROWTH ** bucket;
-    }
-    return 0;
+    const counts = new Float64Array(BUCKETS);
+    for (const half of [this.#newer, this.#older]) half?.forEach((count, bucket) => counts[bucket]! += count);
+    let left = Math.max(1, Math.ceil(share * counts.reduce((sum, count) => sum + count)));
+    const bucket = counts.findIndex((count) => (left -= count) <= 0);
+    return bucket > 0 ? SMALLEST_MS * GROWTH ** bucket : 0;
   }
 
   #turn(nowMs: number): void {

@@ -81,14 +81,14 @@ export interface BufferState {
   readonly brokers: readonly BrokerHealth[];
 }
 
-/** What is added up, in all and over each second. */
+/** What is added up, in all and over each second; under the users' names, where they have one for it. */
 class Counters {
-  recordsSent = 0;
-  recordsFailed = 0;
-  bytesSent = 0;
+  records_sent = 0;
+  errors = 0;
+  bytes_sent = 0;
   uncompressedBytes = 0;
-  batchesSent = 0;
-  requestsSent = 0;
+  batches_sent = 0;
+  requests_sent = 0;
   recordsRequested = 0;
   batchesRequested = 0;
   queueMs = 0;
@@ -97,12 +97,6 @@ class Counters {
   throttleMs = 0;
   retries = 0;
   waitMs = 0;
-}
-
-/** What is counted in one second. */
-interface Slot {
-  readonly number: number;
-  readonly counters: Counters;
 }
 
 const SLOT_MS = 1_000;
@@ -118,8 +112,7 @@ export class Metrics {
   /** What is in no slot any more. */
   readonly #past = new Counters();
   /** One for each of the last seconds in which anything happened, the newest last. */
-  readonly #slots: Slot[] = [];
-  #newest: Slot = { number: NaN, counters: this.#past };
+  readonly #slots: { readonly number: number; readonly counters: Counters }[] = [];
   readonly #requestLatency = new LatencyWindow(SLOTS * SLOT_MS);
   readonly #recordLatency = new LatencyWindow(SLOTS * SLOT_MS);
 
@@ -132,7 +125,7 @@ export class Metrics {
   /** A request was written: how many batches and records it carries, and how long these batches had waited in all. */
   requested(batches: number, records: number, queueMs: number, nowMs: number): void {
     const counters = this.#second(nowMs);
-    counters.requestsSent += 1;
+    counters.requests_sent += 1;
     counters.batchesRequested += batches;
     counters.recordsRequested += records;
     counters.queueMs += queueMs;
@@ -152,15 +145,15 @@ export class Metrics {
     const nowMs = this.#now();
     this.#recordLatency.record(nowMs - createdMs, records, nowMs);
     const counters = this.#second(nowMs);
-    counters.batchesSent += 1;
-    counters.recordsSent += records;
-    counters.bytesSent += bytes;
+    counters.batches_sent += 1;
+    counters.records_sent += records;
+    counters.bytes_sent += bytes;
     counters.uncompressedBytes += uncompressedBytes;
   }
 
   /** Records failed, or were refused. */
   failed(records: number): void {
-    this.#second(this.#now()).recordsFailed += records;
+    this.#second(this.#now()).errors += records;
   }
 
   /** A batch is to be sent again. */
@@ -176,27 +169,30 @@ export class Metrics {
   /** The counters as users see them. */
   snapshot(buffer: BufferState): ProducerMetrics {
     const nowMs = this.#now();
-    const recent = this.#recent(nowMs);
+    this.#forget(Math.floor(nowMs / SLOT_MS));
+    const recent = new Counters();
+    for (const { counters } of this.#slots) add(recent, counters);
     const total = new Counters();
     add(total, this.#past);
     add(total, recent);
+    const { records_sent, bytes_sent, batches_sent, requests_sent, errors, retries } = total;
     const seconds = this.#windowSeconds(nowMs);
     return {
-      records_sent: total.recordsSent,
-      bytes_sent: total.bytesSent,
-      batches_sent: total.batchesSent,
-      requests_sent: total.requestsSent,
-      errors: total.recordsFailed,
-      retries: total.retries,
-      success_rate: ratio(total.recordsSent, total.recordsSent + total.recordsFailed, 1),
+      records_sent,
+      bytes_sent,
+      batches_sent,
+      requests_sent,
+      errors,
+      retries,
+      success_rate: ratio(records_sent, records_sent + errors, 1),
       records_pending: buffer.recordsPending,
       batches_pending: buffer.batchesPending,
       brokers: buffer.brokers,
-      "record-send-rate": recent.recordsSent / seconds,
-      "record-error-rate": recent.recordsFailed / seconds,
-      "compression-rate-avg": ratio(recent.bytesSent, recent.uncompressedBytes, 1),
-      "batch-size-avg": ratio(recent.bytesSent, recent.batchesSent, 0),
-      "records-per-request-avg": ratio(recent.recordsRequested, recent.requestsSent, 0),
+      "record-send-rate": recent.records_sent / seconds,
+      "record-error-rate": recent.errors / seconds,
+      "compression-rate-avg": ratio(recent.bytes_sent, recent.uncompressedBytes, 1),
+      "batch-size-avg": ratio(recent.bytes_sent, recent.batches_sent, 0),
+      "records-per-request-avg": ratio(recent.recordsRequested, recent.requests_sent, 0),
       "request-latency-avg": ratio(recent.latencyMs, recent.requestsAnswered, 0),
       ...quantiles("request-latency", this.#requestLatency, nowMs),
       ...quantiles("record-latency", this.#recordLatency, nowMs),
@@ -212,19 +208,13 @@ export class Metrics {
   /** The counters in which what happens now is to be counted. */
   #second(nowMs: number): Counters {
     const number = Math.floor(nowMs / SLOT_MS);
-    if (this.#newest.number !== number) {
-      this.#newest = { number, counters: new Counters() };
-      this.#slots.push(this.#newest);
+    let newest = this.#slots.at(-1);
+    if (newest?.number !== number) {
+      newest = { number, counters: new Counters() };
+      this.#slots.push(newest);
       this.#forget(number);
     }
-    return this.#newest.counters;
-  }
-
-  #recent(nowMs: number): Counters {
-    this.#forget(Math.floor(nowMs / SLOT_MS));
-    const sum = new Counters();
-    for (const { counters } of this.#slots) add(sum, counters);
-    return sum;
+    return newest.counters;
   }
 
   #forget(newest: number): void {

@@ -178,12 +178,10 @@ export class Partition implements Entry {
 
   /** Takes an answered or lost batch off the list of those in flight. */
   landed(batch: Batch): void {
-    if (this.inFlight[0] === batch) {
-      this.inFlight.shift(); // answers come in order, and a splice makes an array of what it takes out
-      return;
-    }
     const at = this.inFlight.indexOf(batch);
-    if (at >= 0) this.inFlight.splice(at, 1);
+    // Answers come in order, and a splice makes an array of what it takes out.
+    if (at === 0) this.inFlight.shift();
+    else if (at > 0) this.inFlight.splice(at, 1);
   }
 
   /** Puts a batch back to be sent again: before all new ones, in the order of their sequences. */

@@ -24,9 +24,10 @@ export interface ProduceAnswer {
   readonly response: ResponseOf<typeof Produce>;
 }
 
-interface PartitionData {
-  readonly index: number;
-  readonly records: Uint8Array;
+interface TopicData {
+  readonly name: string;
+  readonly topicId: string;
+  readonly partitionData: { readonly index: number; readonly records: Uint8Array }[];
 }
 
 /** What a broker says of one partition. */
@@ -49,27 +50,20 @@ export function produceRequest(
   acks: number,
   timeoutMs: number,
 ): ProduceRequest {
-  const topics = new Map<Topic, PartitionData[]>();
-  const topicData: { name: string; topicId: string; partitionData: PartitionData[] }[] = [];
+  const topics = new Map<Topic, TopicData>();
   let idsKnown = true;
-  let last: Topic | undefined;
-  let partitionData: PartitionData[] = [];
   for (const { partition: { topic, index }, wire } of batches) {
-    if (topic !== last) {
-      const known = topics.get(topic);
-      partitionData = known ?? [];
-      if (known === undefined) {
-        const { name, metadata: { topicId } } = topic;
-        topics.set(topic, partitionData);
-        topicData.push({ name, topicId, partitionData });
-        if (topicId === ZERO_TOPIC_ID) idsKnown = false;
-      }
-      last = topic;
+    let data = topics.get(topic);
+    if (data === undefined) {
+      const { name, metadata: { topicId } } = topic;
+      data = { name, topicId, partitionData: [] };
+      topics.set(topic, data);
+      if (topicId === ZERO_TOPIC_ID) idsKnown = false;
     }
-    partitionData.push({ index, records: wire! });
+    data.partitionData.push({ index, records: wire! });
   }
   const version = connection.version(Produce, idsKnown ? undefined : PRODUCE_WITH_TOPIC_NAMES);
-  return { version, body: { acks, timeoutMs, topicData } };
+  return { version, body: { acks, timeoutMs, topicData: [...topics.values()] } };
 }
 
 /** The bytes of the request's frame without its length prefix, which is what brokers and `maxRequestSize` count. */

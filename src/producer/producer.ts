@@ -169,7 +169,11 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   sendBatch(records: Iterable<ProducerRecord<K, V>>, options?: SendOptions): BatchDelivery {
     const all = Array.isArray(records) ? records as readonly ProducerRecord<K, V>[] : [...records];
     const delivery = new BatchDelivery(all.length);
-    for (let index = 0; index < all.length; index++) this.#send(all[index]!, delivery.resolver(index), options, true);
+    for (let index = 0; index < all.length; index++) {
+      this.#accumulator.together = index > 0;
+      this.#send(all[index]!, delivery.resolver(index), options, true);
+    }
+    this.#accumulator.together = false;
     return delivery;
   }
 

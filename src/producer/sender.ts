@@ -414,9 +414,9 @@ export class Sender {
       this.#metrics.answered(nowMs - sentMs, response.throttleTimeMs, nowMs);
       const answer = { version, response };
       const results = resultsOf(request, response, batches);
-      for (let index = 0; index < batches.length; index++) {
-        this.#settlement.onResult(batches[index]!, results[index], answer, connection.address);
-      }
+      batches.forEach((batch, index) => {
+        this.#settlement.onResult(batch, results[index], answer, connection.address);
+      });
       this.drain();
     }, lost);
   }

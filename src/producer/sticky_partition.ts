@@ -27,6 +27,7 @@ const BYTES_PER_WEIGHING = 256;
 export class StickyPartition {
   readonly #random: () => number;
   readonly #batchSize: number;
+  readonly #togetherBytes: number;
   #partition = -1;
   /** Bytes that went to the partition since it was chosen. */
   #bytes = 0;
@@ -40,18 +41,24 @@ export class StickyPartition {
   #weighed: readonly number[] | undefined;
   #bytesSinceWeighing = Infinity;
 
-  /** Takes the bytes after which to move on, and a source of numbers from 0 to 1. */
-  constructor(batchSize: number, random: () => number) {
+  /**
+   * Takes the bytes after which to move on, those after which even records that belong together do, and a source of
+   * numbers from 0 to 1.
+   */
+  constructor(batchSize: number, togetherBytes: number, random: () => number) {
     this.#batchSize = Math.max(1, batchSize);
+    this.#togetherBytes = togetherBytes;
     this.#random = random;
   }
 
-  /** The partition for the next record. */
-  choose(topic: StickyTopic): number {
+  /** The partition for the next record, which may belong together with the one before. */
+  choose(topic: StickyTopic, together: boolean): number {
+    this.#chosen = true;
+    const isThere = this.#partition >= 0 && this.#partition < topic.partitionCount;
+    if (together && isThere && this.#bytes < this.#togetherBytes) return this.#partition;
     // What had to stay to fill a batch may go as soon as that batch is full or gone.
     if (this.#bytes >= this.#batchSize && !this.#outworn) this.#judge(topic);
-    if (this.#outworn || this.#partition >= topic.partitionCount) this.#move(topic);
-    this.#chosen = true;
+    if (this.#outworn || !isThere) this.#move(topic);
     return this.#partition;
   }
 

@@ -10,7 +10,7 @@
 import { ProtocolError } from "../errors.ts";
 import type { Reader } from "./reader.ts";
 import type { Fields, FieldSpec, WireType } from "./schema.ts";
-import { Writer } from "./writer.ts";
+import { unfit, Writer } from "./writer.ts";
 
 /** Reads and writes one type in one version. */
 export interface Codec {
@@ -131,9 +131,7 @@ function structCodec(fields: readonly Field[], version: number, flexible: boolea
   const minSize = present.reduce((sum, { codec }) => sum + codec.minSize, flexible ? 1 : 0);
 
   function write(writer: Writer, value: unknown): void {
-    if (typeof value !== "object" || value === null) {
-      throw new ProtocolError(`Writing "${String(value)}": wanted an object.`);
-    }
+    if (typeof value !== "object" || value === null) throw unfit(value, "an object");
     const struct = value as Struct;
     for (const field of absent) refuseValue(writer, field, struct[field.name], version);
     let name = "";
@@ -182,16 +180,12 @@ function structCodec(fields: readonly Field[], version: number, flexible: boolea
 }
 
 function writeTags(writer: Writer, tagged: readonly PlacedField[], struct: Struct): void {
-  let count = 0;
-  if (tagged.length > 0) { for (const { name, field } of tagged) if (!isDefault(field, struct[name])) count++; }
-  writer.uvarint(count);
-  if (count === 0) return;
-  for (const { name, tag, field, codec } of tagged) {
-    const value = struct[name];
-    if (isDefault(field, value)) continue;
+  const given = tagged.length === 0 ? tagged : tagged.filter(({ name, field }) => !isDefault(field, struct[name]));
+  writer.uvarint(given.length);
+  for (const { name, tag, codec } of given) {
     const inner = new Writer();
     try {
-      codec.write(inner, value);
+      codec.write(inner, struct[name]);
     } catch (error) {
       writer.path = joined(name, inner.path);
       throw error;
@@ -264,7 +258,7 @@ function arrayCodec(element: Codec, nullable: boolean, flexible: boolean): Codec
         writer.length(-1, flexible);
         return;
       }
-      if (!Array.isArray(value)) throw new ProtocolError(`Writing "${String(value)}": wanted an array.`);
+      if (!Array.isArray(value)) throw unfit(value, "an array");
       writer.length(value.length, flexible);
       for (let i = 0; i < value.length; i++) element.write(writer, value[i]);
     },

@@ -12,8 +12,6 @@ import { ProtocolError } from "../errors.ts";
 /** Up to this many bytes a loop over ASCII beats the call into TextDecoder. */
 const SHORT_STRING = 32;
 
-const HEX = Array.from({ length: 256 }, (_, byte) => (byte + 256).toString(16).slice(1));
-
 // A byte order mark is part of the string; the default is to swallow it.
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
@@ -91,7 +89,7 @@ export class Reader {
   uuid(): string {
     const at = this.#take(16);
     let text = "";
-    for (let i = at; i < at + 16; i++) text += HEX[this.bytes[i]!];
+    for (const half of [0, 8]) text += this.#view.getBigUint64(at + half).toString(16).padStart(16, "0");
     return text;
   }
 
@@ -148,17 +146,14 @@ export class Reader {
   }
 
   #text(length: number): string {
-    const at = this.#take(length);
+    const start = this.#take(length);
+    const end = start + length;
+    let text = "";
+    let at = start;
     if (length <= SHORT_STRING) {
-      let text = "";
-      for (let i = at; i < at + length; i++) {
-        const byte = this.bytes[i]!;
-        if (byte >= 0x80) return decoder.decode(this.bytes.subarray(at, at + length));
-        text += String.fromCharCode(byte);
-      }
-      return text;
+      while (at < end && this.bytes[at]! < 0x80) text += String.fromCharCode(this.bytes[at++]!);
     }
-    return decoder.decode(this.bytes.subarray(at, at + length));
+    return at === end ? text : decoder.decode(this.bytes.subarray(start, end));
   }
 
   /** Checks that `size` bytes are left and returns where they begin. */

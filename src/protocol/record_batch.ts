@@ -22,7 +22,7 @@ import {
   PRODUCER_ID,
   RECORDS_COUNT,
 } from "./record_batch_layout.ts";
-import { sizeOfVarint, sizeOfVarlong, writeVarint, writeVarlong } from "./varint.ts";
+import { sizeOfVarint, sizeOfVarlong, writeInt, writeVarint, writeVarlong } from "./varint.ts";
 
 /**
  * A record as bytes. The key stands in `key[0, keyLength)` and the value in `value[0, valueLength)`, so that buffers
@@ -151,33 +151,15 @@ export interface BatchHeaderFields {
 
 /** Writes the header of a batch that fills `bytes`, without a producer's stamp and without the checksum. */
 export function writeBatchHeader(bytes: Uint8Array, fields: BatchHeaderFields): void {
-  writeInt64(bytes, 0, 0); // the broker refuses any base offset but 0
-  writeInt32(bytes, BATCH_LENGTH, bytes.length - LOG_OVERHEAD);
-  writeInt32(bytes, PARTITION_LEADER_EPOCH, -1);
+  writeInt(bytes, 0, 8, 0); // the broker refuses any base offset but 0
+  writeInt(bytes, BATCH_LENGTH, 4, bytes.length - LOG_OVERHEAD);
+  writeInt(bytes, PARTITION_LEADER_EPOCH, 4, -1);
   bytes[MAGIC] = MAGIC_V2;
-  writeInt16(bytes, ATTRIBUTES, fields.attributes);
-  writeInt32(bytes, LAST_OFFSET_DELTA, fields.recordCount - 1);
-  writeInt64(bytes, BASE_TIMESTAMP, fields.baseTimestamp);
-  writeInt64(bytes, MAX_TIMESTAMP, fields.maxTimestamp);
-  writeInt32(bytes, RECORDS_COUNT, fields.recordCount);
-}
-
-// Byte by byte: a DataView for each batch, and a bigint for each timestamp, would cost more than to fill the header.
-
-function writeInt16(bytes: Uint8Array, at: number, value: number): void {
-  bytes[at] = value >> 8;
-  bytes[at + 1] = value;
-}
-
-function writeInt32(bytes: Uint8Array, at: number, value: number): void {
-  writeInt16(bytes, at, value >> 16);
-  writeInt16(bytes, at + 2, value);
-}
-
-/** Any safe integer. */
-function writeInt64(bytes: Uint8Array, at: number, value: number): void {
-  writeInt32(bytes, at, Math.floor(value / 2 ** 32));
-  writeInt32(bytes, at + 4, value);
+  writeInt(bytes, ATTRIBUTES, 2, fields.attributes);
+  writeInt(bytes, LAST_OFFSET_DELTA, 4, fields.recordCount - 1);
+  writeInt(bytes, BASE_TIMESTAMP, 8, fields.baseTimestamp);
+  writeInt(bytes, MAX_TIMESTAMP, 8, fields.maxTimestamp);
+  writeInt(bytes, RECORDS_COUNT, 4, fields.recordCount);
 }
 
 /** Sequences run from 0 to one less than this, and then from 0 again. */
@@ -196,12 +178,12 @@ export function sealBatch(
   stamp: ProducerStamp,
   crc32c: (bytes: Uint8Array, start?: number, end?: number) => number,
 ): void {
-  producerIdView.setBigInt64(0, stamp.producerId);
-  for (let index = 0; index < 8; index++) bytes[PRODUCER_ID + index] = producerIdBytes[index]!;
-  writeInt16(bytes, PRODUCER_EPOCH, stamp.producerEpoch);
-  writeInt32(bytes, BASE_SEQUENCE, stamp.baseSequence);
-  writeInt32(bytes, CRC, crc32c(bytes, ATTRIBUTES, bytes.length));
+  idView.setBigInt64(0, stamp.producerId);
+  bytes.set(idBytes, PRODUCER_ID);
+  writeInt(bytes, PRODUCER_EPOCH, 2, stamp.producerEpoch);
+  writeInt(bytes, BASE_SEQUENCE, 4, stamp.baseSequence);
+  writeInt(bytes, CRC, 4, crc32c(bytes, ATTRIBUTES, bytes.length));
 }
 
-const producerIdBytes = new Uint8Array(8);
-const producerIdView = new DataView(producerIdBytes.buffer);
+const idBytes = new Uint8Array(8);
+const idView = new DataView(idBytes.buffer);

@@ -63,3 +63,15 @@ export function writeVarlong(buffer: Uint8Array, offset: number, value: number):
   buffer[offset++] = low;
   return offset;
 }
+
+/**
+ * Writes any safe integer in so many bytes, big-endian. Where there is no DataView yet, to make one for a few numbers
+ * costs more than they do, and an int64 by it takes a bigint as well.
+ */
+export function writeInt(bytes: Uint8Array, offset: number, size: number, value: number): void {
+  let left = value;
+  for (let at = offset + size - 1; at >= offset; at--) {
+    bytes[at] = left;
+    left = Math.floor(left / 256);
+  }
+}

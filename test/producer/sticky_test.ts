@@ -36,14 +36,14 @@ function topic(scene: Scene): StickyTopic & { weighings: number } {
 }
 
 test("sticky: stays until enough bytes have gone there, then moves to a different partition", () => {
-  const sticky = new StickyPartition(1_000, seededRandom(3));
+  const sticky = new StickyPartition(1_000, 0, seededRandom(3));
   const three = topic({ partitionCount: 3 });
   let last = -1;
   for (let round = 0; round < 2_000; round++) {
-    const chosen = sticky.choose(three);
+    const chosen = sticky.choose(three, false);
     assert.notEqual(chosen, last, "the same partition twice");
     for (let bytes = 0; bytes < 1_000; bytes += 250) {
-      assert.equal(sticky.choose(three), chosen);
+      assert.equal(sticky.choose(three, false), chosen);
       sticky.appended(250, three);
       sticky.appended(5_000, three); // a record with a key, which nobody chose a partition for
     }
@@ -51,14 +51,53 @@ test("sticky: stays until enough bytes have gone there, then moves to a differen
   }
 });
 
+test("sticky: records that belong together stay together up to their own limit, and begin where it is time to", () => {
+  const sticky = new StickyPartition(1_000, 5_000, seededRandom(3));
+  const three = topic({ partitionCount: 3 });
+  const call = (records: number): number[] =>
+    Array.from({ length: records }, (_, index) => {
+      const chosen = sticky.choose(three, index > 0);
+      sticky.appended(250, three);
+      return chosen;
+    });
+  assert.equal(new Set(call(3)).size, 1);
+  const first = call(16); // with the 750 bytes before it 4,750
+  assert.equal(new Set(first).size, 1, "beyond what is enough for a batch");
+  const second = call(40);
+  assert.notEqual(second[0], first[0], "the call before was enough for that partition");
+  assert.equal(new Set(second.slice(0, 20)).size, 1, "5,000 bytes");
+  assert.notEqual(second[20], second[0]);
+  const shrunk = topic({ partitionCount: 1 });
+  sticky.choose(three, true);
+  for (let round = 0; round < 8; round++) assert.equal(sticky.choose(shrunk, true), 0, "a partition that is gone");
+});
+
+test("sticky: keyless records of one call of sendBatch make one batch, unless batchSize is set", async () => {
+  for (const [options, fewest, most] of [[{}, 1, 1], [{ batchSize: 10_000 }, 10, 30]] as const) {
+    const { cluster, producer, run } = stage({ topics: { wide: 12 } });
+    const p = producer(options);
+    await run(p.send({ topic: "wide", value: "v", partition: 0 }));
+    const before = batchesOf(cluster);
+    await run(p.sendBatch(Array.from({ length: 100 }, () => ({ topic: "wide", value: "v".repeat(1_000) }))).all());
+    const batches = batchesOf(cluster) - before;
+    assert.ok(batches >= fewest && batches <= most, `${batches} batches with ${JSON.stringify(options)}`);
+    await run(p.close());
+  }
+});
+
+function batchesOf(cluster: ReturnType<typeof stage>["cluster"]): number {
+  const batches = Array.from({ length: 12 }, (_, i) => cluster.partition("wide", i).log.batches.length);
+  return batches.reduce((sum, count) => sum + count);
+}
+
 test("sticky: 100,000 records spread evenly over 12 partitions", () => {
-  const sticky = new StickyPartition(1_000, seededRandom(7));
+  const sticky = new StickyPartition(1_000, 0, seededRandom(7));
   const twelve = topic({ partitionCount: 12 });
   const counts = new Array<number>(12).fill(0);
   const turns = counts.map(() => 0);
   let last = -1;
   for (let record = 0; record < 100_000; record++) {
-    const chosen = sticky.choose(twelve);
+    const chosen = sticky.choose(twelve, false);
     if (chosen !== last) turns[chosen]!++;
     last = chosen;
     counts[chosen]!++;
@@ -71,19 +110,19 @@ test("sticky: 100,000 records spread evenly over 12 partitions", () => {
 });
 
 test("sticky: partitions without a leader are left out, and one partition is enough", () => {
-  const sticky = new StickyPartition(1, seededRandom(1));
+  const sticky = new StickyPartition(1, 0, seededRandom(1));
   const counts = [0, 0, 0, 0];
   const some = topic({ partitionCount: 4, available: [0, 1, 3] });
   for (let i = 0; i < 3_000; i++) {
-    counts[sticky.choose(some)]!++;
+    counts[sticky.choose(some, false)]!++;
     sticky.appended(10, some);
   }
   assert.equal(counts[2], 0);
   assert.ok(Math.min(counts[0]!, counts[1]!, counts[3]!) > 900, counts.join());
-  const lone = new StickyPartition(1, seededRandom(1));
+  const lone = new StickyPartition(1, 0, seededRandom(1));
   const one = topic({ partitionCount: 1 });
   for (let i = 0; i < 10; i++) {
-    assert.equal(lone.choose(one), 0);
+    assert.equal(lone.choose(one, false), 0);
     lone.appended(10, one);
   }
 });
@@ -91,25 +130,25 @@ test("sticky: partitions without a leader are left out, and one partition is eno
 test("sticky: when the topic has shrunk or grown the choice is made among what there is", () => {
   const scene: Scene = { partitionCount: 8, loads: [9, 9, 9, 9, 9, 9, 9, 0] };
   const eight = topic(scene);
-  const sticky = new StickyPartition(1_000_000, () => 0.99);
-  assert.equal(sticky.choose(eight), 7);
+  const sticky = new StickyPartition(1_000_000, 0, () => 0.99);
+  assert.equal(sticky.choose(eight, false), 7);
   Object.assign(scene, { partitionCount: 2, available: [0, 1], loads: [0, 9] });
-  assert.equal(sticky.choose(eight), 1, "weights of the old list would have led beyond the new one");
+  assert.equal(sticky.choose(eight, false), 1, "weights of the old list would have led beyond the new one");
   const growing: Scene = { partitionCount: 1, available: [0] };
   const grown = topic(growing);
-  const small = new StickyPartition(1, seededRandom(2));
-  assert.equal(small.choose(grown), 0);
+  const small = new StickyPartition(1, 0, seededRandom(2));
+  assert.equal(small.choose(grown, false), 0);
   small.appended(1, grown);
   Object.assign(growing, { partitionCount: 3, available: [0, 1, 2] });
-  assert.notEqual(small.choose(grown), 0);
+  assert.notEqual(small.choose(grown, false), 0);
 });
 
 test("sticky: a batch that isn't full keeps its partition until it is, or until twice the bytes", () => {
   const scene: Scene = { partitionCount: 3, isFull: false };
   const three = topic(scene);
-  const sticky = new StickyPartition(1_000, seededRandom(5));
+  const sticky = new StickyPartition(1_000, 0, seededRandom(5));
   const send = (bytes: number): number => {
-    const chosen = sticky.choose(three);
+    const chosen = sticky.choose(three, false);
     sticky.appended(bytes, three);
     return chosen;
   };
@@ -144,22 +183,22 @@ test("sticky: over a full cycle of chances each partition is chosen exactly as o
   const loads = [5, 0, 3, 0, 1];
   const total = 21;
   let draws = 0;
-  const sticky = new StickyPartition(1, () => (draws++ % total) / total);
+  const sticky = new StickyPartition(1, 0, () => (draws++ % total) / total);
   const five = topic({ partitionCount: 5, loads });
   const counts = loads.map(() => 0);
   for (let i = 0; i < 10 * total; i++) {
-    counts[sticky.choose(five)]!++;
+    counts[sticky.choose(five, false)]!++;
     sticky.appended(1, five);
   }
   assert.deepEqual(counts, loads.map((load) => 10 * (6 - load)));
 });
 
 test("sticky: weights belong to the partitions that have a leader", () => {
-  const sticky = new StickyPartition(1, seededRandom(4));
+  const sticky = new StickyPartition(1, 0, seededRandom(4));
   const five = topic({ partitionCount: 5, available: [1, 3, 4], loads: [0, 2, 5] });
   const counts = [0, 0, 0, 0, 0];
   for (let i = 0; i < 10_000; i++) {
-    counts[sticky.choose(five)]!++;
+    counts[sticky.choose(five, false)]!++;
     sticky.appended(1, five);
   }
   assert.deepEqual([counts[0], counts[2]], [0, 0]);
@@ -170,11 +209,11 @@ test("sticky: weights belong to the partitions that have a leader", () => {
 
 test("sticky: queues are looked at when bytes have gone out for it, not for each record nor at each move", () => {
   const wide = topic({ partitionCount: 5_000, loads: undefined });
-  const sticky = new StickyPartition(16_384, seededRandom(4));
+  const sticky = new StickyPartition(16_384, 0, seededRandom(4));
   let moves = 0;
   let last = -1;
   for (let record = 0; record < 200_000; record++) {
-    const chosen = sticky.choose(wide);
+    const chosen = sticky.choose(wide, false);
     if (chosen !== last) moves++;
     last = chosen;
     sticky.appended(100, wide);
@@ -182,9 +221,9 @@ test("sticky: queues are looked at when bytes have gone out for it, not for each
   assert.ok(moves > 1_000, `${moves} moves`);
   assert.ok(wide.weighings <= 16, `${wide.weighings} weighings of 5,000 for 20 MB`);
   const narrow = topic({ partitionCount: 12, loads: undefined });
-  const other = new StickyPartition(16_384, seededRandom(4));
+  const other = new StickyPartition(16_384, 0, seededRandom(4));
   for (let record = 0; record < 1_000; record++) {
-    other.choose(narrow);
+    other.choose(narrow, false);
     other.appended(100, narrow);
   }
   assert.ok(narrow.weighings >= 6, "few partitions are weighed at each move");
