@@ -25,7 +25,7 @@ const withReports = { kind: "produce", reports: true, window: undefined, note: "
 
 /** A part of the records, by work set, for those that would take minutes. */
 const javascriptPeers = {
-  "kafkajs": { module: "kafkajs", share: { D: 0.1, Dw: 0.1, F: 0.2, I5000: 0.5 } },
+  "kafkajs": { module: "kafkajs", share: { D: 0.1, Dw: 0.1, F: 0.2 } },
   "platformatic": {
     module: "@platformatic/kafka",
     share: { F: 0.2, I5000: 0.5 },

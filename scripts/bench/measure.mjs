@@ -28,13 +28,14 @@ async function run({ broker, client, work, scale = 1, options = {}, warm = 0, ti
     values: valuesFile(work),
   };
   const seenBefore = await broker.seen();
+  const storedBefore = await storedRecords(broker, topic, work, 0);
   const onMark = (mark) => broker.signal(mark === "@@stop" ? "SIGSTOP" : "SIGCONT");
   plan.spawnedMs = performance.timeOrigin + performance.now();
   const { result, output } = await runDriver([...line, ...args(plan)], timeoutMs, onMark);
   if (work.kind === "stall") broker.signal("SIGCONT"); // the driver may not have come so far
   if (result === undefined) return { error: `No result. It printed: ${output.trim().slice(-1_500)}` };
   const seenAfter = await broker.seen();
-  const stored = await storedRecords(broker, topic, work, result.acknowledged);
+  const stored = await storedRecords(broker, topic, work, storedBefore + result.acknowledged) - storedBefore;
   await broker.dropTopic(topic);
   const verified = stored === result.acknowledged ? "exact" : `${stored} stored, ${result.acknowledged} acknowledged`;
   return {

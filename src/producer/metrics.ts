@@ -173,8 +173,7 @@ export class Metrics {
     const recent = new Counters();
     for (const { counters } of this.#slots) add(recent, counters);
     const total = new Counters();
-    add(total, this.#past);
-    add(total, recent);
+    for (const counters of [this.#past, recent]) add(total, counters);
     const { records_sent, bytes_sent, batches_sent, requests_sent, errors, retries } = total;
     const seconds = this.#windowSeconds(nowMs);
     return {

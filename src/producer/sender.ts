@@ -35,6 +35,9 @@ interface Lane extends Entry {
 
 /** A request is closed when it has so many bytes; a bigger batch travels alone. */
 const REQUEST_BYTES = 1_048_576;
+/** So many partitions with less than so many bytes each are worth waiting for an answer: their batches grow. */
+const SCATTERED_PARTITIONS = 64;
+const SCATTERED_BYTES = 1_024;
 const ZSTD = 4;
 const UNSUPPORTED_COMPRESSION_TYPE = 76;
 
@@ -148,14 +151,14 @@ export class Sender {
   drain(): void {
     if (this.#closed) return;
     const identity = this.#identity;
+    const ready = [...this.#lanes.values()].filter((lane) => lane.ready.length > 0);
     if (identity !== undefined && !identity.held) {
-      if (!this.#hasReady()) return;
       // The leaders are dialled meanwhile, and first: one of them is asked for the id, so that it takes no other broker.
-      for (const lane of this.#lanes.values()) if (lane.ready.length > 0) this.#connectIfNeeded(lane);
-      void this.#acquireIdentity(identity);
+      for (const lane of ready) if (this.#cluster.broker(lane.nodeId)?.connection === undefined) this.#connect(lane);
+      if (ready.length > 0) void this.#acquireIdentity(identity);
       return;
     }
-    for (const lane of this.#lanes.values()) if (lane.ready.length > 0) this.#drainLane(lane);
+    for (const lane of ready) this.#drainLane(lane);
   }
 
   /** Fails everything that has no outcome, and stops. */
@@ -185,11 +188,6 @@ export class Sender {
     return lane;
   }
 
-  #hasReady(): boolean {
-    for (const lane of this.#lanes.values()) if (lane.ready.length > 0) return true;
-    return false;
-  }
-
   async #acquireIdentity(identity: ProducerIdentity): Promise<void> {
     if (this.#acquiring) return;
     this.#acquiring = true;
@@ -211,15 +209,21 @@ export class Sender {
     const connection = this.#cluster.broker(lane.nodeId)?.connection;
     if (connection === undefined) return this.#connect(lane);
     if (connection.throttledUntilMs > this.#runtime.now()) return this.#agenda.set(lane, connection.throttledUntilMs);
-    while (lane.ready.length > 0 && lane.inFlight < this.#options.maxInFlight) {
+    while (lane.ready.length > 0 && lane.inFlight < this.#options.maxInFlight && !this.#isScattered(lane)) {
       // Nothing chosen though there is something left: a batch was too large for any request, and has been told.
       const chosen = this.#choose(lane);
       if (chosen.length > 0) this.#dispatch(lane, connection, chosen);
     }
   }
 
-  #connectIfNeeded(lane: Lane): void {
-    if (this.#cluster.broker(lane.nodeId)?.connection === undefined) this.#connect(lane);
+  /**
+   * True when many partitions have a record or two each, and an answer will come that drains again. As Nagle's
+   * algorithm does for bytes: what a batch costs, here and even more at the broker, hardly depends on its size.
+   */
+  #isScattered(lane: Lane): boolean {
+    const { incomplete, memory } = this.#accumulator;
+    return lane.inFlight > 0 && lane.ready.length >= SCATTERED_PARTITIONS &&
+      memory.totalBytes - memory.availableBytes < SCATTERED_BYTES * incomplete.size;
   }
 
   #connect(lane: Lane): void {
@@ -235,7 +239,7 @@ export class Sender {
     }, (error) => {
       lane.connecting = false;
       if (this.#closed) return;
-      for (const partition of lane.ready) noteError(partition, error);
+      for (const { queue: [head] } of lane.ready) if (head && error instanceof KafkaError) head.lastError = error;
       void this.#cluster.requestUpdate();
       if (lane.ready.length > 0) this.#connect(lane);
     });
@@ -395,9 +399,15 @@ export class Sender {
     if (version < PRODUCE_WITH_ZSTD && batches.some(({ partition }) => partition.topic.codec?.id === ZSTD)) {
       throw brokerError(UNSUPPORTED_COMPRESSION_TYPE, { api: "Produce" });
     }
-    for (const batch of batches) batch.sentByName = version <= PRODUCE_WITH_TOPIC_NAMES;
     const sentMs = this.#runtime.now();
-    this.#count(batches, sentMs);
+    let records = 0;
+    let queueMs = 0;
+    for (const batch of batches) {
+      batch.sentByName = version <= PRODUCE_WITH_TOPIC_NAMES;
+      records += batch.recordCount;
+      queueMs += sentMs - batch.createdMs;
+    }
+    this.#metrics.requested(batches.length, records, queueMs, sentMs);
     if (acks === 0) {
       connection.send(Produce, version, body, requestTimeoutMs).then((flushed) => {
         this.#freeSlot(lane);
@@ -426,16 +436,6 @@ export class Sender {
     this.#metrics.requestsInFlight -= 1;
   }
 
-  #count(batches: readonly Batch[], nowMs: number): void {
-    let records = 0;
-    let queueMs = 0;
-    for (const { recordCount, createdMs } of batches) {
-      records += recordCount;
-      queueMs += nowMs - createdMs;
-    }
-    this.#metrics.requested(batches.length, records, queueMs, nowMs);
-  }
-
   /** The producer may not go on at all: everything that waits is told why. */
   #die(error: KafkaError): void {
     const reason = (persisted: "no" | "possibly", of?: Partition): KafkaError => {
@@ -447,9 +447,4 @@ export class Sender {
     this.#accumulator.pending.dropAll(this.#fatal);
     this.abandon(reason);
   }
-}
-
-function noteError(partition: Partition, error: unknown): void {
-  const head = partition.queue[0];
-  if (head !== undefined && error instanceof KafkaError) head.lastError = error;
 }

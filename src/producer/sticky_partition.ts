@@ -28,7 +28,7 @@ export class StickyPartition {
   readonly #random: () => number;
   readonly #batchSize: number;
   readonly #togetherBytes: number;
-  #partition = -1;
+  #partition = Infinity;
   /** Bytes that went to the partition since it was chosen. */
   #bytes = 0;
   /** It is time to move on. */
@@ -54,7 +54,7 @@ export class StickyPartition {
   /** The partition for the next record, which may belong together with the one before. */
   choose(topic: StickyTopic, together: boolean): number {
     this.#chosen = true;
-    const isThere = this.#partition >= 0 && this.#partition < topic.partitionCount;
+    const isThere = this.#partition < topic.partitionCount;
     if (together && isThere && this.#bytes < this.#togetherBytes) return this.#partition;
     // What had to stay to fill a batch may go as soon as that batch is full or gone.
     if (this.#bytes >= this.#batchSize && !this.#outworn) this.#judge(topic);
