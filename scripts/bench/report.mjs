@@ -6,6 +6,7 @@ import { root, run, runtimeBinary } from "../lib/tools.mjs";
 import { readEntries, readProfiles } from "./results.mjs";
 import { columnsOf } from "./show.mjs";
 import { showSpread } from "./statistics.mjs";
+import { targets } from "./targets.mjs";
 import { works } from "./works.mjs";
 
 const brokerLabels = { kafka: "Apache Kafka 4.1.1", null: "null broker", none: "no broker" };
@@ -72,6 +73,7 @@ function report(entries) {
     "",
     ...losses(entries),
     "",
+    ...againstTargets(entries),
     ...whereItGoes(readProfiles()),
     "## Every work set",
     "",
@@ -177,6 +179,45 @@ function losses(entries) {
     }
   }
   return lines.length > 0 ? lines : ["Nowhere, in what was measured."];
+}
+
+/** Each target as a share of the best JavaScript client, and what the work costs once all of it is compiled. */
+function againstTargets(entries) {
+  const rows = targets.flatMap(({ work, measure = "cpuUs", unit = "µs", best, floor, aim }) => {
+    const here = entries.filter((entry) => entry.work === work && entry.broker !== "null" && entry[measure]);
+    const ours = here.find((entry) => labelOf(entry) === "Sluice, Node")?.[measure].median;
+    const peers = here.filter((entry) => familyOf(entry) === "JavaScript").map((entry) => entry[measure].median);
+    if (ours === undefined || peers.length === 0) return [];
+    const bestHere = Math.min(...peers);
+    const warm = entries.find((entry) => entry.work === work && labelOf(entry) === "Sluice, Node, warm")?.cpuUs?.median;
+    const cold = entries.find((entry) =>
+      entry.work === work && entry.broker === "null" && labelOf(entry) === "Sluice, Node"
+    )?.cpuUs?.median;
+    const reached = ours / bestHere <= aim / best ? "aim" : ours / bestHere <= floor / best ? "floor" : "";
+    const cells = [
+      `${short(bestHere)} ${unit}`,
+      `${short(ours)} ${unit}`,
+      (ours / bestHere).toFixed(2),
+      (floor / best).toFixed(2),
+      (aim / best).toFixed(2),
+      reached,
+      cold === undefined || warm === undefined ? "–" : `${short(cold)}, ${short(warm)}`,
+    ];
+    return [`| ${work} | ${cells.join(" | ")} |`];
+  });
+  return [
+    "## Against the targets",
+    "",
+    "The targets are those of another machine. Each counts as a share of what the best JavaScript client took there, and " +
+    "is compared with Sluice's share of the best one here. The last column has the same work against the null broker, " +
+    "from a fresh process and warm: the difference is the compiling of the code, which native clients don't have, and " +
+    "which stands between Sluice and most targets in runs of a second.",
+    "",
+    "| | best JavaScript client | Sluice | share | floor | aim | reached | null broker: fresh, warm |",
+    "|---|---:|---:|---:|---:|---:|---|---:|",
+    ...rows,
+    "",
+  ];
 }
 
 /** The modules of each profile, the most expensive first. */

@@ -221,13 +221,14 @@ export class Cluster {
     if (leader.isHint && partitions?.[partition] === leader) partitions[partition] = { ...leader, leaderEpoch: -1 };
   }
 
-  /** Closes every connection and ends every loop. */
-  close(): void {
+  /** Closes every connection and ends every loop. Resolves when the operating system has all that was sent. */
+  close(): Promise<unknown> {
     this.#closing.abort();
     this.#ageTimer?.cancel();
-    for (const broker of [...this.#brokers.values(), ...this.#bootstrap]) broker.close();
+    const gone = [...this.#brokers.values(), ...this.#bootstrap].map((broker) => broker.close());
     this.#next?.end(closedError());
     this.#next = undefined;
+    return Promise.all(gone);
   }
 
   async #run(): Promise<void> {
@@ -350,10 +351,10 @@ export class Cluster {
 
   /** Rebootstrap: every connection is closed, nobody leads anything, and, if need be, no broker is known any more. */
   #startOver(reason: string, forget: boolean): void {
-    for (const server of this.#bootstrap) server.release()?.close();
+    for (const server of this.#bootstrap) void server.release()?.close();
     for (const broker of [...this.#brokers.values()]) {
-      if (forget) broker.close();
-      else broker.connection?.close();
+      if (forget) void broker.close();
+      else void broker.connection?.close();
     }
     if (forget) {
       this.#brokers.clear();
@@ -399,7 +400,7 @@ export class Cluster {
       if (broker === undefined) continue;
       const connection = server.release()!;
       this.#turns.set(broker, Math.max(this.#turns.get(broker) ?? 0, this.#turns.get(server) ?? 0));
-      if (!broker.adopt(connection)) connection.close();
+      if (!broker.adopt(connection)) void connection.close();
     }
   }
 

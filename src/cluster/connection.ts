@@ -102,6 +102,7 @@ export class Connection {
   readonly #ended = new AbortController();
   #socket: Socket | undefined;
   #error: KafkaError | undefined;
+  #onGone: (() => void) | undefined;
   #correlationId = 0;
   #lastUsedMs: number;
   #heardMs: number;
@@ -221,9 +222,11 @@ export class Connection {
     return this.#error === undefined && this.#socket?.bufferedBytes === 0;
   }
 
-  /** Ends in an orderly way; what is in flight is failed. */
-  close(): void {
+  /** Ends in an orderly way; what is in flight is failed. Resolves when the operating system has all that was sent. */
+  close(): Promise<void> | undefined {
+    const waits = !this.#error && this.#socket?.bufferedBytes;
     this.#end(new ConnectionError(`The connection to ${formatAddress(this.address)} was closed by the client.`), false);
+    return waits ? new Promise((resolve) => this.#onGone = resolve) : undefined;
   }
 
   /** Ends at once and for the given reason. */
@@ -297,6 +300,7 @@ export class Connection {
   }
 
   #onSocketClose(cause: Error | undefined): void {
+    this.#onGone?.();
     const name = formatAddress(this.address);
     this.#end(
       new ConnectionError(
@@ -365,7 +369,7 @@ export class Connection {
       }
       nextMs = Math.min(nextMs, entry.deadlineMs);
     }
-    if (idle && nextMs <= nowMs) this.close();
+    if (idle && nextMs <= nowMs) void this.close();
     else this.#armTimer(Math.max(nextMs, nowMs + 1));
   }
 

@@ -5,6 +5,7 @@
  */
 
 import { ConfigError, type KafkaError } from "../errors.ts";
+import { isObject } from "./option_checks.ts";
 import type { Logger } from "./options.ts";
 import type { Headers, ProducerRecord, RecordMetadata, SendOptions } from "./record.ts";
 
@@ -52,7 +53,7 @@ export class InterceptorChain {
           changed.catch(() => {});
           throw new ConfigError("interceptors", 'Answer at once: "onSend" returned a promise, wanted a record.');
         }
-        if (typeof changed === "object" && changed !== null) latest = changed as ProducerRecord<K, V>;
+        if (isObject(changed)) latest = changed as ProducerRecord<K, V>;
       });
     }
     return latest;
@@ -95,11 +96,11 @@ export class InterceptorChain {
 }
 
 function copyOf<K, V>(record: ProducerRecord<K, V>): ProducerRecord<K, V> {
-  if (typeof record !== "object" || record === null || record.headers === undefined) return { ...record };
+  if (!isObject(record) || record.headers === undefined) return { ...record };
   return { ...record, headers: copyOfHeaders(record.headers) };
 }
 
 function copyOfHeaders(headers: Headers): Headers {
-  if (typeof headers !== "object" || headers === null) return headers;
+  if (!isObject(headers)) return headers;
   return Symbol.iterator in headers ? [...headers as Iterable<never>] : { ...headers };
 }

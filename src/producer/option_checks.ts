@@ -4,9 +4,10 @@
  * @module
  */
 
+// First, see there.
+import { type CodecSource, resolveCompressor } from "../codec/compressor.ts";
 import { type Address, parseAddresses } from "../cluster/address.ts";
 import { type Codec, COMPRESSION_IDS, type CompressionType, type Compressor } from "../codec/codec.ts";
-import { type CodecSource, resolveCompressor } from "../codec/compressor.ts";
 import { ConfigError } from "../errors.ts";
 import type { SocketFactory, TlsOptions } from "../runtime/runtime.ts";
 import { checkTls } from "../runtime/tls.ts";
@@ -56,7 +57,7 @@ export function resolveCompression(
   options: { readonly compression?: unknown; readonly codecs?: unknown },
 ): [(topic: string) => Compressor | undefined, Compressor[]] {
   const { codecs = "auto", compression = "none" } = options;
-  const custom = typeof codecs === "object" && codecs !== null ? codecs as Record<string, Codec> : undefined;
+  const custom = isObject(codecs) ? codecs as Record<string, Codec> : undefined;
   if (custom !== undefined) refuseUnknownIn("codecs", custom, Object.keys(COMPRESSION_IDS));
   const source = custom === undefined ? codecs as CodecSource : "auto";
   const resolve = (spec: unknown): Compressor | undefined => {
@@ -64,13 +65,13 @@ export function resolveCompression(
     const resolved = resolveCompressor(codec, { codecs: source, level, custom });
     return codec === "none" ? undefined : resolved;
   };
-  if (typeof compression !== "object" || compression === null || !("topics" in compression)) {
+  if (!isObject(compression) || !("topics" in compression)) {
     const codec = resolve(compression);
     return [() => codec, codec === undefined ? [] : [codec]];
   }
   refuseUnknownIn("compression", compression, ["topics", "default"]);
   const { topics, default: rest = "none" } = compression as TopicCompression;
-  if (typeof topics !== "object" || topics === null) {
+  if (!isObject(topics)) {
     throw new ConfigError("compression", `Set the topics of "compression" to an object: ${show(topics)} is not.`);
   }
   const fallback = resolve(rest);
@@ -81,7 +82,7 @@ export function resolveCompression(
 
 function checkCompression(spec: unknown): { codec: CompressionType; level?: number | undefined } {
   if (typeof spec === "string") return { codec: spec as CompressionType };
-  if (typeof spec === "object" && spec !== null && typeof (spec as CompressionSpec).codec === "string") {
+  if (isObject(spec) && typeof (spec as CompressionSpec).codec === "string") {
     refuseUnknownIn("compression", spec, ["codec", "level"]);
     return spec as CompressionSpec;
   }
@@ -105,7 +106,7 @@ export function checkFunction(name: string, value: unknown): unknown {
 /** A list of interceptors, empty if there is none. */
 export function checkInterceptors(value: unknown): readonly ProducerInterceptor<never, never>[] {
   if (value === undefined) return [];
-  const isList = Array.isArray(value) && value.every((entry) => typeof entry === "object" && entry !== null);
+  const isList = Array.isArray(value) && value.every((entry) => isObject(entry));
   if (isList) return [...value];
   refuse("interceptors", "a list of objects", value);
 }
@@ -126,7 +127,7 @@ export function checkChoice<W extends string>(name: string, value: unknown, word
 /** TLS options that make sense, on the given sockets if these are known. */
 export function checkTlsOption(value: unknown, sockets: SocketFactory | undefined): boolean | TlsOptions {
   if (value === undefined || typeof value === "boolean") return value ?? false;
-  if (typeof value !== "object" || value === null) {
+  if (!isObject(value)) {
     refuse("tls", "true, false or an object", value);
   }
   refuseUnknownIn("tls", value, TLS_OPTIONS);
@@ -143,14 +144,14 @@ export function checkTlsOption(value: unknown, sockets: SocketFactory | undefine
 export function checkConnect(value: unknown): SocketFactory | undefined {
   if (value === undefined) return undefined;
   const factory = value as SocketFactory | null;
-  if (typeof factory === "object" && factory !== null && typeof factory.connect === "function") return factory;
+  if (isObject(factory) && typeof factory.connect === "function") return factory;
   refuse("connect", "a SocketFactory", value);
 }
 
 /** A logger that never throws; silent if there is none. */
 export function checkLogger(value: unknown): Logger {
   if (value === undefined) return {};
-  if (typeof value !== "object" || value === null) {
+  if (!isObject(value)) {
     refuse("logger", 'an object with functions like "warn"', value);
   }
   const logger = value as Logger;
@@ -178,7 +179,7 @@ function guarded(logger: Logger): Logger {
 /** An object with functions for hooks, empty if there is none. */
 export function checkHooks(value: unknown): ProducerHooks {
   if (value === undefined) return {};
-  if (typeof value !== "object" || value === null) {
+  if (!isObject(value)) {
     refuse("hooks", 'an object with functions like "onRetry"', value);
   }
   refuseUnknownIn("hooks", value, HOOK_NAMES);
@@ -200,6 +201,11 @@ export function refuse(name: string, wanted: string, value: unknown): never {
 /** A value for a message. */
 export function show(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value);
-  if (typeof value !== "object" || value === null) return String(value);
+  if (!isObject(value)) return String(value);
   return Array.isArray(value) ? "a list" : "an object";
+}
+
+/** Neither null nor a primitive nor a function. */
+export function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null;
 }

@@ -4,14 +4,7 @@
  * @module
  */
 
-import type { Address } from "../cluster/address.ts";
-import { checkSnapshot, type ClusterSnapshot } from "../cluster/snapshot.ts";
-import type { Codec, CompressionType, Compressor } from "../codec/codec.ts";
-import type { CodecSource } from "../codec/compressor.ts";
-import { ConfigError } from "../errors.ts";
-import type { SocketFactory, TlsOptions } from "../runtime/runtime.ts";
-import { guardedHooks, type ProducerHooks } from "./hooks.ts";
-import type { ProducerInterceptor } from "./interceptor.ts";
+// First, see codec/compressor.
 import {
   checkAcks,
   checkBoolean,
@@ -26,9 +19,18 @@ import {
   checkPartitioner,
   checkTlsOption,
   conflict,
+  isObject,
   refuse,
   resolveCompression,
 } from "./option_checks.ts";
+import type { Address } from "../cluster/address.ts";
+import { checkSnapshot, type ClusterSnapshot } from "../cluster/snapshot.ts";
+import type { Codec, CompressionType, Compressor } from "../codec/codec.ts";
+import type { CodecSource } from "../codec/compressor.ts";
+import { ConfigError } from "../errors.ts";
+import type { SocketFactory, TlsOptions } from "../runtime/runtime.ts";
+import { guardedHooks, type ProducerHooks } from "./hooks.ts";
+import type { ProducerInterceptor } from "./interceptor.ts";
 import type { Partitioner, PartitionerName } from "./partitioner.ts";
 import type { Serializer } from "./serializer.ts";
 
@@ -294,7 +296,7 @@ export function validateConfig<K, V>(options: ProducerOptions<K, V>): void {
 
 /** Fills in defaults and refuses what can't be meant. `sockets` are the runtime's own, for what depends on them. */
 export function resolveOptions<K, V>(options: ProducerOptions<K, V>, sockets?: SocketFactory): ResolvedOptions {
-  if (typeof options !== "object" || options === null) {
+  if (!isObject(options)) {
     throw new ConfigError("options", 'Pass an object with at least "brokers".');
   }
   refuseUnknown(options);

@@ -351,11 +351,12 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   }
 
   async #close(timeoutMs: number | undefined): Promise<void> {
-    const { waitForOutcome, deliveryTimeoutMs, requestTimeoutMs } = this.#options;
+    const { acks, waitForOutcome, deliveryTimeoutMs, requestTimeoutMs } = this.#options;
     // Whoever waits for outcomes without end must still be able to close.
     const limitMs = timeoutMs ?? (waitForOutcome ? deliveryTimeoutMs + requestTimeoutMs : undefined);
     const { opened } = this.#accumulator.barrier();
     const startMs = this.#runtime.now();
+    const leftMs = (): number | undefined => limitMs && Math.max(0, startMs + limitMs - this.#runtime.now());
     const overdue = (): string => `Closing took longer than ${limitMs} ms.`;
     let late: unknown;
     try {
@@ -369,11 +370,16 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
       return closedError(detail, fate);
     });
     this.#identity?.close();
-    this.#cluster.close();
+    const gone = this.#cluster.close();
     this.#agenda.clear();
     for (const reject of this.#lookups) reject(closedError("No topic is looked up any more.", "no"));
-    const leftMs = limitMs && Math.max(0, startMs + limitMs - this.#runtime.now());
-    await within(this.#runtime, this.#interceptors.close(), { timeoutMs: leftMs }, overdue);
+    // With acks 0 nobody answers, so what was sent last may still be here: a process that ends now would lose it.
+    if (acks === 0) {
+      await within(this.#runtime, gone, { timeoutMs: leftMs() ?? requestTimeoutMs }, overdue).catch((error) => {
+        if (limitMs !== undefined) late ??= error;
+      });
+    }
+    await within(this.#runtime, this.#interceptors.close(), { timeoutMs: leftMs() }, overdue);
     if (late !== undefined) throw late;
   }
 

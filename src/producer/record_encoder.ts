@@ -6,6 +6,7 @@
 
 import { KafkaError, ProtocolError, SerializationError } from "../errors.ts";
 import { encodeHeaders, type HeaderBytes, type RecordBytes } from "../protocol/record_batch.ts";
+import { isObject } from "./option_checks.ts";
 import type { Headers, HeaderValue, ProducerRecord } from "./record.ts";
 import type { Serializer } from "./serializer.ts";
 
@@ -173,7 +174,7 @@ function encodeRecordHeaders(headers: Headers, topic: string): Uint8Array | unde
 }
 
 function pairs(headers: Headers, topic: string): Iterable<readonly [string, HeaderValue]> {
-  if (typeof headers !== "object" || headers === null) {
+  if (!isObject(headers)) {
     throw new SerializationError(`Pass headers as an object or as pairs: they are a ${typeof headers}.`, { topic });
   }
   if (Symbol.iterator in headers) return pairsOf(headers as Iterable<readonly [string, HeaderValue]>, topic);

@@ -356,7 +356,8 @@ export class Sender {
       }
       last.scheduled = false;
       const { topic, index } = last;
-      const message = `Send smaller records or raise "maxRequestSize": the request takes ${size} bytes, the limit is ` +
+      const message =
+        `Send a smaller record or raise "maxRequestSize": the request takes ${size} bytes, the limit is ` +
         `${maxRequestSize}.`;
       this.#settlement.refuse(
         batches[0]!,

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { InitProducerId } from "../../src/protocol/messages/init_producer_id.ts";
 import { Metadata } from "../../src/protocol/messages/metadata.ts";
 import { Produce } from "../../src/protocol/messages/produce.ts";
+import type { KafkaError } from "../../src/errors.ts";
 import { stage } from "../cluster/stage.ts";
 import { test } from "../harness.ts";
 import { assertLeavesNothing, sendApart, states, valuesIn, warmUp, watch } from "./wire.ts";
@@ -257,4 +258,30 @@ test("close: within its time limit, with a full buffer and a topic that nobody k
   await s.failure(producer.close({ timeoutMs: 50 }));
   assert.deepEqual(sent.map(({ state }) => state), sent.map(() => "rejected"));
   assert.equal(producer.metrics()["buffer-available-bytes"], 1_000);
+});
+
+test("close: with acks 0 it ends when the bytes have left, so that a process may end then", async () => {
+  const s = stage({ network: { latencyMs: 100 } });
+  const producer = s.producer({ acks: 0 });
+  await warmUp(s, producer);
+  const sentMs = s.runtime.now();
+  await s.run(producer.send({ topic: "orders", partition: 0, value: "the last one" }));
+  await s.run(producer.close());
+  assert.ok(s.runtime.now() - sentMs >= 100, `closed after ${s.runtime.now() - sentMs} ms`);
+  assert.equal((await valuesIn(s.cluster, "orders", 0)).at(-1), "the last one");
+});
+
+test("close: with acks 0 and a broker that reads nothing it ends all the same", async () => {
+  for (const [options, limitMs, fails] of [[{ timeoutMs: 500 }, 500, true], [undefined, 30_000, false]] as const) {
+    const s = stage({ network: { latencyMs: 10 } });
+    const producer = s.producer({ acks: 0 });
+    await warmUp(s, producer);
+    s.cluster.network.blackHole(s.cluster.bootstrap);
+    await s.run(producer.send({ topic: "orders", partition: 0, value: "v" }));
+    const atMs = s.runtime.now();
+    const outcome = await s.run(producer.close(options).then(() => undefined, (error: KafkaError) => error));
+    assert.equal(outcome?.code, fails ? "TIMEOUT" : undefined);
+    assert.equal(s.runtime.now() - atMs, limitMs);
+    assert.equal(s.runtime.pendingTimers, 0);
+  }
 });
