@@ -31,7 +31,7 @@ const javascriptPeers = {
     share: { F: 0.2, I5000: 0.5 },
     adapt: ({ name }) => /^D1?w?$/.test(name) ? { kind: "produce", window: undefined, note: "its stream" } : {},
   },
-  "kafkats": { module: "@kafkats/client", share: { A: 0.5, D: 0.04, D1: 0.04, Dw: 0.04, F: 0.2 } },
+  "kafkats": { module: "@kafkats/client", share: { D: 0.04, D1: 0.04, Dw: 0.04, F: 0.2 } },
   "kafka-ts": {
     module: "kafka-ts",
     text: true,

@@ -205,21 +205,25 @@ export class Connection {
    *
    * @returns true if nobody needs the request's bytes any more: the operating system has them all
    */
-  async send<A extends AnyApi>(api: A, version: number, body: RequestInputOf<A>, timeoutMs: number): Promise<boolean> {
-    const startByte = this.bytesSent;
-    const correlationId = this.#nextCorrelationId();
-    const calm = this.#write(encodeRequestFrame(api, version, correlationId, this.#options.clientId, body as never));
-    this.#tellRequest(api, version, correlationId, startByte);
-    if (!calm) {
+  send<A extends AnyApi>(api: A, version: number, body: RequestInputOf<A>, timeoutMs: number): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      const startByte = this.bytesSent;
+      const correlationId = this.#nextCorrelationId();
+      const calm = this.#write(encodeRequestFrame(api, version, correlationId, this.#options.clientId, body as never));
+      this.#tellRequest(api, version, correlationId, startByte);
+      const settle = (): void => {
+        if (this.#error !== undefined && this.#flushedBytes() <= startByte) reject(this.#errorFor(startByte));
+        else resolve(this.#error === undefined && this.#socket?.bufferedBytes === 0);
+      };
+      // A later turn, not a microtask: a caller who awaits one send after the other must not starve timers and I/O.
+      if (calm) return this.#runtime.defer(settle);
       // Nobody answers, so a broker that has stopped reading is found out here.
       const timer = this.#runtime.setTimer(() => this.destroy(this.#lateError(api, "read")), timeoutMs);
-      await this.#socket?.drained();
-      timer.cancel();
-    }
-    // A later turn, not a microtask: a caller who awaits one send after the other must not starve timers and I/O.
-    await new Promise<void>((resolve) => this.#runtime.defer(resolve));
-    if (this.#error !== undefined && this.#flushedBytes() <= startByte) throw this.#errorFor(startByte);
-    return this.#error === undefined && this.#socket?.bufferedBytes === 0;
+      void this.#socket?.drained().then(() => {
+        timer.cancel();
+        this.#runtime.defer(settle);
+      });
+    });
   }
 
   /** Ends in an orderly way; what is in flight is failed. Resolves when the operating system has all that was sent. */
