@@ -10,7 +10,7 @@
 import { ProtocolError } from "../errors.ts";
 import { Reader } from "./reader.ts";
 import type { AnyApi, RequestInputOf, ResponseInputOf, ResponseOf } from "./schema.ts";
-import { writeInt } from "./varint.ts";
+import { writeUint32 } from "./varint.ts";
 import { Writer } from "./writer.ts";
 
 export {
@@ -86,6 +86,6 @@ function framed(writer: Writer): Uint8Array[] {
   if (first === undefined || length > MAX_FRAME_BYTES) {
     throw new ProtocolError(`Writing a frame of "${length}" bytes: wanted at most ${MAX_FRAME_BYTES}.`);
   }
-  writeInt(first, 0, 4, length);
+  writeUint32(first, 0, length);
   return parts;
 }

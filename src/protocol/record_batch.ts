@@ -11,6 +11,7 @@ import {
   BASE_SEQUENCE,
   BASE_TIMESTAMP,
   BATCH_LENGTH,
+  BATCH_OVERHEAD,
   CRC,
   LAST_OFFSET_DELTA,
   LOG_OVERHEAD,
@@ -22,7 +23,7 @@ import {
   PRODUCER_ID,
   RECORDS_COUNT,
 } from "./record_batch_layout.ts";
-import { sizeOfVarint, sizeOfVarlong, writeInt, writeVarint, writeVarlong } from "./varint.ts";
+import { sizeOfVarint, sizeOfVarlong, writeUint32, writeVarint, writeVarlong } from "./varint.ts";
 
 /**
  * A record as bytes. The key stands in `key[0, keyLength)` and the value in `value[0, valueLength)`, so that buffers
@@ -149,17 +150,28 @@ export interface BatchHeaderFields {
   readonly maxTimestamp: number;
 }
 
+// Headers are put together in one place and copied: a DataView for each batch, and a bigint for each of its timestamps,
+// would cost more than to fill it.
+const header = new Uint8Array(BATCH_OVERHEAD);
+const view = new DataView(header.buffer);
+view.setInt32(PARTITION_LEADER_EPOCH, -1);
+view.setInt8(MAGIC, MAGIC_V2);
+
 /** Writes the header of a batch that fills `bytes`, without a producer's stamp and without the checksum. */
 export function writeBatchHeader(bytes: Uint8Array, fields: BatchHeaderFields): void {
-  writeInt(bytes, 0, 8, 0); // the broker refuses any base offset but 0
-  writeInt(bytes, BATCH_LENGTH, 4, bytes.length - LOG_OVERHEAD);
-  writeInt(bytes, PARTITION_LEADER_EPOCH, 4, -1);
-  bytes[MAGIC] = MAGIC_V2;
-  writeInt(bytes, ATTRIBUTES, 2, fields.attributes);
-  writeInt(bytes, LAST_OFFSET_DELTA, 4, fields.recordCount - 1);
-  writeInt(bytes, BASE_TIMESTAMP, 8, fields.baseTimestamp);
-  writeInt(bytes, MAX_TIMESTAMP, 8, fields.maxTimestamp);
-  writeInt(bytes, RECORDS_COUNT, 4, fields.recordCount);
+  // The base offset stays 0: the broker refuses any other.
+  view.setInt32(BATCH_LENGTH, bytes.length - LOG_OVERHEAD);
+  view.setInt16(ATTRIBUTES, fields.attributes);
+  view.setInt32(LAST_OFFSET_DELTA, fields.recordCount - 1);
+  setTimestamp(BASE_TIMESTAMP, fields.baseTimestamp);
+  setTimestamp(MAX_TIMESTAMP, fields.maxTimestamp);
+  view.setInt32(RECORDS_COUNT, fields.recordCount);
+  bytes.set(header);
+}
+
+function setTimestamp(at: number, timestamp: number): void {
+  view.setInt32(at, Math.floor(timestamp / 2 ** 32));
+  view.setInt32(at + 4, timestamp);
 }
 
 /** Sequences run from 0 to one less than this, and then from 0 again. */
@@ -178,12 +190,12 @@ export function sealBatch(
   stamp: ProducerStamp,
   crc32c: (bytes: Uint8Array, start?: number, end?: number) => number,
 ): void {
-  idView.setBigInt64(0, stamp.producerId);
-  bytes.set(idBytes, PRODUCER_ID);
-  writeInt(bytes, PRODUCER_EPOCH, 2, stamp.producerEpoch);
-  writeInt(bytes, BASE_SEQUENCE, 4, stamp.baseSequence);
-  writeInt(bytes, CRC, 4, crc32c(bytes, ATTRIBUTES, bytes.length));
+  stampView.setBigInt64(0, stamp.producerId);
+  stampView.setInt16(PRODUCER_EPOCH - PRODUCER_ID, stamp.producerEpoch);
+  stampView.setInt32(BASE_SEQUENCE - PRODUCER_ID, stamp.baseSequence);
+  bytes.set(stampBytes, PRODUCER_ID);
+  writeUint32(bytes, CRC, crc32c(bytes, ATTRIBUTES, bytes.length));
 }
 
-const idBytes = new Uint8Array(8);
-const idView = new DataView(idBytes.buffer);
+const stampBytes = new Uint8Array(RECORDS_COUNT - PRODUCER_ID);
+const stampView = new DataView(stampBytes.buffer);

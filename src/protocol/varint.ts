@@ -64,14 +64,10 @@ export function writeVarlong(buffer: Uint8Array, offset: number, value: number):
   return offset;
 }
 
-/**
- * Writes any safe integer in so many bytes, big-endian. Where there is no DataView yet, to make one for a few numbers
- * costs more than they do, and an int64 by it takes a bigint as well.
- */
-export function writeInt(bytes: Uint8Array, offset: number, size: number, value: number): void {
-  let left = value;
-  for (let at = offset + size - 1; at >= offset; at--) {
-    bytes[at] = left;
-    left = Math.floor(left / 256);
-  }
+/** Writes 32 bits, big-endian. Where there is no DataView yet, to make one for a number costs more than it does. */
+export function writeUint32(bytes: Uint8Array, offset: number, value: number): void {
+  bytes[offset] = value >>> 24;
+  bytes[offset + 1] = value >>> 16;
+  bytes[offset + 2] = value >>> 8;
+  bytes[offset + 3] = value;
 }
