@@ -149,11 +149,11 @@ export class Broker {
     old.abort();
   }
 
-  /** Closes the connection and refuses new ones. Resolves when the operating system has all that was sent. */
-  close(): Promise<void> | undefined {
+  /** Closes the connection and refuses new ones. */
+  close(): void {
     this.#closing.abort();
     this.#course.abort();
-    return this.#connection?.close();
+    this.#connection?.close();
   }
 
   async #attempt(): Promise<Connection> {
@@ -165,7 +165,7 @@ export class Broker {
     if (signal.aborted) return await this.#attempt();
     try {
       const connection = await this.#dial(signal);
-      if (this.#closing.signal.aborted) void connection.close();
+      if (this.#closing.signal.aborted) connection.close();
       this.#refuseIfClosed();
       if (connection.error !== undefined) throw connection.error;
       this.#use(connection);

@@ -66,6 +66,8 @@ const SILENCE_MS = 5_000;
 
 /** After so long without metadata, everything that is known is given up (KIP-1102). */
 const REBOOTSTRAP_AFTER_MS = 300_000;
+/** Nothing tells when the last byte has left; only a close with acks 0 asks, and only while a broker falls behind. */
+const FLUSH_POLL_MS = 10;
 const REBOOTSTRAP_REQUIRED = 129;
 
 /** The brokers of a cluster and what they lead. */
@@ -221,14 +223,20 @@ export class Cluster {
     if (leader.isHint && partitions?.[partition] === leader) partitions[partition] = { ...leader, leaderEpoch: -1 };
   }
 
-  /** Closes every connection and ends every loop. Resolves when the operating system has all that was sent. */
-  close(): Promise<unknown> {
+  /** Resolves when the operating system has been given all that was sent, or the cluster is closed. */
+  async flushed(): Promise<void> {
+    const { signal } = this.#closing;
+    const isSending = (): boolean => [...this.#brokers.values()].some(({ connection }) => connection?.isSending);
+    while (!signal.aborted && isSending()) await sleep(this.#runtime, FLUSH_POLL_MS, signal);
+  }
+
+  /** Closes every connection and ends every loop. */
+  close(): void {
     this.#closing.abort();
     this.#ageTimer?.cancel();
-    const gone = [...this.#brokers.values(), ...this.#bootstrap].map((broker) => broker.close());
+    for (const broker of [...this.#brokers.values(), ...this.#bootstrap]) broker.close();
     this.#next?.end(closedError());
     this.#next = undefined;
-    return Promise.all(gone);
   }
 
   async #run(): Promise<void> {
@@ -351,10 +359,10 @@ export class Cluster {
 
   /** Rebootstrap: every connection is closed, nobody leads anything, and, if need be, no broker is known any more. */
   #startOver(reason: string, forget: boolean): void {
-    for (const server of this.#bootstrap) void server.release()?.close();
+    for (const server of this.#bootstrap) server.release()?.close();
     for (const broker of [...this.#brokers.values()]) {
-      if (forget) void broker.close();
-      else void broker.connection?.close();
+      if (forget) broker.close();
+      else broker.connection?.close();
     }
     if (forget) {
       this.#brokers.clear();
@@ -400,7 +408,7 @@ export class Cluster {
       if (broker === undefined) continue;
       const connection = server.release()!;
       this.#turns.set(broker, Math.max(this.#turns.get(broker) ?? 0, this.#turns.get(server) ?? 0));
-      if (!broker.adopt(connection)) void connection.close();
+      if (!broker.adopt(connection)) connection.close();
     }
   }
 

@@ -102,7 +102,6 @@ export class Connection {
   readonly #ended = new AbortController();
   #socket: Socket | undefined;
   #error: KafkaError | undefined;
-  #onGone: (() => void) | undefined;
   #correlationId = 0;
   #lastUsedMs: number;
   #heardMs: number;
@@ -226,11 +225,14 @@ export class Connection {
     });
   }
 
-  /** Ends in an orderly way; what is in flight is failed. Resolves when the operating system has all that was sent. */
-  close(): Promise<void> | undefined {
-    const waits = !this.#error && this.#socket?.bufferedBytes;
+  /** True while the operating system hasn't been given all that was sent. */
+  get isSending(): boolean {
+    return this.#error === undefined && this.#socket !== undefined && this.#socket.bufferedBytes > 0;
+  }
+
+  /** Ends in an orderly way; what is in flight is failed. */
+  close(): void {
     this.#end(new ConnectionError(`The connection to ${formatAddress(this.address)} was closed by the client.`), false);
-    return waits ? new Promise((resolve) => this.#onGone = resolve) : undefined;
   }
 
   /** Ends at once and for the given reason. */
@@ -304,7 +306,6 @@ export class Connection {
   }
 
   #onSocketClose(cause: Error | undefined): void {
-    this.#onGone?.();
     const name = formatAddress(this.address);
     this.#end(
       new ConnectionError(
@@ -373,7 +374,7 @@ export class Connection {
       }
       nextMs = Math.min(nextMs, entry.deadlineMs);
     }
-    if (idle && nextMs <= nowMs) void this.close();
+    if (idle && nextMs <= nowMs) this.close();
     else this.#armTimer(Math.max(nextMs, nowMs + 1));
   }
 

@@ -370,15 +370,16 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
       return closedError(detail, fate);
     });
     this.#identity?.close();
-    const gone = this.#cluster.close();
-    this.#agenda.clear();
-    for (const reject of this.#lookups) reject(closedError("No topic is looked up any more.", "no"));
     // With acks 0 nobody answers, so what was sent last may still be here: a process that ends now would lose it.
     if (acks === 0) {
-      await within(this.#runtime, gone, { timeoutMs: leftMs() ?? requestTimeoutMs }, overdue).catch((error) => {
-        if (limitMs !== undefined) late ??= error;
-      });
+      await within(this.#runtime, this.#cluster.flushed(), { timeoutMs: leftMs() ?? requestTimeoutMs }, overdue)
+        .catch((error) => {
+          if (limitMs !== undefined) late ??= error;
+        });
     }
+    this.#cluster.close();
+    this.#agenda.clear();
+    for (const reject of this.#lookups) reject(closedError("No topic is looked up any more.", "no"));
     await within(this.#runtime, this.#interceptors.close(), { timeoutMs: leftMs() }, overdue);
     if (late !== undefined) throw late;
   }
