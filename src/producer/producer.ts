@@ -165,7 +165,10 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     return promise;
   }
 
-  /** Sends records in order. Each has a result of its own; see {@link BatchDelivery}. */
+  /**
+   * Sends records in order. Each has a result of its own; see {@link BatchDelivery}. Those without a key go to one
+   * partition, up to 128 KiB, unless `batchSize` is set (default: unset).
+   */
   sendBatch(records: Iterable<ProducerRecord<K, V>>, options?: SendOptions): BatchDelivery {
     const all = Array.isArray(records) ? records as readonly ProducerRecord<K, V>[] : [...records];
     const delivery = new BatchDelivery(all.length);
