@@ -3,6 +3,7 @@ import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
+import { forEveryRuntime } from "../build.mjs";
 import { cacheDir, root } from "../lib/tools.mjs";
 
 let bundleCount = 0;
@@ -11,19 +12,7 @@ let bundleCount = 0;
 export async function bundleSluice(source) {
   mkdirSync(join(cacheDir, "bench"), { recursive: true });
   const outfile = join(cacheDir, "bench", `sluice-${process.pid}-${++bundleCount}.mjs`);
-  await build({
-    absWorkingDir: root,
-    entryPoints: [source],
-    outfile,
-    bundle: true,
-    format: "esm",
-    platform: "neutral",
-    target: "es2022",
-    mainFields: ["module", "main"],
-    packages: "external",
-    external: ["node:*", "cloudflare:*"],
-    logLevel: "warning",
-  });
+  await build({ ...forEveryRuntime, entryPoints: [source], outfile });
   process.once("exit", () => rmSync(outfile, { force: true }));
   return outfile;
 }

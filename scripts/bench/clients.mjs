@@ -28,7 +28,7 @@ const javascriptPeers = {
   "kafkajs": { module: "kafkajs", share: { D: 0.1, Dw: 0.1, F: 0.2 } },
   "platformatic": {
     module: "@platformatic/kafka",
-    share: { F: 0.2, I5000: 0.5 },
+    share: { F: 0.2 },
     adapt: ({ name }) => /^D1?w?$/.test(name) ? { kind: "produce", window: undefined, note: "its stream" } : {},
   },
   "kafkats": { module: "@kafkats/client", share: { D: 0.04, D1: 0.04, Dw: 0.04, F: 0.2 } },

@@ -238,7 +238,8 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
    * Refuses new records, delivers what was handed over, then closes all connections. Calls share one outcome.
    *
    * With `timeoutMs`, what has no outcome by then fails with a `ProducerClosedError`, and the call rejects with a
-   * `TimeoutError`. Without, `deliveryTimeoutMs` is the limit.
+   * `TimeoutError`. Without, `deliveryTimeoutMs` is the limit. With acks 0 it also waits until the operating system has
+   * all bytes, `requestTimeoutMs` (default 30,000 ms) at most.
    */
   close({ timeoutMs }: { readonly timeoutMs?: number | undefined } = {}): Promise<void> {
     this.#closing ??= this.#close(timeoutMs);

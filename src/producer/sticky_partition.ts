@@ -28,6 +28,7 @@ export class StickyPartition {
   readonly #random: () => number;
   readonly #batchSize: number;
   readonly #togetherBytes: number;
+  /** Infinity before the first choice. */
   #partition = Infinity;
   /** Bytes that went to the partition since it was chosen. */
   #bytes = 0;
