@@ -23,7 +23,7 @@ export interface MemoryWaiter {
  * What the line may hold while nothing comes free. Within one turn, and while a broker takes what it is given, the line
  * is as long as callers make it; with a broker that stands still, the process holds `bufferMemory` and this.
  */
-const LINE_BYTES = 16_777_216;
+const LINE_BYTES = 8_388_608;
 /** When nothing has come free for so long, nothing will soon. */
 const STALLED_AFTER_MS = 100;
 /** The same while no answer could have been read, because the runtime hasn't looked at its sockets. */

@@ -86,7 +86,7 @@ export interface ProducerOptions<K = string | Uint8Array, V = string | Uint8Arra
   /**
    * Memory for records that have no outcome yet. When it is full, `send` waits in line, and `produce` returns false.
    * The line is as long as it gets while the broker takes records; once nothing has come free for 100 ms it holds
-   * 16 MiB, and who comes then fails at once with a `BufferFullError`. @default 33554432
+   * 8 MiB, and who comes then fails at once with a `BufferFullError`. @default 33554432
    */
   readonly bufferMemory?: number;
   /** How long a send may wait for metadata and memory together, in the order of the calls. @default 60000 */
