@@ -95,4 +95,28 @@ export const outcomes = [
     name: "A record that was taken back is sent all the same",
     edits: [{ file: accumulator, find: `    batch.drop(index);\n`, replace: "" }],
   },
+  {
+    name: "sendBatch gives a record the outcome of another",
+    edits: [{
+      file: "src/producer/producer.ts",
+      find: `delivery.resolver(index)`,
+      replace: `delivery.resolver(all.length - 1 - index)`,
+    }],
+  },
+  {
+    name: "The promise of a record of sendBatch that is refused at once never settles",
+    edits: [{
+      file: "src/producer/send_batch.ts",
+      find: `Promise.resolve(outcome ?? new Promise`,
+      replace: `Promise.resolve(outcome && !(outcome instanceof Promise) ? outcome : new Promise`,
+    }],
+  },
+  {
+    name: "Scattered partitions wait for an answer though no request is in flight",
+    edits: [{
+      file: "src/producer/sender.ts",
+      find: `return lane.inFlight > 0 && lane.ready.length >= SCATTERED_PARTITIONS`,
+      replace: `return lane.ready.length >= SCATTERED_PARTITIONS`,
+    }],
+  },
 ];

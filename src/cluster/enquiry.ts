@@ -129,7 +129,12 @@ export class Enquiry {
     const { allowAutoTopicCreation, requestTimeoutMs } = this.#options;
     const waitMs = this.#pace.take(this.#names().some((name) => !this.#asked.has(name))) - this.#runtime.now();
     // What goes with the handshake is written in the same turn.
-    if (waitMs > 0) await sleep(this.#runtime, waitMs, this.#closing);
+    if (waitMs > 0) {
+      await sleep(this.#runtime, waitMs, this.#closing);
+      // Idle meanwhile, it may have been closed.
+      connection = await broker.connect();
+      version = connection.version(Metadata);
+    }
     const names = this.#names();
     for (const name of names) this.#asked.add(name);
     const topics = names.map((name) => ({ name }));

@@ -12,6 +12,8 @@ import type { RecordMetadata } from "./record.ts";
  * with the first error instead, and `promises` are the records' own.
  */
 export class BatchDelivery implements PromiseLike<PromiseSettledResult<RecordMetadata>[]> {
+  /** What each record was told; a rejection is a result only some microtasks later. */
+  readonly #outcomes: (Parameters<Resolve>[0] | undefined)[] = [];
   readonly #results: PromiseSettledResult<RecordMetadata>[] = [];
   readonly #settled: Promise<PromiseSettledResult<RecordMetadata>[]>;
   #resolveSettled: (results: PromiseSettledResult<RecordMetadata>[]) => void = () => {};
@@ -27,12 +29,13 @@ export class BatchDelivery implements PromiseLike<PromiseSettledResult<RecordMet
     this.#left = size;
     this.#settled = new Promise((resolve) => this.#resolveSettled = resolve);
     if (size === 0) this.#resolveSettled([]);
-    else this.#results.length = size;
+    else this.#outcomes.length = size;
   }
 
   /** @internal Takes the outcome of the record at an index. */
   resolver(index: number): Resolve {
     return (outcome) => {
+      this.#outcomes[index] = outcome;
       this.#resolves[index]?.(outcome);
       if (outcome instanceof Promise) {
         outcome.catch((reason: unknown) => this.#settle(index, { status: "rejected", reason }));
@@ -44,12 +47,11 @@ export class BatchDelivery implements PromiseLike<PromiseSettledResult<RecordMet
 
   /** One promise per record. Taking it makes unhandled rejections the caller's business. */
   get promises(): readonly Promise<RecordMetadata>[] {
-    this.#promises ??= Array.from(this.#results, (result, index) => {
-      if (result?.status === "fulfilled") return Promise.resolve(result.value);
-      if (result?.status === "rejected") return Promise.reject(result.reason);
-      return new Promise<RecordMetadata>((resolve) => this.#resolves[index] = resolve);
-    });
-    return this.#promises;
+    return this.#promises ??= Array.from(
+      this.#outcomes,
+      (outcome, index) =>
+        Promise.resolve(outcome ?? new Promise<RecordMetadata>((resolve) => this.#resolves[index] = resolve)),
+    );
   }
 
   /** Resolves with a result per record. */

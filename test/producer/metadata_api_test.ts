@@ -148,6 +148,31 @@ test("producer: sendBatch() tells a result for each record, in order, and all() 
   await run(p.close());
 });
 
+test("producer: the promises of sendBatch() settle however early or late they are asked for", async () => {
+  const { producer, run } = stage();
+  const p = producer();
+  const records = [
+    { topic: "orders", partition: 2, value: "a" },
+    { topic: "orders", partition: -1, value: "refused within the call" },
+  ];
+  const early = p.sendBatch(records);
+  const promises = early.promises;
+  assert.equal(early.promises, promises);
+  const [first, second] = await run(Promise.allSettled(promises));
+  assert.ok(first?.status === "fulfilled" && first.value.offset === 0n);
+  assert.ok(second?.status === "rejected" && second.reason.code === "INVALID_PARTITION");
+  const late = p.sendBatch(records);
+  const results = await run(Promise.resolve(late));
+  assert.deepEqual(await run(Promise.allSettled(late.promises)), results);
+  assert.deepEqual(results.map(({ status }) => status), ["fulfilled", "rejected"]);
+  await run(p.close());
+  const refused = await run(Promise.allSettled(p.sendBatch(records).promises));
+  assert.deepEqual(refused.map((result) => result.status === "rejected" && result.reason.code), [
+    "PRODUCER_CLOSED",
+    "PRODUCER_CLOSED",
+  ]);
+});
+
 test("producer: partitionsFor() tells leaders and epochs, from memory when they are known", async () => {
   const { cluster, producer, run } = stage({ brokers: 3 });
   cluster.moveLeader("orders", 1, 1);

@@ -42,7 +42,9 @@ export function planOf(seed: number, profileName?: string): SimulationPlan {
 }
 
 function clusterOf(dice: Dice, profile: Profile): ClusterPlan {
-  const brokers = dice.weighted([[2, 1], [2, 2], [5, 3], [1, 4], [1, 5]] as const);
+  const brokers = profile.scattered
+    ? dice.between(1, 2)
+    : dice.weighted([[2, 1], [2, 2], [5, 3], [1, 4], [1, 5]] as const);
   const [minLatencyMs, maxLatencyMs] = dice.weighted<readonly [number, number]>([
     [profile.crowded ? 1 : 2, [0, 0]],
     [3, [1, 4]],
@@ -53,7 +55,7 @@ function clusterOf(dice: Dice, profile: Profile): ClusterPlan {
     const replicationFactor = Math.min(brokers, dice.weighted([[1, 1], [1, 2], [5, 3]] as const));
     return {
       name: ["orders", "events"][index]!,
-      partitions: profile.shared ? 1 : dice.weighted([[4, 1], [3, 2], [2, 3], [1, 6]] as const),
+      partitions: partitionsOf(dice, profile),
       replicationFactor,
       config: {
         ...(replicationFactor > 1 && dice.oneIn(2) ? { "min.insync.replicas": 2 } : {}),
@@ -74,6 +76,11 @@ function clusterOf(dice: Dice, profile: Profile): ClusterPlan {
     sessionTimeoutMs: dice.pick([0, 100, 500]),
     metadataLagMs: dice.pick([0, 10, 100]),
   };
+}
+
+function partitionsOf(dice: Dice, { shared, scattered }: Profile): number {
+  if (shared) return 1;
+  return scattered ? dice.between(70, 150) : dice.weighted([[4, 1], [3, 2], [2, 3], [1, 6]] as const);
 }
 
 function producersOf(dice: Dice, profile: Profile, cluster: ClusterPlan, durationMs: number): ProducerPlan[] {
@@ -129,6 +136,11 @@ function optionsOf(dice: Dice, profile: Profile, { maxLatencyMs }: ClusterPlan):
     connectTimeoutMs: Math.max(dice.pick([300, 1_000]), 6 * maxLatencyMs),
     ...(idempotent && dice.oneIn(8) ? { gapless: true } : {}),
     ...(idempotent && dice.oneIn(12) ? { waitForOutcome: true } : {}),
+    ...(dice.oneIn(12) ? { partitioner: dice.pick(["roundRobin", "random"] as const) } : {}),
+    ...(dice.oneIn(10) ? { connectionMaxIdleMs: dice.pick([80, 300]) } : {}),
+    ...(dice.oneIn(10) ? { metadataMaxAgeMs: dice.pick([400, 1_000]) } : {}),
+    ...(dice.oneIn(10) ? { metadataMaxIdleMs: dice.pick([50, 300]) } : {}),
+    ...(dice.oneIn(12) ? { intercepted: true } : {}),
   };
 }
 
@@ -165,6 +177,7 @@ interface Habit {
   readonly topics: readonly TopicPlan[];
   readonly routing: "explicit" | "one partition" | "keys" | "keyless" | "mixed";
   readonly partition: number;
+  readonly keys: number;
   readonly via: Via | "any";
   readonly awaits: boolean;
   readonly most: number;
@@ -179,9 +192,12 @@ function habitOf(dice: Dice, profile: Profile, cluster: ClusterPlan): Habit {
     topics: dice.oneIn(2) ? cluster.topics : [dice.pick(cluster.topics)],
     routing: dice.weighted([[3, "explicit"], [3, "one partition"], [2, "keys"], [1, "keyless"], [1, "mixed"]] as const),
     partition: dice.below(6),
-    via: dice.weighted([[2, "promise"], [2, "callback"], [2, "both"], [1, "produce"], [2, "any"]] as const),
+    keys: profile.scattered ? 1_000 : 4,
+    via: dice.weighted(
+      [[2, "promise"], [2, "callback"], [2, "both"], [1, "produce"], [1, "batch"], [2, "any"]] as const,
+    ),
     awaits,
-    most: awaits ? 4 : profile.steady ? dice.pick([1, 3]) : dice.pick([1, 3, 8, 20]),
+    most: mostOf(dice, profile, awaits),
     bytes: dice.weighted<readonly [number, number]>([
       [3, [0, 40]],
       [2, [0, 160]],
@@ -192,22 +208,31 @@ function habitOf(dice: Dice, profile: Profile, cluster: ClusterPlan): Habit {
   };
 }
 
+/** How many records a burst has at most. */
+function mostOf(dice: Dice, { steady, scattered }: Profile, awaits: boolean): number {
+  if (awaits) return 4;
+  if (scattered) return dice.pick([60, 200]);
+  return steady ? dice.pick([1, 3]) : dice.pick([1, 3, 8, 20]);
+}
+
 function recordOf(dice: Dice, habit: Habit): Omit<SendPlan, "id" | "atMs" | "producer" | "sender"> {
   const topic = dice.pick(habit.topics);
   const routing = habit.routing === "mixed" ? dice.pick(["explicit", "keys", "keyless"] as const) : habit.routing;
-  const via = habit.via === "any" ? dice.pick(["promise", "callback", "both", "produce"] as const) : habit.via;
+  const via = habit.via === "any" ? dice.pick(["promise", "callback", "both", "produce", "batch"] as const) : habit.via;
   return {
     topic: topic.name,
     ...(routing === "explicit" ? { partition: dice.below(topic.partitions) } : {}),
     ...(routing === "one partition" ? { partition: habit.partition % topic.partitions } : {}),
-    ...(routing === "keys" ? { key: `k${dice.below(4)}` } : {}),
+    ...(routing === "keys" ? { key: `k${dice.below(habit.keys)}` } : {}),
     bytes: dice.between(...habit.bytes),
     ...(dice.oneIn(8) ? { headers: dice.between(1, 3) } : {}),
     ...(dice.oneIn(8) ? { timestampMs: dice.between(-1_000, 1_000) } : {}),
     via,
     ...(habit.awaits && via !== "produce" ? { awaits: true } : {}),
     ...(habit.throws && dice.oneIn(2) ? { throws: true } : {}),
-    ...(habit.aborts && via !== "produce" && dice.oneIn(4) ? { abortAfterMs: dice.pick([0, 1, 20, 300]) } : {}),
+    ...(habit.aborts && via !== "produce" && via !== "batch" && dice.oneIn(4)
+      ? { abortAfterMs: dice.pick([0, 1, 20, 300]) }
+      : {}),
   };
 }
 

@@ -100,6 +100,16 @@ export interface PlannedOptions {
   readonly gapless?: boolean;
   /** What is in doubt isn't failed before it is answered. */
   readonly waitForOutcome?: boolean;
+  /** Who chooses partitions; absent: the producer's own. */
+  readonly partitioner?: "roundRobin" | "random";
+  /** Unused connections are closed after so long. */
+  readonly connectionMaxIdleMs?: number;
+  /** Metadata is asked for anew after so long. */
+  readonly metadataMaxAgeMs?: number;
+  /** Unused topics are forgotten after so long. */
+  readonly metadataMaxIdleMs?: number;
+  /** An interceptor looks at each record and its outcome. */
+  readonly intercepted?: boolean;
 }
 
 /** A producer's life. */
@@ -114,8 +124,11 @@ export interface ProducerPlan {
   readonly closeTimeoutMs?: number;
 }
 
-/** How a record is handed over: for a promise, for a callback, for both, or by `produce`. */
-export type Via = "promise" | "callback" | "both" | "produce";
+/**
+ * How a record is handed over: for a promise, for a callback, for both, by `produce`, or together with those of the
+ * same sender and time that come behind it, by `sendBatch`.
+ */
+export type Via = "promise" | "callback" | "both" | "produce" | "batch";
 
 /** One record. */
 export interface SendPlan {

@@ -42,6 +42,8 @@ export interface Profile {
   readonly narrow?: boolean;
   /** Producers are closed while they have something to do. */
   readonly leaving?: boolean;
+  /** Many partitions with a record or two each. */
+  readonly scattered?: boolean;
 }
 
 /** What a broker answers without having appended anything, and may be asked again. */
@@ -221,6 +223,13 @@ export const PROFILES: Readonly<Record<string, Profile>> = {
     shared: true,
     troubles: [[3, "produce"], [2, "produce storm"], [1, "leader moves"]],
     effects: [[3, leftOut], [2, appended], [1, refused], [1, lostAnswer]],
+  },
+  "many partitions": {
+    weight: 1,
+    faults: [0, 4],
+    scattered: true,
+    troubles: [[3, "produce"], [1, "broker stops"], [1, "black hole"], [1, "leader moves"], [1, "slow network"]],
+    effects: ALL,
   },
   "quotas": {
     weight: 1,

@@ -14,7 +14,7 @@ import { Faults } from "./faults.ts";
 import { readLedger } from "./ledger.ts";
 import type { Observation, ProducerObservation } from "./observation.ts";
 import { endOf, type ProducerPlan, type SendPlan, type SimulationPlan } from "./plan.ts";
-import type { MakeProducer, SimulatedProducer } from "./subject.ts";
+import type { MakeProducer, SimulatedInterceptor, SimulatedProducer } from "./subject.ts";
 import { type Exchange, tapped } from "./tap.ts";
 import type { Trace } from "./trace.ts";
 import { closeMsOf, Workload } from "./workload.ts";
@@ -112,7 +112,12 @@ class Run {
       stuck: stuck ?? (ended ? undefined : `it took more than ${MAX_STEPS} events`),
       unhealed: this.#unhealed,
       earlyFlushes: this.#earlyFlushes,
-      surprises: [...this.#surprises, ...this.#cluster.failures, ...this.#options.takeUnhandled?.() ?? []],
+      surprises: [
+        ...this.#surprises,
+        ...this.#workload.contradictions,
+        ...this.#cluster.failures,
+        ...this.#options.takeUnhandled?.() ?? [],
+      ],
       timersLeft: this.#runtime.pendingTimers,
       connectionsLeft,
       virtualMs: this.#runtime.now(),
@@ -167,7 +172,7 @@ class Run {
   }
 
   #begin(life: Life): SimulatedProducer {
-    const { retries, ...options } = life.seen.plan.options;
+    const { retries, intercepted, ...options } = life.seen.plan.options;
     const { trace } = this.#options;
     const counted = countedSockets(this.#cluster.sockets, life.seen, this.#runtime);
     const sockets = trace === undefined && !this.#faults.cutsRequests ? counted : tapped(counted, {
@@ -183,6 +188,7 @@ class Run {
       brokers: this.#cluster.bootstrap,
       clientId: life.name,
       retries: retries < 0 ? Infinity : retries,
+      ...(intercepted ? { interceptors: [life.interceptor] } : {}),
       logger: {
         warn: (event, fields) => {
           if (event === "data_loss_suspected") this.#onSuspicion(life, (fields.error as KafkaError).broker);
@@ -219,7 +225,7 @@ class Run {
     if (producer !== undefined) await (life.closing ??= this.#end(life, producer));
   }
 
-  async #end({ seen, name }: Life, producer: SimulatedProducer): Promise<void> {
+  async #end({ seen, name, interceptor }: Life, producer: SimulatedProducer): Promise<void> {
     const { closeTimeoutMs } = seen.plan;
     seen.closingMs = this.#runtime.now();
     this.#options.trace?.say(`${name} is told to close`);
@@ -229,6 +235,10 @@ class Run {
       if (closeTimeoutMs === undefined && !seen.plan.options.waitForOutcome) this.#surprises.push(error);
     }
     seen.closedMs = this.#runtime.now();
+    const { recordsSeen, outcomesSeen } = interceptor;
+    if (recordsSeen !== outcomesSeen) {
+      this.#surprises.push(`${name}'s interceptor has seen ${recordsSeen} records and ${outcomesSeen} outcomes`);
+    }
     this.#options.trace?.say(`${name} is closed`);
     const metrics = producer.metrics?.() ?? {};
     seen.takenBytes = (metrics["buffer-total-bytes"] ?? 0) - (metrics["buffer-available-bytes"] ?? 0);
@@ -270,11 +280,27 @@ class Run {
   }
 }
 
+/** Counts what it sees. */
+class CountingInterceptor implements SimulatedInterceptor {
+  recordsSeen = 0;
+  outcomesSeen = 0;
+
+  onSend<Seen extends object>(record: Seen): Seen {
+    this.recordsSeen++;
+    return record;
+  }
+
+  onAcknowledgement(): void {
+    this.outcomesSeen++;
+  }
+}
+
 /** One producer of the run. */
 class Life {
   readonly index: number;
   readonly name: string;
   readonly seen: ProducerObservation;
+  readonly interceptor = new CountingInterceptor();
   producer: SimulatedProducer | undefined;
   closing: Promise<void> | undefined;
 

@@ -51,10 +51,18 @@ export interface SimulatedSendOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** What becomes of records that were sent at once. */
+export interface SimulatedDelivery extends PromiseLike<readonly PromiseSettledResult<SimulatedMetadata>[]> {
+  /** One for each record. */
+  readonly promises: readonly Promise<SimulatedMetadata>[];
+}
+
 /** The producer under test. */
 export interface SimulatedProducer {
   /** Sends a record; the promise is its outcome. */
   send(record: SimulatedRecord, options?: SimulatedSendOptions): Promise<SimulatedMetadata>;
+  /** Sends several at once. Awaited, it gives their results, in their order; `promises` are the records' own. */
+  sendBatch?(records: readonly SimulatedRecord[]): SimulatedDelivery;
   /** Sends a record without a promise; false when there is no room. */
   produce?(record: SimulatedRecord, onDelivery?: SimulatedSendOptions["onDelivery"]): boolean;
   /** Resolves when there is room. */
@@ -67,14 +75,24 @@ export interface SimulatedProducer {
   metrics?(): { readonly "buffer-available-bytes"?: number; readonly "buffer-total-bytes"?: number };
 }
 
+/** Sees records and outcomes (KIP-42). */
+export interface SimulatedInterceptor {
+  /** Once for each record. */
+  onSend<Seen extends object>(record: Seen): Seen;
+  /** Once for each record, when it has its outcome. */
+  onAcknowledgement(): void;
+}
+
 /** The options that a producer under test is made with: Sluice's own names. */
-export interface SimulatedOptions extends Omit<PlannedOptions, "retries"> {
+export interface SimulatedOptions extends Omit<PlannedOptions, "retries" | "intercepted"> {
   /** The servers to start from. */
   readonly brokers: string;
   /** Tells the producers of a run apart. */
   readonly clientId: string;
   /** `Infinity` for no limit. */
   readonly retries: number;
+  /** Look at each record and its outcome. */
+  readonly interceptors?: readonly SimulatedInterceptor[];
   /** Is told of suspected losses. */
   readonly logger: { warn(event: string, fields: Readonly<Record<string, unknown>>): void };
 }

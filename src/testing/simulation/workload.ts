@@ -47,6 +47,8 @@ export interface WorkloadListener {
 /** The calls and the outcomes of one run. */
 export class Workload {
   readonly sent: Sent[] = [];
+  /** Where a `sendBatch` said one thing of a record, and the record's promise another. */
+  readonly contradictions: string[] = [];
   readonly #runtime: VirtualRuntime;
   readonly #listener: WorkloadListener;
   readonly #wallStartMs: number;
@@ -68,12 +70,16 @@ export class Workload {
 
   /** Hands over the records of one sender; stops at the given time. */
   async run(sends: readonly SendPlan[], producer: () => SimulatedProducer, stopMs: number): Promise<void> {
-    for (const plan of sends) {
+    for (let next = 0; next < sends.length;) {
+      const plan = sends[next]!;
       await this.until(plan.atMs);
       if (this.#runtime.now() > stopMs) return;
+      const end = plan.via === "batch" ? endOfBatch(sends, next) : next + 1;
+      const all = sends.slice(next, end);
+      next = end;
       if (plan.via === "produce" && (await this.#produce(plan, producer(), stopMs))) continue;
-      const told = this.send(plan, producer());
-      if (plan.awaits) await told;
+      const told = plan.via === "batch" ? this.#sendBatch(all, producer()) : this.send(plan, producer());
+      if (all.some(({ awaits }) => awaits)) await told;
     }
   }
 
@@ -94,6 +100,32 @@ export class Workload {
         (error) => resolve(this.#tell(sent, sent.promised, error, null)),
       );
     });
+  }
+
+  /** Hands over records by `sendBatch`, or one by one if the producer has no such call; resolves when all are told. */
+  async #sendBatch(plans: readonly SendPlan[], producer: SimulatedProducer): Promise<void> {
+    if (producer.sendBatch === undefined) {
+      await Promise.all(plans.map((plan) => this.send(plan, producer)));
+      return;
+    }
+    const all = plans.map((plan) => this.#newSent(plan, true, false));
+    for (const sent of all) this.#handedOver(sent);
+    const delivery = producer.sendBatch(all.map(({ record }) => record));
+    for (const [index, promise] of delivery.promises.entries()) {
+      const sent = all[index]!;
+      promise.then(
+        (metadata) => this.#tell(sent, sent.promised, null, metadata),
+        (error) => this.#tell(sent, sent.promised, error, null),
+      );
+    }
+    const results = await delivery;
+    for (const [index, result] of results.entries()) {
+      const [told] = all[index]!.promised;
+      const isSame = result.status === "fulfilled"
+        ? told?.metadata?.offset === result.value.offset && told.metadata.partition === result.value.partition
+        : told?.error === result.reason;
+      if (!isSame) this.contradictions.push(`record ${plans[index]!.id} has another result than its own promise`);
+    }
   }
 
   /** Hands over one record by `produce`; false when the producer has no such call. */
@@ -182,6 +214,13 @@ export function recordOf(plan: SendPlan, wallStartMs: number): SimulatedRecord {
       ? {}
       : { headers: Array.from({ length: headers }, (_, i) => [`h${i % 2}`, `${id}-${i}`] as const) }),
   };
+}
+
+/** Where the records end that are handed over together with the one at `from`. */
+function endOfBatch(sends: readonly SendPlan[], from: number): number {
+  let end = from + 1;
+  while (end < sends.length && sends[end]!.via === "batch" && sends[end]!.atMs === sends[from]!.atMs) end++;
+  return end;
 }
 
 /** When a producer is closed: as planned, or never before the end. */
