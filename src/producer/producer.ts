@@ -191,7 +191,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   produce(record: ProducerRecord<K, V>, onDelivery?: DeliveryCallback): boolean {
     // What can be looked at only once is taken, and waits if there isn't room for all of it.
     const isForOnce = !this.#interceptors.isEmpty || isIterator(record?.headers);
-    if (isForOnce && !this.#accumulator.memory.has(1)) return false;
+    if (isForOnce && !this.#accumulator.memory.has(1) && !this.#refusal()) return false;
     this.#bytesRefused = this.#send(record, undefined, onDelivery && { onDelivery }, isForOnce);
     return this.#bytesRefused === 0;
   }

@@ -163,6 +163,22 @@ test("interceptors: a record object that is used again is a new record, also aft
   await run(client.close());
 });
 
+test("interceptors: who offers a record to a full buffer hears of the close", async () => {
+  const { cluster, producer, run } = stage({ topics: { orders: 1 } });
+  const client = producer({ bufferMemory: 1_000, interceptors: [{}] });
+  await run(client.send({ topic: "orders", value: "first" }));
+  const goOn = cluster.control(Produce, { silence: true });
+  const record = { topic: "orders", value: "x".repeat(600) };
+  while (client.produce(record));
+  const closed = client.close();
+  const codes: (string | undefined)[] = [];
+  assert.equal(client.produce(record, (error) => void codes.push(error?.code)), true);
+  assert.equal(client.produce(record), true);
+  goOn();
+  await run(closed);
+  assert.deepEqual(codes, ["PRODUCER_CLOSED"]);
+});
+
 test("interceptors: headers that can be read once survive one that changes nothing, and one that throws", async () => {
   const { cluster, producer, run } = stage({ topics: { orders: 1 } });
   const fail = (): never => {

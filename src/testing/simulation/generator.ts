@@ -94,6 +94,7 @@ function producersOf(dice: Dice, profile: Profile, cluster: ClusterPlan, duratio
     return {
       options: optionsOf(dice, profile, cluster),
       startMs,
+      ...(index > 0 && dice.oneIn(2) ? { inherits: true } : {}),
       ...(leaves ? { closeMs: startMs + dice.below(durationMs) } : {}),
       ...(leaves && dice.oneIn(2) ? { closeTimeoutMs: dice.pick([0, 20, 300]) } : {}),
     };
@@ -140,6 +141,7 @@ function optionsOf(dice: Dice, profile: Profile, { maxLatencyMs }: ClusterPlan):
     ...(dice.oneIn(10) ? { connectionMaxIdleMs: dice.pick([80, 300]) } : {}),
     ...(dice.oneIn(10) ? { metadataMaxAgeMs: dice.pick([400, 1_000]) } : {}),
     ...(dice.oneIn(10) ? { metadataMaxIdleMs: dice.pick([50, 300]) } : {}),
+    ...(dice.oneIn(12) ? { maxRequestSize: Math.max(batchSize ?? 0, dice.pick([500, 1_500])) } : {}),
     ...(dice.oneIn(12) ? { intercepted: true } : {}),
   };
 }
@@ -184,6 +186,7 @@ interface Habit {
   readonly bytes: readonly [least: number, most: number];
   readonly aborts: boolean;
   readonly throws: boolean;
+  readonly echoes: boolean;
 }
 
 function habitOf(dice: Dice, profile: Profile, cluster: ClusterPlan): Habit {
@@ -205,6 +208,7 @@ function habitOf(dice: Dice, profile: Profile, cluster: ClusterPlan): Habit {
     ]),
     aborts: dice.oneIn(8),
     throws: dice.oneIn(10),
+    echoes: dice.oneIn(10),
   };
 }
 
@@ -230,6 +234,7 @@ function recordOf(dice: Dice, habit: Habit): Omit<SendPlan, "id" | "atMs" | "pro
     via,
     ...(habit.awaits && via !== "produce" ? { awaits: true } : {}),
     ...(habit.throws && dice.oneIn(2) ? { throws: true } : {}),
+    ...(habit.echoes && dice.oneIn(3) ? { echoes: true } : {}),
     ...(habit.aborts && via !== "produce" && via !== "batch" && dice.oneIn(4)
       ? { abortAfterMs: dice.pick([0, 1, 20, 300]) }
       : {}),

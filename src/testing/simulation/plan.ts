@@ -108,6 +108,8 @@ export interface PlannedOptions {
   readonly metadataMaxAgeMs?: number;
   /** Unused topics are forgotten after so long. */
   readonly metadataMaxIdleMs?: number;
+  /** The largest request. */
+  readonly maxRequestSize?: number;
   /** An interceptor looks at each record and its outcome. */
   readonly intercepted?: boolean;
 }
@@ -118,6 +120,8 @@ export interface ProducerPlan {
   readonly options: PlannedOptions;
   /** It is made at this time, in ms. */
   readonly startMs: number;
+  /** It begins with what the producer before it knows of the cluster, and that may be old. */
+  readonly inherits?: boolean;
   /** It is closed at this time, in ms; absent: at the end. */
   readonly closeMs?: number;
   /** How long closing may take, in ms; absent: as long as it takes. */
@@ -158,6 +162,8 @@ export interface SendPlan {
   readonly via: Via;
   /** Its callback throws. */
   readonly throws?: boolean;
+  /** Its callback hands over another record to the same place before it returns. */
+  readonly echoes?: boolean;
   /** Its signal is aborted so long after the call, in ms. */
   readonly abortAfterMs?: number;
 }

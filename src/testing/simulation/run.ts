@@ -14,7 +14,7 @@ import { Faults } from "./faults.ts";
 import { readLedger } from "./ledger.ts";
 import type { Observation, ProducerObservation } from "./observation.ts";
 import { endOf, type ProducerPlan, type SendPlan, type SimulationPlan } from "./plan.ts";
-import type { MakeProducer, SimulatedInterceptor, SimulatedProducer } from "./subject.ts";
+import type { MakeProducer, SimulatedInterceptor, SimulatedOptions, SimulatedProducer } from "./subject.ts";
 import { type Exchange, tapped } from "./tap.ts";
 import type { Trace } from "./trace.ts";
 import { closeMsOf, Workload } from "./workload.ts";
@@ -189,6 +189,7 @@ class Run {
       clientId: life.name,
       retries: retries < 0 ? Infinity : retries,
       ...(intercepted ? { interceptors: [life.interceptor] } : {}),
+      ...this.#inheritance(life),
       logger: {
         warn: (event, fields) => {
           if (event === "data_loss_suspected") this.#onSuspicion(life, (fields.error as KafkaError).broker);
@@ -196,6 +197,12 @@ class Run {
         },
       },
     }, countedRuntime(this.#runtime, sockets, life.seen));
+  }
+
+  /** What the producer before has learnt, if there is one and it tells. */
+  #inheritance({ index, seen }: Life): Pick<SimulatedOptions, "snapshot"> {
+    const snapshot = seen.plan.inherits ? this.#lives[index - 1]?.producer?.snapshot?.() : undefined;
+    return snapshot === undefined ? {} : { snapshot };
   }
 
   /**

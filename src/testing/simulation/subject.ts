@@ -5,6 +5,7 @@
  */
 
 import type { Runtime } from "../../runtime/runtime.ts";
+import type { ClusterSnapshot } from "../../cluster/snapshot.ts";
 import type { PlannedOptions } from "./plan.ts";
 
 /** A record as the simulator sends it. */
@@ -67,6 +68,8 @@ export interface SimulatedProducer {
   produce?(record: SimulatedRecord, onDelivery?: SimulatedSendOptions["onDelivery"]): boolean;
   /** Resolves when there is room. */
   ready?(): Promise<void>;
+  /** What it knows of the cluster, for another producer to begin with. */
+  snapshot?(): ClusterSnapshot;
   /** Resolves when everything sent so far has its outcome. */
   flush(): Promise<void>;
   /** Ends it. */
@@ -93,6 +96,8 @@ export interface SimulatedOptions extends Omit<PlannedOptions, "retries" | "inte
   readonly retries: number;
   /** Look at each record and its outcome. */
   readonly interceptors?: readonly SimulatedInterceptor[];
+  /** What another producer has told of the cluster. */
+  readonly snapshot?: ClusterSnapshot;
   /** Is told of suspected losses. */
   readonly logger: { warn(event: string, fields: Readonly<Record<string, unknown>>): void };
 }

@@ -14,6 +14,9 @@ import type {
   SimulatedSendOptions,
 } from "./subject.ts";
 
+/** Ids of records that callbacks hand over. */
+const FIRST_ECHO_ID = 2_000_000;
+
 /** An outcome as it was told. */
 export interface Told {
   readonly atMs: number;
@@ -89,7 +92,9 @@ export class Workload {
     this.#handedOver(sent);
     return new Promise((resolve) => {
       const options: SimulatedSendOptions = {
-        ...(sent.wantsCallback ? { onDelivery: this.#callback(sent, sent.wantsPromise ? undefined : resolve) } : {}),
+        ...(sent.wantsCallback
+          ? { onDelivery: this.#callback(sent, producer, sent.wantsPromise ? undefined : resolve) }
+          : {}),
         ...(plan.abortAfterMs === undefined ? {} : { signal: this.#signal(plan.abortAfterMs) }),
       };
       const promise = producer.send(sent.record, options);
@@ -133,7 +138,7 @@ export class Workload {
     if (producer.produce === undefined || producer.ready === undefined) return false;
     while (this.#runtime.now() <= stopMs) {
       const sent = this.#newSent(plan, false, true);
-      if (producer.produce(sent.record, this.#callback(sent, undefined))) {
+      if (producer.produce(sent.record, this.#callback(sent, producer, undefined))) {
         this.#handedOver(sent);
         return true;
       }
@@ -164,9 +169,15 @@ export class Workload {
     this.#listener.onCall(sent);
   }
 
-  #callback(sent: Sent, resolve: ((told: Told) => void) | undefined): SimulatedSendOptions["onDelivery"] {
+  #callback(
+    sent: Sent,
+    producer: SimulatedProducer,
+    resolve: ((told: Told) => void) | undefined,
+  ): SimulatedSendOptions["onDelivery"] {
     return (error, metadata) => {
       const told = this.#tell(sent, sent.calledBack, error, metadata);
+      // Once, also for a producer that calls back twice: what it has promised of this one is asked for already.
+      if (sent.plan.echoes && sent.calledBack.length === 1) void this.send(echoOf(sent.plan), producer);
       resolve?.(told);
       if (sent.plan.throws) throw new CallbackError();
     };
@@ -199,6 +210,11 @@ class CallbackError extends Error {
 /** Metadata computes its fields when it is read; what counts is what it said when it was told. */
 function copied({ topic, partition, offset, timestamp }: SimulatedMetadata): SimulatedMetadata {
   return { topic, partition, offset, timestamp };
+}
+
+/** What the callback of a record hands over. */
+function echoOf({ throws: _, echoes: __, abortAfterMs: ___, ...plan }: SendPlan): SendPlan {
+  return { ...plan, id: FIRST_ECHO_ID + plan.id, via: "both" };
 }
 
 /** The record of a plan. Its value says which it is and where it belongs. */
