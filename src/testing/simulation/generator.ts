@@ -137,6 +137,7 @@ function optionsOf(dice: Dice, profile: Profile, { maxLatencyMs }: ClusterPlan):
     connectTimeoutMs: Math.max(dice.pick([300, 1_000]), 6 * maxLatencyMs),
     ...(idempotent && dice.oneIn(8) ? { gapless: true } : {}),
     ...(idempotent && dice.oneIn(12) ? { waitForOutcome: true } : {}),
+    ...(idempotent && dice.oneIn(6) ? { onDataLoss: "fatal" as const } : {}),
     ...(dice.oneIn(12) ? { partitioner: dice.pick(["roundRobin", "random"] as const) } : {}),
     ...(dice.oneIn(10) ? { connectionMaxIdleMs: dice.pick([80, 300]) } : {}),
     ...(dice.oneIn(10) ? { metadataMaxAgeMs: dice.pick([400, 1_000]) } : {}),

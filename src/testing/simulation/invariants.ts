@@ -29,6 +29,8 @@ const REFUSED_AT_ONCE: ReadonlySet<string | undefined> = new Set([
   "RECORD_TOO_LARGE",
   // With `gapless`, what still waits in line is told before what is in flight.
   "EARLIER_RECORD_FAILED",
+  // So is what waits in line when the producer ends.
+  "DATA_LOSS_SUSPECTED",
   "UNKNOWN_TOPIC_OR_PARTITION",
 ]);
 /** Errors that the producer's own bookkeeping must never let through. */

@@ -100,6 +100,8 @@ export interface PlannedOptions {
   readonly gapless?: boolean;
   /** What is in doubt isn't failed before it is answered. */
   readonly waitForOutcome?: boolean;
+  /** What follows when acknowledged records are missing; absent: it goes on. */
+  readonly onDataLoss?: "fatal";
   /** Who chooses partitions; absent: the producer's own. */
   readonly partitioner?: "roundRobin" | "random";
   /** Unused connections are closed after so long. */

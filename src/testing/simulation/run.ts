@@ -271,6 +271,8 @@ class Run {
         const id = FIRST_PROBE_ID + this.#workload.sent.length;
         const plan: SendPlan = { id, atMs: 0, producer: life.index, sender: -1, bytes: 10, via: "both", ...place };
         const { error } = await this.#workload.send(plan, life.producer!);
+        // With `onDataLoss: "fatal"`, that is what was asked for; whether there was a loss is another invariant.
+        if (error?.fatal && life.seen.plan.options.onDataLoss === "fatal") return;
         if (error === undefined) {
           if (this.#runtime.now() > deadlineMs) why = "success, but late";
           else return;

@@ -40,6 +40,8 @@ export interface SimulatedMetadata {
 export interface SimulatedError extends Error {
   /** Its kind. */
   readonly code?: string;
+  /** Its producer is of no more use. */
+  readonly fatal?: boolean;
   /** Whether the record is in the log. */
   readonly persisted?: "no" | "possibly" | "yes";
 }
