@@ -219,9 +219,8 @@ export class PendingSends implements Entry {
 
   /** Ends the waiting of all. */
   dropAll(error: KafkaError): void {
-    // Not a copy: the memory that each gives back goes to the next in line, who joins them.
-    for (const send of this.#withMemory) this.drop(send, error);
-    for (const waiter of [...this.#memory.line()]) if (waiter instanceof PendingRun) this.drop(waiter, error);
+    // One after the other: the memory that each gives back goes to the next in line, who may join the others.
+    for (let send = this.#first(); send !== undefined; send = this.#first()) this.drop(send, error);
   }
 
   onDue(): void {

@@ -150,6 +150,8 @@ export class Settlement {
   #acceptEarlier(batch: Batch, baseOffset: bigint): void {
     const { partition } = batch;
     if (this.#identity === undefined || partition.untold[0] === batch) return;
+    // A log that goes back is another one, whose leader knew nothing of what was sent before.
+    if (baseOffset >= 0n && baseOffset <= partition.sequence.lastAckedOffset) return;
     for (const earlier of [...partition.untold]) {
       if (earlier.ordinal >= batch.ordinal) break;
       const implied = earlier.outcome === undefined && earlier.persisted !== "no" &&

@@ -16,7 +16,7 @@ const APIS: Readonly<Record<RequestFaultPlan["api"], AnyApi>> = { Produce, Metad
 const HEADER_BYTES = 8;
 const LEADER_NOT_AVAILABLE = 5;
 /** A partition that no topic of a plan has. */
-const INVENTED = 100;
+const INVENTED = 1_000_000;
 
 /** A fault of requests, and how many requests it has seen. */
 export class RequestFault {
