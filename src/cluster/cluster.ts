@@ -283,7 +283,7 @@ export class Cluster {
     } catch (error) {
       this.#failures += 1;
       const nowMs = this.#runtime.now();
-      this.#notBeforeMs = nowMs + this.#refreshBackoff.delayMs(this.#failures);
+      this.#notBeforeMs = nowMs + Math.max(50, this.#refreshBackoff.delayMs(this.#failures));
       this.lastError = this.#unreachable(error as KafkaError);
       if (nowMs - sinceMs >= REBOOTSTRAP_AFTER_MS && !this.#closing.signal.aborted) {
         this.#startOver("there has been no metadata for five minutes", false);

@@ -102,6 +102,7 @@ export class Connection {
   readonly #ended = new AbortController();
   #socket: Socket | undefined;
   #error: KafkaError | undefined;
+  #lingers = false;
   #correlationId = 0;
   #lastUsedMs: number;
   #heardMs: number;
@@ -127,9 +128,9 @@ export class Connection {
     return this.#error;
   }
 
-  /** Requests that wait for an answer. */
+  /** Requests that wait for an answer, or for the end of a throttle. */
   get inFlight(): number {
-    return this.#inFlight.length;
+    return this.#inFlight.length + this.#held.length;
   }
 
   /** For how long the broker has owed an answer and said nothing, in ms; 0 if it owes none. */
@@ -242,11 +243,10 @@ export class Connection {
 
   #write(parts: readonly Uint8Array[]): boolean {
     if (this.#error !== undefined) throw this.#errorFor(this.bytesSent);
-    if (this.#socket === undefined) throw new ConnectionError("Wait for the socket before the first request.");
     for (const part of parts) this.bytesSent += part.length;
     this.requests += 1;
     this.#lastUsedMs = this.#runtime.now();
-    return this.#socket.write(parts);
+    return this.#socket!.write(parts);
   }
 
   #hold(write: () => void): void {
@@ -324,6 +324,8 @@ export class Connection {
       this.#runtime.now() - this.#lastUsedMs >= QUIET_MS;
     this.#ended.abort();
     const failed = this.#inFlight.splice(0);
+    // What is in the queue of the socket still leaves, or may.
+    this.#lingers = !abruptly;
     const errors = failed.map((entry) => this.#errorFor(entry.startByte));
     if (abruptly) this.#socket?.destroy();
     else this.#socket?.close();
@@ -351,7 +353,7 @@ export class Connection {
 
   /** Bytes of which any may have reached the broker. */
   #flushedBytes(): number {
-    return this.bytesSent - (this.#socket?.unsentBytes ?? 0);
+    return this.bytesSent - (this.#lingers ? 0 : this.#socket?.unsentBytes ?? 0);
   }
 
   #armTimer(atMs: number): void {
@@ -365,8 +367,10 @@ export class Connection {
     this.#timerAtMs = Infinity;
     this.#timer = undefined;
     const nowMs = this.#runtime.now();
-    const idle = this.#inFlight.length === 0;
-    let nextMs = idle ? this.#lastUsedMs + this.#options.connectionMaxIdleMs : this.#silenceDueMs(nowMs);
+    // A broker that throttles is left in peace, also by a new connection.
+    const usedMs = Math.max(this.#lastUsedMs, this.throttledUntilMs);
+    const idle = this.inFlight === 0 && !this.isSending;
+    let nextMs = idle ? usedMs + this.#options.connectionMaxIdleMs : this.#silenceDueMs(nowMs);
     for (const entry of this.#inFlight) {
       if (entry.deadlineMs <= nowMs) {
         this.destroy(this.#lateError(entry.api, "answer"));

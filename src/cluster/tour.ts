@@ -71,13 +71,13 @@ export function firstSuccess<T>(
     const end = (): void => {
       ended = true;
       timer?.cancel();
-      signal.removeEventListener("abort", onAbort);
+      signal.removeEventListener("abort", giveUp);
     };
-    const fail = (): void => {
+    const fail = (error: unknown): void => {
       end();
-      reject(tourError(failures));
+      reject(error);
     };
-    const onAbort = (): void => fail();
+    const giveUp = (): void => fail(tourError(failures));
     const next = (): void => {
       timer?.cancel();
       if (ended || signal.aborted) return;
@@ -94,10 +94,9 @@ export function firstSuccess<T>(
         failures.set(broker, error);
         const hopeless = error instanceof AuthenticationError || error?.errorCode === REBOOTSTRAP_REQUIRED;
         if (hopeless) {
-          end();
-          reject(error);
-        } else if (pending === 0 && failures.size === brokers.length) {
-          fail();
+          fail(error);
+        } else if (failures.size === brokers.length) {
+          giveUp();
         } else {
           // Others may hang for long: until they are done this one gets another chance.
           waiting.push(broker);
@@ -105,8 +104,8 @@ export function firstSuccess<T>(
         }
       });
     };
-    if (brokers.length === 0) return fail();
-    signal.addEventListener("abort", onAbort);
+    if (brokers.length === 0) return giveUp();
+    signal.addEventListener("abort", giveUp);
     next();
   });
 }
@@ -114,7 +113,7 @@ export function firstSuccess<T>(
 function tourError(failures: ReadonlyMap<Broker, unknown>): KafkaError {
   const last = [...failures.values()].at(-1);
   const reasons = [...failures].map(([broker, error]) => `${formatAddress(broker.address)}: ${reasonOf(error)}`);
-  return new ConnectionError(reasons.length === 0 ? "Nobody was asked." : `Tried ${reasons.join("; ")}`, {
+  return new ConnectionError(`Tried ${reasons.join("; ") || "nobody"}`, {
     code: "BROKERS_UNREACHABLE",
     cause: last,
   });

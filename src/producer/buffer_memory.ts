@@ -112,7 +112,7 @@ export class BufferMemory {
       this.#refusedMs = nowMs;
       this.#refusal = new BufferFullError(
         `Await sends, use produce() and ready(), or raise "bufferMemory": all ${this.totalBytes} bytes are taken, ` +
-          `nothing comes free, and ${this.#bytesInLine} bytes wait in line already.`,
+          `nothing comes free, and ${this.#bytesInLine} bytes wait in line.`,
       );
     }
     return this.#refusal;

@@ -391,7 +391,7 @@ function decideIdempotence(
   if (maxInFlight > MAX_IDEMPOTENT_IN_FLIGHT) {
     conflict(
       "maxInFlight",
-      `"maxInFlight" ${maxInFlight} is above ${MAX_IDEMPOTENT_IN_FLIGHT}, the number of batches that a broker ` +
+      `"maxInFlight" ${maxInFlight} is above ${MAX_IDEMPOTENT_IN_FLIGHT}, the batches that a broker ` +
         `remembers of an idempotent producer; set "idempotent" to false for more`,
     );
   }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { Metadata, Produce } from "../../src/protocol/messages/mod.ts";
 import { test } from "../harness.ts";
+import { watch } from "../producer/wire.ts";
 import { stage } from "./stage.ts";
 
 test("idle: a connection is closed connectionMaxIdleMs after the last answer, not after a request's timeout", async () => {
@@ -92,5 +93,26 @@ test("idle: a slow dial makes others asked who leads, but not over and over", as
   assert.ok(asked >= 5 && asked <= 15, `${asked} Metadata requests in a minute`);
   s.cluster.network.heal(`${host}:${port}`);
   assert.equal((await s.run(waiting)).offset, 1n);
+  await s.run(p.close());
+});
+
+test("idle: a connection isn't idle while a broker reads what was sent with acks 0", async () => {
+  let latencyMs = 5;
+  const s = stage({ network: { latencyMs: () => latencyMs }, topics: { orders: 1 } });
+  const closedMs: number[] = [];
+  const p = s.producer({
+    acks: 0,
+    connectionMaxIdleMs: 1_000,
+    requestTimeoutMs: 6_000,
+    hooks: { onDisconnect: () => void closedMs.push(s.runtime.now()) },
+  });
+  await s.run(p.refreshMetadata("orders"));
+  latencyMs = 3_000;
+  const fromMs = s.runtime.now();
+  const sent = watch(s, p.send({ topic: "orders", value: "v" }));
+  await s.runtime.advance(10_000);
+  assert.equal(sent.state, "resolved");
+  // What leaves the queue of a socket that is closed is anybody's guess.
+  assert.ok(closedMs.length === 1 && closedMs[0]! - fromMs >= 3_000, `closed after ${closedMs[0]! - fromMs} ms`);
   await s.run(p.close());
 });

@@ -3,6 +3,7 @@ import { DialPace, Pace } from "../../src/cluster/pace.ts";
 import { ApiVersions, Metadata, Produce } from "../../src/protocol/messages/mod.ts";
 import { VirtualRuntime } from "../../src/testing/mod.ts";
 import { test } from "../harness.ts";
+import { watch } from "../producer/wire.ts";
 import { type Stage, stage } from "./stage.ts";
 
 const DIALS_PER_SECOND = 20;
@@ -190,4 +191,54 @@ test("metadata: topics that are new are asked for at once, one after the other; 
   for (let i = 0; i < 9; i++) await s.run(producer.refreshMetadata());
   assert.ok(s.runtime.now() - startMs >= 2_000, `${s.runtime.now() - startMs} ms`);
   await s.run(producer.close());
+});
+
+/** Nobody answers at the addresses of the brokers, nor that there is nobody. */
+function blackHoleAll({ cluster }: Stage): string[] {
+  return cluster.brokers.map((broker) => {
+    const { host, port } = broker.endpoint("memory");
+    cluster.network.blackHole(`${host}:${port}`);
+    return `${host}:${port}`;
+  });
+}
+
+test("outage: servers that hang are all named soon after the first attempts have timed out, however many they are", async () => {
+  for (const count of [1, 2, 3]) {
+    const s = stage({ brokers: count, topics: { orders: 1 } });
+    const brokers = blackHoleAll(s);
+    const p = s.producer({ brokers });
+    const sent = watch(s, p.send({ topic: "orders", value: "v" }));
+    const { message } = await s.failure(p.refreshMetadata());
+    for (const address of brokers) assert.ok(message.includes(address), `${address} is not in: ${message}`);
+    assert.ok(s.runtime.now() <= 15_000, `told after ${s.runtime.now()} ms`);
+    await s.runtime.advance(60_000);
+    assert.match(sent.error!.message, /No broker can be reached/);
+    await s.run(p.close());
+  }
+});
+
+test("outage: after five minutes of hanging servers the bootstrap servers are asked again", async () => {
+  const s = stage({ brokers: 3, topics: { orders: 1 } });
+  const warned: [string, number][] = [];
+  const logger = { warn: (event: string) => void warned.push([event, s.runtime.now()]) };
+  const p = s.producer({ deliveryTimeoutMs: 1_000_000, logger });
+  await s.run(p.send({ topic: "orders", value: "before" }));
+  blackHoleAll(s);
+  s.cluster.network.reset();
+  const startMs = s.runtime.now();
+  const sent = watch(s, p.send({ topic: "orders", value: "behind" }));
+  await s.runtime.advance(330_000);
+  const [, atMs] = warned.find(([event]) => event === "rebootstrap") ?? ["", Infinity];
+  assert.ok(atMs - startMs >= 300_000 && atMs - startMs < 320_000, `it was ${atMs - startMs} ms`);
+  assert.equal(sent.state, "pending");
+  await s.failure(p.close({ timeoutMs: 1 }));
+});
+
+test("outage: a server that offers no Metadata isn't asked in a loop, even without a backoff", async () => {
+  const s = stage({ apiVersions: { Metadata: null } });
+  const p = s.producer({ retryBackoffMs: 0, maxBlockMs: 2_000 });
+  const { code } = await s.failure(p.send({ topic: "orders", value: "v" }));
+  assert.equal(code, "TIMEOUT");
+  assert.equal(s.runtime.now(), 2_000);
+  await s.run(p.close());
 });

@@ -188,3 +188,21 @@ test("rebootstrap: a client that nobody keeps waiting for metadata doesn't do it
   assert.equal(s.cluster.requestsOf(Produce).length, 2);
   await s.run(p.close());
 });
+
+test("rebootstrap: what is on its way to a broker then may be in the log, and isn't taken for unsent", async () => {
+  const topics = { orders: { partitions: 1, replicationFactor: 1 } };
+  const s = stage({ brokers: 2, network: { latencyMs: 50 }, topics });
+  const p = s.producer({ idempotent: false, retries: 0 });
+  await s.run(p.send({ topic: "orders", value: "before" }));
+  await s.run(p.refreshMetadata());
+  await s.runtime.advance(5_000);
+  s.cluster.control(Metadata, { respond: { errorCode: 129, brokers: [], topics: [] } }, { times: 1 });
+  const refreshed = p.refreshMetadata().catch(() => {});
+  await s.runtime.advance(60);
+  const { persisted } = await s.failure(p.send({ topic: "orders", value: "behind" }));
+  assert.equal(persisted, "possibly");
+  await s.run(refreshed);
+  await s.runtime.advance(5_000);
+  assert.equal((await s.cluster.records("orders")).length, 2, "it came to the log once");
+  await s.run(p.close());
+});

@@ -6,6 +6,7 @@ import { readBatchHeader } from "../../src/protocol/record_batch_reader.ts";
 import { EmbeddedCluster } from "../../src/testing/mod.ts";
 import { stage } from "../cluster/stage.ts";
 import { test } from "../harness.ts";
+import { watch } from "./wire.ts";
 
 const text = (bytes: Uint8Array | null): string => new TextDecoder().decode(bytes!);
 const TYPES = Object.keys(COMPRESSION_IDS) as CompressionType[];
@@ -148,4 +149,34 @@ test("compression: topics have levels of their own, and the higher one gives few
     await p.close();
     await cluster.close();
   }
+});
+
+test("compression: a batch that ends while a codec works on it gives its memory back once", async () => {
+  const s = stage({ network: { latencyMs: 5 }, topics: { orders: 1 } });
+  let answer = (): void => {};
+  const zstd: Codec = {
+    name: "zstd",
+    id: 4,
+    compress: (input) => new Promise((resolve) => answer = () => resolve(input.slice())),
+    decompress: (input) => input,
+  };
+  const p = s.producer({
+    deliveryTimeoutMs: 2_000,
+    requestTimeoutMs: 1_000,
+    compression: "zstd",
+    codecs: { zstd },
+  });
+  await s.run(p.refreshMetadata("orders"));
+  const controller = new AbortController();
+  const taken = watch(s, p.send({ topic: "orders", value: "a".repeat(1_000) }, { signal: controller.signal }));
+  const kept = watch(s, p.send({ topic: "orders", value: "b" }));
+  await s.runtime.advance(100);
+  controller.abort();
+  await s.runtime.advance(3_000);
+  assert.deepEqual([taken.error?.code, kept.error?.code], ["ABORTED", "DELIVERY_TIMEOUT"]);
+  answer();
+  await s.runtime.advance(100);
+  const metrics = p.metrics();
+  assert.equal(metrics["buffer-available-bytes"], metrics["buffer-total-bytes"]);
+  await s.run(p.close());
 });

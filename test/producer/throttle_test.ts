@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
+import { Metadata } from "../../src/protocol/messages/metadata.ts";
 import { Produce } from "../../src/protocol/messages/produce.ts";
 import { type Stage, stage } from "../cluster/stage.ts";
 import { test } from "../harness.ts";
-import { assertLeavesNothing, firstBatch, sendApart, sentBatches, states, valuesIn, warmUp } from "./wire.ts";
+import { assertLeavesNothing, firstBatch, sendApart, sentBatches, states, valuesIn, warmUp, watch } from "./wire.ts";
 
 /** Accepts the next batch of partition 0 without a log, and asks to be left alone. */
 function throttle(s: Stage, throttleTimeMs: number): void {
@@ -93,4 +94,40 @@ test("throttle: closing in the quiet leaves no timer", async () => {
   await s.runtime.advance(50);
   assert.equal(s.runtime.pendingTimers, 0);
   assert.equal(s.cluster.network.openConnections, 0);
+});
+
+test("throttle: the quiet outlasts the idle time of a connection", async () => {
+  const s = stage({ network: { latencyMs: 5 } });
+  const producer = s.producer({ connectionMaxIdleMs: 3_000 });
+  await warmUp(s, producer, [0, 1]);
+  throttle(s, 20_000);
+  await s.run(producer.send({ topic: "orders", partition: 0, value: "first" }));
+  const fromMs = s.runtime.now();
+  s.cluster.clearRequests();
+  await s.runtime.advance(5_000);
+  const sent = producer.send({ topic: "orders", partition: 1, value: "second" });
+  const refreshed = producer.refreshMetadata();
+  await s.run(Promise.all([sent, refreshed]));
+  const times = s.cluster.requests.map(({ atMs }) => atMs - fromMs);
+  assert.ok(times.length > 0 && times.every((atMs) => atMs >= 19_980), times.join());
+  await assertLeavesNothing(s, producer);
+});
+
+test("throttle: requests for metadata don't pile up behind it", async () => {
+  const topics = { orders: { partitions: 2, replicationFactor: 1 } };
+  const s = stage({ brokers: 2, autoCreateTopics: false, network: { latencyMs: 5 }, topics });
+  const producer = s.producer();
+  await warmUp(s, producer, [0, 1]);
+  throttle(s, 40_000);
+  await s.run(producer.send({ topic: "orders", partition: 0, value: "v" }));
+  s.cluster.clearRequests();
+  const sent = watch(s, producer.send({ topic: "nowhere", value: "v" }));
+  await s.runtime.advance(50_000);
+  const times = s.cluster.requestsOf(Metadata).map(({ atMs }) => atMs);
+  const most = Math.max(
+    ...times.map((fromMs) => times.filter((atMs) => atMs >= fromMs && atMs < fromMs + 1_000).length),
+  );
+  assert.ok(times.length >= 30 && most < 5, `${times.length} requests, ${most} of them in one second`);
+  await s.failure(producer.close({ timeoutMs: 1 }));
+  assert.equal(sent.state, "rejected");
 });
