@@ -283,7 +283,7 @@ export class Connection {
     const correlationId = readCorrelationId(frame);
     if (entry === undefined || entry.correlationId !== correlationId) {
       const wanted = entry === undefined ? "no answer is awaited" : `${entry.correlationId} is awaited`;
-      throw new ProtocolError(`Close the connection: an answer has correlation id ${correlationId}, ${wanted}.`);
+      throw new ProtocolError(`An answer has correlation id ${correlationId}, ${wanted}.`);
     }
     const { body } = decodeResponseFrame(entry.api, entry.version, frame);
     this.#inFlight.shift();

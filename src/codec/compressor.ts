@@ -161,11 +161,11 @@ function checkLevel(name: CompressionType, level: number | undefined): void {
 }
 
 function checkCustom(name: CompressionType, codec: Codec): Codec {
-  if (codec.name !== name || codec.id !== COMPRESSION_IDS[name]) {
+  if (codec?.name !== name || codec.id !== COMPRESSION_IDS[name]) {
     const wanted = `wanted name "${name}" and id ${COMPRESSION_IDS[name]}`;
     throw new ConfigError(
       "codecs",
-      `Change the name ${quote(codec.name)} or the id ${quote(codec.id)} of the own codec for ${name}, ${wanted}`,
+      `Change the name ${quote(codec?.name)} or the id ${quote(codec?.id)} of the own codec for ${name}, ${wanted}`,
     );
   }
   if (typeof codec.compress !== "function" || typeof codec.decompress !== "function") {

@@ -243,7 +243,7 @@ export class Accumulator {
   abort(send: AbortableSend, signal: AbortSignal): void {
     const { pending, batch, index, resolve } = send;
     if (pending !== undefined) return this.pending.drop(pending, abortError(signal, "no", pending.topic.name));
-    if (batch === undefined) return;
+    if (batch === undefined || !this.incomplete.has(batch)) return;
     const { topic, index: partition } = batch.partition;
     const error = abortError(signal, batch.drained ? "possibly" : "no", topic.name, partition);
     if (batch.drained) {
@@ -254,11 +254,13 @@ export class Accumulator {
     batch.drop(index);
     this.recordsInBatches -= 1;
     this.refuse(error, resolve, send);
-    if (batch.outcome === undefined && !batch.encoding) this.tidy(batch);
+    if (!batch.encoding) this.tidy(batch);
   }
 
   /** Gives back what records that were taken out of the batch have left behind there, if that is worth the trouble. */
   tidy(batch: Batch): void {
+    // A callback of one record may have taken back the others, or the batch has ended while a codec worked on it.
+    if (batch.outcome !== undefined || !this.incomplete.has(batch)) return;
     if (batch.liveCount === 0) {
       batch.partition.removeFromQueue(batch);
       this.incomplete.delete(batch);

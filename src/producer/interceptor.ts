@@ -51,7 +51,7 @@ export class InterceptorChain {
         const changed: unknown = interceptor.onSend?.(copyOf(latest));
         if (changed instanceof Promise) {
           changed.catch(() => {});
-          throw new ConfigError("interceptors", 'Answer at once: "onSend" returned a promise, wanted a record.');
+          throw new ConfigError("interceptors", '"onSend" returned a promise, wanted a record.');
         }
         if (isObject(changed)) latest = changed as ProducerRecord<K, V>;
       });
@@ -102,5 +102,16 @@ function copyOf<K, V>(record: ProducerRecord<K, V>): ProducerRecord<K, V> {
 
 function copyOfHeaders(headers: Headers): Headers {
   if (!isObject(headers)) return headers;
-  return Symbol.iterator in headers ? [...headers as Iterable<never>] : { ...headers };
+  if (!(Symbol.iterator in headers)) return { ...headers };
+  try {
+    return [...headers as Iterable<never>];
+  } catch (error) {
+    // Whoever writes the record meets it again.
+    const broken: Iterable<never> = {
+      [Symbol.iterator]: () => {
+        throw error;
+      },
+    };
+    return broken;
+  }
 }

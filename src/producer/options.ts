@@ -391,8 +391,8 @@ function decideIdempotence(
   if (maxInFlight > MAX_IDEMPOTENT_IN_FLIGHT) {
     conflict(
       "maxInFlight",
-      `"maxInFlight" ${maxInFlight} is above ${MAX_IDEMPOTENT_IN_FLIGHT}, the batches that a broker ` +
-        `remembers of an idempotent producer; set "idempotent" to false for more`,
+      `"maxInFlight" ${maxInFlight} is above ${MAX_IDEMPOTENT_IN_FLIGHT}, the most with idempotence; ` +
+        `set "idempotent" to false for more`,
     );
   }
   return [true, undefined];

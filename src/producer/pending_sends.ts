@@ -277,6 +277,7 @@ export class PendingSends implements Entry {
     if (!this.#admission.isKnown(topic)) return false;
     try {
       const partition = this.#admission.choose(topic, wanted, record, bytes);
+      if (send.gone) return true;
       if (partition === undefined) this.#lookAgain(send);
       else this.#admit(send, partition);
     } catch (error) {
@@ -340,8 +341,8 @@ export class PendingSends implements Entry {
   }
 
   #refuse({ ordinal, resolve, callbacks }: Waiting, error: KafkaError): void {
-    this.#admission.refuse(error, resolve, callbacks);
     this.#countDown(ordinal, undefined);
+    this.#admission.refuse(error, resolve, callbacks);
   }
 
   #leave(send: PendingSend): void {

@@ -170,11 +170,12 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
    * partition, up to 128 KiB, unless `batchSize` is set (default: unset).
    */
   sendBatch(records: Iterable<ProducerRecord<K, V>>, options?: SendOptions): BatchDelivery {
-    const all = Array.isArray(records) ? records as readonly ProducerRecord<K, V>[] : [...records];
+    // A copy: a callback of a record that is refused at once may change the list.
+    const all = [...records];
     const delivery = new BatchDelivery(all.length);
     for (let index = 0; index < all.length; index++) {
       this.#accumulator.together = index > 0;
-      this.#send(all[index]!, delivery.resolver(index), options, true);
+      this.#send(all[index]!, delivery.resolver(index), options ?? undefined, true);
     }
     this.#accumulator.together = false;
     return delivery;
@@ -192,7 +193,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     // What can be looked at only once is taken, and waits if there isn't room for all of it.
     const isForOnce = !this.#interceptors.isEmpty || isIterator(record?.headers);
     if (isForOnce && !this.#accumulator.memory.has(1) && !this.#refusal()) return false;
-    this.#bytesRefused = this.#send(record, undefined, onDelivery && { onDelivery }, isForOnce);
+    this.#bytesRefused = this.#send(record, undefined, onDelivery ? { onDelivery } : undefined, isForOnce);
     return this.#bytesRefused === 0;
   }
 

@@ -65,9 +65,10 @@ export class RecordEncoder implements RecordBytes {
         ? value
         : serialize(this.#valueSerializer, value, topic, "value");
       if (typeof bytes === "string") {
-        this.#valueScratch = roomFor(bytes, this.#valueScratch);
-        this.value = this.#valueScratch;
-        this.valueLength = encodeText(bytes, this.#valueScratch);
+        const into = roomFor(bytes, this.#valueScratch);
+        if (into.length <= MAX_SCRATCH_BYTES) this.#valueScratch = into;
+        this.value = into;
+        this.valueLength = encodeText(bytes, into);
       } else if (bytes instanceof Uint8Array) {
         this.value = bytes;
         this.valueLength = bytes.length;
@@ -89,7 +90,7 @@ export class RecordEncoder implements RecordBytes {
 /** Checks a topic's name as far as the wire goes; whether a cluster takes it, its metadata tells. */
 export function checkTopicName(topic: unknown): void {
   if (typeof topic !== "string" || topic === "") {
-    throw new ProtocolError(`Give the record a topic: ${topic === "" ? "the name is empty" : `${typeof topic}`}.`, {
+    throw new ProtocolError(`Give the record a topic, not "${String(topic)}".`, {
       code: "INVALID_TOPIC_EXCEPTION",
     });
   }
@@ -137,13 +138,15 @@ function serialize(serializer: Serializer<never>, value: unknown, topic: string,
 
 function notSerializable(part: "key" | "value", bytes: unknown, topic: string): SerializationError {
   if (bytes instanceof Promise) bytes.catch(() => {});
-  const kind = bytes === undefined ? "undefined" : typeof bytes === "object" ? "an object" : `a ${typeof bytes}`;
   const tombstone = part === "value" && bytes === undefined ? " A tombstone is null." : "";
   return new SerializationError(
-    `Pass the ${part} as a string, a Uint8Array or null, or set "${part}Serializer": it is ${kind}.${tombstone}`,
+    `Pass the ${part} as a string, a Uint8Array or null, or set "${part}Serializer": it is of type ${typeof bytes}.${tombstone}`,
     { topic },
   );
 }
+
+/** A larger one is left to the garbage collector: one long text must not take its room for good. */
+const MAX_SCRATCH_BYTES = 4_194_304;
 
 function roomFor(text: string, scratch: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
   const most = text.length * 3;
@@ -196,9 +199,7 @@ function headerValue(name: string, value: unknown, topic: string): Uint8Array | 
   if (typeof value === "string") return utf8.encode(value);
   if (value instanceof Uint8Array) return value;
   throw new SerializationError(
-    `Pass the header ${JSON.stringify(name)} as a string, a Uint8Array or null: it is ${
-      value === undefined ? "undefined" : `a ${typeof value}`
-    }.`,
+    `Pass the header ${JSON.stringify(name)} as a string, a Uint8Array or null: it is of type ${typeof value}.`,
     { topic },
   );
 }

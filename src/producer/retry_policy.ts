@@ -195,6 +195,7 @@ export class RetryContext {
       // Whoever heeds the signal knows better what has become of his attempt, and has a turn to say so.
       const onAbort = (): void => this.#runtime.defer(() => reject(signal.reason));
       signal.addEventListener("abort", onAbort);
+      if (signal.aborted) onAbort();
       const timer = timeoutMs === Infinity
         ? undefined
         : this.#runtime.setTimer(() => this.#ending.abort(this.#lateError()), this.leftMs);
@@ -203,6 +204,8 @@ export class RetryContext {
         signal.removeEventListener("abort", onAbort);
       };
     });
+    // An attempt that throws at once leaves nobody to hear of it.
+    ended.catch(() => {});
     try {
       return await Promise.race([attempt(this), ended]);
     } finally {

@@ -35,6 +35,7 @@ export class BatchDelivery implements PromiseLike<PromiseSettledResult<RecordMet
   /** @internal Takes the outcome of the record at an index. */
   resolver(index: number): Resolve {
     return (outcome) => {
+      if (this.#outcomes[index] !== undefined) return;
       this.#outcomes[index] = outcome;
       this.#resolves[index]?.(outcome);
       if (outcome instanceof Promise) {

@@ -326,7 +326,7 @@ export class Sender {
     batch.encoding = true;
     later.then(() => {
       batch.encoding = false;
-      if (batch.outcome === undefined) this.#accumulator.tidy(batch);
+      this.#accumulator.tidy(batch);
       this.schedule(partition);
     }, (error) => {
       batch.encoding = false;

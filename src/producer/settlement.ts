@@ -414,7 +414,7 @@ export class Settlement {
 
   /** Gives a batch its outcome, and tells all that can be told in order. */
   conclude(batch: Batch, error: KafkaError, errors?: ReadonlyMap<number, KafkaError>): void {
-    if (batch.outcome !== undefined) return;
+    if (batch.outcome !== undefined || !this.#accumulator.incomplete.has(batch)) return;
     const { partition } = batch;
     batch.outcome = { error, errors };
     this.#options.logger.info?.("batch_failed", {

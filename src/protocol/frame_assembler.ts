@@ -82,7 +82,7 @@ export class FrameAssembler {
     if (size >= this.#minFrameSize && size <= this.#maxFrameSize) return size;
     const wanted = `wanted ${this.#minFrameSize} to ${this.#maxFrameSize}`;
     throw new ProtocolError(
-      `Close the connection: the other end sent a frame length of ${size} bytes, ${wanted}.${hint(this.#prefix)}`,
+      `The other end sent a frame length of ${size} bytes, ${wanted}.${hint(this.#prefix)}`,
     );
   }
 }

@@ -183,8 +183,9 @@ export class RecordingProducer<K = string | Uint8Array, V = string | Uint8Array>
   } = {}): Promise<void> {
     const { timeoutMs, signal } = options;
     signal?.throwIfAborted();
-    if (this.#options.autoComplete === false) { while (this.completeNext()); }
     const before = [...this.#pending];
+    // Not what callbacks send meanwhile.
+    if (this.#options.autoComplete === false) { for (const entry of before) this.#settle(entry, undefined); }
     const isDone = (): boolean => before.every((entry) => !this.#pending.has(entry));
     if (isDone()) return;
     await new Promise<void>((resolve, reject) => {
@@ -276,16 +277,16 @@ export class RecordingProducer<K = string | Uint8Array, V = string | Uint8Array>
     if (value === undefined) {
       return refuse(new SerializationError("Give the record a value; null is a tombstone.", { topic }));
     }
-    let partition: number;
+    let record: RecordedRecord<K, V>;
     try {
-      partition = this.#partitions.choose(input);
+      const partition = this.#partitions.choose(input);
+      record = {
+        ...{ topic, partition, key: copyOf(key), value: copyOf(value), timestamp },
+        headers: headersOf(headers),
+      };
     } catch (error) {
-      return refuse(error as KafkaError);
+      return refuse(error instanceof KafkaError ? error : new KafkaError(String(error), { cause: error }));
     }
-    const record: RecordedRecord<K, V> = {
-      ...{ topic, partition, key: copyOf(key), value: copyOf(value), timestamp },
-      headers: headersOf(headers),
-    };
     const entry: Pending<K, V> = { record, callbacks, resolve, reject, stop: () => {} };
     this.#pending.add(entry);
     this.#listen(entry, callbacks?.signal);
@@ -318,7 +319,7 @@ export class RecordingProducer<K = string | Uint8Array, V = string | Uint8Array>
     if (!this.#pending.delete(entry)) return;
     entry.stop();
     const { record, callbacks } = entry;
-    const error = given ?? this.#failures.shift() ?? this.#options.respond?.(record);
+    const error = given ?? this.#failures.shift() ?? this.#respond(record);
     if (error === undefined) {
       const name = `${record.topic}/${record.partition}`;
       const offset = this.#offsets.get(name) ?? 0n;
@@ -334,6 +335,15 @@ export class RecordingProducer<K = string | Uint8Array, V = string | Uint8Array>
       entry.reject(reason);
     }
     for (const look of this.#idle.splice(0)) look();
+  }
+
+  /** What the options want to become of a record; an error too if they throw it. */
+  #respond(record: RecordedRecord<K, V>): Error | undefined {
+    try {
+      return this.#options.respond?.(record);
+    } catch (error) {
+      return error instanceof Error ? error : new Error(String(error));
+    }
   }
 
   async #close(timeoutMs: number | undefined): Promise<void> {
@@ -359,7 +369,8 @@ function tell(
   ];
   for (const call of calls) {
     try {
-      call();
+      const returned: unknown = call();
+      if (returned instanceof Promise) returned.catch(() => {});
     } catch {
       // As with the real producer, which logs it.
     }

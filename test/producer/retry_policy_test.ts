@@ -15,6 +15,7 @@ import { Produce } from "../../src/protocol/messages/mod.ts";
 import { VirtualRuntime } from "../../src/testing/mod.ts";
 import { stage } from "../cluster/stage.ts";
 import { test } from "../harness.ts";
+import { unhandledIn } from "./unhandled.ts";
 
 const again = (persisted: Persisted = "no"): KafkaError => new TimeoutError("Not yet.", { persisted });
 
@@ -186,4 +187,22 @@ test("retry policy: around a producer, a send that failed for good is made once,
   await assert.rejects(run(send()), { persisted: "possibly", retriable: true });
   assert.equal((await cluster.records("orders", 0)).length, 2, "the one in doubt is there, and there once");
   await run(p.close());
+});
+
+test("retry policy: an attempt that aborts its caller's signal and throws leaves no rejection behind", async (t) => {
+  const unhandled = unhandledIn(t);
+  const controller = new AbortController();
+  const attempt = (): never => {
+    controller.abort(new Error("stop"));
+    throw new Error("x");
+  };
+  const run = new RetryPolicy({ backoffMs: 1 }).run(attempt, { signal: controller.signal });
+  await assert.rejects(run, /stop|x/);
+  for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setTimeout(resolve, 1));
+  assert.deepEqual(unhandled, []);
+});
+
+test("retry policy: within() of a policy that was aborted before it began ends at once", async () => {
+  const context = new RetryPolicy().start(AbortSignal.abort(new Error("stop")));
+  await assert.rejects(context.within(() => new Promise<never>(() => {})), /stop/);
 });

@@ -169,3 +169,37 @@ test("recording producer: a full buffer, a stream, a partitioner of the caller's
   await p[Symbol.asyncDispose]();
   assert.equal(p.records().length, 5);
 });
+
+test("recording producer: what respond, callbacks and headers throw ends one record, as with the real one", async () => {
+  const s = stage();
+  const runtime = s.runtime;
+  const p = new RecordingProducer({
+    runtime,
+    respond: ({ value }) => {
+      if (value === "bad") throw new Error("no answer");
+      return undefined;
+    },
+  });
+  const failed = s.failure(p.send({ topic: "orders", value: "bad" }));
+  assert.equal((await failed).message, "no answer");
+  p.produce({ topic: "orders", value: "good" }, (() => Promise.reject(new Error("async"))) as unknown as () => void);
+  const told: (string | undefined)[] = [];
+  const headers = (function* (): Generator<[string, string]> {
+    yield ["a", "1"];
+    throw new Error("the source broke");
+  })();
+  assert.equal(p.produce({ topic: "orders", value: "v", headers }, (error) => void told.push(error?.message)), true);
+  await s.run(p.flush());
+  assert.match(String(told), /the source broke/);
+  assert.deepEqual([p.records().length, p.failed.length], [1, 1]);
+  await s.run(p.close());
+});
+
+test("recording producer: a flush completes what was there before it, not what callbacks send meanwhile", async () => {
+  const s = stage();
+  const p = new RecordingProducer({ runtime: s.runtime, autoComplete: false });
+  const next = (): void => void p.produce({ topic: "orders", value: "v" }, next);
+  next();
+  await s.run(p.flush());
+  assert.deepEqual([p.records().length, p.pending.length], [1, 1]);
+});
