@@ -99,18 +99,16 @@ async function hunt(bundle, original) {
 }
 
 async function passes(bundle, seed) {
-  const { Producer, simulate } = await loadSimulator(bundle);
-  const { violations } = await simulate({ seed, producer: (options, runtime) => new Producer(options, runtime) });
+  const { producer, simulate } = await loadSimulator(bundle);
+  const { violations } = await simulate({ seed, producer });
   return violations.length === 0;
 }
 
 /** Keeps the smallest plan that fails with the mutant and passes without it, in place of the one kept before. */
 async function save(found, bundle, original, seed) {
-  const { Producer, simulate } = await loadSimulator(bundle);
-  const producer = (options, runtime) => new Producer(options, runtime);
+  const { producer, simulate } = await loadSimulator(bundle);
   const { plan, violations } = await simulate({ seed, shrink: true, producer });
-  const { Producer: Sound, simulate: simulateSound } = await loadSimulator(original);
-  const sound = await simulateSound({ plan, producer: (options, runtime) => new Sound(options, runtime) });
+  const sound = await loadSimulator(original).then((good) => good.simulate({ plan, producer: good.producer }));
   if (violations.length === 0 || sound.violations.length > 0) return console.log(`  its plan isn't kept`);
   const kept = existsSync(values.save) ? JSON.parse(await readFile(values.save, "utf8")) : [];
   const plans = [...kept.filter((other) => other.found !== found), { found, plan }];

@@ -85,7 +85,7 @@ async function one() {
 
 /** Runs it and prints what came of it, step by step if it failed; resolves to whether it did. */
 async function tell({ seed, profile, plan }) {
-  const { Producer, simulate } = await loadSimulator(bundle);
+  const { producer, simulate } = await loadSimulator(bundle);
   const unhandled = [];
   process.on("unhandledRejection", (reason) => unhandled.push(reason));
   const run = (more) =>
@@ -93,7 +93,7 @@ async function tell({ seed, profile, plan }) {
       ...(plan === undefined ? { seed } : { plan }),
       ...(profile === undefined ? {} : { profile }),
       ...more,
-      producer: (options, runtime) => new Producer(options, runtime),
+      producer,
       takeUnhandled: () => unhandled.splice(0),
     });
   let result = await run({ trace: values.trace });

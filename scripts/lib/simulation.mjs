@@ -64,9 +64,12 @@ export function replaced(contents, { file, find, replace }) {
   return contents.replace(find, () => replace);
 }
 
-/** Loads a bundle into this thread. */
-export function loadSimulator(bundle) {
-  return import(pathToFileURL(bundle).href);
+/** Loads a bundle into this thread: `simulate`, and what makes its producers. */
+export async function loadSimulator(bundle) {
+  const { Producer, simulate } = await import(pathToFileURL(bundle).href);
+  const producer = (options, runtime, before) =>
+    new Producer(before instanceof Producer ? { ...options, snapshot: before.snapshot() } : options, runtime);
+  return { simulate, producer };
 }
 
 /**

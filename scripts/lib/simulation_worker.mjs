@@ -4,7 +4,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { loadSimulator } from "./simulation.mjs";
 
 const { bundle, profile } = workerData;
-const { Producer, simulate } = await loadSimulator(bundle);
+const { producer, simulate } = await loadSimulator(bundle);
 const unhandled = [];
 process.on("unhandledRejection", (reason) => unhandled.push(reason));
 
@@ -16,7 +16,7 @@ parentPort.on("message", async ({ first, count }) => {
       const result = await simulate({
         seed,
         ...(profile === undefined ? {} : { profile }),
-        producer: (options, runtime) => new Producer(options, runtime),
+        producer,
         takeUnhandled: () => unhandled.splice(0),
       });
       records += result.records;

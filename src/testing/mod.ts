@@ -76,7 +76,9 @@ export {
 export { simulate, type SimulateOptions, type SimulationResult } from "./simulation/simulate.ts";
 export {
   type MakeProducer,
+  type SimulatedDelivery,
   type SimulatedError,
+  type SimulatedInterceptor,
   type SimulatedMetadata,
   type SimulatedOptions,
   type SimulatedProducer,

@@ -342,7 +342,7 @@ export class RecordingProducer<K = string | Uint8Array, V = string | Uint8Array>
     try {
       return this.#options.respond?.(record);
     } catch (error) {
-      return error instanceof Error ? error : new Error(String(error));
+      return error instanceof Error ? error : new KafkaError(String(error));
     }
   }
 

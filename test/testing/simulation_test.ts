@@ -17,7 +17,8 @@ const SEEDS_OF_A_KIND = 5;
 /** In a busy matrix the slowest leg takes its time. */
 const timeoutMs = 120_000;
 
-const sluice: MakeProducer = (options, runtime) => new Producer(options, runtime);
+const sluice: MakeProducer = (options, runtime, before) =>
+  new Producer(before instanceof Producer ? { ...options, snapshot: before.snapshot() } : options, runtime);
 
 async function assertKept(
   options: { readonly seed?: number; readonly profile?: string; readonly plan?: SimulationPlan },

@@ -14,7 +14,7 @@ import { Faults } from "./faults.ts";
 import { readLedger } from "./ledger.ts";
 import type { Observation, ProducerObservation } from "./observation.ts";
 import { endOf, type ProducerPlan, type SendPlan, type SimulationPlan } from "./plan.ts";
-import type { MakeProducer, SimulatedInterceptor, SimulatedOptions, SimulatedProducer } from "./subject.ts";
+import type { MakeProducer, SimulatedInterceptor, SimulatedProducer } from "./subject.ts";
 import { type Exchange, tapped } from "./tap.ts";
 import type { Trace } from "./trace.ts";
 import { closeMsOf, Workload } from "./workload.ts";
@@ -174,6 +174,7 @@ class Run {
   #begin(life: Life): SimulatedProducer {
     const { retries, intercepted, ...options } = life.seen.plan.options;
     const { trace } = this.#options;
+    const before = life.seen.plan.inherits ? this.#lives[life.index - 1]?.producer : undefined;
     const counted = countedSockets(this.#cluster.sockets, life.seen, this.#runtime);
     const sockets = trace === undefined && !this.#faults.cutsRequests ? counted : tapped(counted, {
       onRequest: (exchange: Exchange) => {
@@ -183,26 +184,23 @@ class Run {
       onAnswer: (exchange, body) => trace?.onAnswer(life.name, exchange, body),
       onConnection: (address, connection, event) => trace?.onConnection(life.name, address, connection, event),
     });
-    return this.#make({
-      ...options,
-      brokers: this.#cluster.bootstrap,
-      clientId: life.name,
-      retries: retries < 0 ? Infinity : retries,
-      ...(intercepted ? { interceptors: [life.interceptor] } : {}),
-      ...this.#inheritance(life),
-      logger: {
-        warn: (event, fields) => {
-          if (event === "data_loss_suspected") this.#onSuspicion(life, (fields.error as KafkaError).broker);
-          trace?.say(`${life.name} warns: ${event} ${JSON.stringify(fields)}`);
+    return this.#make(
+      {
+        ...options,
+        brokers: this.#cluster.bootstrap,
+        clientId: life.name,
+        retries: retries < 0 ? Infinity : retries,
+        ...(intercepted ? { interceptors: [life.interceptor] } : {}),
+        logger: {
+          warn: (event, fields) => {
+            if (event === "data_loss_suspected") this.#onSuspicion(life, (fields.error as KafkaError).broker);
+            trace?.say(`${life.name} warns: ${event} ${JSON.stringify(fields)}`);
+          },
         },
       },
-    }, countedRuntime(this.#runtime, sockets, life.seen));
-  }
-
-  /** What the producer before has learnt, if there is one and it tells. */
-  #inheritance({ index, seen }: Life): Pick<SimulatedOptions, "snapshot"> {
-    const snapshot = seen.plan.inherits ? this.#lives[index - 1]?.producer?.snapshot?.() : undefined;
-    return snapshot === undefined ? {} : { snapshot };
+      countedRuntime(this.#runtime, sockets, life.seen),
+      before,
+    );
   }
 
   /**

@@ -5,7 +5,6 @@
  */
 
 import type { Runtime } from "../../runtime/runtime.ts";
-import type { ClusterSnapshot } from "../../cluster/snapshot.ts";
 import type { PlannedOptions } from "./plan.ts";
 
 /** A record as the simulator sends it. */
@@ -70,8 +69,6 @@ export interface SimulatedProducer {
   produce?(record: SimulatedRecord, onDelivery?: SimulatedSendOptions["onDelivery"]): boolean;
   /** Resolves when there is room. */
   ready?(): Promise<void>;
-  /** What it knows of the cluster, for another producer to begin with. */
-  snapshot?(): ClusterSnapshot;
   /** Resolves when everything sent so far has its outcome. */
   flush(): Promise<void>;
   /** Ends it. */
@@ -98,11 +95,16 @@ export interface SimulatedOptions extends Omit<PlannedOptions, "retries" | "inte
   readonly retries: number;
   /** Look at each record and its outcome. */
   readonly interceptors?: readonly SimulatedInterceptor[];
-  /** What another producer has told of the cluster. */
-  readonly snapshot?: ClusterSnapshot;
   /** Is told of suspected losses. */
   readonly logger: { warn(event: string, fields: Readonly<Record<string, unknown>>): void };
 }
 
-/** Makes a producer that takes sockets, time and chance from the runtime and from nowhere else. */
-export type MakeProducer = (options: SimulatedOptions, runtime: Runtime) => SimulatedProducer;
+/**
+ * Makes a producer that takes sockets, time and chance from the runtime and from nowhere else. `before` is a producer of
+ * the same run whose snapshot it should begin with, if it can.
+ */
+export type MakeProducer = (
+  options: SimulatedOptions,
+  runtime: Runtime,
+  before?: SimulatedProducer,
+) => SimulatedProducer;
