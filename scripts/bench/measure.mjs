@@ -1,6 +1,7 @@
 /** One run: a fresh topic, a client in a process of its own, and a look at what the broker got. */
 import { spawn } from "node:child_process";
 import { performance } from "node:perf_hooks";
+import { pathToFileURL } from "node:url";
 import { root } from "../lib/tools.mjs";
 import { valuesFile } from "./values.mjs";
 
@@ -33,7 +34,11 @@ async function run({ broker, client, work, scale = 1, options = {}, warm = 0, ti
   plan.spawnedMs = performance.timeOrigin + performance.now();
   const { result, output } = await runDriver([...line, ...args(plan)], timeoutMs, onMark);
   if (work.kind === "stall") broker.signal("SIGCONT"); // the driver may not have come so far
-  if (result === undefined) return { error: `No result. It printed: ${output.trim().slice(-1_500)}` };
+  if (result === undefined) {
+    // Results are kept in the repository, which isn't to know where it lay.
+    const printed = output.replaceAll(pathToFileURL(root).href, "").replaceAll(root, "").trim().slice(-1_500);
+    return { error: `No result. It printed: ${printed}` };
+  }
   const seenAfter = await broker.seen();
   const stored = await storedRecords(broker, topic, work, storedBefore + result.acknowledged) - storedBefore;
   await broker.dropTopic(topic);
