@@ -132,7 +132,8 @@ test("codecs: an own codec comes first and is given the level", async () => {
 
 test("codecs: an own codec under another's name or without its functions is a ConfigError", () => {
   const own: Codec = { name: "lz4", id: 3, compress: (input) => input, decompress: (input) => input };
-  const under = (name: CompressionType, codec: object): CodecOptions => ({ custom: { [name]: codec } });
+  const under = (name: CompressionType, codec: object | null): CodecOptions => ({ custom: { [name]: codec } as never });
+  assert.throws(() => resolveCodec("gzip", under("gzip", null)), isConfigError("codecs", /wanted name "gzip"/));
   assert.throws(() => resolveCodec("gzip", under("gzip", own)), isConfigError("codecs", /"lz4".*wanted name "gzip"/));
   assert.throws(() => resolveCodec("lz4", under("lz4", { ...own, id: 4 })), isConfigError("codecs", /id 3$/));
   assert.throws(
