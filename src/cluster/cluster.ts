@@ -68,6 +68,8 @@ const SILENCE_MS = 5_000;
 const REBOOTSTRAP_AFTER_MS = 300_000;
 /** Nothing tells when the last byte has left; only a close with acks 0 asks, and only while a broker falls behind. */
 const FLUSH_POLL_MS = 10;
+/** A server that offers no Metadata is found out without a wait, and `retryBackoffMs` may be 0. */
+const LEAST_BACKOFF_MS = 50;
 const REBOOTSTRAP_REQUIRED = 129;
 
 /** The brokers of a cluster and what they lead. */
@@ -283,7 +285,7 @@ export class Cluster {
     } catch (error) {
       this.#failures += 1;
       const nowMs = this.#runtime.now();
-      this.#notBeforeMs = nowMs + Math.max(50, this.#refreshBackoff.delayMs(this.#failures));
+      this.#notBeforeMs = nowMs + Math.max(LEAST_BACKOFF_MS, this.#refreshBackoff.delayMs(this.#failures));
       this.lastError = this.#unreachable(error as KafkaError);
       if (nowMs - sinceMs >= REBOOTSTRAP_AFTER_MS && !this.#closing.signal.aborted) {
         this.#startOver("there has been no metadata for five minutes", false);

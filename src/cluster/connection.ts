@@ -102,6 +102,7 @@ export class Connection {
   readonly #ended = new AbortController();
   #socket: Socket | undefined;
   #error: KafkaError | undefined;
+  /** It was closed in an orderly way: the socket goes on with what it still holds. */
   #lingers = false;
   #correlationId = 0;
   #lastUsedMs: number;
@@ -324,7 +325,6 @@ export class Connection {
       this.#runtime.now() - this.#lastUsedMs >= QUIET_MS;
     this.#ended.abort();
     const failed = this.#inFlight.splice(0);
-    // What is in the queue of the socket still leaves, or may.
     this.#lingers = !abruptly;
     const errors = failed.map((entry) => this.#errorFor(entry.startByte));
     if (abruptly) this.#socket?.destroy();

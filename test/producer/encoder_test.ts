@@ -157,3 +157,12 @@ test("record encoder: partition and timestamp are whole numbers from 0", () => {
   }
   assert.throws(() => checkRecordNumbers({ ...record, timestamp: 2 ** 53 }), { code: "INVALID_TIMESTAMP" });
 });
+
+test("record encoder: one long text doesn't take its room for good", () => {
+  const encoder = new RecordEncoder(undefined, undefined);
+  encoder.encode({ topic: "orders", value: "x".repeat(5_000_000) });
+  assert.equal(encoder.valueLength, 5_000_000);
+  encoder.encode({ topic: "orders", value: "short" });
+  assert.ok(encoder.value!.length <= 4_194_304, `${encoder.value!.length} bytes are kept`);
+  assert.equal(new TextDecoder().decode(encoder.value!.subarray(0, encoder.valueLength)), "short");
+});
