@@ -4,8 +4,10 @@
  *     npm run simulate -- --seeds 10000 [--from 1] [--jobs 2] [--profile chaos]
  *     npm run simulate -- --seed 4711 [--trace] [--save plan.json]
  *     npm run simulate -- --plan plan.json [--trace]
+ *     npm run simulate -- --seeds 500 --digest before.json
  *
- * A seed that fails is run again with ever less until nothing can be left out, and told step by step (`--no-shrink`
+ * `--digest` writes a hash of all that happened in each run: where two versions of the code behave alike, the files are
+ * the same. A seed that fails is run again with ever less until nothing can be left out, and told step by step (`--no-shrink`
  * leaves it as it is). Exit code 1.
  */
 
@@ -27,6 +29,7 @@ const { values } = flagsOf(import.meta.url, {
     seed: { type: "string" },
     plan: { type: "string" },
     save: { type: "string" },
+    digest: { type: "string" },
     trace: { type: "boolean", default: false },
     shrink: { type: "boolean", default: true },
   },
@@ -47,12 +50,13 @@ async function many() {
   const [seeds, from, jobs] = [values.seeds, values.from, values.jobs].map((text) => wholeNumber(text));
   let toldMs = performance.now();
   let shown = 0;
-  const { done, failures, seconds, records } = await runSeeds({
+  const { done, failures, seconds, records, digests } = await runSeeds({
     bundle,
     from,
     seeds,
     jobs,
     profile: values.profile,
+    digest: values.digest !== undefined,
     onShare: ({ done, failures }, seconds) => {
       for (; shown < Math.min(failures.length, shownFailures); shown++) show(failures[shown]);
       if (performance.now() - toldMs > 5_000) {
@@ -66,6 +70,9 @@ async function many() {
     `${done - failures.length} of ${done} seeds passed with ${records} records in ${seconds.toFixed(1)} s, ` +
       `${(done / seconds).toFixed(0)} a second`,
   );
+  if (values.digest !== undefined) {
+    await writeFile(values.digest, `${JSON.stringify(Object.fromEntries(digests), null, 2)}\n`);
+  }
   if (failures.length > shownFailures) console.log(`${failures.length - shownFailures} more failed`);
   if (failures.length === 0) return false;
   await tell({ seed: failures[0].seed, profile: values.profile });

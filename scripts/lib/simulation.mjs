@@ -74,11 +74,12 @@ export async function loadSimulator(bundle) {
 
 /**
  * Runs seeds from `from` on. `onShare({ done, failures })` hears of every share; when it returns true, the run ends.
- * Resolves to `{ done, failures, seconds, records }`.
+ * Resolves to `{ done, failures, seconds, records, digests }`; with `digest`, the last are pairs of a seed and a hash of
+ * all that happened in its run.
  */
-export async function runSeeds({ bundle, from, seeds, jobs, profile, onShare = () => false }) {
+export async function runSeeds({ bundle, from, seeds, jobs, profile, digest = false, onShare = () => false }) {
   const startedMs = performance.now();
-  const total = { done: 0, failures: [], records: 0 };
+  const total = { done: 0, failures: [], records: 0, digests: [] };
   let next = from;
   let isOver = false;
   const share = () => {
@@ -91,7 +92,7 @@ export async function runSeeds({ bundle, from, seeds, jobs, profile, onShare = (
     Array.from({ length: Math.min(jobs, Math.ceil(seeds / seedsInAShare)) }, () =>
       new Promise((resolve, reject) => {
         const worker = new Worker(new URL("./simulation_worker.mjs", import.meta.url), {
-          workerData: { bundle, profile },
+          workerData: { bundle, profile, digest },
         });
         const go = () => {
           const mine = share();
@@ -99,10 +100,11 @@ export async function runSeeds({ bundle, from, seeds, jobs, profile, onShare = (
           else worker.postMessage(mine);
         };
         worker.on("error", reject);
-        worker.on("message", ({ count, failures, records }) => {
+        worker.on("message", ({ count, failures, records, digests }) => {
           total.done += count;
           total.records += records;
           total.failures.push(...failures);
+          total.digests.push(...digests);
           if (onShare(total, (performance.now() - startedMs) / 1000)) isOver = true;
           go();
         });
@@ -110,5 +112,6 @@ export async function runSeeds({ bundle, from, seeds, jobs, profile, onShare = (
       })),
   );
   total.failures.sort((a, b) => a.seed - b.seed);
+  total.digests.sort(([a], [b]) => a - b);
   return { ...total, seconds: (performance.now() - startedMs) / 1000 };
 }

@@ -1,15 +1,17 @@
 /** Runs shares of seeds in a thread of its own. */
 
+import { createHash } from "node:crypto";
 import { parentPort, workerData } from "node:worker_threads";
 import { loadSimulator } from "./simulation.mjs";
 
-const { bundle, profile } = workerData;
+const { bundle, profile, digest } = workerData;
 const { producer, simulate } = await loadSimulator(bundle);
 const unhandled = [];
 process.on("unhandledRejection", (reason) => unhandled.push(reason));
 
 parentPort.on("message", async ({ first, count }) => {
   const failures = [];
+  const digests = [];
   let records = 0;
   for (let seed = first; seed < first + count; seed++) {
     try {
@@ -17,9 +19,11 @@ parentPort.on("message", async ({ first, count }) => {
         seed,
         ...(profile === undefined ? {} : { profile }),
         producer,
+        trace: digest,
         takeUnhandled: () => unhandled.splice(0),
       });
       records += result.records;
+      if (digest) digests.push([seed, createHash("sha256").update(result.trace.join("\n")).digest("hex").slice(0, 16)]);
       if (result.violations.length > 0) {
         failures.push({ seed, profile: result.plan.profile, violations: result.violations.slice(0, 10) });
       }
@@ -27,5 +31,5 @@ parentPort.on("message", async ({ first, count }) => {
       failures.push({ seed, profile: "", violations: [{ rule: "simulator", message: error.stack }] });
     }
   }
-  parentPort.postMessage({ count, failures, records });
+  parentPort.postMessage({ count, failures, records, digests });
 });
