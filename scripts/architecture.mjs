@@ -18,6 +18,7 @@ const layers = {
   producer: ["cluster", "protocol", "codec", "runtime"],
   cluster: ["protocol", "runtime"],
   codec: ["runtime"],
+  sasl: ["runtime"],
   protocol: [],
   runtime: [],
   testing: ["protocol", "codec", "runtime"],
