@@ -12,17 +12,39 @@ import { Writer } from "../../src/protocol/writer.ts";
 import AddOffsetsToTxn from "../golden/AddOffsetsToTxn.json" with { type: "json" };
 import AddPartitionsToTxn from "../golden/AddPartitionsToTxn.json" with { type: "json" };
 import ApiVersions from "../golden/ApiVersions.json" with { type: "json" };
+import CreatePartitions from "../golden/CreatePartitions.json" with { type: "json" };
 import CreateTopics from "../golden/CreateTopics.json" with { type: "json" };
+import DeleteGroups from "../golden/DeleteGroups.json" with { type: "json" };
+import DeleteRecords from "../golden/DeleteRecords.json" with { type: "json" };
+import DeleteTopics from "../golden/DeleteTopics.json" with { type: "json" };
+import DescribeCluster from "../golden/DescribeCluster.json" with { type: "json" };
+import DescribeConfigs from "../golden/DescribeConfigs.json" with { type: "json" };
+import DescribeGroups from "../golden/DescribeGroups.json" with { type: "json" };
+import DescribeProducers from "../golden/DescribeProducers.json" with { type: "json" };
+import DescribeTransactions from "../golden/DescribeTransactions.json" with { type: "json" };
 import EndTxn from "../golden/EndTxn.json" with { type: "json" };
 import Fetch from "../golden/Fetch.json" with { type: "json" };
 import FindCoordinator from "../golden/FindCoordinator.json" with { type: "json" };
+import GetTelemetrySubscriptions from "../golden/GetTelemetrySubscriptions.json" with { type: "json" };
+import Heartbeat from "../golden/Heartbeat.json" with { type: "json" };
+import IncrementalAlterConfigs from "../golden/IncrementalAlterConfigs.json" with { type: "json" };
 import InitProducerId from "../golden/InitProducerId.json" with { type: "json" };
+import JoinGroup from "../golden/JoinGroup.json" with { type: "json" };
+import LeaveGroup from "../golden/LeaveGroup.json" with { type: "json" };
+import ListGroups from "../golden/ListGroups.json" with { type: "json" };
 import ListOffsets from "../golden/ListOffsets.json" with { type: "json" };
+import ListTransactions from "../golden/ListTransactions.json" with { type: "json" };
 import Metadata from "../golden/Metadata.json" with { type: "json" };
+import OffsetCommit from "../golden/OffsetCommit.json" with { type: "json" };
+import OffsetFetch from "../golden/OffsetFetch.json" with { type: "json" };
+import OffsetForLeaderEpoch from "../golden/OffsetForLeaderEpoch.json" with { type: "json" };
 import Produce from "../golden/Produce.json" with { type: "json" };
+import PushTelemetry from "../golden/PushTelemetry.json" with { type: "json" };
 import SaslAuthenticate from "../golden/SaslAuthenticate.json" with { type: "json" };
 import SaslHandshake from "../golden/SaslHandshake.json" with { type: "json" };
+import SyncGroup from "../golden/SyncGroup.json" with { type: "json" };
 import TxnOffsetCommit from "../golden/TxnOffsetCommit.json" with { type: "json" };
+import WriteTxnMarkers from "../golden/WriteTxnMarkers.json" with { type: "json" };
 
 /** Request or response. */
 export type Direction = "request" | "response";
@@ -43,17 +65,39 @@ const FILES = {
   AddOffsetsToTxn,
   AddPartitionsToTxn,
   ApiVersions,
+  CreatePartitions,
   CreateTopics,
+  DeleteGroups,
+  DeleteRecords,
+  DeleteTopics,
+  DescribeCluster,
+  DescribeConfigs,
+  DescribeGroups,
+  DescribeProducers,
+  DescribeTransactions,
   EndTxn,
   Fetch,
   FindCoordinator,
+  GetTelemetrySubscriptions,
+  Heartbeat,
+  IncrementalAlterConfigs,
   InitProducerId,
+  JoinGroup,
+  LeaveGroup,
+  ListGroups,
   ListOffsets,
+  ListTransactions,
   Metadata,
+  OffsetCommit,
+  OffsetFetch,
+  OffsetForLeaderEpoch,
   Produce,
+  PushTelemetry,
   SaslAuthenticate,
   SaslHandshake,
+  SyncGroup,
   TxnOffsetCommit,
+  WriteTxnMarkers,
 } as unknown as { readonly [name: string]: GoldenFile };
 
 /** Every API that is spoken. */

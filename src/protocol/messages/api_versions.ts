@@ -3,11 +3,14 @@ import { type Api, defineApi } from "../schema.ts";
 const declaration = {
   key: 18,
   name: "ApiVersions",
-  versions: [0, 4],
+  versions: [0, 5],
+  clientVersions: [0, 4],
   flexible: 3,
   request: {
     clientSoftwareName: { type: "string", since: 3, ignorable: true },
     clientSoftwareVersion: { type: "string", since: 3, ignorable: true },
+    clusterId: { type: "string", since: 5, nullable: 5, default: null, ignorable: true },
+    nodeId: { type: "int32", since: 5, default: -1, ignorable: true },
   },
   response: {
     errorCode: "int16",

@@ -3,7 +3,7 @@ import { type Api, defineApi } from "../schema.ts";
 const declaration = {
   key: 2,
   name: "ListOffsets",
-  versions: [1, 10],
+  versions: [1, 11],
   flexible: 6,
   request: {
     replicaId: "int32",

@@ -1,0 +1,34 @@
+import { type Api, defineApi } from "../schema.ts";
+
+const declaration = {
+  key: 60,
+  name: "DescribeCluster",
+  versions: [0, 2],
+  flexible: 0,
+  request: {
+    includeClusterAuthorizedOperations: "bool",
+    endpointType: { type: "int8", since: 1, default: 1 },
+    includeFencedBrokers: { type: "bool", since: 2, default: false },
+  },
+  response: {
+    throttleTimeMs: "int32",
+    errorCode: "int16",
+    errorMessage: { type: "string", nullable: 0, default: null },
+    endpointType: { type: "int8", since: 1, default: 1 },
+    clusterId: "string",
+    controllerId: { type: "int32", default: -1 },
+    brokers: {
+      array: {
+        brokerId: "int32",
+        host: "string",
+        port: "int32",
+        rack: { type: "string", nullable: 0, default: null },
+        isFenced: { type: "bool", since: 2, default: false },
+      },
+    },
+    clusterAuthorizedOperations: { type: "int32", default: -2147483648 },
+  },
+} as const;
+
+/** Asks for the brokers of the cluster, its id and its controller (KIP-700). */
+export const DescribeCluster: Api<typeof declaration> = defineApi(declaration);
