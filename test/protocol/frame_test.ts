@@ -93,9 +93,10 @@ test("protocol: ApiVersions responses have the oldest header in every version, S
 for (const [release, exchanges] of CAPTURES) {
   test(`protocol: request frames that Kafka ${release} took are read and written back byte for byte`, () => {
     let count = 0;
-    for (const { name, api: apiName, version, request } of exchanges) {
+    for (const { name, api: apiName, version, request, decoded } of exchanges) {
       const api = byName(apiName);
-      if (api === undefined || version > api.maxVersion) continue;
+      // Versions that the broker didn't know were made up.
+      if (api === undefined || decoded === undefined) continue;
       const { frame, length } = unframed(request);
       assert.equal(frame.length, length, name);
       const header = decodeRequestHeader(frame);
@@ -119,7 +120,7 @@ for (const [release, exchanges] of CAPTURES) {
       const { correlationId, body } = decodeResponseFrame(api, version, frame);
       assert.deepEqual(errorCodesOf(body), decoded === undefined ? [35] : errorCodesIn(decoded), name);
       // An ApiVersions response with error 35 is written in version 0, whatever was asked.
-      const written = version > api.maxVersion ? 0 : version;
+      const written = decoded === undefined ? 0 : version;
       const again = concatenated(encodeResponseFrame(api, written, correlationId, body as never));
       assert.equal(toHex(again), response, name);
       count++;
