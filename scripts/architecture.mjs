@@ -14,7 +14,8 @@ const internal = JSON.parse(await readFile(join(root, "src/package.json"), "utf8
 
 /** What each layer may import besides itself and `errors.ts`. */
 const layers = {
-  "mod.ts": ["producer", "cluster", "protocol", "codec", "runtime"],
+  "mod.ts": ["core.ts", "producer", "cluster", "protocol", "codec", "runtime"],
+  "core.ts": ["producer", "cluster", "protocol", "codec", "runtime"],
   producer: ["cluster", "protocol", "codec", "runtime"],
   cluster: ["protocol", "runtime"],
   codec: ["runtime"],
@@ -45,7 +46,7 @@ const mayNameRuntimes = /^src\/(runtime|cli)\/|^src\/testing\/listen\.ts$/;
 /** Checks every source file; resolves to one result per rule: `{ name, status, detail }`. */
 export async function runArchitecture() {
   const { transform } = await import("esbuild");
-  const paths = ["mod.ts", ...await listFiles("src", (path) => path.endsWith(".ts"))];
+  const paths = ["mod.ts", "core.ts", ...await listFiles("src", (path) => path.endsWith(".ts"))];
   const broken = { imports: [], runtime: [], static: [], errors: [] };
   for (const path of paths) {
     const source = await readFile(join(root, path), "utf8").catch(() => "");
@@ -133,7 +134,7 @@ function checkImport(path, target) {
 }
 
 function layerOf(path) {
-  if (path === "mod.ts") return "mod.ts";
+  if (path === "mod.ts" || path === "core.ts") return path;
   return /^src\/([^/]+)/.exec(path)?.[1] ?? path;
 }
 

@@ -19,9 +19,11 @@ const stamp = join(root, "dist", ".stamp");
 /** The entry points of `package.json`, by the names of their bundles. What two of them share is in a file of its own. */
 const entryPoints = {
   mod: "mod.ts",
+  core: "core.ts",
   codecs: "src/codec/mod.ts",
   sockets: "src/runtime/mod.ts",
   testing: "src/testing/mod.ts",
+  simulation: "src/testing/simulation/mod.ts",
   cli: "src/cli/mod.ts",
   bin: "src/cli/bin.ts",
 };
@@ -42,7 +44,7 @@ export const forEveryRuntime = {
 /** Builds when needed; resolves to whether it did, rejects with the compiler's messages. */
 export async function build({ force = false } = {}) {
   const sources = [
-    ...["package.json", "package-lock.json", "tsconfig.build.json", "mod.ts"].filter((path) =>
+    ...["package.json", "package-lock.json", "tsconfig.build.json", "mod.ts", "core.ts"].filter((path) =>
       existsSync(join(root, path))
     ),
     ...await listFiles("src"),
@@ -94,7 +96,7 @@ async function withoutHelper(path) {
   const code = await readFile(path, "utf8");
   const bare = code
     .replace(new RegExp(`^var ${name} = [^]*?^};$`, "m"), (helper) => "\n".repeat(helper.split("\n").length - 1))
-    .replace(new RegExp(`${name}\\((\\w+)\\)`), "$1");
+    .replace(new RegExp(`${name}\\(((?:/\\*[^*]*\\*/ )*\\w+)\\)`), "$1");
   if (bare.includes(name)) throw new Error(`${path} still has ${name}`);
   await writeFile(path, bare);
 }

@@ -18,7 +18,7 @@ const steps = {
   "lint": ({ fix }) => deno(["lint", "--config=deno.json", ...fix ? ["--fix"] : []]),
   "floating promises": ({ fix }) => oxlint(fix),
   "tsc": () => execute(join(root, "node_modules/.bin/tsc"), ["-p", "tsconfig.build.json", "--noEmit"]),
-  "deno check": () => deno(["check", ...lockless, ...present("mod.ts", "src", "test"), ...examples()]),
+  "deno check": () => deno(["check", ...lockless, ...present("mod.ts", "core.ts", "src", "test"), ...examples()]),
   "snippets": () => deno(["check", ...lockless, "--doc", ...entryPoints()]),
   "readme": () => deno(["check", ...lockless, "--doc-only", "README.md"]),
   "deno doc": () => deno(["doc", "--lint", ...entryPoints()]),
@@ -71,7 +71,7 @@ async function oxlint(fix) {
     "--allow=all",
     ...rules.map((rule) => `--deny=typescript/${rule}`),
     ...fix ? ["--fix"] : [],
-    ...present("mod.ts", "src"),
+    ...present("mod.ts", "core.ts", "src"),
   ];
   return await execute(join(bin, "oxlint"), args, { OXLINT_TSGOLINT_PATH: join(bin, "tsgolint") });
 }

@@ -1,6 +1,6 @@
 // deno-fmt-ignore-file: it would drop the decorators
 
-import { CRC_TABLE, LANES, SOURCE } from "./memory";
+import { CRC_TABLE, LANES, SOURCE } from "./crc_memory";
 
 /** What of a word, shifted by two, is the index of its lowest byte. */
 const BYTE: u32 = 1020;

@@ -1,8 +1,7 @@
-/** What the module exports. The compiler is AssemblyScript's, whose numbers have WebAssembly's types. */
+/** What the module of the codecs exports. The compiler is AssemblyScript's, whose numbers have WebAssembly's types. */
 
 import { OUTPUT, SOURCE } from "./memory";
 
-export { crc32c } from "./crc32c";
 export { deflate } from "./deflate";
 export { lz4 } from "./lz4";
 export { snappy } from "./snappy";

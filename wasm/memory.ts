@@ -1,7 +1,7 @@
 // deno-fmt-ignore-file: it would drop the decorators
 
 /**
- * Where everything lies in the memory of the module, whose size is fixed: the caller brings at most 64 KiB at a time.
+ * Where everything lies in the memory of the module of the codecs, whose size is fixed: the caller brings at most 64 KiB at a time.
  * Nothing but tables outlives a call, so that one instance serves everybody.
  */
 
@@ -10,16 +10,10 @@ export const CHUNK: usize = 65_536;
 /** How far copies by 16 bytes may reach behind their end. */
 const SLACK: usize = 64;
 
-/** Sixteen tables of 256 words, at 0, so that an index needs nothing added: `k << 10` is an offset of the load. */
-export const CRC_TABLE: usize = 0;
 /** Where a hash was last seen: 8192 positions of 16 bits, counted from the source. */
-export const HASH_TABLE: usize = CRC_TABLE + 16_384;
-/** The last lanes of a checksum while they are summed up. */
-export const LANES: usize = HASH_TABLE + 16_384;
-/** Always zero: what the first lanes of a checksum find when they look back. */
-const ZEROS: usize = LANES + 1344;
+export const HASH_TABLE: usize = 0;
 /** Where the caller puts the input. */
-export const SOURCE: usize = ZEROS + 1280;
+export const SOURCE: usize = HASH_TABLE + 16_384;
 /** Where the caller finds the output. Before deflate sees that it is no gain, it may have written 15 bits a byte. */
 export const OUTPUT: usize = SOURCE + CHUNK + SLACK;
 

@@ -77,7 +77,7 @@ console.log("@@ran", await check());
       const { code, output } = await runWorker(runtimeBinary("workerd"), dir, file, [], timeoutMs);
       results.push(result(`workerd${made} without nodejs_compat`, code === 0, output));
     }
-    return [...results, await checkWorkerSize()];
+    return [...results, ...await checkWorkerSize()];
   } finally {
     await servers.stop();
   }

@@ -22,7 +22,8 @@ export async function bundleSimulator(mutant) {
   await build({
     absWorkingDir: root,
     stdin: {
-      contents: `export { Producer } from "./mod.ts"; export { planOf, simulate } from "./src/testing/mod.ts";`,
+      contents:
+        `export { Producer } from "./mod.ts"; export { planOf, simulate } from "./src/testing/simulation/mod.ts";`,
       resolveDir: root,
       loader: "ts",
     },
@@ -33,7 +34,7 @@ export async function bundleSimulator(mutant) {
     target: "node20",
     sourcemap: "inline",
     logLevel: "silent",
-    external: ["@bokuweb/zstd-wasm", "fflate"],
+    external: ["fflate"],
     plugins: edits.length === 0 ? [] : [{
       name: "mutant",
       setup(build) {

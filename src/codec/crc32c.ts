@@ -5,7 +5,7 @@
  */
 
 import { crc32cByTables } from "./crc_tables.ts";
-import { wasmKernels } from "./wasm.ts";
+import { wasmCrc32c } from "./crc_wasm.ts";
 
 /**
  * Below this many bytes the way into the memory of the module costs more than it saves: it pays from 64 on Node, from
@@ -24,7 +24,7 @@ const WASM_FROM = 256;
  * ```
  */
 export function crc32c(bytes: Uint8Array, start: number = 0, end: number = bytes.length): number {
-  return wasmKernels !== undefined && end - start >= WASM_FROM
-    ? wasmKernels.crc32c(bytes, start, end)
+  return wasmCrc32c !== undefined && end - start >= WASM_FROM
+    ? wasmCrc32c(bytes, start, end)
     : crc32cByTables(bytes, start, end);
 }

@@ -12,7 +12,7 @@ import { compressSnappyFragment } from "./snappy_fragment.ts";
 import type { BlockCompressor } from "./wasm.ts";
 import type { Zlib } from "./zlib.ts";
 import { zlibThreads } from "./zlib_threads.ts";
-import { portableZstd } from "./zstd_package.ts";
+import { compilesWasm, portableZstd } from "./zstd_package.ts";
 
 /** What a compressor is made of where the first choice isn't there; undefined where there is no other. */
 export interface CodecExtras {
@@ -38,13 +38,3 @@ export const EXTRAS: CodecExtras = {
   snappyFragment: compressSnappyFragment,
   zlibThreads,
 };
-
-/** workerd compiles WebAssembly only while a module is being evaluated, which the first batch is too late for. */
-function compilesWasm(): boolean {
-  if (globalThis.navigator?.userAgent === "Cloudflare-Workers") return false;
-  try {
-    return new WebAssembly.Module(Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0)) instanceof WebAssembly.Module;
-  } catch {
-    return false;
-  }
-}

@@ -70,6 +70,22 @@ function deflate(wasm: WasmKernels, crc32: (bytes: Uint8Array) => number, input:
   return output.slice(0, at + 8);
 }
 
+/**
+ * gzip: our own without a level, `zlib` with one, by its threads where there are any, and `other` where `zlib` is missing.
+ * Undefined where none of them is there.
+ */
+export function gzipCompressor(
+  level: number | undefined,
+  wasm: WasmKernels | undefined,
+  zlib: Zlib | undefined,
+  threads: ((zlib: Zlib, compressor: Compressor) => Compressor) | undefined,
+  other: Compressor | undefined,
+): Compressor | undefined {
+  const leveled = zlib === undefined ? other : threads?.(zlib, zlibGzip(zlib)) ?? zlibGzip(zlib);
+  // Asked for a level, it is the other's modules that must be loaded early.
+  return wasm !== undefined && level === undefined ? fastGzip(wasm, leveled, zlib) : leveled;
+}
+
 /** gzip by `zlib`, at once. */
 export function zlibGzip(zlib: Zlib): Compressor {
   return {

@@ -7,6 +7,7 @@
  */
 
 import { CompressionError } from "../errors.ts";
+import type { Compressor } from "./codec.ts";
 import { scratch } from "./scratch.ts";
 import type { BlockCompressor } from "./wasm.ts";
 import { xxhash32 } from "./xxhash32.ts";
@@ -19,6 +20,12 @@ const STORED = 0x8000_0000;
 
 /** A match copies at least so many bytes. */
 export const MIN_MATCH = 4;
+
+/** The compressor that a kernel gives, or undefined without one. */
+export function lz4Compressor(kernel: BlockCompressor | undefined): Compressor | undefined {
+  return kernel && { name: "lz4", id: 3, compress: (input) => lz4Compress(input, kernel) };
+}
+
 /** Compresses into one LZ4 frame. The output never exceeds the input by more than 11 bytes and 4 a block. */
 export function lz4Compress(input: Uint8Array, compressor: BlockCompressor): Uint8Array {
   const output = scratch(FRAME_HEADER.length + input.length + 4 * Math.ceil(input.length / BLOCK_SIZE) + 4);

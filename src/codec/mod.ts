@@ -18,4 +18,5 @@ export { type Codec, COMPRESSION_IDS, type CompressionId, type CompressionType }
 export { crc32c } from "./crc32c.ts";
 export { javaScriptKernels, type Kernels, kernels } from "./kernels.ts";
 export { type CodecOptions, type CodecSource, loadCodec, resolveCodec } from "./registry.ts";
+export { gzip, type LevelOptions, lz4, snappy, zstd } from "./values.ts";
 export { zstdFromModule } from "./zstd_module.ts";

@@ -4,20 +4,20 @@
  * @module
  */
 
-import { CompressionError } from "../errors.ts";
-import type { Codec, CompressionId, CompressionType, Compressor } from "./codec.ts";
-import { type CodecOptions, loadCodec, ownCodec, resolveCompressor } from "./compressor.ts";
+import type { Codec, CompressionType } from "./codec.ts";
+import { resolveCompressor } from "./compressor.ts";
 import { EXTRAS } from "./extras.ts";
-import { guarded } from "./guard.ts";
+import { type CodecOptions, ownCodec } from "./guarded_compressor.ts";
 import { zlibGunzip } from "./gzip.ts";
 import { portableGunzip } from "./gzip_package.ts";
 import { lz4Decompress } from "./lz4.ts";
 import { snappyDecompress } from "./snappy.ts";
 import { nodeZlib } from "./zlib.ts";
+import { WholeCodec } from "./whole_codec.ts";
 import { zlibUnzstd } from "./zstd.ts";
 import { portableZstd } from "./zstd_package.ts";
 
-export { type CodecOptions, type CodecSource, loadCodec } from "./compressor.ts";
+export { type CodecOptions, type CodecSource, loadCodec } from "./guarded_compressor.ts";
 
 /**
  * Finds the codec for a compression type. Every failure of the codec becomes a `CompressionError`.
@@ -55,38 +55,5 @@ function decompressor(name: CompressionType, codecs: CodecOptions["codecs"] = "a
       return zlib ? zlibGunzip(zlib) : portableGunzip;
     case "zstd":
       return (zlib && zlibUnzstd(zlib)) ?? portableZstd.decompress;
-  }
-}
-
-/** A compressor, which is guarded already, and the way back. */
-class WholeCodec implements Codec {
-  readonly name: CompressionType;
-  readonly id: CompressionId;
-  readonly #compressor: Compressor;
-  readonly #decompress: Codec["decompress"];
-
-  constructor(compressor: Compressor, decompress: Codec["decompress"]) {
-    this.name = compressor.name;
-    this.id = compressor.id;
-    this.#compressor = compressor;
-    this.#decompress = decompress;
-  }
-
-  load(): Promise<void> {
-    return loadCodec(this.#compressor);
-  }
-
-  compress(input: Uint8Array, level?: number): Uint8Array | Promise<Uint8Array> {
-    return this.#compressor.compress(input, level);
-  }
-
-  decompress(input: Uint8Array, maxSize: number): Uint8Array | Promise<Uint8Array> {
-    const action = `Decompressing ${input.length} bytes of ${this.name}`;
-    const within = (output: Uint8Array): Uint8Array => {
-      if (output.length <= maxSize) return output;
-      throw new CompressionError(`${action} gave more than the limit of ${maxSize} bytes`);
-    };
-    const output = guarded(action, () => this.#decompress(input, maxSize));
-    return output instanceof Promise ? output.then(within) : within(output);
   }
 }

@@ -5,6 +5,7 @@
  */
 
 import { CompressionError } from "../errors.ts";
+import type { Compressor } from "./codec.ts";
 import { scratch } from "./scratch.ts";
 import type { BlockCompressor } from "./wasm.ts";
 
@@ -15,6 +16,11 @@ const MAX_RATIO = 22;
 
 const XERIAL_MAGIC = Uint8Array.of(0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0x00);
 const XERIAL_HEADER_SIZE = 16;
+
+/** The compressor that a kernel gives, or undefined without one. */
+export function snappyCompressor(kernel: BlockCompressor | undefined): Compressor | undefined {
+  return kernel && { name: "snappy", id: 2, compress: (input) => snappyCompress(input, kernel) };
+}
 
 /** Compresses into one raw Snappy block. */
 export function snappyCompress(input: Uint8Array, compressor: BlockCompressor): Uint8Array {

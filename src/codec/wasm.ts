@@ -1,5 +1,5 @@
 /**
- * The kernels that are compiled to WebAssembly, with SIMD: CRC-32C, LZ4 blocks, Snappy fragments and Deflate.
+ * The codecs' kernels that are compiled to WebAssembly, with SIMD: LZ4 blocks, Snappy fragments and Deflate.
  *
  * The module is compiled while this one is evaluated, because workerd forbids it later. Where that fails (a content
  * security policy, an engine without SIMD, workerd of before 2025-06-01) the JavaScript kernels do the work.
@@ -7,6 +7,7 @@
  * @module
  */
 
+import { bytesOf } from "./base64.ts";
 import { WASM_MODULE } from "./wasm_module.ts";
 
 /**
@@ -23,8 +24,6 @@ export type BlockCompressor = (
 
 /** What the module does for the rest of the codecs. */
 export interface WasmKernels {
-  /** The CRC-32C of a range, unsigned. */
-  crc32c(bytes: Uint8Array, start: number, end: number): number;
   /** One LZ4 block. */
   readonly compressLz4Block: BlockCompressor;
   /** The elements of one stretch of a Snappy block. */
@@ -38,20 +37,13 @@ interface Exports {
   readonly memory: WebAssembly.Memory;
   source(): number;
   output(): number;
-  crc32c(crc: number, size: number): number;
   lz4(size: number): number;
   snappy(size: number): number;
   deflate(size: number, last: number): number;
 }
 
-/** The module takes so much at a time. */
-const CHUNK_SIZE = 65_536;
-
-/** So many characters at the beginning of the module's text tell what the others stand for. */
-const ALPHABET_SIZE = 3 + 64;
-
 /** The kernels of this process, or undefined where the module can't be compiled. */
-export const wasmKernels: WasmKernels | undefined = startWasm(bytesOf(WASM_MODULE));
+export const wasmKernels: WasmKernels | undefined = /* @__PURE__ */ startWasm(/* @__PURE__ */ bytesOf(WASM_MODULE));
 
 /** Compiles a module; undefined if that fails for whatever reason. */
 export function startWasm(bytes: Uint8Array<ArrayBuffer>): WasmKernels | undefined {
@@ -61,31 +53,6 @@ export function startWasm(bytes: Uint8Array<ArrayBuffer>): WasmKernels | undefin
   } catch {
     return undefined;
   }
-}
-
-/**
- * The bytes of a text that `scripts/wasm.mjs` made. First comes an alphabet: three characters for the upper two bits of
- * the byte that follows, unless they are 0, and one for each value of the lower six.
- *
- * It takes no more than base64 and is much smaller when compressed with the JavaScript around it, because equal bytes
- * are equal characters, and the frequent ones those that are frequent there.
- */
-export function bytesOf(text: string): Uint8Array<ArrayBuffer> {
-  const values = new Uint8Array(128);
-  for (let i = 0; i < ALPHABET_SIZE; i++) values[text.charCodeAt(i)] = i;
-  const bytes = new Uint8Array(text.length);
-  let size = 0;
-  let upper = 0;
-  for (let i = ALPHABET_SIZE; i < text.length; i++) {
-    const value = values[text.charCodeAt(i)]!;
-    if (value < 3) {
-      upper = (value + 1) << 6;
-    } else {
-      bytes[size++] = upper | (value - 3);
-      upper = 0;
-    }
-  }
-  return bytes.slice(0, size);
 }
 
 /** The memory of the module never grows, so one view of it lasts. */
@@ -103,13 +70,6 @@ function bind(exports: Exports): WasmKernels {
     return size;
   };
   return {
-    crc32c(bytes, start, end) {
-      let crc = -1;
-      for (let at = start; at < end; at += CHUNK_SIZE) {
-        crc = exports.crc32c(crc, bring(bytes, at, Math.min(at + CHUNK_SIZE, end)));
-      }
-      return ~crc >>> 0;
-    },
     compressLz4Block(input, start, end, output, at) {
       return fetch(exports.lz4(bring(input, start, end)), output, at);
     },

@@ -27,6 +27,15 @@ export function zlibZstd(zlib: Zlib): Compressor | undefined {
   };
 }
 
+/** Zstandard by `zlib`, by its threads where there are any; undefined where `zlib` is missing or has none. */
+export function zstdCompressor(
+  zlib: Zlib | undefined,
+  threads: ((zlib: Zlib, compressor: Compressor) => Compressor) | undefined,
+): Compressor | undefined {
+  const atOnce = zlib && zlibZstd(zlib);
+  return atOnce && (threads?.(zlib!, atOnce) ?? atOnce);
+}
+
 /** Back from Zstandard by `zlib`, or undefined where that has none. */
 export function zlibUnzstd(zlib: Zlib): Codec["decompress"] | undefined {
   const { zstdDecompressSync } = zlib;

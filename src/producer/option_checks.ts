@@ -4,10 +4,9 @@
  * @module
  */
 
-// First, see there.
-import { type CodecSource, resolveCompressor } from "../codec/compressor.ts";
 import { type Address, parseAddresses } from "../cluster/address.ts";
 import { type Codec, COMPRESSION_IDS, type CompressionType, type Compressor } from "../codec/codec.ts";
+import { type CodecSource, type CompressorByName, compressorOf } from "../codec/guarded_compressor.ts";
 import { ConfigError } from "../errors.ts";
 import type { SocketFactory, TlsOptions } from "../runtime/runtime.ts";
 import { checkTls } from "../runtime/tls.ts";
@@ -55,15 +54,16 @@ export function checkAcks(value: unknown): -1 | 0 | 1 {
 /** The codec of each topic, and all codecs that there are. */
 export function resolveCompression(
   options: { readonly compression?: unknown; readonly codecs?: unknown },
+  byName: CompressorByName,
 ): [(topic: string) => Compressor | undefined, Compressor[]] {
   const { codecs = "auto", compression = "none" } = options;
   const custom = isObject(codecs) ? codecs as Record<string, Codec> : undefined;
   if (custom !== undefined) refuseUnknownIn("codecs", custom, Object.keys(COMPRESSION_IDS));
   const source = custom === undefined ? codecs as CodecSource : "auto";
   const resolve = (spec: unknown): Compressor | undefined => {
+    if (isCodec(spec)) return withoutNone(compressorOf(spec));
     const { codec, level } = checkCompression(spec);
-    const resolved = resolveCompressor(codec, { codecs: source, level, custom });
-    return codec === "none" ? undefined : resolved;
+    return withoutNone(byName(codec, { codecs: source, level, custom }));
   };
   if (!isObject(compression) || !("topics" in compression)) {
     const codec = resolve(compression);
@@ -80,13 +80,23 @@ export function resolveCompression(
   return [(topic) => byTopic.has(topic) ? byTopic.get(topic) : fallback, all];
 }
 
+/** No compression is no codec. */
+function withoutNone(codec: Compressor): Compressor | undefined {
+  return codec.id === 0 ? undefined : codec;
+}
+
+/** A codec itself, in place of its name. */
+function isCodec(spec: unknown): spec is Codec {
+  return isObject(spec) && "compress" in spec;
+}
+
 function checkCompression(spec: unknown): { codec: CompressionType; level?: number | undefined } {
   if (typeof spec === "string") return { codec: spec as CompressionType };
   if (isObject(spec) && typeof (spec as CompressionSpec).codec === "string") {
     refuseUnknownIn("compression", spec, ["codec", "level"]);
     return spec as CompressionSpec;
   }
-  refuse("compression", "the name of a codec", spec);
+  refuse("compression", "a codec or the name of one", spec);
 }
 
 /** A built-in strategy or a function. */

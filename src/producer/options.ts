@@ -4,7 +4,14 @@
  * @module
  */
 
-// First, see codec/compressor.
+import type { Address } from "../cluster/address.ts";
+import { checkSnapshot, type ClusterSnapshot } from "../cluster/snapshot.ts";
+import type { Codec, CompressionType, Compressor } from "../codec/codec.ts";
+import { type CodecSource, type CompressorByName, valuesOnly } from "../codec/guarded_compressor.ts";
+import { ConfigError } from "../errors.ts";
+import type { SocketFactory, TlsOptions } from "../runtime/runtime.ts";
+import { guardedHooks, type ProducerHooks } from "./hooks.ts";
+import type { ProducerInterceptor } from "./interceptor.ts";
 import {
   checkAcks,
   checkBoolean,
@@ -23,14 +30,6 @@ import {
   refuse,
   resolveCompression,
 } from "./option_checks.ts";
-import type { Address } from "../cluster/address.ts";
-import { checkSnapshot, type ClusterSnapshot } from "../cluster/snapshot.ts";
-import type { Codec, CompressionType, Compressor } from "../codec/codec.ts";
-import type { CodecSource } from "../codec/compressor.ts";
-import { ConfigError } from "../errors.ts";
-import type { SocketFactory, TlsOptions } from "../runtime/runtime.ts";
-import { guardedHooks, type ProducerHooks } from "./hooks.ts";
-import type { ProducerInterceptor } from "./interceptor.ts";
 import type { Partitioner, PartitionerName } from "./partitioner.ts";
 import type { Serializer } from "./serializer.ts";
 
@@ -45,9 +44,9 @@ export interface CompressionSpec {
 /** A codec for some topics, and one for the rest. */
 export interface TopicCompression {
   /** By topic name. */
-  readonly topics: Readonly<Record<string, CompressionType | CompressionSpec>>;
+  readonly topics: Readonly<Record<string, CompressionType | CompressionSpec | Codec>>;
   /** For every other topic. @default "none" */
-  readonly default?: CompressionType | CompressionSpec;
+  readonly default?: CompressionType | CompressionSpec | Codec;
 }
 
 /** Where the producer's structured log events go. Every method is optional. */
@@ -72,8 +71,8 @@ export interface ProducerOptions<K = string | Uint8Array, V = string | Uint8Arra
   readonly acks?: "all" | -1 | 1 | 0;
   /** No duplicates and no reordering through retries (KIP-98). @default true unless acks or retries rule it out */
   readonly idempotent?: boolean;
-  /** Codec of the batches. @default "none" */
-  readonly compression?: CompressionType | CompressionSpec | TopicCompression;
+  /** Codec of the batches: its name, or a value such as `lz4()` of `@sluice/kafka/codecs`. @default "none" */
+  readonly compression?: CompressionType | CompressionSpec | Codec | TopicCompression;
   /** Where codecs come from; or own ones, by name, which come before the built-in. @default "auto" */
   readonly codecs?: CodecSource | Readonly<Partial<Record<CompressionType, Codec>>>;
   /** How long a batch waits for company. @default 0 */
@@ -282,20 +281,20 @@ const OTHER_NAMES: Readonly<Record<string, string>> = {
  * Checks options without a broker and without a socket.
  *
  * @throws {ConfigError} for the first option that is unknown, wrong or in conflict with another
- *
- * @example
- * ```ts
- * import { validateConfig } from "@sluice/kafka";
- *
- * validateConfig({ brokers: "localhost:9092", lingerMs: 5 });
- * ```
  */
 export function validateConfig<K, V>(options: ProducerOptions<K, V>): void {
   resolveOptions(options);
 }
 
-/** Fills in defaults and refuses what can't be meant. `sockets` are the runtime's own, for what depends on them. */
-export function resolveOptions<K, V>(options: ProducerOptions<K, V>, sockets?: SocketFactory): ResolvedOptions {
+/**
+ * Fills in defaults and refuses what can't be meant. `sockets` are the runtime's own, for what depends on them; `byName`
+ * finds the codec of a name.
+ */
+export function resolveOptions<K, V>(
+  options: ProducerOptions<K, V>,
+  sockets?: SocketFactory,
+  byName: CompressorByName = valuesOnly,
+): ResolvedOptions {
   if (!isObject(options)) {
     throw new ConfigError("options", 'Pass an object with at least "brokers".');
   }
@@ -310,7 +309,7 @@ export function resolveOptions<K, V>(options: ProducerOptions<K, V>, sockets?: S
   }
   const connect = checkConnect(options.connect);
   const tls = checkTlsOption(options.tls, connect ?? sockets);
-  const [codecFor, codecs] = resolveCompression(options);
+  const [codecFor, codecs] = resolveCompression(options, byName);
   const logger = checkLogger(options.logger);
   const resolved: ResolvedOptions = {
     ...numbers,

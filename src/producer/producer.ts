@@ -6,7 +6,7 @@
 
 import { Cluster } from "../cluster/cluster.ts";
 import type { ClusterSnapshot } from "../cluster/snapshot.ts";
-import { loadCodec } from "../codec/compressor.ts";
+import { type CompressorByName, loadCodec, valuesOnly } from "../codec/guarded_compressor.ts";
 import { type KafkaError, ProducerClosedError } from "../errors.ts";
 import { brokerError } from "../protocol/error_codes.ts";
 import type { Runtime } from "../runtime/runtime.ts";
@@ -85,11 +85,12 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
    *
    * @param options at least `brokers`
    * @param runtime sockets, clock and randomness; the runtime's own unless a test brings others
+   * @param byName finds the codec of a name; the core has none, so that a bundle has those only that it imports as values
    * @throws {ConfigError} for an option that is unknown, wrong or in conflict with another
    */
-  constructor(options: ProducerOptions<K, V>, runtime?: Runtime) {
+  constructor(options: ProducerOptions<K, V>, runtime?: Runtime, byName: CompressorByName = valuesOnly) {
     const given = runtime ?? (options?.connect === undefined ? selectRuntime() : systemRuntime(options.connect));
-    this.#options = resolveOptions(options, given.sockets);
+    this.#options = resolveOptions(options, given.sockets, byName);
     this.#runtime = given;
     this.#metrics = new Metrics(() => given.now());
     this.#interceptors = new InterceptorChain(this.#options.interceptors, this.#options.logger);

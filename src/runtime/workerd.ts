@@ -35,7 +35,7 @@ interface WorkerdModule {
   connect(address: { hostname: string; port: number }, options: { secureTransport: "on" | "off" }): WorkerdSocket;
 }
 
-/** In a variable, so that bundlers for other platforms leave the import alone. */
+/** In a variable and with a word for each of them, so that bundlers for other platforms leave the import alone. */
 const socketsModule = "cloudflare:sockets";
 
 /** Sockets of workerd. Its TLS can't be configured from within a worker. */
@@ -51,7 +51,7 @@ export function workerdSockets(): SocketFactory {
 async function open(options: ConnectOptions, events: SocketEvents, cancelled: AbortSignal): Promise<QueueSocket> {
   let module: WorkerdModule;
   try {
-    module = await import(socketsModule) as WorkerdModule;
+    module = await import(/* webpackIgnore: true */ /* @vite-ignore */ socketsModule) as WorkerdModule;
   } catch (cause) {
     throw new ConfigError("connect", `Sockets of "workerd" run only on workerd, wanted those of the present runtime`, {
       cause,

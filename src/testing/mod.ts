@@ -53,38 +53,6 @@ export { type RecordedRequest } from "./recording.ts";
 export { RecordingProducer, type RecordingProducerOptions } from "./recording_producer.ts";
 export { type FollowerProgress, Replica, type ReplicaRole } from "./replica.ts";
 export { type ReplicationOptions } from "./replication.ts";
-export { planOf } from "./simulation/generator.ts";
-export { type Violation } from "./simulation/observation.ts";
-export {
-  type ClusterPlan,
-  type Effect,
-  type FaultPlan,
-  type FaultyApi,
-  type FlushPlan,
-  type Lasting,
-  type Place,
-  type PlannedOptions,
-  type ProducerPlan,
-  type RequestFaultPlan,
-  type SendPlan,
-  type SimulationPlan,
-  type TopicPlan,
-  type Via,
-  type WorldFaultPlan,
-  type WorldFaults,
-} from "./simulation/plan.ts";
-export { simulate, type SimulateOptions, type SimulationResult } from "./simulation/simulate.ts";
-export {
-  type MakeProducer,
-  type SimulatedDelivery,
-  type SimulatedError,
-  type SimulatedInterceptor,
-  type SimulatedMetadata,
-  type SimulatedOptions,
-  type SimulatedProducer,
-  type SimulatedRecord,
-  type SimulatedSendOptions,
-} from "./simulation/subject.ts";
 export { type StoredRecord } from "./stored_record.ts";
 export { Partition, Topic, type TopicDefaults, type TopicSpec } from "./topic.ts";
 export { type TopicConfig, type TopicRules } from "./topic_config.ts";

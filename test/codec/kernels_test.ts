@@ -2,11 +2,14 @@ import assert from "node:assert/strict";
 import { gunzipSync } from "fflate";
 import * as lz4js from "lz4js";
 import * as snappyjs from "snappyjs";
+import { bytesOf } from "../../src/codec/base64.ts";
 import { crc32c } from "../../src/codec/crc32c.ts";
+import { CRC_MODULE } from "../../src/codec/crc_module.ts";
 import { crc32cByTables } from "../../src/codec/crc_tables.ts";
+import { startChecksum, wasmCrc32c } from "../../src/codec/crc_wasm.ts";
 import { chooseKernels, javaScriptKernels, kernels } from "../../src/codec/kernels.ts";
 import { resolveCodec } from "../../src/codec/registry.ts";
-import { bytesOf, startWasm, wasmKernels } from "../../src/codec/wasm.ts";
+import { startWasm, wasmKernels } from "../../src/codec/wasm.ts";
 import { WASM_MODULE } from "../../src/codec/wasm_module.ts";
 import { runtimeName, test } from "../harness.ts";
 import { firstDifference, json, KINDS, noise, random } from "./corpus.ts";
@@ -14,6 +17,7 @@ import { KERNELS } from "./sources.ts";
 
 test("kernels: this runtime compiles the WebAssembly module and takes it for checksums, lz4 and snappy", () => {
   assert.notEqual(wasmKernels, undefined);
+  assert.notEqual(wasmCrc32c, undefined);
   assert.equal(kernels.name, "webassembly");
   // They find different matches, so the bytes tell who compressed.
   const input = json(20_000);
@@ -30,7 +34,7 @@ test("kernels: the checksum by WebAssembly equals the tables' for every short le
   for (let start = 0; start < 16; start++) {
     for (let length = 0; length <= 300; length++) {
       const expected = crc32cByTables(bytes, start, start + length);
-      assert.equal(wasmKernels!.crc32c(bytes, start, start + length), expected, `${length} from ${start}`);
+      assert.equal(wasmCrc32c!(bytes, start, start + length), expected, `${length} from ${start}`);
       assert.equal(crc32c(bytes, start, start + length), expected, `${length} from ${start}, either way`);
     }
   }
@@ -47,7 +51,7 @@ test("kernels: the checksum by WebAssembly equals the tables' wherever lanes and
     const start = length % 4;
     const view = bytes.subarray(length % 3);
     const end = Math.min(start + length, view.length);
-    assert.equal(wasmKernels!.crc32c(view, start, end), crc32cByTables(view, start, end), `${length} from ${start}`);
+    assert.equal(wasmCrc32c!(view, start, end), crc32cByTables(view, start, end), `${length} from ${start}`);
   }
   assert.equal(firstDifference(bytes, copy), -1);
 });
@@ -128,13 +132,17 @@ test("kernels: without WebAssembly, or where it may not be compiled, JavaScript 
   assert.equal(startWasm(Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0)), undefined); // a module, but not this one
   assert.equal(startWasm(bytes.slice(0, -1)), undefined);
   assert.equal(startWasm(new Uint8Array(0)), undefined);
+  assert.equal(startChecksum(Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0)), undefined);
   // workerd compiles while modules are evaluated only.
   assert.equal(startWasm(bytes) === undefined, runtimeName === "workerd");
+  const checksum = bytesOf(CRC_MODULE);
+  assert.equal(startChecksum(checksum) === undefined, runtimeName === "workerd");
   const globals = globalThis as { WebAssembly?: unknown };
   const before = globals.WebAssembly;
   t.after(() => void (globals.WebAssembly = before));
   globals.WebAssembly = undefined;
   assert.equal(startWasm(bytes), undefined);
+  assert.equal(startChecksum(checksum), undefined);
   assert.equal(chooseKernels(undefined), javaScriptKernels);
 });
 

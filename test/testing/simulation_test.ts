@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
-import { Producer } from "../../src/producer/producer.ts";
+import { Producer } from "../../src/producer/named_codecs.ts";
 import {
   type MakeProducer,
   planOf,
   simulate,
   type SimulationPlan,
   type SimulationResult,
-} from "../../src/testing/mod.ts";
+} from "../../src/testing/simulation/mod.ts";
 import { PROFILES } from "../../src/testing/simulation/profile.ts";
 import type { PlannedOptions } from "../../src/testing/simulation/plan.ts";
 import { test } from "../harness.ts";

@@ -56,7 +56,7 @@ export interface SimulationResult {
  * @example
  * ```ts
  * import { Producer } from "@sluice/kafka";
- * import { simulate } from "@sluice/kafka/testing";
+ * import { simulate } from "@sluice/kafka/testing/simulation";
  *
  * const { violations } = await simulate({ seed: 7, producer: (options, runtime) => new Producer(options, runtime) });
  * console.assert(violations.length === 0);

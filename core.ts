@@ -1,0 +1,86 @@
+/**
+ * The producer without codecs: for bundles that must be small, such as Workers. It takes codecs as values, and a bundle
+ * has those only that it imports. Everything else is as in `@sluice/kafka`.
+ *
+ * @example
+ * ```ts
+ * import { Producer } from "@sluice/kafka/core";
+ * import { lz4 } from "@sluice/kafka/codecs";
+ *
+ * const producer = new Producer({ brokers: "localhost:9092", compression: lz4() });
+ * await producer.close();
+ * ```
+ *
+ * @module
+ */
+
+export * from "./src/errors.ts";
+export type { BrokerHealth } from "./src/cluster/health.ts";
+export type { BrokerSnapshot, ClusterSnapshot, TopicSnapshot } from "./src/cluster/snapshot.ts";
+export type { Codec, CompressionId, CompressionType } from "./src/codec/codec.ts";
+export type { CodecSource } from "./src/codec/guarded_compressor.ts";
+export {
+  type CompressionSpec,
+  type Logger,
+  type ProducerOptions,
+  type TopicCompression,
+  validateConfig,
+} from "./src/producer/options.ts";
+export {
+  keyHash,
+  type Partitioner,
+  type PartitionerInput,
+  type PartitionerName,
+  randomPartition,
+  roundRobin,
+  sticky,
+  type StickyOptions,
+} from "./src/producer/partitioner.ts";
+export type {
+  ConnectEvent,
+  ConnectionHooks,
+  DisconnectEvent,
+  RequestEvent,
+  ResponseEvent,
+  ThrottleEvent,
+} from "./src/cluster/hooks.ts";
+export type { DataLossEvent, EpochBumpEvent, ProducerHooks, RetryEvent } from "./src/producer/hooks.ts";
+export type { ProducerInterceptor } from "./src/producer/interceptor.ts";
+export type { ProducerMetrics } from "./src/producer/metrics.ts";
+export { type Preset, presets } from "./src/producer/presets.ts";
+export { type PartitionInfo, Producer } from "./src/producer/producer.ts";
+export type { WaitOptions } from "./src/producer/within.ts";
+export type {
+  BatchDeliveryLike,
+  ProducerLike,
+  RecordMetadataLike,
+  SendOptionsLike,
+} from "./src/producer/producer_like.ts";
+export {
+  type Delivery,
+  type DeliveryCallback,
+  type Headers,
+  type HeaderValue,
+  type ProducerRecord,
+  RecordMetadata,
+  type SendOptions,
+} from "./src/producer/record.ts";
+export { RetryContext, RetryPolicy, type RetryPolicyOptions, type RetryRuntime } from "./src/producer/retry_policy.ts";
+export { BatchDelivery } from "./src/producer/send_batch.ts";
+export {
+  bytesSerializer,
+  jsonSerializer,
+  type Serializer,
+  type SerializerContext,
+  stringSerializer,
+} from "./src/producer/serializer.ts";
+export type {
+  ConnectOptions,
+  Runtime,
+  Socket,
+  SocketCapabilities,
+  SocketEvents,
+  SocketFactory,
+  Timer,
+  TlsOptions,
+} from "./src/runtime/runtime.ts";

@@ -1,0 +1,54 @@
+/**
+ * The producer that knows every codec by its name, on top of the core, which takes codecs as values.
+ *
+ * @module
+ */
+
+import { resolveCompressor } from "../codec/compressor.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import { type ProducerOptions, resolveOptions } from "./options.ts";
+import { Producer as CoreProducer } from "./producer.ts";
+
+/**
+ * Sends records to Kafka.
+ *
+ * One producer serves any number of concurrent callers; an application rarely needs a second. Records of one partition
+ * get into its log in the order of the calls, once each, also when they are sent again (`idempotent`).
+ *
+ * @example
+ * ```ts
+ * import { Producer } from "@sluice/kafka";
+ *
+ * const producer = new Producer({ brokers: "localhost:9092", compression: "lz4", retries: 0 });
+ * producer.send({ topic: "orders", key: "o-1", value: "hello" }).catch((error) => console.error(error.code));
+ * await producer.close({ timeoutMs: 100 }).catch(() => {});
+ * ```
+ */
+export class Producer<K = string | Uint8Array, V = string | Uint8Array> extends CoreProducer<K, V> {
+  /**
+   * Makes a producer; no connection is opened yet.
+   *
+   * @param options at least `brokers`
+   * @param runtime sockets, clock and randomness; the runtime's own unless a test brings others
+   * @throws {ConfigError} for an option that is unknown, wrong or in conflict with another
+   */
+  constructor(options: ProducerOptions<K, V>, runtime?: Runtime) {
+    super(options, runtime, resolveCompressor);
+  }
+}
+
+/**
+ * Checks options without a broker and without a socket.
+ *
+ * @throws {ConfigError} for the first option that is unknown, wrong or in conflict with another
+ *
+ * @example
+ * ```ts
+ * import { validateConfig } from "@sluice/kafka";
+ *
+ * validateConfig({ brokers: "localhost:9092", lingerMs: 5 });
+ * ```
+ */
+export function validateConfig<K, V>(options: ProducerOptions<K, V>): void {
+  resolveOptions(options, undefined, resolveCompressor);
+}
