@@ -181,9 +181,8 @@ export class Broker {
 
   async #dial(signal: AbortSignal): Promise<Connection> {
     const { pace } = this.#context;
-    const waitMs = pace.take(formatAddress(this.address));
-    // In the same turn if it may: whoever has caused the dial finds what is asked ahead of it.
-    if (waitMs > 0) await sleep(this.#runtime, waitMs, signal);
+    const turn = pace.turn(formatAddress(this.address), signal);
+    if (turn !== undefined) await turn;
     const slow = this.#runtime.setTimer(() => this.#context.onSlowDial(this), SLOW_DIAL_MS);
     this.#dialledMs = this.#runtime.now();
     try {

@@ -70,7 +70,7 @@ export class Enquiry {
     this.#options = options;
     this.#names = names;
     this.#closing = closing;
-    this.#pace = new Pace(runtime, REQUESTS_PER_SECOND);
+    this.#pace = new Pace(REQUESTS_PER_SECOND);
   }
 
   /** Connects to a server if need be, and asks it. */
@@ -103,6 +103,8 @@ export class Enquiry {
     if (version !== undefined) {
       guesses.push([Metadata, version]);
       writes.push((connection) => {
+        // Without a turn now it is asked for when the hands are shaken. A server that never gets so far takes no turn.
+        if (!this.#isUrgent() && !this.#pace.isFree(this.#runtime.now())) return;
         const answer = this.#request(broker, connection, version);
         answer.catch(() => {});
         this.#ahead.set(connection, answer);
@@ -127,13 +129,19 @@ export class Enquiry {
 
   async #request(broker: Broker, connection: Connection, version: number): Promise<Answer> {
     const { allowAutoTopicCreation, requestTimeoutMs } = this.#options;
-    const waitMs = this.#pace.take(this.#names().some((name) => !this.#asked.has(name))) - this.#runtime.now();
+    const nowMs = this.#runtime.now();
+    const turnMs = this.#pace.take(nowMs, this.#isUrgent());
     // What goes with the handshake is written in the same turn.
-    if (waitMs > 0) {
-      await sleep(this.#runtime, waitMs, this.#closing);
-      // Idle meanwhile, it may have been closed.
-      connection = await broker.connect();
-      version = connection.version(Metadata);
+    if (turnMs > nowMs) {
+      await sleep(this.#runtime, turnMs - nowMs, this.#closing);
+      try {
+        // Idle meanwhile, it may have been closed.
+        connection = await broker.connect();
+        version = connection.version(Metadata);
+      } catch (error) {
+        this.#pace.giveBack(turnMs);
+        throw error;
+      }
     }
     const names = this.#names();
     for (const name of names) this.#asked.add(name);
@@ -150,6 +158,11 @@ export class Enquiry {
     }
     this.#heard = true;
     return { broker, response, hasEpochs: version >= METADATA_WITH_EPOCHS };
+  }
+
+  /** True while somebody waits for a topic that nobody has been asked for yet. */
+  #isUrgent(): boolean {
+    return this.#names().some((name) => !this.#asked.has(name));
   }
 
   /** The version to try before the broker has told which it speaks; undefined if that is hopeless. */

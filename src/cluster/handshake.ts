@@ -9,11 +9,11 @@ import { nextApiVersionsVersion } from "../protocol/api.ts";
 import { brokerError } from "../protocol/error_codes.ts";
 import { ApiVersions } from "../protocol/messages/api_versions.ts";
 import type { AnyApi, ResponseOf } from "../protocol/schema.ts";
+import { onAbort } from "../runtime/on_abort.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { Connection, type ConnectionOptions, type VersionRange } from "./connection.ts";
 import type { DialPace } from "./pace.ts";
-import { sleep } from "./sleep.ts";
 import { SOFTWARE_NAME, SOFTWARE_VERSION } from "./software.ts";
 
 const UNSUPPORTED_VERSION = 35;
@@ -64,7 +64,7 @@ export async function openConnection(
     const mayTryAgain = misguessed || (error instanceof HungUpError && (!modern || flight !== undefined));
     flight?.lost(mayTryAgain);
     if (!mayTryAgain) throw error;
-    await sleep(runtime, pace?.take(formatAddress(address)) ?? 0, signal);
+    await pace?.turn(formatAddress(address), signal);
     return await attempt(misguessed || modern ? newest : 0);
   }
 }
@@ -94,10 +94,10 @@ async function withinDeadline(
     const message = `Connecting to ${name} took longer than connectTimeoutMs.`;
     giveUp(new TimeoutError(message, { code: "CONNECT_TIMED_OUT", broker: name }));
   }, leftMs);
-  const onAbort = (): void => giveUp(new ConnectionError(`Connecting to ${name} was given up.`, { broker: name }));
-  signal.addEventListener("abort", onAbort);
+  const abandon = (): void => giveUp(new ConnectionError(`Connecting to ${name} was given up.`, { broker: name }));
+  const ignore = onAbort(signal, abandon);
   try {
-    if (signal.aborted) onAbort();
+    if (signal.aborted) abandon();
     await connection.dial(leftMs, attempt.signal);
     const shaken = shakeHands(connection, leftMs, version);
     flight?.write(connection);
@@ -114,7 +114,7 @@ async function withinDeadline(
     throw error instanceof HungUpError || error instanceof MisguessError ? error : reason;
   } finally {
     timer.cancel();
-    signal.removeEventListener("abort", onAbort);
+    ignore();
   }
 }
 

@@ -5,29 +5,46 @@
  */
 
 import type { Runtime } from "../runtime/runtime.ts";
+import { sleep } from "./sleep.ts";
 
 /** A limit on what is done in any second. */
 export class Pace {
-  readonly #runtime: Runtime;
   readonly #perSecond: number;
   /** When each turn of the last second was taken, and of the turns to come; ascending. */
   #turns: number[] = [];
 
   /** Allows `perSecond` turns in any second. */
-  constructor(runtime: Runtime, perSecond: number) {
-    this.#runtime = runtime;
+  constructor(perSecond: number) {
     this.#perSecond = perSecond;
   }
 
-  /** Takes a turn: the moment at which it is due, on the monotonic clock. An urgent one is due now. */
-  take(urgent = false): number {
-    const nowMs = this.#runtime.now();
-    this.#turns = this.#turns.filter((turnMs) => turnMs > nowMs - 1_000);
-    const before = this.#turns.at(-this.#perSecond);
-    const turnMs = urgent || before === undefined ? nowMs : Math.max(nowMs, before + 1_000);
+  /**
+   * Takes a turn: the moment at which it is due. An urgent one is due now.
+   *
+   * @param nowMs the monotonic clock; the caller's own reading, because a turn that is due now is one without a wait
+   */
+  take(nowMs: number, urgent = false): number {
+    const turnMs = urgent ? nowMs : this.#nextMs(nowMs);
     this.#turns.push(turnMs);
     this.#turns.sort((a, b) => a - b);
     return turnMs;
+  }
+
+  /** True if a turn would be due now. */
+  isFree(nowMs: number): boolean {
+    return this.#nextMs(nowMs) === nowMs;
+  }
+
+  /** Gives a turn back that nothing was done with, so that those who come later need not wait for it. */
+  giveBack(turnMs: number): void {
+    const index = this.#turns.indexOf(turnMs);
+    if (index >= 0) this.#turns.splice(index, 1);
+  }
+
+  #nextMs(nowMs: number): number {
+    this.#turns = this.#turns.filter((turnMs) => turnMs > nowMs - 1_000);
+    const before = this.#turns.at(-this.#perSecond);
+    return before === undefined ? nowMs : Math.max(nowMs, before + 1_000);
   }
 }
 
@@ -48,17 +65,24 @@ export class DialPace {
   /** Keeps the pace of one client. */
   constructor(runtime: Runtime) {
     this.#runtime = runtime;
-    this.#pace = new Pace(runtime, DIALS_PER_SECOND);
+    this.#pace = new Pace(DIALS_PER_SECOND);
   }
 
-  /** Takes a turn to dial an address; returns how long to wait for it, in ms. */
-  take(name: string): number {
+  /**
+   * Takes a turn to dial an address, and waits for it. A turn that a signal ends the waiting for is given back.
+   *
+   * @returns undefined if the turn is now: whoever has caused the dial finds it begun in the same turn of the event loop
+   */
+  turn(name: string, signal: AbortSignal): Promise<void> | undefined {
     const nowMs = this.#runtime.now();
     for (const [other, dialledMs] of this.#dialled) {
       if (dialledMs <= nowMs - AGAIN_MS) this.#dialled.delete(other);
     }
-    const turnMs = this.#pace.take(!this.#dialled.has(name));
+    const turnMs = this.#pace.take(nowMs, !this.#dialled.has(name));
     this.#dialled.set(name, turnMs);
-    return turnMs - nowMs;
+    if (turnMs <= nowMs) return undefined;
+    return sleep(this.#runtime, turnMs - nowMs, signal).then(() => {
+      if (signal.aborted) this.#pace.giveBack(turnMs);
+    });
   }
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { onAbort } from "../runtime/on_abort.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 
 /** Resolves after the time, or as soon as the signal is aborted; the caller asks the signal which it was. */
@@ -12,10 +13,10 @@ export function sleep(runtime: Pick<Runtime, "setTimer">, delayMs: number, signa
   return new Promise((resolve) => {
     const wake = (): void => {
       timer.cancel();
-      signal.removeEventListener("abort", wake);
+      ignore();
       resolve();
     };
     const timer = runtime.setTimer(wake, delayMs);
-    signal.addEventListener("abort", wake);
+    const ignore = onAbort(signal, wake);
   });
 }

@@ -5,6 +5,7 @@
  */
 
 import { AuthenticationError, ConnectionError, type KafkaError } from "../errors.ts";
+import { onAbort } from "../runtime/on_abort.ts";
 import type { Runtime, Timer } from "../runtime/runtime.ts";
 import { formatAddress } from "./address.ts";
 import type { Broker } from "./broker.ts";
@@ -68,10 +69,11 @@ export function firstSuccess<T>(
     let pending = 0;
     let ended = false;
     let timer: Timer | undefined;
+    let ignore = (): void => {};
     const end = (): void => {
       ended = true;
       timer?.cancel();
-      signal.removeEventListener("abort", giveUp);
+      ignore();
     };
     const fail = (error: unknown): void => {
       end();
@@ -105,7 +107,7 @@ export function firstSuccess<T>(
       });
     };
     if (brokers.length === 0) return giveUp();
-    signal.addEventListener("abort", giveUp);
+    ignore = onAbort(signal, giveUp);
     next();
   });
 }

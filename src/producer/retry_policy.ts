@@ -8,6 +8,7 @@
 import { Backoff } from "../cluster/backoff.ts";
 import { sleep } from "../cluster/sleep.ts";
 import { ConfigError, KafkaError, TimeoutError } from "../errors.ts";
+import { onAbort } from "../runtime/on_abort.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { selectRuntime } from "../runtime/select.ts";
 
@@ -141,8 +142,7 @@ export class RetryContext {
   readonly #backoff: Backoff;
   readonly #startMs: number;
   readonly #ending = new AbortController();
-  readonly #outer: AbortSignal | undefined;
-  readonly #onOuterAbort = (): void => this.#ending.abort(this.#outer?.reason);
+  readonly #ignoreOuter: (() => void) | undefined;
 
   /** Made by {@link RetryPolicy.start}. */
   constructor(policy: RetryPolicy, runtime: RetryRuntime, backoff: Backoff, signal: AbortSignal | undefined) {
@@ -150,9 +150,9 @@ export class RetryContext {
     this.#runtime = runtime;
     this.#backoff = backoff;
     this.#startMs = runtime.now();
-    this.#outer = signal;
-    if (signal?.aborted) this.#onOuterAbort();
-    signal?.addEventListener("abort", this.#onOuterAbort);
+    const onOuterAbort = (): void => this.#ending.abort(signal?.reason);
+    if (signal?.aborted) onOuterAbort();
+    this.#ignoreOuter = signal && onAbort(signal, onOuterAbort);
   }
 
   /** Ms since the start. */
@@ -193,15 +193,15 @@ export class RetryContext {
     let stop: () => void = () => {};
     const ended = new Promise<never>((_, reject) => {
       // Whoever heeds the signal knows better what has become of his attempt, and has a turn to say so.
-      const onAbort = (): void => this.#runtime.defer(() => reject(signal.reason));
-      signal.addEventListener("abort", onAbort);
-      if (signal.aborted) onAbort();
+      const giveUp = (): void => this.#runtime.defer(() => reject(signal.reason));
+      const ignore = onAbort(signal, giveUp);
+      if (signal.aborted) giveUp();
       const timer = timeoutMs === Infinity
         ? undefined
         : this.#runtime.setTimer(() => this.#ending.abort(this.#lateError()), this.leftMs);
       stop = () => {
         timer?.cancel();
-        signal.removeEventListener("abort", onAbort);
+        ignore();
       };
     });
     // An attempt that throws at once leaves nobody to hear of it.
@@ -215,7 +215,7 @@ export class RetryContext {
 
   /** Lets go of the caller's signal. */
   end(): void {
-    this.#outer?.removeEventListener("abort", this.#onOuterAbort);
+    this.#ignoreOuter?.();
   }
 
   #lateError(): TimeoutError {

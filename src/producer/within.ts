@@ -5,6 +5,7 @@
  */
 
 import { TimeoutError } from "../errors.ts";
+import { onAbort } from "../runtime/on_abort.ts";
 import type { Runtime, Timer } from "../runtime/runtime.ts";
 
 /** Time limit and signal of a call that waits. */
@@ -25,15 +26,16 @@ export function within<T>(
   if (timeoutMs === undefined && signal === undefined) return promise;
   return new Promise((resolve, reject) => {
     let timer: Timer | undefined;
-    const onAbort = (): void => end(() => reject(signal!.reason));
+    const giveUp = (): void => end(() => reject(signal!.reason));
+    let ignore = (): void => {};
     const end = (settle: () => void): void => {
       timer?.cancel();
-      signal?.removeEventListener("abort", onAbort);
+      ignore();
       settle();
     };
     promise.then((value) => end(() => resolve(value)), (error) => end(() => reject(error)));
-    if (signal?.aborted) return onAbort();
-    signal?.addEventListener("abort", onAbort);
+    if (signal?.aborted) return giveUp();
+    if (signal !== undefined) ignore = onAbort(signal, giveUp);
     if (timeoutMs !== undefined && timeoutMs !== Infinity) {
       timer = runtime.setTimer(() => end(() => reject(new TimeoutError(message()))), timeoutMs);
     }

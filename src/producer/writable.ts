@@ -5,6 +5,7 @@
  */
 
 import type { KafkaError } from "../errors.ts";
+import { onAbort } from "../runtime/on_abort.ts";
 import type { DeliveryCallback, ProducerRecord } from "./record.ts";
 
 /** What a stream needs of a producer. */
@@ -47,8 +48,7 @@ export function writableOf<K, V, C>(
 /** Who aborts a stream doesn't wait for room in the buffer. */
 function unlessAborted(ready: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(signal!.reason);
-    signal?.addEventListener("abort", onAbort);
-    ready.then(resolve, reject).finally(() => signal?.removeEventListener("abort", onAbort));
+    const ignore = signal && onAbort(signal, () => reject(signal.reason));
+    ready.then(resolve, reject).finally(ignore);
   });
 }

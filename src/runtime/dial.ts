@@ -5,8 +5,9 @@
  */
 
 import { AuthenticationError, ConnectionError, KafkaError } from "../errors.ts";
+import { setTimer } from "./clock.ts";
 import type { QueueSocket } from "./queue_socket.ts";
-import type { ConnectOptions, Socket, SocketFactory } from "./runtime.ts";
+import type { ConnectOptions, Socket, SocketFactory, Timer } from "./runtime.ts";
 import { checkTls } from "./tls.ts";
 
 /** Host and port as one reads and writes them, with brackets around an IPv6 address. */
@@ -38,7 +39,7 @@ export async function dial(
   if (signal?.aborted) throw abandoned();
 
   const attempt = new AbortController();
-  let timer: ReturnType<typeof setTimeout> | undefined;
+  let timer: Timer | undefined;
   let giveUp: (() => void) | undefined;
   const interrupted = new Promise<never>((_, reject) => {
     if (timeoutMs !== undefined) {
@@ -46,7 +47,7 @@ export async function dial(
         reject(
           new ConnectionError(`Connecting to "${address}" took longer than ${timeoutMs} ms`, { broker: address }),
         );
-      timer = setTimeout(tooLong, timeoutMs);
+      timer = setTimer(tooLong, timeoutMs);
     }
     giveUp = () => reject(abandoned());
     signal?.addEventListener("abort", giveUp, { once: true });
@@ -61,7 +62,7 @@ export async function dial(
       ? error
       : failure(`Connecting to "${address}" failed`, address, error, isTlsRefusal);
   } finally {
-    clearTimeout(timer);
+    timer?.cancel();
     signal?.removeEventListener("abort", giveUp!);
   }
 }

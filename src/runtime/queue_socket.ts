@@ -8,7 +8,8 @@
  * @module
  */
 
-import type { Socket, SocketEvents } from "./runtime.ts";
+import { setTimer } from "./clock.ts";
+import type { Socket, SocketEvents, Timer } from "./runtime.ts";
 
 /** What an adapter implements. It reports back through {@link QueueSocket.received} and {@link QueueSocket.ended}. */
 export interface SegmentSink {
@@ -50,7 +51,7 @@ export class QueueSocket implements Socket {
   #drained: Promise<void> | undefined;
   #resolveDrained: (() => void) | undefined;
   #state: "open" | "flushing" | "shut" | "ended" = "open";
-  #linger: ReturnType<typeof setTimeout> | undefined;
+  #linger: Timer | undefined;
 
   /** Takes over a sink that is connected. */
   constructor(sink: SegmentSink, events: SocketEvents) {
@@ -123,7 +124,7 @@ export class QueueSocket implements Socket {
   #end(): boolean {
     if (this.#state === "ended") return false;
     this.#state = "ended";
-    clearTimeout(this.#linger);
+    this.#linger?.cancel();
     this.#unsentAtEnd = this.unsentBytes;
     this.#queue = [];
     this.#bufferedBytes = 0;
@@ -156,8 +157,8 @@ export class QueueSocket implements Socket {
 
   /** A peer that neither reads nor ends must not keep the socket, and with it the process, alive. */
   #armLinger(): void {
-    clearTimeout(this.#linger);
-    this.#linger = setTimeout(() => this.ended(), lingerMs);
+    this.#linger?.cancel();
+    this.#linger = setTimer(() => this.ended(), lingerMs);
   }
 
   readonly #sent = (): void => {

@@ -6,18 +6,15 @@
 
 import { SOCKETS } from "#sockets";
 import { ConfigError } from "../errors.ts";
-import type { Runtime, RuntimeName, SocketFactory, Timer } from "./runtime.ts";
+import { deferral, monotonicNow, setTimer } from "./clock.ts";
+import type { Runtime, RuntimeName, SocketFactory } from "./runtime.ts";
 
 interface Globals {
   readonly navigator?: { readonly userAgent?: string };
   readonly Deno?: { readonly version?: unknown };
   readonly Bun?: unknown;
   readonly process?: { readonly versions?: { readonly node?: string } };
-  readonly setImmediate?: (callback: () => void) => unknown;
 }
-
-/** The longest time that the runtimes' timers can measure; with more they would fire at once. */
-const longestDelayMs = 2 ** 31 - 1;
 
 /** The runtime that this code is running on, with its own sockets. */
 export function selectRuntime(): Runtime {
@@ -35,10 +32,10 @@ export function systemRuntime(sockets: SocketFactory = selectSockets()): Runtime
   return {
     name,
     sockets,
-    now: () => performance.now(),
+    now: monotonicNow,
     wallNow: () => Date.now(),
     setTimer,
-    defer: deferral(),
+    defer: deferral(name === "workerd"),
     // 61, and some for turns that are not the caller's.
     turnsPerPoll: name === "deno" ? 64 : 1,
     random: () => Math.random(),
@@ -62,16 +59,4 @@ function runtimeName(): RuntimeName | undefined {
   if (Bun !== undefined) return "bun";
   if (process?.versions?.node !== undefined) return "node";
   return undefined;
-}
-
-function setTimer(callback: () => void, delayMs: number): Timer {
-  const timer = setTimeout(callback, Math.min(delayMs, longestDelayMs));
-  return { cancel: () => clearTimeout(timer) };
-}
-
-/** Of all ways to wait for the end of the turn, `setImmediate` costs least; workerd's `setTimeout(0)` takes 10 µs. */
-function deferral(): (callback: () => void) => void {
-  const { setImmediate } = globalThis as unknown as Globals;
-  if (setImmediate !== undefined && runtimeName() !== "workerd") return (callback) => void setImmediate(callback);
-  return (callback) => void setTimeout(callback, 0);
 }

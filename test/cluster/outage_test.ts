@@ -1,7 +1,5 @@
 import assert from "node:assert/strict";
-import { DialPace, Pace } from "../../src/cluster/pace.ts";
 import { ApiVersions, Metadata, Produce } from "../../src/protocol/messages/mod.ts";
-import { VirtualRuntime } from "../../src/testing/mod.ts";
 import { test } from "../harness.ts";
 import { watch } from "../producer/wire.ts";
 import { type Stage, stage } from "./stage.ts";
@@ -158,25 +156,6 @@ test("outage: a start at many brokers is not slowed down by what keeps outages q
   assert.equal(s.cluster.network.dials, 60);
   assert.ok(s.runtime.now() <= 5 * 20, `${s.runtime.now()} ms`);
   await s.run(p.close());
-});
-
-test("pace: never more turns in any second than allowed, in the order of asking; urgent ones count and don't wait", () => {
-  const runtime = new VirtualRuntime();
-  const pace = new Pace(runtime, 3);
-  assert.deepEqual(Array.from({ length: 7 }, () => pace.take()), [0, 0, 0, 1_000, 1_000, 1_000, 2_000]);
-  const urgent = new Pace(runtime, 2);
-  assert.deepEqual([urgent.take(true), urgent.take(true), urgent.take(true), urgent.take()], [0, 0, 0, 1_000]);
-});
-
-test("pace: the first dial of an address is free, later ones share the turns, and after a while it is new again", async () => {
-  const runtime = new VirtualRuntime();
-  const pace = new DialPace(runtime);
-  for (let i = 0; i < 40; i++) assert.equal(pace.take(`broker-${i}:9092`), 0);
-  assert.equal(pace.take("broker-7:9092"), 1_000);
-  await runtime.advance(6_100);
-  assert.equal(pace.take("broker-7:9092"), 0);
-  for (let i = 0; i < 14; i++) assert.equal(pace.take("broker-7:9092"), 0);
-  assert.equal(pace.take("broker-7:9092"), 1_000);
 });
 
 test("metadata: topics that are new are asked for at once, one after the other; looking again is paced", async () => {

@@ -54,21 +54,27 @@ export function stage(options: EmbeddedClusterOptions = {}, seed = 1): Stage {
   };
 }
 
-/** Listens on `address` as something that is no broker; returns how many came. */
+type ServerListener = Parameters<EmbeddedCluster["network"]["listen"]>[1];
+
+/** Listens on `address` as something that is no broker, until a `sane` server is there; returns how many came. */
 export function impostor(
   cluster: EmbeddedCluster,
   address: string,
-  kind: "silent" | "http" | "garbage" | "closes" | "tls alert" | "negative length" | "huge length",
+  kind: "silent" | "http" | "ssh" | "garbage" | "closes" | "tls alert" | "negative length" | "huge length",
+  sane: () => ServerListener | undefined = () => undefined,
 ): { visitors: number } {
   const seen = { visitors: 0 };
   const texts: Readonly<Record<string, Uint8Array>> = {
     http: new TextEncoder().encode("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"),
+    ssh: new TextEncoder().encode("SSH-2.0-OpenSSH_9.6\r\n"),
     garbage: Uint8Array.of(0, 0, 0, 9, 1, 2, 3, 4, 5, 6, 7, 8, 9),
     "tls alert": Uint8Array.of(0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x46),
     "negative length": Uint8Array.of(0xff, 0xff, 0xff, 0xff),
     "huge length": Uint8Array.of(0x7f, 0xff, 0xff, 0xff),
   };
   cluster.network.listen(address, (socket): SocketEvents => {
+    const server = sane();
+    if (server !== undefined) return server(socket);
     seen.visitors++;
     if (kind === "closes") socket.close();
     return {
