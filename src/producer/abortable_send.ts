@@ -52,6 +52,16 @@ export class AbortableSend implements SendOptions {
     this.pending = undefined;
   }
 
+  /** The broker has refused it: it is not in its batch any more, and is told when its turn comes. */
+  left(): void {
+    this.index = -1;
+  }
+
+  /** True while the broker has refused it and it hasn't been told. */
+  get isRefused(): boolean {
+    return this.batch !== undefined && this.index < 0;
+  }
+
   /** Always the first of the three that is called. */
   readonly onDelivery = (error: KafkaError | null, metadata: RecordMetadata | null): void => {
     if (this.#outcome !== undefined) return;

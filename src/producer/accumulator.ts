@@ -231,8 +231,9 @@ export class Accumulator {
     while (untold.length > 0 && untold[0]!.outcome !== undefined) {
       const batch = untold.shift()!;
       this.incomplete.delete(batch);
-      this.recordsInBatches -= batch.liveCount;
-      if ("error" in batch.outcome!) this.#metrics.failed(batch.liveCount);
+      this.recordsInBatches -= batch.liveCount + batch.refusedCount;
+      const failed = batch.refusedCount + ("error" in batch.outcome! ? batch.liveCount : 0);
+      if (failed > 0) this.#metrics.failed(failed);
       batch.settle((error) => this.#logThrow(error));
       this.memory.release(batch.reservedBytes, isAnswer(batch.outcome!));
       for (const barrier of batch.barriers ?? []) barrier.done();
@@ -245,7 +246,7 @@ export class Accumulator {
     if (pending !== undefined) return this.pending.drop(pending, abortError(signal, "no", pending.topic.name));
     if (batch === undefined || !this.incomplete.has(batch)) return;
     const { topic, index: partition } = batch.partition;
-    const error = abortError(signal, batch.drained ? "possibly" : "no", topic.name, partition);
+    const error = abortError(signal, batch.drained && !send.isRefused ? "possibly" : "no", topic.name, partition);
     if (batch.drained) {
       tell(send, error, null, (thrown) => this.#logThrow(thrown));
       resolve(rejectedPromise(error));
@@ -269,10 +270,15 @@ export class Accumulator {
       this.memory.release(batch.reservedBytes);
     } else if (batch.liveCount * 2 <= batch.recordCount) {
       batch.compact();
-      const spareBytes = batch.reservedBytes - batch.length;
-      batch.reservedBytes = batch.length;
-      this.memory.release(spareBytes);
+      this.releaseSpare(batch);
     }
+  }
+
+  /** Gives back the memory that a batch has held for records that it has no more. */
+  releaseSpare(batch: Batch): void {
+    const spareBytes = batch.reservedBytes - batch.length;
+    batch.reservedBytes = batch.length;
+    this.memory.release(spareBytes);
   }
 
   /** Counts the halves of a split batch in its place; flushes wait for both. */

@@ -33,7 +33,17 @@ export type Outcome =
   | { readonly result: BatchResult }
   | { readonly error: KafkaError; readonly errors?: ReadonlyMap<number, KafkaError> | undefined };
 
+/** A record that the broker has refused by itself, while the others of its batch go out again. */
+interface RefusedRecord {
+  /** It is told in front of the record at this place. */
+  readonly before: number;
+  readonly error: KafkaError;
+  readonly resolve: Resolve | undefined;
+  readonly callbacks: SendOptions | undefined;
+}
+
 const NOBODY: never[] = [];
+const NONE_REFUSED: readonly RefusedRecord[] = [];
 /** Of a batch whose records have one timestamp; never written to. */
 const NO_DELTAS: number[] = [];
 const NO_STAMP: ProducerStamp = { producerId: -1n, producerEpoch: -1, baseSequence: -1 };
@@ -60,6 +70,8 @@ export class Batch {
   stamp: ProducerStamp = NO_STAMP;
   /** True from the first drain on: its sequence is taken. */
   drained = false;
+  /** Its sequences don't follow those of the batch before it any more, which has become smaller. */
+  misnumbered = false;
   /** True while {@link wire} carries the stamp. */
   sealed = false;
   /** The bytes that every attempt sends; undefined until they are made. */
@@ -98,6 +110,8 @@ export class Batch {
   #timestampDeltas: number[] = NO_DELTAS;
   #resolves: (Resolve | undefined)[] = NOBODY;
   #callbacks: (SendOptions | undefined)[] | undefined;
+  /** Records that the broker has refused and that are yet to be told, in order. */
+  #refused: readonly RefusedRecord[] = NONE_REFUSED;
   /** Records that were taken out and whose bytes are still there. */
   #dropped: Set<number> | undefined;
   #inUse = true;
@@ -170,21 +184,57 @@ export class Batch {
   compact(): void {
     const dropped = this.#dropped;
     if (dropped === undefined) return;
+    this.#dropped = undefined;
+    this.#rewrite(dropped);
+  }
+
+  /** Records that the broker has refused one by one and that are yet to be told. */
+  get refusedCount(): number {
+    return this.#refused.length;
+  }
+
+  /**
+   * Takes out the records that the broker has refused, by their places; they are told in their order among the others.
+   * It appended none of the batch, so what is left can go out again. It keeps what it has of the buffer memory.
+   */
+  refuse(errors: ReadonlyMap<number, KafkaError>): void {
+    const refused: RefusedRecord[] = [];
+    let earlier = 0;
+    for (let index = 0, before = 0; index <= this.recordCount; index++) {
+      // One that was refused before stands in front of the one that is at this place now.
+      while (this.#refused[earlier]?.before === index) refused.push({ ...this.#refused[earlier++]!, before });
+      const error = errors.get(index);
+      if (error === undefined) {
+        before += 1;
+        continue;
+      }
+      const callbacks = this.#callbacks?.[index];
+      if (callbacks instanceof AbortableSend) callbacks.left();
+      refused.push({ before, error, resolve: this.#resolves[index], callbacks });
+    }
+    this.#refused = refused;
+    this.#rewrite(errors);
+    this.wire = undefined;
+    this.sealed = false;
+  }
+
+  #rewrite(without: { has(index: number): boolean }): void {
     const records = this.#decode();
     const [buffer, resolves, callbacks] = [this.#buffer, this.#resolves.splice(0), this.#callbacks];
     const { reservedBytes } = this;
-    this.#dropped = undefined;
     this.#callbacks = undefined;
     this.#timestampDeltas = NO_DELTAS;
     this.#buffer = this.#pool.take(this.length);
     this.recordCount = 0;
     this.length = BATCH_OVERHEAD;
     for (const [index, [record, timestamp]] of records.entries()) {
-      if (dropped.has(index)) continue;
+      if (without.has(index)) continue;
       this.append(record, timestamp, this.sizeOf(record, timestamp), resolves[index], callbacks?.[index]);
     }
     this.reservedBytes = reservedBytes;
-    this.#pool.give(buffer);
+    // A socket may still read the old bytes; nothing has been written of the new ones.
+    if (!this.strayed) this.#pool.give(buffer);
+    this.strayed = false;
   }
 
   /**
@@ -209,6 +259,7 @@ export class Batch {
   setStamp(stamp: ProducerStamp): void {
     if (this.strayed) this.wire = this.wire?.slice();
     this.stamp = stamp;
+    this.misnumbered = false;
     this.sealed = false;
   }
 
@@ -237,6 +288,7 @@ export class Batch {
       part.drained = true;
       part.lastError = this.lastError;
       part.overdue = this.overdue;
+      part.misnumbered = this.misnumbered;
       part.ordinalSpan = this.ordinalSpan / 2;
       return part;
     }) as [Batch, Batch];
@@ -246,6 +298,11 @@ export class Batch {
     parts[1].ordinal = this.ordinal + this.ordinalSpan / 2;
     const next = baseSequence < 0 ? -1 : (baseSequence + middle) % SEQUENCE_SPACE;
     parts[1].stamp = { producerId, producerEpoch, baseSequence: next };
+    for (const refused of this.#refused) {
+      const { before } = refused;
+      const part = parts[before <= middle ? 0 : 1];
+      part.#refused = [...part.#refused, before <= middle ? refused : { ...refused, before: before - middle }];
+    }
     this.recycle();
     return parts;
   }
@@ -280,8 +337,11 @@ export class Batch {
   /** Tells everybody who asked. Called once. What a callback throws goes to `onThrow`. */
   settle(onThrow: (error: unknown) => void): void {
     const outcome = this.outcome!;
+    const refused = this.#refused;
+    let told = 0;
     if ("result" in outcome) {
       for (let index = 0; index < this.recordCount; index++) {
+        if (told < refused.length) told = this.#tellRefused(told, index, onThrow);
         const callbacks = this.#callbacks?.[index];
         const resolve = this.#resolves[index];
         if (callbacks === undefined && resolve === undefined) continue;
@@ -293,14 +353,27 @@ export class Batch {
       // One rejected promise for all that share the error.
       const rejected = rejectedPromise(outcome.error);
       for (let index = 0; index < this.recordCount; index++) {
+        if (told < refused.length) told = this.#tellRefused(told, index, onThrow);
         const callbacks = this.#callbacks?.[index];
         const own = outcome.errors?.get(index);
         if (callbacks !== undefined) tell(callbacks, own ?? outcome.error, null, onThrow);
         this.#resolves[index]?.(own === undefined ? rejected : rejectedPromise(own));
       }
     }
+    if (told < refused.length) this.#tellRefused(told, this.recordCount, onThrow);
     this.#resolves = NOBODY;
     this.#callbacks = undefined;
+  }
+
+  /** Tells the refused records that stand in front of a place, from the given one on; returns the next one. */
+  #tellRefused(from: number, index: number, onThrow: (error: unknown) => void): number {
+    let next = from;
+    for (; this.#refused[next]?.before === index; next++) {
+      const { error, resolve, callbacks } = this.#refused[next]!;
+      if (callbacks !== undefined) tell(callbacks, error, null, onThrow);
+      resolve?.(rejectedPromise(error));
+    }
+    return next;
   }
 
   /** Gives the buffers back. Only when no socket and no retry can need them: after an answer, or if never sent. */

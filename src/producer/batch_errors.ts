@@ -10,25 +10,30 @@ import type { Batch } from "./batch.ts";
 import type { PartitionResult } from "./produce_request.ts";
 
 /**
- * The errors of a batch of which the broker refused certain records (KIP-467): those get the reason, and the others
- * are told that there was nothing wrong with them.
+ * Why the broker has refused single records of a batch, by their places (KIP-467). A place that the batch doesn't have
+ * is left out.
  */
 export function recordErrorsOf(
   batch: Batch,
   { errorCode, recordErrors }: PartitionResult,
   error: KafkaError,
-): [rest: KafkaError, errors: Map<number, KafkaError> | undefined] {
-  if (recordErrors.length === 0) return [error, undefined];
-  const { topic, index: partition } = batch.partition;
-  const context = { topic: topic.name, partition, broker: error.broker, persisted: batch.persisted };
-  const errors = new Map(recordErrors.map(({ batchIndex, batchIndexErrorMessage: detail }) => {
-    return [batchIndex, brokerError(errorCode, { ...context, detail })];
-  }));
-  const rest = new BrokerError(
-    `Send the record again: the broker refused its batch for ${errors.size} other records. ${error.message}`,
+): Map<number, KafkaError> {
+  const { recordCount, persisted, partition: { topic, index: partition } } = batch;
+  const context = { topic: topic.name, partition, broker: error.broker, persisted };
+  const errors = new Map<number, KafkaError>();
+  for (const { batchIndex, batchIndexErrorMessage: detail } of recordErrors) {
+    if (batchIndex < 0 || batchIndex >= recordCount || errors.has(batchIndex)) continue;
+    errors.set(batchIndex, brokerError(errorCode, { ...context, detail }));
+  }
+  return errors;
+}
+
+/** What the records are told, or what becomes known of the batch, for which others were refused. */
+export function batchRefused(error: KafkaError, others: number): KafkaError {
+  return new BrokerError(
+    `Send the record again: the broker refused its batch for ${others} other records. ${error.message}`,
     { ...error as KafkaErrorOptions, retriable: true, cause: error },
   );
-  return [rest, errors];
 }
 
 /** What a record is told that isn't sent because one before it failed (`gapless`). */

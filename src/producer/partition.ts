@@ -136,6 +136,10 @@ export class Partition implements Entry {
     const stampedWaits = this.queue[0]?.drained === true;
     // Nothing is left whose answer could tell: what is in doubt is a gap.
     if (sequence.unresolved && !stampedWaits && sequence.isAt(identity)) identity.bumpEpoch();
+    if (this.queue[0]?.misnumbered) {
+      if (!sequence.rewrite && sequence.isAt(identity)) identity.bumpEpoch();
+      sequence.rewrite = true;
+    }
     if (!identity.held) return;
     if (sequence.rewrite) {
       sequence.adopt(identity);
@@ -218,6 +222,16 @@ export class Partition implements Entry {
   replace(batch: Batch, parts: readonly Batch[]): void {
     this.untold.splice(this.untold.indexOf(batch), 1, ...parts);
     for (const part of parts) this.putBack(part);
+  }
+
+  /** The batch has lost records that the broker refused: what was stamped behind it is to be stamped anew. */
+  shorten(batch: Batch, errors: ReadonlyMap<number, KafkaError>): void {
+    const { recordCount, stamp } = batch;
+    batch.refuse(errors);
+    this.sequence.shortened(stamp, recordCount, batch.recordCount);
+    for (const other of [...this.inFlight, ...this.queue]) {
+      if (other.drained && other.ordinal > batch.ordinal) other.misnumbered = true;
+    }
   }
 
   /** A record has failed, and what was handed over behind it must not be sent, unless it may be in the log already. */

@@ -2,7 +2,7 @@
  * Idempotence (KIP-98, KIP-360): who the producer is, which sequence a batch gets, and when the epoch is raised.
  *
  * The rules, in the words of Kafka's own client: a sequence is taken when a batch is first drained and never given
- * back; every retry carries the same stamp. When a stamped batch has ended without being known to be in the log, its
+ * back (but for records that the broker has refused, see {@link PartitionSequence.shortened}); every retry carries the same stamp. When a stamped batch has ended without being known to be in the log, its
  * partition is *unresolved*: what is stamped already is sent again, one at a time, and the broker's answer tells. A
  * later batch accepted means that the earlier one is in the log too. An out-of-order answer to the first that is
  * left proves little if that one may be in the log: a broker that has started again knows only the last batch of a
@@ -270,6 +270,15 @@ export class PartitionSequence {
   isProvenAt(leader: PartitionMetadata): boolean {
     // The same object, not the same numbers: a topic that was created anew starts again at leader epoch 0.
     return this.#proven && this.#provenLeader === leader;
+  }
+
+  /**
+   * A batch has lost records that the broker refused, and goes out again under its stamp. Nothing of it was appended, so
+   * the sequences at its end are free again, unless later batches have been given those that follow.
+   */
+  shortened({ producerId, producerEpoch, baseSequence }: ProducerStamp, before: number, after: number): void {
+    if (producerId !== this.#producerId || producerEpoch !== this.#producerEpoch) return;
+    if (this.#next === (baseSequence + before) % SEQUENCE_SPACE) this.#next = (baseSequence + after) % SEQUENCE_SPACE;
   }
 
   /** A batch was accepted. If it came after the one in doubt, that one must be in the log as well. */

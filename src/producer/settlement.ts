@@ -19,7 +19,7 @@ import { brokerError, errorOf, NONE, persistedAfter } from "../protocol/error_co
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Accumulator } from "./accumulator.ts";
 import type { Batch } from "./batch.ts";
-import { earlierFailed, expired, recordErrorsOf, withFate } from "./batch_errors.ts";
+import { batchRefused, earlierFailed, expired, recordErrorsOf, withFate } from "./batch_errors.ts";
 import type { Metrics } from "./metrics.ts";
 import type { ResolvedOptions } from "./options.ts";
 import type { Partition } from "./partition.ts";
@@ -43,6 +43,8 @@ interface RetryOptions {
   readonly refresh: boolean;
   /** The broker has just told who leads: go there at once. */
   readonly hinted?: boolean;
+  /** There is nothing to wait for. */
+  readonly atOnce?: boolean;
   /** The attempt didn't reach the broker, or came before its turn: it isn't one. */
   readonly uncounted?: boolean;
 }
@@ -215,10 +217,35 @@ export class Settlement {
       if (hinted) void this.#cluster.requestUpdate();
       this.#retry(batch, error, { refresh: row.refreshMetadata, hinted });
     } else {
-      const [rest, errors] = recordErrorsOf(batch, result, error);
-      this.#failAttempt(batch, rest, errors);
+      this.#onRecordsRefused(batch, error, recordErrorsOf(batch, result, error));
     }
     this.#events.onReady(partition);
+  }
+
+  /**
+   * The broker refuses certain records and has appended none. They are told why; the others had nothing wrong with them
+   * and go out again, at once and in their order. With `gapless` they fail too: what comes behind them must not arrive,
+   * and would, if it were handed over before it is their turn to be told.
+   */
+  #onRecordsRefused(batch: Batch, error: KafkaError, errors: Map<number, KafkaError>): void {
+    const { partition } = batch;
+    const rest = errors.size > 0 ? batchRefused(error, errors.size) : error;
+    const isSome = errors.size > 0 && errors.size < batch.recordCount;
+    if (!isSome || batch.persisted !== "no" || batch.outcome !== undefined || this.#options.gapless) {
+      return this.#failAttempt(batch, rest, errors);
+    }
+    partition.landed(batch);
+    if (this.#identity === undefined) batch.refuse(errors);
+    else partition.shorten(batch, errors);
+    this.#accumulator.releaseSpare(batch);
+    this.#options.logger.info?.("records_refused", {
+      topic: partition.topic.name,
+      partition: partition.index,
+      records: errors.size,
+      sentAgain: batch.recordCount,
+      error,
+    });
+    this.#retry(batch, rest, { refresh: false, atOnce: true, uncounted: true });
   }
 
   /** How often the same answer in a row is taken as a reason to try again. */
@@ -276,8 +303,9 @@ export class Settlement {
    * old stamp after the new one has been written, or has been already in a topic that was created anew.
    */
   #giveUpInDoubt(partition: Partition, cause: KafkaError): void {
+    const { rewrite } = partition.sequence;
     for (const batch of [...partition.queue]) {
-      if (!batch.drained || batch.persisted === "no") continue;
+      if (!batch.drained || batch.persisted === "no" || !(rewrite || batch.misnumbered)) continue;
       const { topic: { name: topic }, index } = partition;
       const message = `The record may be in the log of topic "${topic}" partition ${index}: its broker can't tell.`;
       const options = { code: "OUTCOME_UNKNOWN", persisted: "possibly", topic, partition: index, cause } as const;
@@ -346,7 +374,8 @@ export class Settlement {
     this.#events.onReady(partition);
   }
 
-  #retry(batch: Batch, error: KafkaError, { refresh, hinted = false, uncounted = false }: RetryOptions): void {
+  #retry(batch: Batch, error: KafkaError, options: RetryOptions): void {
+    const { refresh, hinted = false, atOnce = false, uncounted = false } = options;
     const { partition } = batch;
     partition.landed(batch);
     partition.restore();
@@ -364,8 +393,8 @@ export class Settlement {
     }
     this.#metrics.retried();
     partition.putBack(batch);
-    const delayMs = hinted ? 0 : this.#backoff.delayMs(Math.max(1, batch.attempts));
-    partition.notBeforeMs = hinted ? 0 : this.#runtime.now() + delayMs;
+    const delayMs = hinted || atOnce ? 0 : this.#backoff.delayMs(Math.max(1, batch.attempts));
+    if (!atOnce) partition.notBeforeMs = hinted ? 0 : this.#runtime.now() + delayMs;
     this.#options.hooks.onRetry?.({
       topic: partition.topic.name,
       partition: partition.index,
@@ -380,7 +409,7 @@ export class Settlement {
     }
     this.#accumulator.watch(partition, this.#runtime.now());
     // Also what was still in flight when the epoch was raised.
-    if (partition.sequence.rewrite) this.#giveUpInDoubt(partition, error);
+    this.#giveUpInDoubt(partition, error);
   }
 
   #failAttempt(batch: Batch, error: KafkaError, errors?: ReadonlyMap<number, KafkaError>): void {

@@ -19,6 +19,9 @@ import type {
 } from "./plan.ts";
 import { type Profile, PROFILES } from "./profile.ts";
 
+/** Brokers of Kafka 4 refuse a timestamp that is more than an hour away. */
+export const TOO_LATE_MS = 7_200_000;
+
 /**
  * Makes the plan of a seed, for one profile or for the one that the seed chooses.
  *
@@ -60,6 +63,7 @@ function clusterOf(dice: Dice, profile: Profile): ClusterPlan {
       config: {
         ...(replicationFactor > 1 && dice.oneIn(2) ? { "min.insync.replicas": 2 } : {}),
         ...(dice.oneIn(8) ? { "message.timestamp.type": "LogAppendTime" } : {}),
+        ...(dice.oneIn(profile.picky ? 1 : 8) ? { "cleanup.policy": "compact" } : {}),
         ...(profile.narrow ? { "max.message.bytes": dice.between(150, 500) } : {}),
       },
     };
@@ -228,10 +232,11 @@ function recordOf(dice: Dice, habit: Habit): Omit<SendPlan, "id" | "atMs" | "pro
     topic: topic.name,
     ...(routing === "explicit" ? { partition: dice.below(topic.partitions) } : {}),
     ...(routing === "one partition" ? { partition: habit.partition % topic.partitions } : {}),
-    ...(routing === "keys" ? { key: `k${dice.below(habit.keys)}` } : {}),
+    // A compacted topic refuses records without a key; most of those that it gets have one.
+    ...(routing === "keys" || (isCompacted(topic) && !dice.oneIn(4)) ? { key: `k${dice.below(habit.keys)}` } : {}),
     bytes: dice.between(...habit.bytes),
     ...(dice.oneIn(8) ? { headers: dice.between(1, 3) } : {}),
-    ...(dice.oneIn(8) ? { timestampMs: dice.between(-1_000, 1_000) } : {}),
+    ...(dice.oneIn(8) ? { timestampMs: dice.oneIn(6) ? TOO_LATE_MS : dice.between(-1_000, 1_000) } : {}),
     via,
     ...(habit.awaits && via !== "produce" ? { awaits: true } : {}),
     ...(habit.throws && dice.oneIn(2) ? { throws: true } : {}),
@@ -240,6 +245,11 @@ function recordOf(dice: Dice, habit: Habit): Omit<SendPlan, "id" | "atMs" | "pro
       ? { abortAfterMs: dice.pick([0, 1, 20, 300]) }
       : {}),
   };
+}
+
+/** Whether a topic refuses records without a key. */
+export function isCompacted({ config }: TopicPlan): boolean {
+  return config["cleanup.policy"] === "compact";
 }
 
 function flushesOf(dice: Dice, producers: readonly ProducerPlan[], durationMs: number): FlushPlan[] {

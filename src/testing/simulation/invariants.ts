@@ -5,11 +5,13 @@
  * where it was said to be; V3 what failed stands there as its error says; V4 the order of a partition is the order of
  * the sends, in the log and in the telling; V5 nothing stands where it doesn't belong; V6 afterwards nothing is left,
  * nothing ran hot, and new records arrived; V7 no error of sequences reaches the caller, and no loss is suspected,
- * unless the cluster has lost something; V8 a flush covers what came before it; V9 `gapless` leaves no gap.
+ * unless the cluster has lost something; V8 a flush covers what came before it; V9 `gapless` leaves no gap; V10 no
+ * record fails for what is wrong with another one of its batch.
  *
  * @module
  */
 
+import { isCompacted, TOO_LATE_MS } from "./generator.ts";
 import type { Entry } from "./ledger.ts";
 import type { Observation, ProducerObservation, Violation } from "./observation.ts";
 import type { FaultPlan, PlannedOptions, SimulationPlan } from "./plan.ts";
@@ -124,9 +126,30 @@ function checkFate({ ledger, producers, plan }: Observation, sent: Sent, say: Sa
     say("V3", `It failed as not persisted (${told.error?.code}), and stands at ${all.map(where).join(", ")}.`, id);
   }
   if (persisted === "yes" && all.length === 0) say("V3", "It failed as persisted, and is not in the log.", id);
+  if (told.error?.code !== undefined && isForOthers(plan, sent, told.error.code, persisted, options)) {
+    say("V10", `It failed with ${told.error.code}, and there is nothing wrong with it.`, id);
+  }
   if (options.idempotent && OF_SEQUENCES.has(told.error?.code) && !losesState(plan)) {
     say("V7", `It failed with ${told.error?.code}, which says nothing to a caller.`, id);
   }
+}
+
+/** Whether a record has failed for others of its batch. */
+function isForOthers(
+  plan: SimulationPlan,
+  { plan: { topic: name, key, timestampMs } }: Sent,
+  code: string,
+  persisted: string,
+  { gapless }: PlannedOptions,
+): boolean {
+  const refusal = { INVALID_RECORD: 87, INVALID_TIMESTAMP: 32 }[code];
+  // With gapless, the batch fails as a whole; and what may be in the log isn't stamped anew.
+  if (refusal === undefined || gapless || persisted !== "no") return false;
+  const isFault = plan.faults.some((fault) =>
+    fault.kind === "requests" && fault.effect.do === "error" && fault.effect.code === refusal
+  );
+  const topic = plan.cluster.topics.find((topic) => topic.name === name)!;
+  return !isFault && (key !== undefined || !isCompacted(topic)) && timestampMs !== TOO_LATE_MS;
 }
 
 function checkDelivered(

@@ -40,6 +40,8 @@ export interface Profile {
   readonly cramped?: boolean;
   /** The broker takes only small batches. */
   readonly narrow?: boolean;
+  /** Every topic is compacted, and refuses single records. */
+  readonly picky?: boolean;
   /** Producers are closed while they have something to do. */
   readonly leaving?: boolean;
   /** Many partitions with a record or two each. */
@@ -177,6 +179,14 @@ export const PROFILES: Readonly<Record<string, Profile>> = {
     crowded: true,
     troubles: [[3, "produce"], [1, "leader moves"], [1, "connections are reset"]],
     effects: [[2, refused], [2, tooLarge], [1, dropped], [1, delayed], [1, failed]],
+  },
+  "refused records": {
+    weight: 3,
+    faults: [0, 4],
+    picky: true,
+    crowded: true,
+    troubles: [[3, "produce"], [1, "leader moves"], [1, "connections are reset"]],
+    effects: [[3, refused], [2, appended], [1, dropped], [1, delayed], [1, leftOut], [1, tooLarge]],
   },
   "little memory": {
     weight: 2,

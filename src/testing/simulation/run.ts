@@ -260,8 +260,9 @@ class Run {
     const { brokers } = this.#plan.cluster;
     for (let id = 1; id <= brokers; id++) await this.#workload.until(this.#cluster.broker(id).quotas.heldBackUntilMs);
     const deadlineMs = this.#runtime.now() + patienceMs;
+    // With a key, as some of the topics want it.
     const places = [...this.#cluster.topics].flatMap(({ name, partitions }) =>
-      partitions.map(({ index }) => ({ topic: name, partition: index }))
+      partitions.map(({ index }) => ({ topic: name, partition: index, key: "probe" }))
     );
     await Promise.all(places.map(async (place) => {
       let why = "no outcome";
