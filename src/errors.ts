@@ -8,6 +8,8 @@
  * @module
  */
 
+import { printable, reasonOf, show } from "./show.ts";
+
 /**
  * Whether the record that an error is about is in the partition's log.
  *
@@ -43,6 +45,11 @@ export interface KafkaErrorOptions {
 /**
  * The base of every error that the client throws or rejects with.
  *
+ * Its message is one line, safe to print whatever brokers and callers have put into it. All its fields, message and
+ * cause included, are properties of its own: `{ ...error }` has them, equality looks at them, and JSON has them by
+ * {@link KafkaError.toJSON}. Only `structuredClone` and `postMessage` leave them out, as they do with every error:
+ * hand those `error.toJSON()`.
+ *
  * @example
  * ```ts
  * import { KafkaError } from "@sluice/kafka";
@@ -75,7 +82,10 @@ export class KafkaError extends Error {
 
   /** Makes an error with a message in sentence case and what is known of its circumstances. */
   constructor(message: string, options: KafkaErrorOptions = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    super(printable(message), options.cause === undefined ? undefined : { cause: options.cause });
+    for (const name of ["message", "cause"]) {
+      if (Object.hasOwn(this, name)) Object.defineProperty(this, name, { enumerable: true });
+    }
     this.code = options.code ?? "KAFKA_ERROR";
     this.errorCode = options.errorCode;
     this.retriable = options.retriable ?? false;
@@ -85,6 +95,36 @@ export class KafkaError extends Error {
     this.topic = options.topic;
     this.partition = options.partition;
     this.broker = options.broker;
+  }
+
+  /** The fields as plain data, fit for JSON, `structuredClone` and `postMessage`; of a cause name, message and code. */
+  toJSON(): Record<string, unknown> {
+    const { name, message, cause, ...fields } = this;
+    const known = Object.entries(fields).filter(([, value]) => value !== undefined);
+    const json = { name, message, ...Object.fromEntries(known) };
+    return cause === undefined ? json : { ...json, cause: plainCause(cause) };
+  }
+}
+
+/** Causes have causes; a chain that is longer, or leads back into itself, ends here. */
+const MAX_CAUSES = 10;
+
+/** The cause of an error as plain data, whatever was thrown. */
+function plainCause(cause: unknown, depth = 1): unknown {
+  if (typeof cause !== "object" || cause === null) {
+    const isJson = cause === null || ["string", "boolean"].includes(typeof cause) || Number.isFinite(cause);
+    return isJson ? cause : show(cause);
+  }
+  try {
+    const { name, code, cause: next } = cause as Readonly<Record<string, unknown>>;
+    return {
+      ...(typeof name === "string" ? { name } : {}),
+      message: reasonOf(cause),
+      ...(typeof code === "string" || typeof code === "number" ? { code } : {}),
+      ...(next === undefined || depth === MAX_CAUSES ? {} : { cause: plainCause(next, depth + 1) }),
+    };
+  } catch {
+    return { message: reasonOf(cause) };
   }
 }
 

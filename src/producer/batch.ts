@@ -23,7 +23,7 @@ import { AbortableSend } from "./abortable_send.ts";
 import type { Barrier } from "./barrier.ts";
 import type { BufferPool } from "./buffer_pool.ts";
 import type { Partition } from "./partition.ts";
-import { BatchResult, RecordMetadata, type SendOptions } from "./record.ts";
+import { BatchResult, type RecordMetadata, type SendOptions } from "./record.ts";
 
 /** Settles a record's promise; a rejected promise passed to it rejects. */
 export type Resolve = (outcome: RecordMetadata | Promise<never>) => void;
@@ -345,7 +345,7 @@ export class Batch {
         const callbacks = this.#callbacks?.[index];
         const resolve = this.#resolves[index];
         if (callbacks === undefined && resolve === undefined) continue;
-        const metadata = new RecordMetadata(outcome.result, index);
+        const metadata = outcome.result.metadataOf(index);
         if (callbacks !== undefined) tell(callbacks, null, metadata, onThrow);
         resolve?.(metadata);
       }

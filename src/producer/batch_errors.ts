@@ -4,6 +4,7 @@
  * @module
  */
 
+import { errorLike } from "../error_like.ts";
 import { BrokerError, DeliveryTimeoutError, KafkaError, type KafkaErrorOptions } from "../errors.ts";
 import { brokerError } from "../protocol/error_codes.ts";
 import type { Batch } from "./batch.ts";
@@ -52,9 +53,7 @@ export function earlierFailed(
 export function withFate(error: KafkaError, batch: Batch): KafkaError {
   const { topic, index } = batch.partition;
   if (error.persisted === batch.persisted && error.topic !== undefined) return error;
-  const Class = error.constructor as new (message: string, options: object) => KafkaError;
-  return new Class(error.message, {
-    ...error,
+  return errorLike(error, error.message, {
     persisted: batch.persisted,
     topic: topic.name,
     partition: index,

@@ -5,7 +5,6 @@
  */
 
 import type { KafkaError } from "../errors.ts";
-import { INSPECT_SYMBOLS } from "../runtime/inspect.ts";
 
 /** What a header may hold. Strings are sent as UTF-8. */
 export type HeaderValue = string | Uint8Array | null;
@@ -62,61 +61,46 @@ export class BatchResult {
     this.timestampDeltas = timestampDeltas;
     this.delivery = delivery;
   }
+
+  /** What the record at an index of the batch is told. */
+  metadataOf(index: number): RecordMetadata {
+    const { topic, partition, baseOffset, logAppendTimeMs, baseTimestampMs, timestampDeltas, delivery } = this;
+    const offset = baseOffset < 0n ? -1n : baseOffset + BigInt(index);
+    const timestamp = logAppendTimeMs >= 0 ? logAppendTimeMs : baseTimestampMs + (timestampDeltas[index] ?? 0);
+    return new RecordMetadata(topic, partition, offset, timestamp, delivery);
+  }
 }
 
-/** Where a record is now. Computed from its batch's answer when it is read. */
+/**
+ * Where a record is now: plain fields, so that spread, equality, `structuredClone` and `postMessage` have all of them.
+ * JSON has the offset as a decimal string.
+ */
 export class RecordMetadata {
-  readonly #batch: BatchResult;
-  readonly #index: number;
-
-  /** Takes the answer of the batch and the record's place in it. */
-  constructor(batch: BatchResult, index: number) {
-    this.#batch = batch;
-    this.#index = index;
-  }
-
   /** The topic. */
-  get topic(): string {
-    return this.#batch.topic;
-  }
-
+  readonly topic: string;
   /** The partition. */
-  get partition(): number {
-    return this.#batch.partition;
-  }
-
+  readonly partition: number;
   /** The offset; −1n where nobody knows it (acks 0, or a duplicate that the broker doesn't place). */
-  get offset(): bigint {
-    const { baseOffset } = this.#batch;
-    return baseOffset < 0n ? -1n : baseOffset + BigInt(this.#index);
-  }
-
+  readonly offset: bigint;
   /** Ms since the epoch: the broker's time on a LogAppendTime topic, else the record's own. */
-  get timestamp(): number {
-    const { logAppendTimeMs, baseTimestampMs, timestampDeltas } = this.#batch;
-    return logAppendTimeMs >= 0 ? logAppendTimeMs : baseTimestampMs + (timestampDeltas[this.#index] ?? 0);
-  }
-
+  readonly timestamp: number;
   /** `"acked"`, `"duplicate"` (it was in the log already) or `"unacknowledged"` (acks 0). */
-  get delivery(): Delivery {
-    return this.#batch.delivery;
+  readonly delivery: Delivery;
+
+  /** Keeps what is told of a record. */
+  constructor(topic: string, partition: number, offset: bigint, timestamp: number, delivery: Delivery) {
+    // Made for each record, read or not: measured, it costs no more than to compute the fields when they are read.
+    this.topic = topic;
+    this.partition = partition;
+    this.offset = offset;
+    this.timestamp = timestamp;
+    this.delivery = delivery;
   }
 
   /** A plain object; the offset is a string, because JSON has no bigint. */
   toJSON(): { topic: string; partition: number; offset: string; timestamp: number; delivery: Delivery } {
-    const { topic, partition, timestamp, delivery } = this;
-    return { topic, partition, offset: String(this.offset), timestamp, delivery };
+    return { ...this, offset: String(this.offset) };
   }
-}
-
-// The fields are getters over private state; without this `console.log` would show an empty object.
-for (const inspect of INSPECT_SYMBOLS) {
-  Object.defineProperty(RecordMetadata.prototype, inspect, {
-    value(this: RecordMetadata): string {
-      const { topic, partition, offset, timestamp, delivery } = this;
-      return `RecordMetadata { ${topic}-${partition} @ ${offset}, timestamp: ${timestamp}, delivery: "${delivery}" }`;
-    },
-  });
 }
 
 /** Called once with the outcome: an error and no metadata, or null and the metadata. */

@@ -79,3 +79,84 @@ test("errors: what a caller gets says all that he must decide by, for each way t
     TOPIC_AUTHORIZATION_FAILED: [false, false, "no"],
   });
 });
+
+test("errors: message, cause and fields survive a spread, JSON and comparisons, and as JSON a clone", () => {
+  const inner = Object.assign(new Error("connect ECONNREFUSED"), { code: "ECONNREFUSED" });
+  const cause = new api.ConnectionError("Connecting failed.", { broker: "a:1", cause: inner });
+  const error = new api.DeliveryTimeoutError("Gave up.", {
+    topic: "orders",
+    partition: 3,
+    persisted: "possibly",
+    cause,
+  });
+  const spread = { ...error };
+  assert.deepEqual([spread.name, spread.message, spread.cause, spread.topic], [
+    ...["DeliveryTimeoutError", "Gave up.", cause, "orders"],
+  ]);
+  const plain = {
+    name: "DeliveryTimeoutError",
+    message: "Gave up.",
+    code: "DELIVERY_TIMEOUT",
+    retriable: true,
+    fatal: false,
+    requiresAbort: false,
+    persisted: "possibly",
+    topic: "orders",
+    partition: 3,
+    cause: {
+      name: "ConnectionError",
+      message: "Connecting failed.",
+      code: "NETWORK_EXCEPTION",
+      cause: { name: "Error", message: "connect ECONNREFUSED", code: "ECONNREFUSED" },
+    },
+  };
+  assert.deepEqual(error.toJSON(), plain);
+  assert.deepEqual(JSON.parse(JSON.stringify({ error })), { error: plain });
+  assert.deepEqual(structuredClone(error.toJSON()), plain);
+  assert.equal(structuredClone(error).message, "Gave up.");
+  const other = new api.DeliveryTimeoutError("Gave up.", {
+    topic: "orders",
+    partition: 4,
+    persisted: "possibly",
+    cause,
+  });
+  assert.notDeepEqual(other, error);
+  assert.deepEqual(JSON.parse(JSON.stringify(new api.ConfigError("tls", "Change it."))).option, "tls");
+});
+
+test("errors: any cause has a JSON form, also one that leads back into itself or can't be read", () => {
+  const loop = new KafkaError("It goes round.", {});
+  Object.assign(loop, { cause: loop });
+  const evil = new Proxy({}, {
+    get() {
+      throw new Error("trap");
+    },
+  });
+  const table: [cause: unknown, json: unknown][] = [
+    ["text", "text"],
+    [5, 5],
+    [false, false],
+    [null, null],
+    [NaN, "NaN"],
+    [5n, "5n"],
+    [Symbol("s"), "Symbol(s)"],
+    [() => {}, "a function"],
+    [evil, { message: "an object" }],
+    [[1], { message: "a list" }],
+    [{ message: 5 }, { message: "an object" }],
+    [new Error("x", { cause: "y" }), { name: "Error", message: "x", cause: "y" }],
+  ];
+  for (const [cause, json] of table) {
+    assert.deepEqual(JSON.parse(JSON.stringify(new KafkaError("Failed.", { cause }))).cause, json);
+  }
+  assert.ok(JSON.stringify(loop).length < 3_000);
+});
+
+test("errors: a message is one line of bounded length, whatever was put into it", () => {
+  assert.equal(
+    new KafkaError("a\u001b[2J\nb\u202ec\u0085\u200b\u{e0041}\ud800d").message,
+    "a\\u001b[2J\\nb\\u202ec\\u0085\\u200b\\udb40\\udc41\\ud800d",
+  );
+  assert.equal(new KafkaError("grüße 你好 🎉").message, "grüße 你好 🎉");
+  assert.equal(new KafkaError("x".repeat(1_000_000)).message.length, 10_000);
+});

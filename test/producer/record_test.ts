@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { Headers, ProducerRecord } from "../../mod.ts";
+import { type Headers, type ProducerRecord, RecordMetadata } from "../../mod.ts";
 import { Metadata, Produce } from "../../src/protocol/messages/mod.ts";
 import type { StoredRecord } from "../../src/testing/mod.ts";
 import { stage } from "../cluster/stage.ts";
@@ -228,7 +228,7 @@ test("record: a retry carries the same timestamps and the same bytes", async () 
   await run(p.close());
 });
 
-test("record: metadata is an offset as bigint, reads well in logs and goes through JSON", async () => {
+test("record: metadata has its fields in JSON, in a clone, after a spread and in comparisons", async () => {
   const { cluster, producer, run } = stage();
   const p = producer();
   const first = { index: 0, errorCode: 0, baseOffset: 9_007_199_254_740_993n };
@@ -242,15 +242,38 @@ test("record: metadata is an offset as bigint, reads well in logs and goes throu
     ]).all(),
   );
   assert.equal(one!.offset, 9_007_199_254_740_993n);
-  assert.equal(two!.offset, 9_007_199_254_740_994n);
+  const fields = { topic: "orders", partition: 0, offset: 9_007_199_254_740_994n, timestamp: 6, delivery: "acked" };
+  assert.deepEqual({ ...two }, fields);
+  assert.deepEqual({ ...structuredClone(two) }, fields);
+  const { port1, port2 } = new MessageChannel();
+  const arrived = new Promise((resolve) => port2.onmessage = ({ data }) => resolve(data));
+  port1.postMessage(two);
+  assert.deepEqual({ ...(await arrived as object) }, fields);
+  port1.close();
+  port2.close();
+  assert.notDeepEqual(one, two);
+  assert.notDeepEqual(two, new RecordMetadata("orders", 0, 9_007_199_254_740_994n, 7, "acked"));
+  assert.deepEqual(two, new RecordMetadata("orders", 0, 9_007_199_254_740_994n, 6, "acked"));
   assert.equal(
     JSON.stringify(two),
     '{"topic":"orders","partition":0,"offset":"9007199254740994","timestamp":6,"delivery":"acked"}',
   );
-  for (const name of ["nodejs.util.inspect.custom", "Deno.customInspect"]) {
-    const inspect = (two as unknown as Record<symbol, () => string>)[Symbol.for(name)]!;
-    assert.match(inspect.call(two), /orders-0 @ 9007199254740994/);
+  await run(p.close());
+});
+
+test("record: what a producer tells of itself and of its cluster is plain data", async () => {
+  const { producer, run } = stage();
+  const p = producer();
+  await run(p.send({ topic: "orders", value: "v" }));
+  const partitions = await run(p.partitionsFor("orders"));
+  for (const told of [p.metrics(), p.snapshot(), p.metrics().brokers, partitions]) {
+    assert.deepEqual(JSON.parse(JSON.stringify(told)), told);
+    assert.deepEqual(structuredClone(told), told);
   }
+  assert.ok(partitions.length > 0 && p.metrics().brokers.length > 0 && p.snapshot().topics.length > 0);
+  const results = await run(Promise.resolve(p.sendBatch([{ topic: "orders", value: "a" }, { topic: "", value: "b" }])));
+  assert.deepEqual(results.map(({ status }) => status), ["fulfilled", "rejected"]);
+  assert.match(JSON.stringify(results), /"offset":"\d+".*"code":"INVALID_TOPIC_EXCEPTION"/);
   await run(p.close());
 });
 

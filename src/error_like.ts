@@ -1,0 +1,17 @@
+/**
+ * An error that says more than the one before it.
+ *
+ * @module
+ */
+
+import { KafkaError, type KafkaErrorOptions } from "./errors.ts";
+
+/** An error of the same class and with the same fields, but for the message and what is given. */
+export function errorLike(error: KafkaError, message: string, options: KafkaErrorOptions): KafkaError {
+  const { message: _message, cause, ...fields } = error;
+  const { cause: nextCause = cause, ...changes } = options;
+  // Not by the class's own constructor: that of `ConfigError` or of a caller's subclass wants other arguments.
+  const like = new KafkaError(message, { cause: nextCause });
+  Object.setPrototypeOf(like, Object.getPrototypeOf(error));
+  return Object.assign(like, fields, changes);
+}

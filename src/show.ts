@@ -1,0 +1,118 @@
+/**
+ * How values that others wrote are shown: in error messages, in log lines and on a terminal.
+ *
+ * A caller's option, a broker's message, a host or a file name may hold anything: 100 kB of text, line breaks, escape
+ * sequences that a terminal obeys, marks that turn the reading direction around. Nothing of that gets into a message.
+ *
+ * @module
+ */
+
+/** How many characters of a foreign value are shown, quotation marks included. */
+export const MAX_SHOWN = 200;
+
+/** Longer messages are cut, wherever their parts came from. */
+const MAX_MESSAGE = 10_000;
+
+/** Controls, invisible format characters (bidi marks among them), separators of lines, halves of surrogate pairs. */
+const OBEYED = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/u;
+const ALL_OBEYED = new RegExp(OBEYED.source, "gu");
+
+const MOST_DIGITS = 10n ** 150n;
+
+/**
+ * A foreign value for a message: text in quotation marks with everything escaped that a terminal would obey, numbers as
+ * they are, anything else by its kind. Never longer than {@link MAX_SHOWN} characters, and never throws.
+ */
+export function show(value: unknown): string {
+  switch (typeof value) {
+    case "string":
+      return `"${cut(value, MAX_SHOWN - 2, escapedInQuotes)}"`;
+    case "bigint":
+      return value < MOST_DIGITS && value > -MOST_DIGITS ? `${value}n` : "a bigint of more than 150 digits";
+    case "symbol":
+      return `Symbol(${cut(value.description ?? "", 100, escaped)})`;
+    case "function":
+      return "a function";
+    case "object":
+      return value === null ? "null" : kindOf(value);
+    default:
+      return String(value);
+  }
+}
+
+/** Foreign prose in a message, such as the text of another library's error: escaped and cut, without quotation marks. */
+export function excerpt(text: string): string {
+  return cut(text, MAX_SHOWN, escaped);
+}
+
+/** Text of which parts may be foreign, fit to be printed: everything is escaped that a terminal would obey. */
+export function printable(text: string): string {
+  if (text.length > MAX_MESSAGE) return printable(`${text.slice(0, MAX_MESSAGE - 1)}…`);
+  return OBEYED.test(text) ? text.replace(ALL_OBEYED, escaped) : text;
+}
+
+/** JSON of one line, fit to be printed: it means the same, and a terminal obeys nothing in it. */
+export function printableJson(value: unknown): string {
+  return JSON.stringify(value).replace(ALL_OBEYED, escaped);
+}
+
+/** What an error, or whatever was thrown in place of one, says of the reason. Never throws. */
+export function reasonOf(error: unknown): string {
+  try {
+    if (typeof error === "object" && error !== null) {
+      const { message, name } = error as { readonly message?: unknown; readonly name?: unknown };
+      if (typeof message === "string" && message !== "") return excerpt(message);
+      if (error instanceof Error && typeof name === "string") return excerpt(name);
+    }
+  } catch {
+    // Its getters throw; then its kind must do.
+  }
+  return show(error);
+}
+
+/** One character as JSON would write it, if a terminal would obey it. */
+function escaped(character: string): string {
+  if (!OBEYED.test(character)) return character;
+  // JSON escapes some of them itself, in the short way.
+  const short = JSON.stringify(character).slice(1, -1);
+  if (short !== character) return short;
+  let text = "";
+  for (let at = 0; at < character.length; at++) {
+    text += `\\u${character.charCodeAt(at).toString(16).padStart(4, "0")}`;
+  }
+  return text;
+}
+
+function escapedInQuotes(character: string): string {
+  return character === '"' || character === "\\" ? `\\${character}` : escaped(character);
+}
+
+/** The beginning of a text, up to so many characters as they are written, with a mark if that isn't all. */
+function cut(text: string, limit: number, write: (character: string) => string): string {
+  let shown = "";
+  /** What leaves room for the mark. */
+  let kept = "";
+  // Only the beginning is looked at, for the text may be long.
+  for (const character of text.slice(0, limit + 1)) {
+    const written = write(character);
+    if (shown.length + written.length > limit) return `${kept}…`;
+    shown += written;
+    if (shown.length < limit) kept = shown;
+  }
+  return shown;
+}
+
+/** An object by its kind: what it holds may be large, secret or throw. */
+function kindOf(value: object): string {
+  try {
+    if (Array.isArray(value)) return "a list";
+    if (value instanceof Promise) return "a promise";
+    const name: unknown = Object.getPrototypeOf(value)?.constructor?.name;
+    if (typeof name === "string" && name !== "" && name !== "Object") {
+      return `an object of class "${cut(name, 100, escapedInQuotes)}"`;
+    }
+  } catch {
+    // A proxy that throws, or one that was revoked.
+  }
+  return "an object";
+}
