@@ -24,6 +24,8 @@ export interface BrokerContext {
   onSilence(broker: Broker): void;
   /** A broker takes long to connect to. */
   onSlowDial(broker: Broker): void;
+  /** A connection that could be used has ended. */
+  onDisconnect(broker: Broker): void;
 }
 
 /** A dial that takes longer than this may well be in vain. */
@@ -43,9 +45,9 @@ export class Broker {
   readonly #runtime: Runtime;
   readonly #options: ConnectionOptions;
   readonly #context: BrokerContext;
-  readonly #closing = new AbortController();
-  /** Aborted, and replaced, when the broker moves; aborted when it is closed. */
-  #course = new AbortController();
+  #closed = false;
+  /** Aborted, and replaced, when the broker moves; aborted when it is closed. Made by the first attempt to connect. */
+  #course: AbortController | undefined;
   #connection: Connection | undefined;
   #connecting: Promise<Connection> | undefined;
   #failures = 0;
@@ -122,7 +124,7 @@ export class Broker {
 
   /** Takes over a ready connection that was made for another reason, if there is none yet. */
   adopt(connection: Connection): boolean {
-    if (this.#connection !== undefined || this.#connecting !== undefined || this.#closing.signal.aborted) return false;
+    if (this.#connection !== undefined || this.#connecting !== undefined || this.#closed) return false;
     this.#use(connection);
     return true;
   }
@@ -145,18 +147,20 @@ export class Broker {
     this.#failures = 0;
     this.#nextAttemptMs = 0;
     const old = this.#course;
-    this.#course = new AbortController();
-    old.abort();
+    this.#course = undefined;
+    old?.abort();
   }
 
   /** Closes the connection and refuses new ones. */
   close(): void {
-    this.#closing.abort();
-    this.#course.abort();
+    this.#closed = true;
+    this.#course?.abort();
     this.#connection?.close();
   }
 
   async #attempt(): Promise<Connection> {
+    this.#refuseIfClosed();
+    this.#course ??= new AbortController();
     const { signal } = this.#course;
     const waitMs = this.#nextAttemptMs - this.#runtime.now();
     if (waitMs > 0) await sleep(this.#runtime, waitMs, signal);
@@ -165,13 +169,13 @@ export class Broker {
     if (signal.aborted) return await this.#attempt();
     try {
       const connection = await this.#dial(signal);
-      if (this.#closing.signal.aborted) connection.close();
+      if (this.#closed) connection.close();
       this.#refuseIfClosed();
       if (connection.error !== undefined) throw connection.error;
       this.#use(connection);
       return connection;
     } catch (error) {
-      if (signal.aborted && !this.#closing.signal.aborted) return await this.#attempt();
+      if (signal.aborted && !this.#closed) return await this.#attempt();
       this.#failures += 1;
       this.#nextAttemptMs = this.#runtime.now() + this.#context.backoff.delayMs(this.#failures);
       this.lastError = error as KafkaError;
@@ -210,15 +214,17 @@ export class Broker {
       this.#past.requests += connection.requests;
       this.#past.bytesSent += connection.bytesSent;
       this.#past.bytesReceived += connection.bytesReceived;
-      if (connection.endedQuietly) return;
-      this.lastError = error;
-      // A broker that accepts and then drops connections is not to be dialled in a tight loop.
-      this.#nextAttemptMs = this.#runtime.now() + this.#context.backoff.delayMs(1);
+      if (!connection.endedQuietly) {
+        this.lastError = error;
+        // A broker that accepts and then drops connections is not to be dialled in a tight loop.
+        this.#nextAttemptMs = this.#runtime.now() + this.#context.backoff.delayMs(1);
+      }
+      this.#context.onDisconnect(this);
     };
   }
 
   #refuseIfClosed(): void {
-    if (this.#closing.signal.aborted) {
+    if (this.#closed) {
       throw new ConnectionError(`The client was closed; ${formatAddress(this.address)} isn't dialled.`);
     }
   }

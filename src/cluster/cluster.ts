@@ -49,6 +49,8 @@ export interface ClusterListener {
   isOvertaken?(nodeId: number): boolean;
   /** What to ask of the broker that is dialled next; undefined if nothing. */
   ahead?(): AheadRequest | undefined;
+  /** The connection to a broker has ended. */
+  onDisconnect?(nodeId: number): void;
   /** Everything that was known is given up, and the bootstrap servers are asked again (KIP-899, KIP-1102). */
   onRebootstrap?(reason: string): void;
 }
@@ -87,6 +89,7 @@ export class Cluster {
   readonly #refreshBackoff: Backoff;
   readonly #enquiry: Enquiry;
   readonly #silenceMs: number;
+  readonly #brokerOptions: ConnectionOptions;
   /** When the last metadata came, in ms since the epoch. */
   #heardAtMs: number;
   #refreshing = false;
@@ -125,7 +128,9 @@ export class Cluster {
       // A tour that is under way goes on to others by itself.
       onSilence: () => this.#refreshing || void this.requestUpdate(),
       onSlowDial: () => this.#refreshing || this.#listed.size === 0 || void this.requestUpdate(),
+      onDisconnect: ({ nodeId }) => listener.onDisconnect?.(nodeId),
     };
+    this.#brokerOptions = { ...options, silenceMs: this.#silenceMs };
     this.#bootstrap = options.bootstrap.map((address, index) => this.#newBroker(-1 - index, address));
     this.#heardAtMs = runtime.wallNow();
     if (options.snapshot !== undefined) this.#restore(options.snapshot);
@@ -160,6 +165,16 @@ export class Cluster {
       void this.#run();
     }
     return ended;
+  }
+
+  /** Why there is no news: the last refresh has failed, or a broker wants to be left alone. */
+  get trouble(): KafkaError | undefined {
+    if (this.lastError !== undefined) return this.lastError;
+    for (const { connection } of [...this.#brokers.values(), ...this.#bootstrap]) {
+      const error = connection?.throttleError;
+      if (error !== undefined) return error;
+    }
+    return undefined;
   }
 
   /** Connects to the broker that was longest not asked for this, a connected one if there is. Rejects with the reason. */
@@ -206,11 +221,13 @@ export class Cluster {
     leader: { readonly leaderId: number; readonly leaderEpoch: number },
     endpoints: readonly { readonly nodeId: number; readonly host: string; readonly port: number }[],
   ): boolean {
-    for (const { nodeId, host, port } of endpoints) this.#place(nodeId, { host, port });
     const topic = this.#metadata.get(name);
     const current: PartitionMetadata | undefined = topic?.partitions[partition];
     if (topic === undefined || current === undefined || leader.leaderId < 0) return false;
     if (leader.leaderEpoch <= current.leaderEpoch && !topic.unproven) return false;
+    // Only where the new leader is: whatever else is told by the way comes with the metadata.
+    const endpoint = endpoints.find(({ nodeId }) => nodeId === leader.leaderId);
+    if (endpoint !== undefined) this.#place(endpoint.nodeId, { host: endpoint.host, port: endpoint.port });
     if (!this.#brokers.has(leader.leaderId)) return false;
     topic.partitions[partition] = { ...leader, isHint: true };
     return true;
@@ -223,6 +240,11 @@ export class Cluster {
   leaderDenies(name: string, partition: number, leader: PartitionMetadata): void {
     const partitions = this.#metadata.get(name)?.partitions;
     if (leader.isHint && partitions?.[partition] === leader) partitions[partition] = { ...leader, leaderEpoch: -1 };
+  }
+
+  /** A leader has taken a batch: what brokers that lag behind say of it doesn't count. */
+  leaderConfirms(leader: PartitionMetadata): void {
+    this.#metadata.confirm(leader);
   }
 
   /** Resolves when the operating system has been given all that was sent, or the cluster is closed. */
@@ -443,8 +465,7 @@ export class Cluster {
   }
 
   #newBroker(nodeId: number, address: Address): Broker {
-    const options = { ...this.#options, silenceMs: this.#silenceMs };
-    return new Broker(this.#runtime, nodeId, address, options, this.#context);
+    return new Broker(this.#runtime, nodeId, address, this.#brokerOptions, this.#context);
   }
 
   #unreachable(error: KafkaError): KafkaError {

@@ -8,8 +8,15 @@
  * @module
  */
 
-import { ConnectionError, KafkaError, ProtocolError, TimeoutError, UnsupportedVersionError } from "../errors.ts";
-import { chooseVersion, decodeResponseFrame, encodeRequestFrame, readCorrelationId } from "../protocol/api.ts";
+import {
+  BrokerError,
+  ConnectionError,
+  KafkaError,
+  ProtocolError,
+  TimeoutError,
+  UnsupportedVersionError,
+} from "../errors.ts";
+import { chooseVersion, decodeAnswerFrame, encodeRequestFrame, readCorrelationId } from "../protocol/api.ts";
 import { FrameAssembler } from "../protocol/frame_assembler.ts";
 import type { AnyApi, RequestInputOf, ResponseOf } from "../protocol/schema.ts";
 import type { Runtime, Socket, Timer, TlsOptions } from "../runtime/runtime.ts";
@@ -45,9 +52,11 @@ interface InFlight {
   readonly api: AnyApi;
   readonly version: number;
   readonly correlationId: number;
+  readonly body: unknown;
   /** How many bytes had been handed to the socket before this request. */
   readonly startByte: number;
   readonly sentMs: number;
+  readonly timeoutMs: number;
   deadlineMs: number;
   readonly resolve: (response: never) => void;
   readonly reject: (error: KafkaError) => void;
@@ -63,6 +72,13 @@ const CLIENT_THROTTLES_FROM: Readonly<Record<string, number>> = {
   ApiVersions: 2,
   InitProducerId: 1,
 };
+
+/**
+ * Longer than this a broker isn't left alone, whatever it says: an answer that can't be told from a wrong one must not
+ * stop all traffic for days. Kafka counts quotas in windows of 11 s unless told otherwise; whoever is five windows ahead
+ * is left unread by the broker itself, for as long as it likes.
+ */
+export const MAX_THROTTLE_MS = 60_000;
 
 /** While a broker stays silent, it is reported again after so long. */
 const REMINDER_MS = 2_000;
@@ -82,6 +98,8 @@ export class Connection {
   modern = false;
   /** Until when the broker asked not to be sent anything, on the monotonic clock. */
   throttledUntilMs = 0;
+  /** Why: the last answer that asked for it. */
+  #throttle: { readonly api: string; readonly throttleMs: number } | undefined;
   /** What the broker offers, by API key; empty until the handshake is done. */
   versions: ReadonlyMap<number, VersionRange> = new Map();
   /** Bytes that were handed to the socket. */
@@ -189,7 +207,10 @@ export class Connection {
         }
         const sentMs = this.#lastUsedMs;
         const deadlineMs = sentMs + timeoutMs;
-        this.#inFlight.push({ api, version, correlationId, startByte, sentMs, deadlineMs, resolve, reject });
+        this.#inFlight.push({
+          ...{ api, version, correlationId, body, startByte },
+          ...{ sentMs, timeoutMs, deadlineMs, resolve, reject },
+        });
         this.#armTimer(Math.min(deadlineMs, sentMs + this.#silenceMs));
         this.#tellRequest(api, version, correlationId, startByte);
       };
@@ -208,6 +229,7 @@ export class Connection {
    */
   send<A extends AnyApi>(api: A, version: number, body: RequestInputOf<A>, timeoutMs: number): Promise<boolean> {
     return new Promise((resolve, reject) => {
+      const nowMs = this.#runtime.now();
       const startByte = this.bytesSent;
       const correlationId = this.#nextCorrelationId();
       const calm = this.#write(encodeRequestFrame(api, version, correlationId, this.#options.clientId, body as never));
@@ -219,7 +241,7 @@ export class Connection {
       // A later turn, not a microtask: a caller who awaits one send after the other must not starve timers and I/O.
       if (calm) return this.#runtime.defer(settle);
       // Nobody answers, so a broker that has stopped reading is found out here.
-      const timer = this.#runtime.setTimer(() => this.destroy(this.#lateError(api, "read")), timeoutMs);
+      const timer = this.#runtime.setTimer(() => this.destroy(this.#lateError(api, "read", nowMs)), timeoutMs);
       void this.#socket?.drained().then(() => {
         timer.cancel();
         this.#runtime.defer(settle);
@@ -286,7 +308,7 @@ export class Connection {
       const wanted = entry === undefined ? "no answer is awaited" : `${entry.correlationId} is awaited`;
       throw new ProtocolError(`An answer has correlation id ${correlationId}, ${wanted}.`);
     }
-    const { body } = decodeResponseFrame(entry.api, entry.version, frame);
+    const { body } = decodeAnswerFrame(entry.api, entry.version, entry.body as never, frame);
     this.#inFlight.shift();
     this.#lastUsedMs = this.#heardMs = this.#runtime.now();
     this.#remindAtMs = 0;
@@ -299,11 +321,31 @@ export class Connection {
 
   /** The broker leaves later requests unread for that long, so those in flight get as much more time. */
   #heedThrottle(entry: InFlight, body: { throttleTimeMs?: number }): void {
-    const throttleMs = body.throttleTimeMs ?? 0;
+    const throttleMs = Math.min(body.throttleTimeMs ?? 0, MAX_THROTTLE_MS);
     if (throttleMs <= 0 || entry.version < (CLIENT_THROTTLES_FROM[entry.api.name] ?? 0)) return;
+    const api = entry.api.name;
     this.throttledUntilMs = Math.max(this.throttledUntilMs, this.#lastUsedMs + throttleMs);
-    for (const other of this.#inFlight) other.deadlineMs += throttleMs;
-    this.#options.hooks?.onThrottle?.({ broker: formatAddress(this.address), api: entry.api.name, throttleMs });
+    this.#throttle = { api, throttleMs };
+    for (const other of this.#inFlight) {
+      // Answers that ask for quiet again and again don't add up: each request has its time once the quiet is over.
+      other.deadlineMs = Math.min(other.deadlineMs + throttleMs, this.throttledUntilMs + other.timeoutMs);
+    }
+    this.#options.hooks?.onThrottle?.({ broker: formatAddress(this.address), api, throttleMs });
+  }
+
+  /** What to tell of a wait that is the broker's wish; undefined while it has none. */
+  get throttleError(): KafkaError | undefined {
+    if (this.throttledUntilMs <= this.#runtime.now()) return undefined;
+    const broker = formatAddress(this.address);
+    return new BrokerError(
+      `The broker at ${broker} ${this.#throttleNote}: look at its quotas for this client.`,
+      { code: "THROTTLED", retriable: true, broker },
+    );
+  }
+
+  get #throttleNote(): string {
+    const { api, throttleMs } = this.#throttle!;
+    return `wants to be sent nothing for ${throttleMs} ms (throttle_time_ms of its answer to ${api})`;
   }
 
   #onSocketClose(cause: Error | undefined): void {
@@ -373,7 +415,7 @@ export class Connection {
     let nextMs = idle ? usedMs + this.#options.connectionMaxIdleMs : this.#silenceDueMs(nowMs);
     for (const entry of this.#inFlight) {
       if (entry.deadlineMs <= nowMs) {
-        this.destroy(this.#lateError(entry.api, "answer"));
+        this.destroy(this.#lateError(entry.api, "answer", entry.sentMs));
         return;
       }
       nextMs = Math.min(nextMs, entry.deadlineMs);
@@ -429,9 +471,12 @@ export class Connection {
     return this.#correlationId;
   }
 
-  #lateError(api: AnyApi, what: "answer" | "read"): TimeoutError {
+  #lateError(api: AnyApi, what: "answer" | "read", sinceMs: number): TimeoutError {
     const broker = formatAddress(this.address);
-    const message = `The broker at ${broker} didn't ${what} ${api.name} in time (requestTimeoutMs).`;
+    const note = this.throttledUntilMs < sinceMs || this.#throttle === undefined
+      ? ""
+      : ` It ${this.#throttleNote.replace("wants", "wanted")}.`;
+    const message = `The broker at ${broker} didn't ${what} ${api.name} in time (requestTimeoutMs).${note}`;
     return new TimeoutError(message, { code: "REQUEST_TIMED_OUT", broker });
   }
 

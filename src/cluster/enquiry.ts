@@ -4,7 +4,7 @@
  * @module
  */
 
-import { BrokerError } from "../errors.ts";
+import { BrokerError, ProtocolError } from "../errors.ts";
 import { brokerError } from "../protocol/error_codes.ts";
 import { Metadata } from "../protocol/messages/metadata.ts";
 import type { AnyApi, ResponseOf } from "../protocol/schema.ts";
@@ -82,8 +82,9 @@ export class Enquiry {
     try {
       return await ahead;
     } catch (error) {
-      // Only a server that has hung up may have done so for the guess.
-      if (connection.error === undefined || this.#closing.aborted) throw error;
+      // Only a server that has hung up may have done so for the guess; one whose answer can't be right has read it.
+      const hungUp = connection.error !== undefined && !(connection.error instanceof ProtocolError);
+      if (!hungUp || this.#closing.aborted) throw error;
       this.#sequential = true;
       return await this.ask(broker);
     }

@@ -42,8 +42,11 @@ export interface TopicMetadata {
 type TopicResponse = ResponseOf<typeof Metadata>["topics"][number];
 
 const LEADER_NOT_AVAILABLE = 5;
-/** Beyond what any cluster holds: a number out of an answer must not decide how much is allocated. */
-const MAX_PARTITIONS = 1_000_000;
+/**
+ * So many answers in a row that tell an older epoch than the one that is known are believed, unless the leader has
+ * taken a batch since. A broker that lags behind catches up; an epoch that was a mistake would be known for ever.
+ */
+const CONTRADICTIONS = 3;
 
 /** True when records can be routed: the topic exists and its partitions are known. */
 export function isUsable(topic: TopicMetadata): boolean {
@@ -53,6 +56,8 @@ export function isUsable(topic: TopicMetadata): boolean {
 /** The topics that a client uses. */
 export class MetadataCache {
   readonly #topics = new Map<string, TopicMetadata>();
+  /** How often in a row answers have told older epochs. */
+  readonly #contradicted: Contradictions = new WeakMap();
 
   /** The topic, whether it was answered for or not; undefined if it was never asked for. */
   get(name: string): TopicMetadata | undefined {
@@ -109,18 +114,30 @@ export class MetadataCache {
     }
   }
 
+  /** A leader has shown that it is one. */
+  confirm(leader: PartitionMetadata): void {
+    this.#contradicted.delete(leader);
+  }
+
   /** Takes in a response. True if it brought anything new. Brokers before Metadata 9 may tell stale leader epochs. */
   merge(topics: readonly TopicResponse[], hasEpochs: boolean = true): boolean {
     let changed = false;
     for (const answer of topics) {
       const topic = answer.name === null ? undefined : this.#topics.get(answer.name);
-      if (topic !== undefined && mergeTopic(topic, answer, hasEpochs)) changed = true;
+      if (topic !== undefined && mergeTopic(topic, answer, hasEpochs, this.#contradicted)) changed = true;
     }
     return changed;
   }
 }
 
-function mergeTopic(topic: TopicMetadata, answer: TopicResponse, hasEpochs: boolean): boolean {
+type Contradictions = WeakMap<PartitionMetadata, number>;
+
+function mergeTopic(
+  topic: TopicMetadata,
+  answer: TopicResponse,
+  hasEpochs: boolean,
+  contradicted: Contradictions,
+): boolean {
   let changed = topic.errorCode !== answer.errorCode;
   topic.errorCode = answer.errorCode;
   if (answer.errorCode !== 0) return changed;
@@ -133,15 +150,21 @@ function mergeTopic(topic: TopicMetadata, answer: TopicResponse, hasEpochs: bool
   topic.topicId = answer.topicId;
   // A new topic under an old name starts its epochs anew, and may have fewer partitions.
   const known = anew ? [] : topic.partitions;
-  const partitions = answer.partitions.filter(({ partitionIndex: index }) => index >= 0 && index < MAX_PARTITIONS);
-  // A topic never loses partitions; a broker that names fewer lags behind. Without ids it may be another topic.
-  const least = answer.topicId === ZERO_TOPIC_ID ? 0 : known.length;
-  const count = partitions.reduce((most, { partitionIndex }) => Math.max(most, partitionIndex + 1), least);
+  // An answer lists all partitions (see checkAnswer), so there are as many as it has entries. A topic never loses
+  // partitions; a broker that names fewer lags behind. Without ids it may be another topic.
+  const { partitions } = answer;
+  const count = Math.max(partitions.length, answer.topicId === ZERO_TOPIC_ID ? 0 : known.length);
   const merged = Array.from({ length: count }, (_, index) => known[index] ?? { leaderId: -1, leaderEpoch: -1 });
   for (const partition of partitions) {
     const current = merged[partition.partitionIndex]!;
     const leaderEpoch = hasEpochs ? partition.leaderEpoch : -1;
-    if (isOlder(leaderEpoch, current)) continue;
+    if (isOlder(leaderEpoch, current)) {
+      const times = (contradicted.get(current) ?? 0) + 1;
+      contradicted.set(current, times);
+      if (times < CONTRADICTIONS) continue;
+    } else {
+      contradicted.delete(current);
+    }
     if (current.leaderId !== partition.leaderId || current.leaderEpoch !== leaderEpoch) {
       merged[partition.partitionIndex] = { leaderId: partition.leaderId, leaderEpoch };
       changed = true;

@@ -5,6 +5,7 @@
  */
 
 import { ConfigError } from "../errors.ts";
+import { MAX_BROKERS, MAX_PARTITIONS } from "../protocol/bounds.ts";
 import type { VersionRange } from "./connection.ts";
 import type { PartitionMetadata } from "./metadata.ts";
 
@@ -44,8 +45,7 @@ export interface ClusterSnapshot {
   readonly topics: readonly TopicSnapshot[];
 }
 
-const MAX_NODES = 100_000;
-const MAX_PARTITIONS = 1_000_000;
+const MAX_TOPICS = 1_000_000;
 const MAX_INT32 = 2_147_483_647;
 const MAX_INT16 = 32_767;
 const TOPIC_ID = /^[0-9a-f]{32}$/;
@@ -60,14 +60,12 @@ export function checkSnapshot(value: unknown): ClusterSnapshot | undefined {
   const snapshot = objectAt("", value);
   if (snapshot.format !== 1) refuse("format", snapshot.format, "1");
   const takenAtMs = numberAt("takenAtMs", snapshot.takenAtMs, 0, Number.MAX_SAFE_INTEGER);
-  const bootstrap = listAt("bootstrap", snapshot.bootstrap, MAX_NODES)
+  const bootstrap = listAt("bootstrap", snapshot.bootstrap, MAX_BROKERS)
     .map((server, at) => textAt(`bootstrap[${at}]`, server));
-  const brokers = listAt("brokers", snapshot.brokers, MAX_NODES).map((broker, at) =>
+  const brokers = listAt("brokers", snapshot.brokers, MAX_BROKERS).map((broker, at) =>
     readBroker(`brokers[${at}]`, broker)
   );
-  const topics = listAt("topics", snapshot.topics, MAX_PARTITIONS).map((topic, at) =>
-    readTopic(`topics[${at}]`, topic)
-  );
+  const topics = listAt("topics", snapshot.topics, MAX_TOPICS).map((topic, at) => readTopic(`topics[${at}]`, topic));
   return { format: 1, takenAtMs, bootstrap, brokers, topics };
 }
 

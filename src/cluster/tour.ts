@@ -24,7 +24,8 @@ export interface TourCriteria {
 /**
  * The order in which to ask: connected brokers, the least loaded first; those that are being dialled; those that
  * nobody has tried yet; then the bootstrap servers, before any broker that has failed; last those that hang. So when
- * all known brokers have gone, the bootstrap servers come first (KIP-899).
+ * all known brokers have gone, the bootstrap servers come first (KIP-899). However many have not been tried, of three
+ * that are asked one is a bootstrap server.
  */
 export function tourOrder(brokers: readonly Broker[], { random, isServer, isSilent }: TourCriteria): Broker[] {
   const rank = (broker: Broker): number => {
@@ -38,7 +39,42 @@ export function tourOrder(brokers: readonly Broker[], { random, isServer, isSile
   const ranked = shuffled(brokers, random).map((broker) => ({ broker, rank: rank(broker) }));
   const load = ({ connection }: Broker): number => connection?.inFlight ?? 0;
   ranked.sort((a, b) => a.rank - b.rank || load(a.broker) - load(b.broker));
-  return ranked.map(({ broker }) => broker);
+  return withServersAmong(ranked, (broker) => broker.nodeId < 0 || isServer(broker)).map(({ broker }) => broker);
+}
+
+interface Ranked {
+  readonly broker: Broker;
+  readonly rank: number;
+}
+
+/** Before the next bootstrap server is asked, so many brokers are at most of which nobody knows whether they live. */
+const STRANGERS_IN_A_ROW = 2;
+/** Ranks from untried to backing off. */
+const [FIRST_STRANGER, LAST_STRANGER] = [2, 6];
+
+/**
+ * Moves bootstrap servers forward. Metadata may be wrong, or name hundreds of brokers that are gone; the servers that
+ * the user has named are not asked behind all of them.
+ */
+function withServersAmong(ranked: readonly Ranked[], isServer: (broker: Broker) => boolean): Ranked[] {
+  const isStranger = ({ rank }: Ranked): boolean => rank >= FIRST_STRANGER && rank <= LAST_STRANGER;
+  const strangers = ranked.filter(isStranger);
+  const servers = strangers.filter(({ broker }) => isServer(broker));
+  const others = strangers.filter(({ broker }) => !isServer(broker));
+  const order = ranked.filter(({ rank }) => rank < FIRST_STRANGER);
+  let inARow = 0;
+  for (let server = 0, other = 0; server < servers.length || other < others.length;) {
+    const due = other === others.length || inARow === STRANGERS_IN_A_ROW ||
+      (servers[server] !== undefined && servers[server]!.rank < others[other]!.rank);
+    if (due && server < servers.length) {
+      order.push(servers[server++]!);
+      inARow = 0;
+    } else {
+      order.push(others[other++]!);
+      inARow += 1;
+    }
+  }
+  return [...order, ...ranked.filter(({ rank }) => rank > LAST_STRANGER)];
 }
 
 function shuffled<T>(items: readonly T[], random: () => number): T[] {

@@ -229,7 +229,7 @@ export class PendingSends implements Entry {
     for (let send = this.#first(); send !== undefined; send = this.#first()) {
       const lateMs = send.since.nowMs + this.#patienceMs;
       if (lateMs > dueMs) return this.#agenda.set(this, lateMs);
-      const error = lateError(send, this.#options, this.#cluster.lastError);
+      const error = lateError(send, this.#options, this.#cluster.trouble);
       if (this.#options.gapless) send.topic.gap = { lastPending: this.#lastOrdinal, cause: error };
       this.drop(send, error);
     }

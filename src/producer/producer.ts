@@ -111,6 +111,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
         return false;
       },
       ahead: () => this.#identity?.ahead(),
+      onDisconnect: (nodeId) => this.#sender.onDisconnect(nodeId),
       onRebootstrap: (reason) => this.#options.logger.warn?.("rebootstrap", { reason }),
     });
     this.#identity = this.#options.idempotent ? new ProducerIdentity(given, this.#cluster, this.#options) : undefined;
@@ -146,7 +147,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   async connect({ signal }: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
     this.#refuseIfClosed();
     await within(this.#runtime, this.#connect(), { timeoutMs: this.#options.maxBlockMs, signal }, () => {
-      const reason = this.#cluster.lastError?.message ?? "No broker has answered yet.";
+      const reason = this.#cluster.trouble?.message ?? "No broker has answered yet.";
       const { brokers, maxBlockMs } = this.#options;
       const servers = brokers.map(({ host, port }) => `${host}:${port}`).join(", ");
       return `Connecting to ${servers} took longer than ${maxBlockMs} ms (maxBlockMs). ${reason}`;
@@ -411,7 +412,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     });
     return within(this.#runtime, known, { timeoutMs: maxBlockMs }, () => {
       const { errorCode } = topic.metadata;
-      const reason = errorCode === 0 ? this.#cluster.lastError?.message ?? "" : brokerError(errorCode).message;
+      const reason = errorCode === 0 ? this.#cluster.trouble?.message ?? "" : brokerError(errorCode).message;
       return `Topic "${topic.name}" could not be looked up within ${maxBlockMs} ms (maxBlockMs). ${reason}`;
     }).finally(() => {
       waiter.gone = true;

@@ -9,7 +9,7 @@
  */
 
 import type { Cluster } from "../cluster/cluster.ts";
-import type { Connection } from "../cluster/connection.ts";
+import { type Connection, MAX_THROTTLE_MS } from "../cluster/connection.ts";
 import { KafkaError, type KafkaErrorOptions, RecordTooLargeError } from "../errors.ts";
 import { PRODUCE_WITH_TOPIC_NAMES, PRODUCE_WITH_ZSTD } from "../protocol/api.ts";
 import { brokerError } from "../protocol/error_codes.ts";
@@ -145,6 +145,14 @@ export class Sender {
     }
     // Also where no slot is free: a broker that has gone silent must not keep what another one leads by now.
     for (const lane of this.#lanes.values()) this.#reroute(lane);
+  }
+
+  /** The connection to a broker has ended, and what the broker wished on it is forgotten. */
+  onDisconnect(nodeId: number): void {
+    const lane = this.#lanes.get(nodeId);
+    if (lane === undefined || lane.heapIndex < 0 || this.#closed) return;
+    this.#agenda.remove(lane);
+    if (!this.#drainDeferred) this.#deferDrain();
   }
 
   /** Sends what is ready. Called once in a turn, and when an answer has freed a slot. */
@@ -422,7 +430,7 @@ export class Sender {
     connection.request(Produce, version, body, requestTimeoutMs).then((response) => {
       this.#freeSlot(lane);
       const nowMs = this.#runtime.now();
-      this.#metrics.answered(nowMs - sentMs, response.throttleTimeMs, nowMs);
+      this.#metrics.answered(nowMs - sentMs, Math.min(response.throttleTimeMs, MAX_THROTTLE_MS), nowMs);
       const answer = { version, response };
       const results = resultsOf(request, response, batches);
       batches.forEach((batch, index) => {

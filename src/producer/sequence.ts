@@ -187,7 +187,6 @@ export class ProducerIdentity {
       transactionTimeoutMs: MAX_INT32,
     }, timeoutMs);
     if (answer.errorCode !== 0) throw brokerError(answer.errorCode, { api: "InitProducerId" });
-    if (answer.producerId < 0n) throw new ProtocolError(`InitProducerId gave the id ${answer.producerId}.`);
     // Two servers may have been asked. The first answer counts: records may carry that id already.
     if (this.held) return;
     this.producerId = answer.producerId;

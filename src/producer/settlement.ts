@@ -137,6 +137,7 @@ export class Settlement {
   onAccepted(batch: Batch, baseOffset: bigint, appendTimeMs: number, delivery: Delivery, isRead: boolean = true): void {
     const { partition } = batch;
     partition.landed(batch);
+    this.#cluster.leaderConfirms(partition.sentTo);
     this.#acceptEarlier(batch, baseOffset);
     partition.sequence.accepted(batch, partition.sentTo, baseOffset);
     this.#deliver(batch, baseOffset, appendTimeMs, delivery);
@@ -478,7 +479,9 @@ export class Settlement {
   }
 
   #expiryError(batch: Batch, inFlight: boolean): DeliveryTimeoutError {
-    const cause = batch.lastError ?? this.#identity?.lastError ?? this.#cluster.lastError;
+    const leader = this.#cluster.broker(batch.partition.leader?.leaderId ?? -1);
+    const cause = leader?.connection?.throttleError ?? batch.lastError ?? this.#identity?.lastError ??
+      this.#cluster.trouble;
     return expired(batch, inFlight, this.#options.deliveryTimeoutMs, cause);
   }
 }

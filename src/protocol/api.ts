@@ -8,6 +8,7 @@
  */
 
 import { ProtocolError } from "../errors.ts";
+import { checkAnswer, limitsOf } from "./answers.ts";
 import { Reader } from "./reader.ts";
 import type { AnyApi, RequestInputOf, ResponseInputOf, ResponseOf } from "./schema.ts";
 import { writeUint32 } from "./varint.ts";
@@ -70,6 +71,26 @@ export function decodeResponseFrame<A extends AnyApi>(api: A, version: number, f
   const correlationId = reader.int32();
   if (api.responseHeaderVersion(version) >= 1) reader.skipTags();
   return { correlationId, body: api.decodeResponse(reader, version) as ResponseOf<A> };
+}
+
+/**
+ * Reads the answer to a request of one's own, of which nothing is believed that can't be right.
+ *
+ * @throws {ProtocolError} naming the field, its value and what is wanted
+ */
+export function decodeAnswerFrame<A extends AnyApi>(
+  api: A,
+  version: number,
+  request: RequestInputOf<A>,
+  frame: Uint8Array,
+): ResponseFrame<A> {
+  const reader = new Reader(frame);
+  reader.limits = limitsOf(api, request);
+  const correlationId = reader.int32();
+  if (api.responseHeaderVersion(version) >= 1) reader.skipTags();
+  const body = api.decodeAnswer(reader, version) as ResponseOf<A>;
+  checkAnswer(api, version, request, body);
+  return { correlationId, body };
 }
 
 /** The correlation id of a response frame without its length, which tells what the rest of it is. */

@@ -8,6 +8,7 @@
  */
 
 import { ProtocolError } from "../errors.ts";
+import { type Bound, BOUNDS } from "./bounds.ts";
 import type { Reader } from "./reader.ts";
 import type { Fields, FieldSpec, WireType } from "./schema.ts";
 import { unfit, Writer } from "./writer.ts";
@@ -46,6 +47,8 @@ export interface Field {
   readonly isRequired: boolean;
   /** A value that the version can't carry is left out. */
   readonly ignorable: boolean;
+  /** What a broker can answer; undefined for any value of the type. */
+  readonly bound: Bound | undefined;
 }
 
 /** Fills in what a struct's declaration leaves open. */
@@ -53,9 +56,21 @@ export function fieldsOf(declaration: Fields): readonly Field[] {
   return Object.entries(declaration).map(([name, spec]) => fieldOf(name, spec));
 }
 
-/** Compiles a struct for one version. */
-export function compileStruct(declaration: Fields, version: number, flexible: boolean): Codec {
-  return structCodec(fieldsOf(declaration), version, flexible);
+/** Compiles a struct for one version; `bounded` holds what is read to the fields' bounds. */
+export function compileStruct(
+  declaration: Fields,
+  version: number,
+  flexible: boolean,
+  bounded: boolean = false,
+): Codec {
+  return structCodec(fieldsOf(declaration), { version, flexible, bounded });
+}
+
+/** What a codec is compiled for. */
+interface Target {
+  readonly version: number;
+  readonly flexible: boolean;
+  readonly bounded: boolean;
 }
 
 type Struct = { readonly [name: string]: unknown };
@@ -90,7 +105,7 @@ function fieldOf(name: string, spec: FieldSpec): Field {
   const isArray = "array" in full || typeName.endsWith("[]");
   const type = typeName.replace(/\?|\[\]/, "") as Field["type"];
   const fields = "array" in full ? fieldsOf(full.array) : "struct" in full ? fieldsOf(full.struct) : [];
-  const { since = 0, until = Infinity, nullable = Infinity, tag, ignorable = false } = full;
+  const { since = 0, until = Infinity, nullable = Infinity, tag, ignorable = false, bound } = full;
   return {
     name,
     type,
@@ -103,6 +118,7 @@ function fieldOf(name: string, spec: FieldSpec): Field {
     defaultValue: full.default ?? (full.default === null ? null : implicitDefault(type, isArray, fields)),
     isRequired: full.default === undefined && tag === undefined,
     ignorable,
+    bound: bound === undefined ? undefined : BOUNDS[bound],
   };
 }
 
@@ -112,7 +128,8 @@ function implicitDefault(type: Field["type"], isArray: boolean, fields: readonly
   return Object.freeze(Object.fromEntries(fields.map((field) => [field.name, field.defaultValue])));
 }
 
-function structCodec(fields: readonly Field[], version: number, flexible: boolean): Codec {
+function structCodec(fields: readonly Field[], target: Target): Codec {
+  const { version, flexible } = target;
   const present: PlacedField[] = [];
   const tagged: PlacedField[] = [];
   const absent: Field[] = [];
@@ -123,7 +140,7 @@ function structCodec(fields: readonly Field[], version: number, flexible: boolea
       if (!field.ignorable) absent.push(field);
       continue;
     }
-    const codec = fieldCodec(field, version, flexible);
+    const codec = fieldCodec(field, target);
     const placed = { name: field.name, tag: field.tag ?? -1, field, codec };
     (field.tag === undefined ? present : tagged).push(placed);
   }
@@ -236,20 +253,46 @@ function isDefault(field: Field, value: unknown): boolean {
   return field.fields.every((inner) => isDefault(inner, (value as Struct)[inner.name]));
 }
 
-function fieldCodec(field: Field, version: number, flexible: boolean): Codec {
+function fieldCodec(field: Field, target: Target): Codec {
+  const { version, flexible } = target;
   const nullable = version >= field.nullableSince;
+  const bound = target.bounded ? field.bound : undefined;
   if (!field.isArray) {
-    if (field.type !== "struct") return scalarCodec(field.type, nullable, flexible);
-    const codec = structCodec(field.fields, version, flexible);
+    if (field.type !== "struct") {
+      const codec = scalarCodec(field.type, nullable, flexible);
+      return bound === undefined ? codec : boundedCodec(codec, bound);
+    }
+    const codec = structCodec(field.fields, target);
     return nullable ? nullableStructCodec(codec) : codec;
   }
   const element = field.type === "struct"
-    ? structCodec(field.fields, version, flexible)
+    ? structCodec(field.fields, target)
     : scalarCodec(field.type, false, flexible);
-  return arrayCodec(element, nullable, flexible);
+  return arrayCodec(element, nullable, flexible, bound);
 }
 
-function arrayCodec(element: Codec, nullable: boolean, flexible: boolean): Codec {
+/** Of numbers and texts. */
+function boundedCodec(codec: Codec, bound: Bound): Codec {
+  return {
+    ...codec,
+    read(reader): unknown {
+      const value = codec.read(reader);
+      const size = typeof value === "string" ? value.length : value;
+      if (size !== null) checkBound(reader, bound, size as number | bigint, typeof value === "string");
+      return value;
+    },
+  };
+}
+
+function checkBound(reader: Reader, bound: Bound, size: number | bigint, isLength: boolean): void {
+  const { least = 0, why } = bound;
+  const most = bound.most === "records" ? reader.limits.records : bound.most;
+  if (size >= least && size <= most) return;
+  const what = isLength ? `a length of ${size}` : `"${size}"`;
+  throw new ProtocolError(`Reading ${what}: wanted ${least} to ${most}, ${why}.`);
+}
+
+function arrayCodec(element: Codec, nullable: boolean, flexible: boolean, bound: Bound | undefined): Codec {
   const minElementSize = Math.max(element.minSize, 1);
   return {
     minSize: flexible ? 1 : 4,
@@ -268,6 +311,8 @@ function arrayCodec(element: Codec, nullable: boolean, flexible: boolean): Codec
         if (nullable) return null;
         throw new ProtocolError("Reading null: wanted an array.");
       }
+      // Before the first element is read: what is beyond the bound costs nothing.
+      if (bound !== undefined && count > 0) checkBound(reader, bound, count, true);
       const elements: unknown[] = [];
       for (let i = 0; i < count; i++) elements.push(element.read(reader));
       return elements;

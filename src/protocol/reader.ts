@@ -8,6 +8,7 @@
  */
 
 import { ProtocolError } from "../errors.ts";
+import { NO_LIMITS, type RequestLimits } from "./bounds.ts";
 
 /** Up to this many bytes a loop over ASCII beats the call into TextDecoder. */
 const SHORT_STRING = 32;
@@ -19,6 +20,8 @@ const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 export class Reader {
   /** The field being read when an error was thrown, from the outermost struct; kept by the message compiler. */
   path = "";
+  /** What is known of the request, when the input is its answer. */
+  limits: RequestLimits = NO_LIMITS;
   /** The input. */
   readonly bytes: Uint8Array;
   /** Where the next value begins. */

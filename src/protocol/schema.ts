@@ -24,6 +24,7 @@
  * @module
  */
 
+import type { BoundName } from "./bounds.ts";
 import { type Codec, compileStruct } from "./compile.ts";
 import { ProtocolError } from "../errors.ts";
 import { Reader } from "./reader.ts";
@@ -71,6 +72,8 @@ export interface FieldModifiers {
   readonly default?: unknown;
   /** A value that a version can't carry is left out; without this it is a {@link ProtocolError}. */
   readonly ignorable?: true;
+  /** What a broker can answer; any value of the type without it. */
+  readonly bound?: BoundName;
 }
 
 /** One field of a struct. */
@@ -181,6 +184,8 @@ export interface AnyApi {
   decodeRequest(reader: Reader, version: number): unknown;
   /** Reads a response body up to the end of the input. */
   decodeResponse(reader: Reader, version: number): unknown;
+  /** As {@link AnyApi.decodeResponse}, and holds each field to its bound. */
+  decodeAnswer(reader: Reader, version: number): unknown;
 }
 
 /** An API with the types of its bodies. Whatever can't be read or written is a {@link ProtocolError}. */
@@ -195,6 +200,8 @@ export interface Api<D extends ApiDeclaration> extends AnyApi {
   decodeRequest(reader: Reader, version: number): Decoded<D["request"]>;
   /** Reads a response body up to the end of the input; an ApiVersions error 35 in version 0, whatever was asked. */
   decodeResponse(reader: Reader, version: number): Decoded<D["response"]>;
+  /** As {@link Api.decodeResponse}, and holds each field to its bound. */
+  decodeAnswer(reader: Reader, version: number): Decoded<D["response"]>;
 }
 
 /** Turns a declaration into readers and writers; each version is compiled when it is first used. */
@@ -207,6 +214,9 @@ const UNSUPPORTED_VERSION = 35;
 
 type Direction = "request" | "response";
 
+/** How a body is coded: an answer is a response whose fields are held to their bounds. */
+type Form = Direction | "answer";
+
 class CompiledApi implements AnyApi {
   readonly declaration: ApiDeclaration;
   readonly key: number;
@@ -215,8 +225,7 @@ class CompiledApi implements AnyApi {
   readonly maxVersion: number;
   readonly clientVersions: readonly [number, number];
   readonly firstFlexible: number;
-  readonly #request: Codec[] = [];
-  readonly #response: Codec[] = [];
+  readonly #codecs: Readonly<Record<Form, Codec[]>> = { request: [], response: [], answer: [] };
 
   constructor(declaration: ApiDeclaration) {
     this.declaration = declaration;
@@ -249,12 +258,20 @@ class CompiledApi implements AnyApi {
   }
 
   decodeResponse(reader: Reader, version: number): unknown {
+    return this.#decodeResponse(reader, "response", version);
+  }
+
+  decodeAnswer(reader: Reader, version: number): unknown {
+    return this.#decodeResponse(reader, "answer", version);
+  }
+
+  #decodeResponse(reader: Reader, form: Form, version: number): unknown {
     if (this.key === API_VERSIONS_KEY && version > 0 && reader.remaining >= 2) {
       // A broker that doesn't know the version answers in the oldest one (KIP-511).
       const errorCode = new Reader(reader.bytes, reader.offset, reader.end).int16();
-      if (errorCode === UNSUPPORTED_VERSION) return this.#decode(reader, "response", 0);
+      if (errorCode === UNSUPPORTED_VERSION) return this.#decode(reader, form, 0);
     }
-    return this.#decode(reader, "response", version);
+    return this.#decode(reader, form, version);
   }
 
   #encode(writer: Writer, direction: Direction, version: number, body: unknown): void {
@@ -267,20 +284,21 @@ class CompiledApi implements AnyApi {
     }
   }
 
-  #decode(reader: Reader, direction: Direction, version: number): unknown {
-    const codec = this.#codec(direction, version);
+  #decode(reader: Reader, form: Form, version: number): unknown {
+    const codec = this.#codec(form, version);
     reader.path = "";
     try {
       const body = codec.read(reader);
       reader.expectEnd();
       return body;
     } catch (error) {
+      const direction = form === "request" ? form : "response";
       throw this.#described(error, `Decoding ${this.name} v${version} ${direction}`, reader.path);
     }
   }
 
-  #codec(direction: Direction, version: number): Codec {
-    const compiled = direction === "request" ? this.#request : this.#response;
+  #codec(form: Form, version: number): Codec {
+    const compiled = this.#codecs[form];
     const known = compiled[version];
     if (known !== undefined) return known;
     if (!Number.isInteger(version) || version < this.minVersion || version > this.maxVersion) {
@@ -288,7 +306,9 @@ class CompiledApi implements AnyApi {
         `Using ${this.name} v"${version}": wanted a version from ${this.minVersion} to ${this.maxVersion}.`,
       );
     }
-    const codec = compileStruct(this.declaration[direction], version, version >= this.firstFlexible);
+    const direction = form === "request" ? form : "response";
+    const flexible = version >= this.firstFlexible;
+    const codec = compileStruct(this.declaration[direction], version, flexible, form === "answer");
     compiled[version] = codec;
     return codec;
   }

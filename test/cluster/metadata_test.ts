@@ -49,11 +49,31 @@ test("metadata: a topic that was created again starts its epochs anew, with its 
   assert.deepEqual(topic.partitions, [{ leaderId: 3, leaderEpoch: 9 }]);
 });
 
-test("metadata: partitions come in any order, and one that is left out has no leader", () => {
+test("metadata: partitions come in any order, and an answer with fewer of them lags behind", () => {
   const cache = new MetadataCache();
   const topic = cache.add("t", 0);
-  cache.merge([answer("t", [[3, 1, 0], [0, 2, 0], [1, 3, 0]])]);
-  assert.deepEqual(topic.partitions.map(({ leaderId }) => leaderId), [2, 3, -1, 1]);
+  cache.merge([answer("t", [[2, 1, 0], [0, 2, 0], [1, 3, 0]])]);
+  assert.deepEqual(topic.partitions.map(({ leaderId }) => leaderId), [2, 3, 1]);
+  cache.merge([answer("t", [[0, 4, 1]])]);
+  assert.deepEqual(topic.partitions.map(({ leaderId }) => leaderId), [4, 3, 1]);
+});
+
+test("metadata: an older epoch that three answers in a row tell is believed, unless the leader has taken a batch", () => {
+  const cache = new MetadataCache();
+  const topic = cache.add("t", 0);
+  const leader = (): number[] => [topic.partitions[0]!.leaderId, topic.partitions[0]!.leaderEpoch];
+  const wrong = answer("t", [[0, -1, 2_147_483_647]]);
+  const right = answer("t", [[0, 1, 5]]);
+  cache.merge([wrong]);
+  assert.deepEqual([right, right].map((told) => cache.merge([told])), [false, false]);
+  // One that agrees in between, or a batch that was taken, and it all begins anew.
+  cache.merge([wrong]);
+  assert.deepEqual([right, right].map((told) => cache.merge([told])), [false, false]);
+  cache.confirm(topic.partitions[0]!);
+  assert.deepEqual([right, right].map((told) => cache.merge([told])), [false, false]);
+  assert.deepEqual(leader(), [-1, 2_147_483_647]);
+  assert.equal(cache.merge([right]), true);
+  assert.deepEqual(leader(), [1, 5]);
 });
 
 test("metadata: an error keeps what is known, and topics nobody asked for are left alone", () => {
@@ -68,13 +88,6 @@ test("metadata: an error keeps what is known, and topics nobody asked for are le
   assert.equal(cache.merge([answer("stranger", [[0, 1, 1]]), answer(null, [[0, 1, 1]])]), false);
   assert.deepEqual(cache.names(), ["t"]);
   assert.equal(isUsable(cache.add("empty", 0)), false);
-});
-
-test("metadata: partition numbers that can't be are no reason to allocate", () => {
-  const cache = new MetadataCache();
-  const topic = cache.add("t", 0);
-  cache.merge([answer("t", [[0, 1, 0], [2_147_483_647, 1, 0], [-5, 1, 0]])]);
-  assert.deepEqual(topic.partitions, [{ leaderId: 1, leaderEpoch: 0 }]);
 });
 
 test("metadata: a hundred sends to an unknown topic ask once", async () => {

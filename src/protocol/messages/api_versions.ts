@@ -14,17 +14,39 @@ const declaration = {
   },
   response: {
     errorCode: "int16",
-    apiKeys: { array: { apiKey: "int16", minVersion: "int16", maxVersion: "int16" } },
-    throttleTimeMs: { type: "int32", since: 1, default: 0, ignorable: true },
+    apiKeys: {
+      array: {
+        apiKey: { type: "int16", bound: "apiKey" },
+        minVersion: { type: "int16", bound: "version" },
+        maxVersion: { type: "int16", bound: "version" },
+      },
+      bound: "apis",
+    },
+    throttleTimeMs: { type: "int32", since: 1, default: 0, ignorable: true, bound: "throttle" },
     supportedFeatures: {
-      array: { name: "string", minVersion: "int16", maxVersion: "int16" },
+      array: {
+        name: "string",
+        minVersion: { type: "int16", bound: "version" },
+        maxVersion: { type: "int16", bound: "version" },
+      },
       since: 3,
       tag: 0,
       ignorable: true,
     },
-    finalizedFeaturesEpoch: { type: "int64", since: 3, tag: 1, default: -1n, ignorable: true },
+    finalizedFeaturesEpoch: {
+      type: "int64",
+      since: 3,
+      tag: 1,
+      default: -1n,
+      ignorable: true,
+      bound: "featuresEpoch",
+    },
     finalizedFeatures: {
-      array: { name: "string", maxVersionLevel: "int16", minVersionLevel: "int16" },
+      array: {
+        name: "string",
+        maxVersionLevel: { type: "int16", bound: "version" },
+        minVersionLevel: { type: "int16", bound: "version" },
+      },
       since: 3,
       tag: 2,
       ignorable: true,

@@ -12,10 +12,10 @@ const declaration = {
     producerEpoch: { type: "int16", since: 3, default: -1 },
   },
   response: {
-    throttleTimeMs: { type: "int32", default: 0 },
+    throttleTimeMs: { type: "int32", default: 0, bound: "throttle" },
     errorCode: "int16",
-    producerId: { type: "int64", default: -1n },
-    producerEpoch: "int16",
+    producerId: { type: "int64", default: -1n, bound: "producerId" },
+    producerEpoch: { type: "int16", bound: "producerEpoch" },
   },
 } as const;
 

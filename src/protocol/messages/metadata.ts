@@ -19,17 +19,18 @@ const declaration = {
     includeTopicAuthorizedOperations: { type: "bool", since: 8, default: false },
   },
   response: {
-    throttleTimeMs: { type: "int32", since: 3, default: 0, ignorable: true },
+    throttleTimeMs: { type: "int32", since: 3, default: 0, ignorable: true, bound: "throttle" },
     brokers: {
       array: {
-        nodeId: "int32",
-        host: "string",
-        port: "int32",
+        nodeId: { type: "int32", bound: "nodeId" },
+        host: { type: "string", bound: "host" },
+        port: { type: "int32", bound: "port" },
         rack: { type: "string", since: 1, nullable: 1, default: null, ignorable: true },
       },
+      bound: "brokers",
     },
     clusterId: { type: "string", since: 2, nullable: 2, default: null, ignorable: true },
-    controllerId: { type: "int32", since: 1, default: -1, ignorable: true },
+    controllerId: { type: "int32", since: 1, default: -1, ignorable: true, bound: "nodeIdOrNone" },
     topics: {
       array: {
         errorCode: "int16",
@@ -39,13 +40,14 @@ const declaration = {
         partitions: {
           array: {
             errorCode: "int16",
-            partitionIndex: "int32",
-            leaderId: "int32",
-            leaderEpoch: { type: "int32", since: 7, default: -1, ignorable: true },
+            partitionIndex: { type: "int32", bound: "partition" },
+            leaderId: { type: "int32", bound: "nodeIdOrNone" },
+            leaderEpoch: { type: "int32", since: 7, default: -1, ignorable: true, bound: "leaderEpoch" },
             replicaNodes: "int32[]",
             isrNodes: "int32[]",
             offlineReplicas: { type: "int32[]", since: 5, default: [], ignorable: true },
           },
+          bound: "partitions",
         },
         topicAuthorizedOperations: { type: "int32", since: 8, default: -2147483648 },
       },

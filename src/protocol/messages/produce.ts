@@ -24,20 +24,27 @@ const declaration = {
         topicId: { type: "uuid", since: 13, ignorable: true },
         partitionResponses: {
           array: {
-            index: "int32",
+            index: { type: "int32", bound: "partition" },
             errorCode: "int16",
-            baseOffset: "int64",
-            logAppendTimeMs: { type: "int64", default: -1n },
-            logStartOffset: { type: "int64", since: 5, default: -1n, ignorable: true },
+            baseOffset: { type: "int64", bound: "offset" },
+            logAppendTimeMs: { type: "int64", default: -1n, bound: "timestamp" },
+            logStartOffset: { type: "int64", since: 5, default: -1n, ignorable: true, bound: "offset" },
             recordErrors: {
-              array: { batchIndex: "int32", batchIndexErrorMessage: { type: "string?", default: null } },
+              bound: "recordErrors",
+              array: {
+                batchIndex: { type: "int32", bound: "record" },
+                batchIndexErrorMessage: { type: "string?", default: null },
+              },
               since: 8,
               default: [],
               ignorable: true,
             },
             errorMessage: { type: "string", since: 8, nullable: 8, default: null, ignorable: true },
             currentLeader: {
-              struct: { leaderId: { type: "int32", default: -1 }, leaderEpoch: { type: "int32", default: -1 } },
+              struct: {
+                leaderId: { type: "int32", default: -1, bound: "nodeIdOrNone" },
+                leaderEpoch: { type: "int32", default: -1, bound: "leaderEpoch" },
+              },
               since: 10,
               tag: 0,
             },
@@ -45,9 +52,15 @@ const declaration = {
         },
       },
     },
-    throttleTimeMs: { type: "int32", default: 0 },
+    throttleTimeMs: { type: "int32", default: 0, bound: "throttle" },
     nodeEndpoints: {
-      array: { nodeId: "int32", host: "string", port: "int32", rack: { type: "string?", default: null } },
+      array: {
+        nodeId: { type: "int32", bound: "nodeId" },
+        host: { type: "string", bound: "host" },
+        port: { type: "int32", bound: "port" },
+        rack: { type: "string?", default: null },
+      },
+      bound: "brokers",
       since: 10,
       tag: 0,
     },
