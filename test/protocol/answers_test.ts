@@ -1,0 +1,313 @@
+/** What a broker's answer may hold, field by field, and what happens beyond it. */
+
+import assert from "node:assert/strict";
+import { ProtocolError } from "../../src/errors.ts";
+import { decodeAnswerFrame, encodeResponseFrame } from "../../src/protocol/api.ts";
+import { BOUNDS, MAX_BROKERS } from "../../src/protocol/bounds.ts";
+import { type Field, fieldsOf } from "../../src/protocol/compile.ts";
+import { ApiVersions, InitProducerId, Metadata, Produce } from "../../src/protocol/messages/mod.ts";
+import { writeBatchHeader } from "../../src/protocol/record_batch.ts";
+import { BATCH_OVERHEAD } from "../../src/protocol/record_batch_layout.ts";
+import { Reader } from "../../src/protocol/reader.ts";
+import type { AnyApi } from "../../src/protocol/schema.ts";
+import { test } from "../harness.ts";
+import { concatenated } from "./golden.ts";
+
+/** The APIs whose answers the client reads. */
+const APIS: readonly AnyApi[] = [ApiVersions, Metadata, InitProducerId, Produce];
+
+/**
+ * A field with a bound: the values at its ends, and values beyond, for which the answer is refused: a ProtocolError
+ * ends the connection, and somebody else is asked.
+ */
+interface Bounded {
+  readonly ends: readonly unknown[];
+  readonly beyond: readonly unknown[];
+}
+
+/** A field that may hold whatever its type can: what becomes of it. */
+type Free = string;
+
+const INT16 = 32_767;
+const INT32 = 2_147_483_647;
+const INT64 = 9_223_372_036_854_775_807n;
+const ERROR_CODE: Free = "a code that isn't in the table is UNKNOWN_SERVER_ERROR";
+const UNUSED: Free = "nobody reads it";
+const SHOWN: Free = "only shown, in an error's message";
+const throttle: Bounded = { ends: [0, INT32], beyond: [-1, -INT32] };
+const nodeId: Bounded = { ends: [0, INT32], beyond: [-1, -INT32] };
+const nodeIdOrNone: Bounded = { ends: [-1, 0, INT32], beyond: [-2, -INT32] };
+const epoch: Bounded = { ends: [-1, 0, INT32], beyond: [-2] };
+const host: Bounded = {
+  ends: ["h", "::1", "h".repeat(255)],
+  beyond: ["", "h".repeat(256), "a b", "a\nb", "a/b", "a@b"],
+};
+const port: Bounded = { ends: [1, 65_535], beyond: [0, -1, 65_536, INT32] };
+const version: Bounded = { ends: [0, INT16], beyond: [-1, -INT16] };
+const offset: Bounded = { ends: [-1n, 0n, INT64 - BigInt(INT32)], beyond: [-2n, -INT64, INT64] };
+const time: Bounded = { ends: [-1n, 0n, BigInt(Number.MAX_SAFE_INTEGER)], beyond: [-2n, 2n ** 53n, INT64] };
+
+/** Every field of every answer that the client reads. */
+const TABLE: Readonly<Record<string, Readonly<Record<string, Bounded | Free>>>> = {
+  ApiVersions: {
+    "errorCode": ERROR_CODE,
+    "apiKeys": "as many as there are keys, for each may come once",
+    "apiKeys.apiKey": { ends: [0, INT16], beyond: [-1] },
+    // Not above the last version.
+    "apiKeys.minVersion": { ends: [0, 5], beyond: [-1, 6, INT16] },
+    "apiKeys.maxVersion": { ends: [5, INT16], beyond: [-1, 4] },
+    "throttleTimeMs": throttle,
+    "supportedFeatures": UNUSED,
+    "supportedFeatures.name": UNUSED,
+    "supportedFeatures.minVersion": { ends: [0, 5], beyond: [-1, 6] },
+    "supportedFeatures.maxVersion": { ends: [5, INT16], beyond: [-1, 4] },
+    "finalizedFeaturesEpoch": { ends: [-1n, INT64], beyond: [-2n] },
+    "finalizedFeatures": UNUSED,
+    "finalizedFeatures.name": UNUSED,
+    "finalizedFeatures.maxVersionLevel": { ends: [5, INT16], beyond: [-1, 4] },
+    "finalizedFeatures.minVersionLevel": { ends: [0, 5], beyond: [-1, 6] },
+    "zkMigrationReady": UNUSED,
+  },
+  Metadata: {
+    "throttleTimeMs": throttle,
+    "brokers": {
+      ends: [brokers(MAX_BROKERS)],
+      beyond: [brokers(MAX_BROKERS + 1), [...brokers(1), ...brokers(1)]],
+    },
+    "brokers.nodeId": nodeId,
+    "brokers.host": host,
+    "brokers.port": port,
+    "brokers.rack": UNUSED,
+    "clusterId": UNUSED,
+    "controllerId": nodeIdOrNone,
+    "topics": "those that were not asked for are passed over; none comes twice",
+    "topics.errorCode": ERROR_CODE,
+    "topics.name": "one that was not asked for is passed over",
+    "topics.topicId":
+      "a wrong one is the id of another topic: Produce is answered with 100, and the next metadata corrects it",
+    "topics.isInternal": UNUSED,
+    "topics.partitions": { ends: [[], partitions(0), partitions(2, 0, 1)], beyond: [partitions(1), partitions(0, 0)] },
+    "topics.partitions.errorCode": UNUSED,
+    // So many entries, so many indexes: of one partition it is 0.
+    "topics.partitions.partitionIndex": { ends: [0], beyond: [1, -1, 999_999, INT32] },
+    "topics.partitions.leaderId": nodeIdOrNone,
+    "topics.partitions.leaderEpoch": epoch,
+    "topics.partitions.replicaNodes": UNUSED,
+    "topics.partitions.isrNodes": UNUSED,
+    "topics.partitions.offlineReplicas": UNUSED,
+    "topics.topicAuthorizedOperations": UNUSED,
+    "clusterAuthorizedOperations": UNUSED,
+    "errorCode": ERROR_CODE,
+  },
+  InitProducerId: {
+    "throttleTimeMs": throttle,
+    "errorCode": ERROR_CODE,
+    // -1 with an error only.
+    "producerId": { ends: [0n, INT64], beyond: [-1n, -2n] },
+    "producerEpoch": { ends: [0, INT16], beyond: [-1, -2, -INT16] },
+  },
+  Produce: {
+    "responses": "a topic that wasn't sent is passed over",
+    "responses.name": "a topic that wasn't sent is passed over",
+    "responses.topicId": "a topic that wasn't sent is passed over",
+    "responses.partitionResponses": "what wasn't sent is passed over, and so is what is told a second time",
+    "responses.partitionResponses.index": { ends: [0, INT32], beyond: [-1] },
+    "responses.partitionResponses.errorCode": ERROR_CODE,
+    "responses.partitionResponses.baseOffset": offset,
+    "responses.partitionResponses.logAppendTimeMs": time,
+    "responses.partitionResponses.logStartOffset": offset,
+    // The batch has three records.
+    "responses.partitionResponses.recordErrors": {
+      ends: [[], recordErrors(0, 2), recordErrors(2, 1, 0)],
+      beyond: [recordErrors(0, 0), recordErrors(0, 1, 2, 3)],
+    },
+    "responses.partitionResponses.recordErrors.batchIndex": { ends: [0, 2], beyond: [-1, 3, INT32] },
+    "responses.partitionResponses.recordErrors.batchIndexErrorMessage": SHOWN,
+    "responses.partitionResponses.errorMessage": SHOWN,
+    "responses.partitionResponses.currentLeader": "heeded with 6 and 74 only, and given up when that broker denies it",
+    "responses.partitionResponses.currentLeader.leaderId": nodeIdOrNone,
+    "responses.partitionResponses.currentLeader.leaderEpoch": epoch,
+    "throttleTimeMs": throttle,
+    "nodeEndpoints": {
+      ends: [[], brokers(MAX_BROKERS)],
+      beyond: [brokers(MAX_BROKERS + 1), [...brokers(1), ...brokers(1)]],
+    },
+    "nodeEndpoints.nodeId": nodeId,
+    "nodeEndpoints.host": host,
+    "nodeEndpoints.port": port,
+    "nodeEndpoints.rack": UNUSED,
+  },
+};
+
+function brokers(count: number): unknown[] {
+  return Array.from({ length: count }, (_, index) => ({ nodeId: index, host: "h", port: 1, rack: null }));
+}
+
+function partitions(...indexes: number[]): unknown[] {
+  return indexes.map((partitionIndex) => ({
+    ...{ errorCode: 0, partitionIndex, leaderId: 1, leaderEpoch: 0 },
+    ...{ replicaNodes: [1], isrNodes: [1], offlineReplicas: [] },
+  }));
+}
+
+function recordErrors(...indexes: number[]): unknown[] {
+  return indexes.map((batchIndex) => ({ batchIndex, batchIndexErrorMessage: null }));
+}
+
+/** A batch, as far as anybody looks at it before it is sent. */
+function batchOf(recordCount: number): Uint8Array {
+  const bytes = new Uint8Array(BATCH_OVERHEAD);
+  writeBatchHeader(bytes, { attributes: 0, recordCount, baseTimestamp: 0, maxTimestamp: 0 });
+  return bytes;
+}
+
+type Body = { [name: string]: unknown };
+
+const REQUESTS: Readonly<Record<string, Body>> = {
+  ApiVersions: {},
+  Metadata: { topics: [{ name: "orders" }] },
+  InitProducerId: { transactionalId: null, transactionTimeoutMs: 1 },
+  Produce: {
+    ...{ acks: -1, timeoutMs: 1 },
+    topicData: [{ name: "orders", topicId: "a".repeat(32), partitionData: [{ index: 0, records: batchOf(3) }] }],
+  },
+};
+
+/** An answer in which everything is right. */
+function rightAnswer(api: AnyApi): Body {
+  const answers: Record<string, () => Body> = {
+    ApiVersions: () => ({
+      errorCode: 0,
+      apiKeys: [{ apiKey: 3, minVersion: 5, maxVersion: 5 }],
+      supportedFeatures: [{ name: "f", minVersion: 5, maxVersion: 5 }],
+      finalizedFeatures: [{ name: "f", maxVersionLevel: 5, minVersionLevel: 5 }],
+    }),
+    Metadata: () => ({
+      brokers: brokers(1),
+      clusterId: "c",
+      controllerId: 0,
+      topics: [{ errorCode: 0, name: "orders", topicId: "a".repeat(32), partitions: partitions(0) }],
+    }),
+    InitProducerId: () => ({ errorCode: 0, producerId: 1n, producerEpoch: 1 }),
+    Produce: () => ({
+      responses: [{
+        topicId: "a".repeat(32),
+        partitionResponses: [{
+          ...{ index: 0, errorCode: 0, baseOffset: 1n, logAppendTimeMs: -1n, logStartOffset: 0n },
+          ...{ recordErrors: recordErrors(0), currentLeader: { leaderId: 1, leaderEpoch: 1 } },
+        }],
+      }],
+      nodeEndpoints: brokers(1),
+    }),
+  };
+  return answers[api.name]!();
+}
+
+function set(body: Body, path: readonly string[], value: unknown): void {
+  const [name = "", ...rest] = path;
+  if (rest.length === 0) body[name] = value;
+  else set((Array.isArray(body[name]) ? body[name][0] : body[name]) as Body, rest, value);
+}
+
+function read(api: AnyApi, body: Body): unknown {
+  const frame = concatenated(encodeResponseFrame(api, api.maxVersion, 1, body as never)).subarray(4);
+  return decodeAnswerFrame(api, api.maxVersion, REQUESTS[api.name] as never, frame);
+}
+
+function paths(fields: readonly Field[], before = ""): [path: string, field: Field][] {
+  return fields.flatMap((field): [string, Field][] => {
+    const path = before + field.name;
+    return [[path, field], ...paths(field.fields, `${path}.`)];
+  });
+}
+
+for (const api of APIS) {
+  test(`answers: every field of ${api.name} that the client reads stands in the table`, () => {
+    const declared = paths(fieldsOf(api.declaration.response));
+    assert.deepEqual(Object.keys(TABLE[api.name]!).sort(), declared.map(([path]) => path).sort());
+    for (const [path, field] of declared) {
+      const row = TABLE[api.name]![path]!;
+      if (typeof row !== "string") continue;
+      // A bound that no test reaches is none: lists of keys and of partitions take too many elements.
+      assert.ok(field.bound === undefined || [BOUNDS.apis, BOUNDS.partitions].includes(field.bound), path);
+    }
+  });
+
+  test(`answers: of ${api.name} the ends of each bound are taken, and what is beyond is refused by its name`, () => {
+    read(api, rightAnswer(api));
+    for (const [path, row] of Object.entries(TABLE[api.name]!)) {
+      if (typeof row === "string") continue;
+      for (const value of row.ends) {
+        const body = rightAnswer(api);
+        set(body, path.split("."), value);
+        assert.doesNotThrow(() => read(api, body), `${path} ${show(value)}`);
+      }
+      for (const value of row.beyond) {
+        const body = rightAnswer(api);
+        set(body, path.split("."), value);
+        assert.throws(() => read(api, body), (error: Error) => {
+          const where = `${path} ${show(value)}: ${error.message}`;
+          assert.ok(error instanceof ProtocolError, where);
+          assert.match(error.message, new RegExp(`^Decoding ${api.name} v${api.maxVersion} response, field `), where);
+          // The last part of the path, or its fellow: a first version may be what is wrong with a last one.
+          const struct = path.split(".").slice(0, -1).join(".");
+          assert.ok(error.message.includes(`field ${struct}`), where);
+          assert.match(error.message, /: Reading (".*"|a length of \d+)( a second time)?: wanted /s, where);
+          return true;
+        });
+      }
+    }
+  });
+}
+
+function show(value: unknown): string {
+  return Array.isArray(value) ? `${value.length} elements` : String(value).slice(0, 20);
+}
+
+test("answers: a list beyond its bound is refused before its first element is read", () => {
+  const body = { ...rightAnswer(Metadata), brokers: brokers(200_000) };
+  const frame = concatenated(encodeResponseFrame(Metadata, 8, 1, body as never)).subarray(4);
+  const reader = new Reader(frame, 4);
+  const error = caught(() => Metadata.decodeAnswer(reader, 8));
+  assert.match(error.message, /field brokers: Reading a length of 200000: wanted 0 to 10000, no cluster has a tenth/);
+  assert.equal(reader.offset, 4 + 4 + 4, "correlation id, throttle time and the list's length");
+  const many = { ...rightAnswer(Produce) } as { responses: { partitionResponses: Body[] }[] };
+  many.responses[0]!.partitionResponses[0]!.recordErrors = Array.from({ length: 300_000 }, () => recordErrors(0)[0]);
+  assert.match(
+    caught(() => read(Produce, many as never)).message,
+    /recordErrors: Reading a length of 300000: wanted 0 to 3/,
+  );
+});
+
+test("answers: ranges, keys, topics and endpoints that contradict each other are refused", () => {
+  const twice = (api: AnyApi, list: string): Error => {
+    const body = rightAnswer(api);
+    const [one] = body[list] as unknown[];
+    return caught(() => read(api, { ...body, [list]: [one, one] }));
+  };
+  assert.match(twice(ApiVersions, "apiKeys").message, /field apiKeys\.apiKey: Reading "3" a second time/);
+  assert.match(twice(Metadata, "topics").message, /field topics\.name: Reading "orders" a second time/);
+  assert.match(twice(Metadata, "brokers").message, /field brokers\.nodeId: Reading "0" a second time/);
+  assert.match(twice(Produce, "nodeEndpoints").message, /field nodeEndpoints\.nodeId: Reading "0" a second time/);
+});
+
+test("answers: an error of InitProducerId comes without an id", () => {
+  read(InitProducerId, { errorCode: 15, producerId: -1n, producerEpoch: -1 });
+});
+
+test("answers: record errors of a partition that wasn't sent are passed over", () => {
+  const body = rightAnswer(Produce) as { responses: { partitionResponses: Body[] }[] };
+  body.responses[0]!.partitionResponses.push({
+    ...{ index: 9, errorCode: 87, baseOffset: -1n, recordErrors: recordErrors(7) },
+  });
+  read(Produce, body as never);
+});
+
+function caught(call: () => unknown): Error {
+  try {
+    call();
+  } catch (error) {
+    return error as Error;
+  }
+  throw new Error("Nothing was thrown, wanted an error");
+}
