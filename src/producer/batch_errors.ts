@@ -10,23 +10,18 @@ import { brokerError } from "../protocol/error_codes.ts";
 import type { Batch } from "./batch.ts";
 import type { PartitionResult } from "./produce_request.ts";
 
-/**
- * Why the broker has refused single records of a batch, by their places (KIP-467). A place that the batch doesn't have
- * is left out.
- */
+/** Why the broker has refused single records of a batch, by their places (KIP-467). */
 export function recordErrorsOf(
   batch: Batch,
   { errorCode, recordErrors }: PartitionResult,
   error: KafkaError,
 ): Map<number, KafkaError> {
-  const { recordCount, persisted, partition: { topic, index: partition } } = batch;
+  const { persisted, partition: { topic, index: partition } } = batch;
   const context = { topic: topic.name, partition, broker: error.broker, persisted };
-  const errors = new Map<number, KafkaError>();
-  for (const { batchIndex, batchIndexErrorMessage: detail } of recordErrors) {
-    if (batchIndex < 0 || batchIndex >= recordCount || errors.has(batchIndex)) continue;
-    errors.set(batchIndex, brokerError(errorCode, { ...context, detail }));
-  }
-  return errors;
+  // Each is one of the batch, and listed once: another answer would not have been believed (see checkAnswer).
+  return new Map(recordErrors.map(({ batchIndex, batchIndexErrorMessage: detail }) => {
+    return [batchIndex, brokerError(errorCode, { ...context, detail })];
+  }));
 }
 
 /** What the records are told, or what becomes known of the batch, for which others were refused. */

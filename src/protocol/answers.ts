@@ -135,7 +135,6 @@ function checkRecordErrors(errors: readonly { readonly batchIndex: number }[], r
 }
 
 function checkHost(field: string, host: string): void {
-  // deno-lint-ignore no-control-regex -- these are the characters that no host has
   if (!/[\0-\x20\x7f/\\@]/.test(host)) return;
   throw new ProtocolError(`${field}: Reading ${JSON.stringify(host)}: wanted a host's name or address.`);
 }

@@ -43,7 +43,6 @@ const host: Bounded = {
   beyond: ["", "h".repeat(256), "a b", "a\nb", "a/b", "a@b"],
 };
 const port: Bounded = { ends: [1, 65_535], beyond: [0, -1, 65_536, INT32] };
-const version: Bounded = { ends: [0, INT16], beyond: [-1, -INT16] };
 const offset: Bounded = { ends: [-1n, 0n, INT64 - BigInt(INT32)], beyond: [-2n, -INT64, INT64] };
 const time: Bounded = { ends: [-1n, 0n, BigInt(Number.MAX_SAFE_INTEGER)], beyond: [-2n, 2n ** 53n, INT64] };
 
