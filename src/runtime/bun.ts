@@ -5,7 +5,8 @@
  */
 
 import { ConfigError } from "../errors.ts";
-import { closedError, dial, isAddress, lostError } from "./dial.ts";
+import { addressesOf, openFirst } from "./addresses.ts";
+import { closedError, dial, isAddress, KEEP_ALIVE_MS, lostError } from "./dial.ts";
 import { QueueSocket, type SegmentSink } from "./queue_socket.ts";
 import type { ConnectOptions, SocketEvents, SocketFactory, TlsOptions } from "./runtime.ts";
 import { tlsOptions } from "./tls.ts";
@@ -47,7 +48,32 @@ export function bunSockets(): SocketFactory {
   return factory;
 }
 
-function open(options: ConnectOptions, events: SocketEvents, cancelled: AbortSignal): Promise<QueueSocket> {
+/** So many addresses of a name Bun dials at once; the others only when all of these have failed. */
+const DIALS_AT_ONCE = 4;
+
+async function open(options: ConnectOptions, events: SocketEvents, cancelled: AbortSignal): Promise<QueueSocket> {
+  const openAt = (address: string) => (cancelled: AbortSignal): Promise<QueueSocket> =>
+    openAddress(options, address, events, cancelled);
+  if (isAddress(options.host)) return await openAt(options.host)(cancelled);
+  let first: Promise<QueueSocket>;
+  return await openFirst([
+    (cancelled) => first = openAt(options.host)(cancelled),
+    // Four that hang must not keep the others from being tried.
+    async (cancelled) => {
+      const others = (await addressesOf(options.host).catch(() => [])).slice(DIALS_AT_ONCE);
+      if (others.length > 0) return await openFirst(others.map(openAt), cancelled);
+      await first;
+      throw new Error("There is no further address");
+    },
+  ], cancelled);
+}
+
+function openAddress(
+  options: ConnectOptions,
+  address: string,
+  events: SocketEvents,
+  cancelled: AbortSignal,
+): Promise<QueueSocket> {
   const namespace = (globalThis as { Bun?: BunNamespace }).Bun;
   if (namespace === undefined) {
     throw new ConfigError("connect", `Sockets of "bun" run only on Bun, wanted those of the present runtime`);
@@ -68,7 +94,7 @@ function open(options: ConnectOptions, events: SocketEvents, cancelled: AbortSig
         if (cancelled.aborted) return socket.terminate();
         cancelled.addEventListener("abort", () => socket.terminate(), { once: true });
         socket.setNoDelay(true);
-        socket.setKeepAlive(true, 60_000);
+        socket.setKeepAlive(true, KEEP_ALIVE_MS);
         if (tls === undefined) connected(socket);
       },
       data: (_, chunk) => queue?.received(chunk),
@@ -91,7 +117,7 @@ function open(options: ConnectOptions, events: SocketEvents, cancelled: AbortSig
       };
     }
     namespace.connect({
-      hostname: options.host,
+      hostname: address,
       port: options.port,
       ...(tls === undefined ? {} : { tls: translate(options, tls) }),
       socket: handlers,

@@ -10,6 +10,12 @@ import type { QueueSocket } from "./queue_socket.ts";
 import type { ConnectOptions, Socket, SocketFactory, Timer } from "./runtime.ts";
 import { checkTls } from "./tls.ts";
 
+/**
+ * After so long without a byte the system begins to ask whether the peer is still there. Load balancers forget a
+ * connection after four to six minutes, and say so to nobody; the systems' own default is two hours.
+ */
+export const KEEP_ALIVE_MS = 60_000;
+
 /** Host and port as one reads and writes them, with brackets around an IPv6 address. */
 export function formatAddress({ host, port }: Pick<ConnectOptions, "host" | "port">): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
@@ -89,8 +95,10 @@ function failure(
   cause: unknown,
   isTlsRefusal: ((cause: unknown) => boolean) | undefined,
 ): KafkaError {
-  if (isTlsRefusal?.(cause)) {
-    return new AuthenticationError(`TLS with "${broker}" failed: ${reason(cause)}`, { broker, cause });
+  // Of several addresses one may have been reached that TLS refuses, and the others not at all.
+  const refusal = isTlsRefusal && [cause, ...(cause instanceof AggregateError ? cause.errors : [])].find(isTlsRefusal);
+  if (refusal !== undefined) {
+    return new AuthenticationError(`TLS with "${broker}" failed: ${reason(refusal)}`, { broker, cause: refusal });
   }
   return new ConnectionError(`${what}: ${reason(cause)}`, { broker, cause });
 }

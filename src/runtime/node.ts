@@ -8,7 +8,8 @@ import type { NetConnectOpts, Socket as NetSocket } from "node:net";
 import type { ConnectionOptions as TlsConnectionOptions, TLSSocket } from "node:tls";
 import { ConfigError } from "../errors.ts";
 import { builtinModule } from "./builtin.ts";
-import { closedError, dial, isAddress, lostError } from "./dial.ts";
+import { addressesOf, openFirst } from "./addresses.ts";
+import { closedError, dial, isAddress, KEEP_ALIVE_MS, lostError } from "./dial.ts";
 import { QueueSocket, type SegmentSink } from "./queue_socket.ts";
 import type { ConnectOptions, SocketEvents, SocketFactory, TlsOptions } from "./runtime.ts";
 import { tlsOptions } from "./tls.ts";
@@ -25,9 +26,32 @@ export function nodeSockets(): SocketFactory {
   return factory;
 }
 
-/** One attempt, also for the TLS that Deno itself can't do. */
-export function openNode(options: ConnectOptions, events: SocketEvents, cancelled: AbortSignal): Promise<QueueSocket> {
+/**
+ * One attempt, also for the TLS that Deno itself can't do.
+ *
+ * Node would give each address of a name 250 ms and then go on to the next for good, so that a broker further away is
+ * never reached when one of its other addresses is dead. Hence the addresses are tried from here.
+ */
+export async function openNode(
+  options: ConnectOptions,
+  events: SocketEvents,
+  cancelled: AbortSignal,
+): Promise<QueueSocket> {
+  const addresses = await addressesOf(options.host);
+  return await openFirst(
+    addresses.map((address) => (cancelled) => openAddress(options, address, events, cancelled)),
+    cancelled,
+  );
+}
+
+function openAddress(
+  options: ConnectOptions,
+  address: string,
+  events: SocketEvents,
+  cancelled: AbortSignal,
+): Promise<QueueSocket> {
   return new Promise((resolve, reject) => {
+    if (cancelled.aborted) throw cancelled.reason;
     let queue: QueueSocket | undefined;
     // One buffer for all reads: twice the throughput of the "data" event at a quarter of its CPU time.
     const onread = {
@@ -37,8 +61,15 @@ export function openNode(options: ConnectOptions, events: SocketEvents, cancelle
         return true;
       },
     };
-    // Nagle's algorithm costs 44 ms wherever a frame takes two writes.
-    const base = { host: options.host, port: options.port, noDelay: true, keepAlive: true, onread };
+    const base = {
+      host: address,
+      port: options.port,
+      // Nagle's algorithm costs 44 ms wherever a frame takes two writes.
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: KEEP_ALIVE_MS,
+      onread,
+    };
     const tls = tlsOptions(options);
     const socket = tls === undefined
       ? net().connect(base as NetConnectOpts)
