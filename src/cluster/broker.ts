@@ -9,6 +9,7 @@ import type { Runtime } from "../runtime/runtime.ts";
 import { type Address, formatAddress } from "./address.ts";
 import type { Backoff } from "./backoff.ts";
 import type { Connection, ConnectionOptions, VersionRange } from "./connection.ts";
+import type { Greetings } from "./greeting.ts";
 import { type Flight, openConnection } from "./handshake.ts";
 import type { BrokerHealth } from "./health.ts";
 import type { DialPace } from "./pace.ts";
@@ -18,6 +19,7 @@ import { sleep } from "./sleep.ts";
 export interface BrokerContext {
   readonly backoff: Backoff;
   readonly pace: DialPace;
+  readonly greetings: Greetings;
   /** What to ask of a broker together with the handshake. */
   flight(broker: Broker): Flight | undefined;
   /** A broker owes an answer and says nothing. Repeated while it lasts. */
@@ -51,8 +53,6 @@ export class Broker {
   #connection: Connection | undefined;
   #connecting: Promise<Connection> | undefined;
   #failures = 0;
-  /** It has answered a modern ApiVersions request before. */
-  #modern = false;
   #nextAttemptMs = 0;
   /** Since when it has been dialled. */
   #dialledMs: number | undefined;
@@ -184,14 +184,14 @@ export class Broker {
   }
 
   async #dial(signal: AbortSignal): Promise<Connection> {
-    const { pace } = this.#context;
+    const { greetings, pace } = this.#context;
     const turn = pace.turn(formatAddress(this.address), signal);
     if (turn !== undefined) await turn;
     const slow = this.#runtime.setTimer(() => this.#context.onSlowDial(this), SLOW_DIAL_MS);
     this.#dialledMs = this.#runtime.now();
     try {
       return await openConnection(this.#runtime, this.address, this.#options, signal, {
-        modern: this.#modern,
+        greeting: greetings.of(this.address),
         flight: this.#context.flight(this),
         pace,
       });
@@ -203,7 +203,6 @@ export class Broker {
 
   #use(connection: Connection): void {
     this.#connection = connection;
-    this.#modern ||= connection.modern;
     this.versions = connection.versions;
     this.#failures = 0;
     this.lastError = undefined;

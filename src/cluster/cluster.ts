@@ -15,6 +15,7 @@ import { Backoff } from "./backoff.ts";
 import { Broker } from "./broker.ts";
 import type { Connection, ConnectionOptions } from "./connection.ts";
 import { type AheadRequest, type Answer, Enquiry } from "./enquiry.ts";
+import { Greetings } from "./greeting.ts";
 import type { BrokerHealth } from "./health.ts";
 import { isUsable, MetadataCache, type PartitionMetadata, type TopicMetadata } from "./metadata.ts";
 import { DialPace } from "./pace.ts";
@@ -87,6 +88,7 @@ export class Cluster {
   readonly #bootstrap: readonly Broker[];
   readonly #context: ConstructorParameters<typeof Broker>[4];
   readonly #refreshBackoff: Backoff;
+  readonly #greetings = new Greetings();
   readonly #enquiry: Enquiry;
   readonly #silenceMs: number;
   readonly #brokerOptions: ConnectionOptions;
@@ -115,10 +117,12 @@ export class Cluster {
     this.#silenceMs = Math.min(options.requestTimeoutMs / 3, SILENCE_MS);
     const random = (): number => runtime.random();
     this.#refreshBackoff = new Backoff(options.retryBackoffMs, options.retryBackoffMaxMs, random);
-    this.#enquiry = new Enquiry(runtime, options, () => this.#metadata.names(), this.#closing.signal);
+    const { signal } = this.#closing;
+    this.#enquiry = new Enquiry(runtime, options, this.#greetings, () => this.#metadata.names(), signal);
     this.#context = {
       backoff: new Backoff(options.reconnectBackoffMs, options.reconnectBackoffMaxMs, random),
       pace: new DialPace(runtime),
+      greetings: this.#greetings,
       flight: (broker) =>
         this.#enquiry.flight(broker, this.#refreshing, () => {
           const ahead = listener.ahead?.();
@@ -402,7 +406,7 @@ export class Cluster {
     if (bootstrap.length !== own.size || bootstrap.some((server) => !own.has(server))) return;
     for (const broker of brokers) {
       const versions = versionsOf(broker);
-      if (versions.size > 0) this.#enquiry.presume(broker, versions);
+      if (versions.size > 0) this.#greetings.of(broker).offers = versions;
     }
     const { metadataMaxAgeMs } = this.#options;
     const ageMs = Math.max(0, this.#runtime.wallNow() - takenAtMs);

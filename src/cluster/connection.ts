@@ -94,8 +94,8 @@ export class Connection {
   onClose: (error: KafkaError) => void = () => {};
   /** Called while the broker owes answers and keeps silent. */
   onSilence: () => void = () => {};
-  /** The broker answers ApiVersions requests in a version above 0. */
-  modern = false;
+  /** The answer to a request of ours could not be read: the other end speaks Kafka, but not in this version. */
+  isMisread = false;
   /** Until when the broker asked not to be sent anything, on the monotonic clock. */
   throttledUntilMs = 0;
   /** Why: the last answer that asked for it. */
@@ -308,7 +308,9 @@ export class Connection {
       const wanted = entry === undefined ? "no answer is awaited" : `${entry.correlationId} is awaited`;
       throw new ProtocolError(`An answer has correlation id ${correlationId}, ${wanted}.`);
     }
+    this.isMisread = true;
     const { body } = decodeAnswerFrame(entry.api, entry.version, entry.body as never, frame);
+    this.isMisread = false;
     this.#inFlight.shift();
     this.#lastUsedMs = this.#heardMs = this.#runtime.now();
     this.#remindAtMs = 0;

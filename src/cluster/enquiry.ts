@@ -9,9 +9,10 @@ import { brokerError } from "../protocol/error_codes.ts";
 import { Metadata } from "../protocol/messages/metadata.ts";
 import type { AnyApi, ResponseOf } from "../protocol/schema.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import { type Address, formatAddress } from "./address.ts";
+import { formatAddress } from "./address.ts";
 import type { Broker } from "./broker.ts";
-import type { Connection, VersionRange } from "./connection.ts";
+import type { Connection } from "./connection.ts";
+import type { Greetings } from "./greeting.ts";
 import type { Flight } from "./handshake.ts";
 import { Pace } from "./pace.ts";
 import { sleep } from "./sleep.ts";
@@ -53,21 +54,28 @@ export class Enquiry {
   readonly #options: EnquiryOptions;
   readonly #names: () => readonly string[];
   readonly #closing: AbortSignal;
+  readonly #greetings: Greetings;
   readonly #pace: Pace;
   /** Topics that were asked for. */
   readonly #asked: Set<string> = new Set();
   /** What was asked together with the handshake. */
   readonly #ahead: WeakMap<Connection, Promise<Answer>> = new WeakMap();
-  readonly #presumed: Map<string, ReadonlyMap<number, VersionRange>> = new Map();
   /** There has been an answer: the start is over. */
   #heard = false;
   /** A server was taken aback by requests in guessed versions. */
   #sequential = false;
 
-  /** Takes the names of the topics, and the signal that ends all waiting. */
-  constructor(runtime: Runtime, options: EnquiryOptions, names: () => readonly string[], closing: AbortSignal) {
+  /** Takes what is known of the servers, the names of the topics, and the signal that ends all waiting. */
+  constructor(
+    runtime: Runtime,
+    options: EnquiryOptions,
+    greetings: Greetings,
+    names: () => readonly string[],
+    closing: AbortSignal,
+  ) {
     this.#runtime = runtime;
     this.#options = options;
+    this.#greetings = greetings;
     this.#names = names;
     this.#closing = closing;
     this.#pace = new Pace(REQUESTS_PER_SECOND);
@@ -90,14 +98,9 @@ export class Enquiry {
     }
   }
 
-  /** Tells what the server at an address has said of its versions to somebody else. */
-  presume(address: Address, versions: ReadonlyMap<number, VersionRange>): void {
-    this.#presumed.set(formatAddress(address), versions);
-  }
-
   /** What to write together with the handshake of a broker; undefined if nothing. */
   flight(broker: Broker, wantsMetadata: boolean, askMore: () => AheadRequest | undefined): Flight | undefined {
-    if (this.#sequential) return undefined;
+    if (this.#sequential || this.#greetings.of(broker.address).isShy) return undefined;
     const guesses: [AnyApi, number][] = [];
     const writes: ((connection: Connection) => void)[] = [];
     const version = wantsMetadata && !this.#heard ? this.#guess(broker, Metadata) : undefined;
@@ -121,10 +124,8 @@ export class Enquiry {
     return {
       guesses,
       write: (connection) => writes.forEach((write) => write(connection)),
-      lost: (takenAback) => {
-        if (takenAback) this.#sequential = true;
-        extra?.lost();
-      },
+      lost: () => extra?.lost(),
+      refuted: () => this.#sequential = true,
     };
   }
 
@@ -168,7 +169,7 @@ export class Enquiry {
 
   /** The version to try before the broker has told which it speaks; undefined if that is hopeless. */
   #guess(broker: Broker, api: AnyApi): number | undefined {
-    const known = broker.versions ?? this.#presumed.get(formatAddress(broker.address));
+    const known = this.#greetings.of(broker.address).offers;
     if (known === undefined) return GUESSED_VERSIONS[api.name];
     const { min, max } = known.get(api.key) ?? { min: 0, max: -1 };
     const version = Math.min(max, api.clientVersions[1]);

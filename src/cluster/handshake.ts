@@ -13,11 +13,11 @@ import { onAbort } from "../runtime/on_abort.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { Connection, type ConnectionOptions, type VersionRange } from "./connection.ts";
+import { Greeting } from "./greeting.ts";
 import type { DialPace } from "./pace.ts";
 import { SOFTWARE_NAME, SOFTWARE_VERSION } from "./software.ts";
 
 const UNSUPPORTED_VERSION = 35;
-const INVALID_REQUEST = 42;
 
 /** Requests that are written together with the first one of a connection, in versions that are guessed. */
 export interface Flight {
@@ -25,56 +25,80 @@ export interface Flight {
   readonly guesses: readonly (readonly [api: AnyApi, version: number])[];
   /** Writes the requests; the answers are the business of whoever gave the flight. */
   write(connection: Connection): void;
-  /** Nothing comes of it: the attempt to connect failed, perhaps because the server was `takenAback` by the requests. */
-  lost(takenAback: boolean): void;
+  /** Nothing comes of it: the attempt to connect has failed. */
+  lost(): void;
+  /** The guess was wrong: without these requests the server has answered. */
+  refuted(): void;
 }
 
 /** How a connection is opened. */
 export interface OpenOptions {
-  /** The broker is known to answer modern ApiVersions requests: when it hangs up, it is going down. */
-  readonly modern?: boolean | undefined;
+  /** What is known of the server; what happens is noted there. */
+  readonly greeting?: Greeting | undefined;
   /** What else to ask in the same breath. */
   readonly flight?: Flight | undefined;
-  /** Keeps a second attempt within the pace of the client. */
+  /** Keeps further attempts within the pace of the client. */
   readonly pace?: DialPace | undefined;
 }
 
 /**
  * Opens a connection and learns what the broker speaks.
  *
- * `connectTimeoutMs` covers TCP, TLS and handshake together. A server that hangs up on a modern ApiVersions request
- * is asked once more, on a new connection, in the oldest version (some proxies know no other), unless it is known to
- * be `modern`. One that doesn't speak the versions of a flight hangs up too, and is asked again without the flight.
+ * `connectTimeoutMs` covers TCP, TLS and handshake together. Brokers hang up on what they don't know, and only some
+ * say why: when the connection ends in the middle of the handshake, another one is opened and less is asked, first
+ * without the flight, then in the version that the server has named, then in older ones. What was answered is noted in
+ * the greeting, so that the next connection to the address begins with it.
  */
 export async function openConnection(
   runtime: Runtime,
   address: Address,
   options: ConnectionOptions,
   signal: AbortSignal,
-  { modern = false, flight, pace }: OpenOptions = {},
+  { greeting = new Greeting(), flight, pace }: OpenOptions = {},
 ): Promise<Connection> {
   const deadlineMs = runtime.now() + options.connectTimeoutMs;
-  const attempt = (version: number, ahead?: Flight): Promise<Connection> =>
-    withinDeadline(runtime, new Connection(runtime, address, options), deadlineMs, version, signal, ahead);
-  const newest = ApiVersions.clientVersions[1];
-  try {
-    return await attempt(newest, flight);
-  } catch (error) {
-    const misguessed = error instanceof MisguessError;
-    const mayTryAgain = misguessed || (error instanceof HungUpError && (!modern || flight !== undefined));
-    flight?.lost(mayTryAgain);
-    if (!mayTryAgain) throw error;
-    await pace?.turn(formatAddress(address), signal);
-    return await attempt(misguessed || modern ? newest : 0);
+  let versions = greeting.attempts(runtime.now());
+  let ahead = flight;
+  while (true) {
+    const [version = 0] = versions;
+    const connection = new Connection(runtime, address, options);
+    try {
+      const answered = await withinDeadline(runtime, connection, deadlineMs, version, signal, ahead);
+      greeting.answered(answered, connection.versions);
+      if (ahead !== flight) flight?.refuted();
+      return connection;
+    } catch (error) {
+      ahead?.lost();
+      const isAtALoss = error instanceof TimeoutError || (error as KafkaError).errorCode === UNSUPPORTED_VERSION;
+      if (isAtALoss && connection.bytesSent > 0) greeting.failed(runtime.now());
+      if (!(error instanceof HungUpError) || signal.aborted) throw connection.error ?? error;
+      if (ahead !== undefined) {
+        greeting.misguessed();
+      } else {
+        greeting.hungUp(runtime.now());
+        versions = versions.slice(1);
+      }
+      ahead = undefined;
+      const { named } = error;
+      if (named !== undefined) versions = [named, ...versions.filter((other) => other < named)];
+      if (versions.length === 0) throw connection.error ?? error;
+      await pace?.turn(formatAddress(address), signal);
+    }
   }
 }
 
-/** The server closed the connection instead of answering the very first request. */
-class HungUpError extends ConnectionError {}
+/** The server has ended the connection before the handshake was done, or its answer can't be read. */
+class HungUpError extends ConnectionError {
+  /** The ApiVersions version that it has asked for before, if it has. */
+  readonly named: number | undefined;
 
-/** The server can't cope with what was sent before it had told its versions. */
-class MisguessError extends ConnectionError {}
+  constructor(reason: KafkaError, named?: number) {
+    super(reason.message, { broker: reason.broker, cause: reason });
+    this.named = named;
+  }
+}
 
+/** Returns the ApiVersions version that was answered. */
 async function withinDeadline(
   runtime: Runtime,
   connection: Connection,
@@ -82,7 +106,7 @@ async function withinDeadline(
   version: number,
   signal: AbortSignal,
   flight: Flight | undefined,
-): Promise<Connection> {
+): Promise<number> {
   const name = formatAddress(connection.address);
   const attempt = new AbortController();
   const leftMs = Math.max(1, deadlineMs - runtime.now());
@@ -101,17 +125,16 @@ async function withinDeadline(
     await connection.dial(leftMs, attempt.signal);
     const shaken = shakeHands(connection, leftMs, version);
     flight?.write(connection);
-    await shaken;
+    const answered = await shaken;
     if (flight !== undefined) refuseMisguess(connection, flight);
     if (connection.error !== undefined) throw connection.error;
-    connection.modern = version > 0;
     connection.watchIdle();
-    return connection;
+    return answered;
   } catch (error) {
     const reason = connection.error ?? (error instanceof KafkaError ? error : undefined) ??
       new ConnectionError(`Connecting to ${name} failed.`, { broker: name, cause: error });
     connection.destroy(reason);
-    throw error instanceof HungUpError || error instanceof MisguessError ? error : reason;
+    throw error instanceof HungUpError ? error : reason;
   } finally {
     timer.cancel();
     ignore();
@@ -120,29 +143,26 @@ async function withinDeadline(
 
 /** Such a server has hung up on us, or is about to. */
 function refuseMisguess(connection: Connection, { guesses }: Flight): void {
-  const name = formatAddress(connection.address);
-  if (connection.error !== undefined) throw new MisguessError(connection.error.message, { cause: connection.error });
+  if (connection.error !== undefined) throw new HungUpError(connection.error);
   for (const [api, version] of guesses) {
     const range = connection.versions.get(api.key);
     if (range !== undefined && version >= range.min && version <= range.max) continue;
-    throw new MisguessError(`The broker at ${name} doesn't speak ${api.name} ${version}.`);
+    const broker = formatAddress(connection.address);
+    throw new HungUpError(
+      new ProtocolError(`The broker at ${broker} doesn't speak ${api.name} ${version}.`, { broker }),
+    );
   }
 }
 
-async function shakeHands(connection: Connection, timeoutMs: number, firstVersion: number): Promise<void> {
+async function shakeHands(connection: Connection, timeoutMs: number, firstVersion: number): Promise<number> {
   let version = firstVersion;
   while (true) {
-    const response = await ask(connection, version, timeoutMs, firstVersion > 0 && version === firstVersion);
+    const response = await ask(connection, version, timeoutMs, version === firstVersion ? undefined : version);
     if (response.errorCode === 0) {
       connection.versions = offered(response);
-      return;
+      return version;
     }
-    const next = response.errorCode === UNSUPPORTED_VERSION
-      ? nextApiVersionsVersion(version, response)
-      // The broker dislikes the software's name; version 0 has no such field and the connection is still good.
-      : response.errorCode === INVALID_REQUEST && version > 0
-      ? 0
-      : undefined;
+    const next = nextApiVersionsVersion(version, response);
     if (next === undefined) {
       throw brokerError(response.errorCode, { api: "ApiVersions", broker: formatAddress(connection.address) });
     }
@@ -154,7 +174,7 @@ async function ask(
   connection: Connection,
   version: number,
   timeoutMs: number,
-  mayHangUp: boolean,
+  named: number | undefined,
 ): Promise<ResponseOf<typeof ApiVersions>> {
   const body = version < 3 ? {} : {
     clientSoftwareName: SOFTWARE_NAME,
@@ -164,8 +184,10 @@ async function ask(
     return await connection.request(ApiVersions, version, body, timeoutMs);
   } catch (error) {
     const ended = connection.error;
-    if (mayHangUp && ended instanceof ConnectionError && !(ended instanceof ProtocolError)) {
-      throw new HungUpError(ended.message, { broker: formatAddress(connection.address), cause: ended });
+    // Bytes that are no answer to this request come from somebody who doesn't speak Kafka, whatever the version.
+    const isForeign = ended instanceof ProtocolError && !connection.isMisread;
+    if (!isForeign && (ended instanceof ConnectionError || ended instanceof ProtocolError)) {
+      throw new HungUpError(ended, named);
     }
     throw error;
   }

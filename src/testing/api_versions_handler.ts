@@ -1,5 +1,5 @@
 /**
- * ApiVersions: which versions the brokers of a release advertise, and which they serve.
+ * ApiVersions: which versions a broker advertises, and which it serves.
  *
  * @module
  */
@@ -11,64 +11,7 @@ import { API_BY_KEY } from "../protocol/request_header.ts";
 import type { Broker } from "./broker.ts";
 import type { Call } from "./call.ts";
 import type { EmbeddedCluster } from "./cluster.ts";
-
-/** The Kafka release whose ranges, features and defaults a cluster shows. */
-export type Release = "3.9" | "4.1";
-
-/** As measured on brokers of the release; other APIs are not advertised. */
-const ADVERTISED: Readonly<Record<Release, Readonly<Record<string, readonly [number, number]>>>> = {
-  "3.9": {
-    Produce: [0, 11],
-    Fetch: [0, 17],
-    ListOffsets: [0, 9],
-    Metadata: [0, 12],
-    FindCoordinator: [0, 6],
-    ApiVersions: [0, 4],
-    CreateTopics: [0, 7],
-    InitProducerId: [0, 5],
-  },
-  "4.1": {
-    Produce: [0, 13],
-    Fetch: [4, 18],
-    ListOffsets: [1, 10],
-    Metadata: [0, 13],
-    FindCoordinator: [0, 6],
-    ApiVersions: [0, 4],
-    CreateTopics: [2, 7],
-    InitProducerId: [0, 5],
-  },
-};
-
-interface Feature {
-  readonly name: string;
-  readonly minVersion: number;
-  readonly maxVersion: number;
-}
-
-const SUPPORTED_FEATURES: Readonly<Record<Release, readonly Feature[]>> = {
-  "3.9": [
-    { name: "kraft.version", minVersion: 0, maxVersion: 1 },
-    { name: "metadata.version", minVersion: 1, maxVersion: 21 },
-  ],
-  "4.1": [
-    { name: "group.version", minVersion: 0, maxVersion: 1 },
-    { name: "transaction.version", minVersion: 0, maxVersion: 2 },
-    { name: "eligible.leader.replicas.version", minVersion: 0, maxVersion: 1 },
-    { name: "kraft.version", minVersion: 0, maxVersion: 1 },
-    { name: "metadata.version", minVersion: 7, maxVersion: 27 },
-  ],
-};
-
-/** What is finalized on a fresh cluster of a release. */
-export const FINALIZED_FEATURES: Readonly<Record<Release, Readonly<Record<string, number>>>> = {
-  "3.9": { "metadata.version": 21 },
-  "4.1": {
-    "group.version": 1,
-    "transaction.version": 2,
-    "eligible.leader.replicas.version": 1,
-    "metadata.version": 27,
-  },
-};
+import { releasedRange, RELEASES } from "./release.ts";
 
 /** From this version on features that may be at 0 are told too. */
 const FIRST_VERSION_WITH_OPTIONAL_FEATURES = 4;
@@ -82,7 +25,7 @@ export function advertisedRange(
   const own = broker.pinned(api);
   const pinned = own === undefined ? cluster.pinnedForAll(api) : own;
   if (pinned !== undefined) return pinned ?? undefined;
-  return ADVERTISED[cluster.release][api.name];
+  return releasedRange(cluster.release, api);
 }
 
 /** Whether a broker serves a version. Kafka 4 advertises Produce from 0 and closes the connection on 0 to 2. */
@@ -111,10 +54,10 @@ export function serveApiVersions(call: Call<typeof ApiVersions>): ResponseInputO
   return {
     errorCode: 0,
     apiKeys,
-    supportedFeatures: SUPPORTED_FEATURES[cluster.release].filter((feature) =>
+    supportedFeatures: RELEASES[cluster.release].supportedFeatures.filter((feature) =>
       feature.minVersion > 0 || version >= FIRST_VERSION_WITH_OPTIONAL_FEATURES
     ),
-    finalizedFeaturesEpoch: 1n,
+    finalizedFeaturesEpoch: RELEASES[cluster.release].featuresEpoch,
     finalizedFeatures: Object.entries(cluster.finalizedFeatures).map(([name, level]) => (
       { name, maxVersionLevel: level, minVersionLevel: level }
     )),

@@ -19,6 +19,7 @@ import type { ControlAction, RequestContext } from "./control.ts";
 import { errorBody } from "./error_body.ts";
 import { FrameAssembler } from "../protocol/frame_assembler.ts";
 import { handlerOf } from "./handlers.ts";
+import { RELEASES } from "./release.ts";
 import type { ClusterView } from "./view.ts";
 
 /** Shorter than the shortest request header; Kafka closes the connection. */
@@ -147,14 +148,9 @@ export class BrokerConnection implements SocketEvents {
     let header: RequestHeader;
     let body: unknown;
     try {
+      if (this.#refuseApiVersions(frame)) return "done";
       header = decodeRequestHeader(frame);
       const { api, apiVersion, reader } = header;
-      if (api !== undefined && this.#isUnknownApiVersions(api, apiVersion)) {
-        const apiKeys = [{ apiKey: api.key, ...this.#rangeOf(api) }];
-        const refusal = { errorCode: UNSUPPORTED_VERSION, apiKeys };
-        this.#socket.write(encodeResponseFrame(api, 0, header.correlationId, refusal as never));
-        return "done";
-      }
       if (api === undefined || !isServed(this.#cluster, this.#broker, api, apiVersion)) {
         this.#close();
         return "done";
@@ -282,13 +278,26 @@ export class BrokerConnection implements SocketEvents {
     this.#idle = clock.setTimer(() => this.#watchIdleness(), restMs > 0 ? restMs : connectionsMaxIdleMs);
   }
 
-  #isUnknownApiVersions(api: AnyApi, version: number): boolean {
-    return api.key === ApiVersions.key && (version < 0 || version > this.#rangeOf(api).maxVersion);
-  }
-
-  #rangeOf(api: AnyApi): { minVersion: number; maxVersion: number } {
-    const [minVersion, maxVersion] = advertisedRange(this.#cluster, this.#broker, api) ?? [0, 0];
-    return { minVersion, maxVersion };
+  /**
+   * Answers an ApiVersions request of a version that isn't there. Brokers before KIP-511 know nothing of its header
+   * either and read it as an old one; later ones read the newer header, and close when it can't be read.
+   */
+  #refuseApiVersions(frame: Uint8Array): boolean {
+    const release = RELEASES[this.#cluster.release];
+    const start = new Reader(frame);
+    const [apiKey, version, correlationId] = [start.int16(), start.int16(), start.int32()];
+    if (apiKey !== ApiVersions.key) return false;
+    if (version >= release.resetsApiVersionsFrom) {
+      this.reset();
+      return true;
+    }
+    const [minVersion, maxVersion] = advertisedRange(this.#cluster, this.#broker, ApiVersions) ?? [0, 0];
+    if (version >= 0 && version <= maxVersion) return false;
+    if (release.namesApiVersions) decodeRequestHeader(frame);
+    const apiKeys = release.namesApiVersions ? [{ apiKey, minVersion, maxVersion }] : [];
+    const refusal = { errorCode: UNSUPPORTED_VERSION, apiKeys };
+    this.#socket.write(encodeResponseFrame(ApiVersions, 0, correlationId, refusal));
+    return true;
   }
 }
 

@@ -7,7 +7,6 @@
 import { ConfigError } from "../errors.ts";
 import type { Runtime, SocketFactory } from "../runtime/runtime.ts";
 import type { AnyApi } from "./apis.ts";
-import { FINALIZED_FEATURES, type Release } from "./api_versions_handler.ts";
 import { Broker, type VersionRange } from "./broker.ts";
 import type { EmbeddedClusterOptions } from "./cluster_options.ts";
 import { type ClusterRuntime, realRuntime, runtimeWith } from "./cluster_runtime.ts";
@@ -22,6 +21,7 @@ import type { QuotaOptions } from "./quota.ts";
 import type { ReplicationOptions } from "./replication.ts";
 import { readLog, type StoredRecord } from "./stored_record.ts";
 import { type RecordedRequest, Recording } from "./recording.ts";
+import { type Release, RELEASES } from "./release.ts";
 import type { Partition, Topic, TopicSpec } from "./topic.ts";
 import type { ClusterView } from "./view.ts";
 
@@ -97,7 +97,7 @@ export class EmbeddedCluster {
     this.clock = options.runtime ?? realRuntime();
     this.network = new MemoryNetwork(this.clock, options.network);
     this.release = options.release ?? "4.1";
-    this.finalizedFeatures = options.finalizedFeatures ?? FINALIZED_FEATURES[this.release];
+    this.finalizedFeatures = options.finalizedFeatures ?? RELEASES[this.release].finalizedFeatures;
     this.maxRequestBytes = options.maxRequestBytes ?? DEFAULT_MAX_REQUEST_BYTES;
     this.connectionsMaxIdleMs = options.connectionsMaxIdleMs ?? Infinity;
     this.strictRequests = options.strictRequests ?? true;

@@ -5,7 +5,7 @@
  */
 
 import type { Codec, CompressionType } from "../codec/codec.ts";
-import type { Release } from "./api_versions_handler.ts";
+import type { Release } from "./release.ts";
 import type { VersionRange } from "./broker.ts";
 import type { ClusterRuntime } from "./cluster_runtime.ts";
 import type { MemoryNetworkOptions } from "./network.ts";

@@ -14,6 +14,8 @@ import {
   ListOffsets,
   Metadata,
   Produce,
+  SaslAuthenticate,
+  SaslHandshake,
 } from "../protocol/messages/mod.ts";
 import { ProtocolError } from "../errors.ts";
 import { serveApiVersions } from "./api_versions_handler.ts";
@@ -21,6 +23,7 @@ import type { Call, Outcome } from "./call.ts";
 import { serveFetch, serveListOffsets } from "./fetch_handler.ts";
 import { serveCreateTopics, serveMetadata } from "./metadata_handler.ts";
 import { serveProduce } from "./produce_handler.ts";
+import { serveSaslAuthenticate, serveSaslHandshake } from "./sasl_handler.ts";
 import { serveFindCoordinator, serveInitProducerId } from "./producer_id_handler.ts";
 
 /** Serves one API. */
@@ -36,6 +39,8 @@ handle(InitProducerId, serveInitProducerId);
 handle(ListOffsets, serveListOffsets);
 handle(Metadata, serveMetadata);
 handle(Produce, serveProduce);
+handle(SaslAuthenticate, serveSaslAuthenticate);
+handle(SaslHandshake, serveSaslHandshake);
 
 function handle<A extends AnyApi>(api: A, handler: Handler<A>): void {
   HANDLERS.set(api.key, handler as unknown as Handler);

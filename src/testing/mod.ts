@@ -26,7 +26,7 @@ export {
   type RequestOf,
   type ResponseInputOf,
 } from "./apis.ts";
-export { type Release } from "./api_versions_handler.ts";
+export { type Release } from "./release.ts";
 export { Broker, type Endpoint, type VersionRange } from "./broker.ts";
 export { EmbeddedCluster } from "./cluster.ts";
 export { type EmbeddedClusterOptions } from "./cluster_options.ts";

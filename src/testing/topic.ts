@@ -7,7 +7,7 @@
 import type { PartitionLog } from "./log.ts";
 import type { ProducerState } from "./producer_state.ts";
 import { Replica } from "./replica.ts";
-import type { Release } from "./api_versions_handler.ts";
+import type { Release } from "./release.ts";
 import { type TopicConfig, type TopicRules, topicRules } from "./topic_config.ts";
 import type { PartitionState } from "./view.ts";
 

@@ -5,7 +5,7 @@
  */
 
 import { ConfigError } from "../errors.ts";
-import type { Release } from "./api_versions_handler.ts";
+import { type Release, RELEASES } from "./release.ts";
 
 /** Configs by Kafka's names, such as `{ "max.message.bytes": 1000, "cleanup.policy": "compact" }`. */
 export type TopicConfig = Readonly<Record<string, string | number | boolean>>;
@@ -35,13 +35,14 @@ const LONG_MAX = 0x7fff_ffff_ffff_ffffn;
 
 /** Reads configs. Names that the broker has no use for are kept quiet about, as Kafka's own are many. */
 export function topicRules(config: TopicConfig = {}, release: Release = "4.1"): TopicRules {
+  const afterMs = RELEASES[release].boundsFutureTimestamps ? HOUR_MS : LONG_MAX;
   return {
     isCompacted: String(config["cleanup.policy"] ?? "delete").split(",").map((part) => part.trim()).includes("compact"),
     usesLogAppendTime: timestampType(config) === "LogAppendTime",
     maxMessageBytes: Number(integer(config, "max.message.bytes", 1_048_588n)),
     segmentBytes: Number(integer(config, "segment.bytes", 1_073_741_824n)),
     timestampBeforeMaxMs: integer(config, "message.timestamp.before.max.ms", LONG_MAX),
-    timestampAfterMaxMs: integer(config, "message.timestamp.after.max.ms", release === "3.9" ? LONG_MAX : HOUR_MS),
+    timestampAfterMaxMs: integer(config, "message.timestamp.after.max.ms", afterMs),
     minInsyncReplicas: Number(integer(config, "min.insync.replicas", 1n)),
     electsUncleanly: String(config["unclean.leader.election.enable"] ?? "false") === "true",
   };

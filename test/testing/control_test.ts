@@ -187,7 +187,9 @@ test("control: an error can be answered by every API in every version", async ()
   ];
   for (const [api, body] of bodies) {
     cluster.control(api, { error: 41 });
-    for (let version = api.minVersion; version <= api.maxVersion; version++) {
+    // What the broker doesn't serve is never asked for its control.
+    const last = api === ApiVersions ? 4 : api.maxVersion;
+    for (let version = api.minVersion; version <= last; version++) {
       const wire = await connect();
       const asked = body(version) as Record<string, unknown>;
       if (api === ApiVersions && version < 3) {

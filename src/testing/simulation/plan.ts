@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Release } from "../api_versions_handler.ts";
+import type { Release } from "../release.ts";
 import type { Chunking } from "../network.ts";
 import type { TopicConfig } from "../topic_config.ts";
 

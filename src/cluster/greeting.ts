@@ -1,0 +1,102 @@
+/**
+ * What was learnt of how a server wants to be greeted: which ApiVersions version it can stand, and whether other
+ * requests may come with it.
+ *
+ * @module
+ */
+
+import { ApiVersions } from "../protocol/messages/api_versions.ts";
+import { type Address, formatAddress } from "./address.ts";
+import type { VersionRange } from "./connection.ts";
+
+const NEWEST = ApiVersions.clientVersions[1];
+/** The versions that are tried, in this order: brokers before 2.4 know no 3, and Azure Event Hubs resets on 4. */
+const LADDER: readonly number[] = [NEWEST, 3, 0];
+/** A version that a server hung up on, though it offers it, is tried again after so long: it may have been restarting. */
+const RECONSIDER_MS = 600_000;
+/** Addresses come and go where brokers are containers; so many are remembered. */
+const MOST_ADDRESSES = 10_000;
+
+/** How one address is greeted. Whatever it holds is overturned by the next answer. */
+export class Greeting {
+  /** What the server offers, as it has told us, or somebody before us; undefined while nothing is known. */
+  offers: ReadonlyMap<number, VersionRange> | undefined;
+  /** It has ended when other requests came together with the handshake: nothing is guessed until it has answered. */
+  isShy = false;
+  /** The version that was answered last; undefined while none was. */
+  #proven: number | undefined;
+  /** How often in a row it has not answered. */
+  #stumbles = 0;
+  /** How often in a row an attempt has failed without a hang-up, which would have led to another version at once. */
+  #failures = 0;
+  #reconsiderAtMs = 0;
+
+  /** The ApiVersions versions to try on the next attempt, one after the other, each on a connection of its own. */
+  attempts(nowMs: number): number[] {
+    const offered = newestOf(this.offers);
+    // A server that hangs up once on what it has answered before is going down; if it does so again, it has changed.
+    if (this.#proven !== undefined && this.#stumbles === 0) {
+      const isBetter = offered !== undefined && offered > this.#proven && nowMs >= this.#reconsiderAtMs;
+      return isBetter ? [offered, this.#proven] : [this.#proven];
+    }
+    const first = [this.#proven ?? offered].filter((version) => version !== undefined);
+    const versions = [...new Set([...first, ...LADDER])];
+    // One version for each attempt that took a whole deadline, so that each gets its chance.
+    const turn = Math.max(0, this.#failures - 1) % versions.length;
+    return [...versions.slice(turn), ...versions.slice(0, turn)];
+  }
+
+  /** The handshake is done: this version was answered with this. */
+  answered(version: number, offers: ReadonlyMap<number, VersionRange>): void {
+    this.offers = offers;
+    this.isShy = false;
+    this.#proven = version;
+    this.#stumbles = 0;
+    this.#failures = 0;
+  }
+
+  /** Requests in guessed versions were its end, or may have been. */
+  misguessed(): void {
+    this.isShy = true;
+    this.offers = undefined;
+  }
+
+  /** The server has ended the connection in place of an answer. */
+  hungUp(nowMs: number): void {
+    this.#stumbles += 1;
+    this.#reconsiderAtMs = nowMs + RECONSIDER_MS;
+  }
+
+  /** The server has said nothing until the deadline, or asks for what it has just refused. */
+  failed(nowMs: number): void {
+    this.hungUp(nowMs);
+    this.isShy = true;
+    this.#failures += 1;
+  }
+}
+
+/** The greetings of one client, by address: a broker that is found under another number is still the same server. */
+export class Greetings {
+  readonly #known = new Map<string, Greeting>();
+
+  /** How an address is greeted. */
+  of(address: Address): Greeting {
+    const name = formatAddress(address);
+    let greeting = this.#known.get(name);
+    if (greeting === undefined) {
+      greeting = new Greeting();
+      this.#known.set(name, greeting);
+      for (const oldest of this.#known.keys()) {
+        if (this.#known.size <= MOST_ADDRESSES) break;
+        this.#known.delete(oldest);
+      }
+    }
+    return greeting;
+  }
+}
+
+/** The newest of our ApiVersions versions within what a server offers; undefined if that isn't known. */
+function newestOf(offers: ReadonlyMap<number, VersionRange> | undefined): number | undefined {
+  const range = offers?.get(ApiVersions.key);
+  return range === undefined ? undefined : LADDER.find((version) => version <= range.max) ?? 0;
+}
