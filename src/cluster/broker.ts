@@ -151,6 +151,11 @@ export class Broker {
     old?.abort();
   }
 
+  /** True once it was closed. */
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
   /** Closes the connection and refuses new ones. */
   close(): void {
     this.#closed = true;

@@ -86,6 +86,7 @@ export class Cluster {
   readonly #metadata = new MetadataCache();
   readonly #brokers = new Map<number, Broker>();
   readonly #bootstrap: readonly Broker[];
+  readonly #separate: Set<Broker> = new Set();
   readonly #context: ConstructorParameters<typeof Broker>[4];
   readonly #refreshBackoff: Backoff;
   readonly #greetings = new Greetings();
@@ -196,6 +197,14 @@ export class Cluster {
     return await broker.connect();
   }
 
+  /** A broker with a connection of its own, beside the one that everybody shares; the caller closes it. */
+  separate(nodeId: number, address: Address): Broker {
+    for (const broker of this.#separate) if (broker.isClosed) this.#separate.delete(broker);
+    const broker = this.#newBroker(nodeId, address);
+    this.#separate.add(broker);
+    return broker;
+  }
+
   /** How the brokers are, those that were not dialled included. */
   health(): BrokerHealth[] {
     const servers = this.#bootstrap.filter(({ connection, connecting }) => connection !== undefined || connecting);
@@ -262,7 +271,7 @@ export class Cluster {
   close(): void {
     this.#closing.abort();
     this.#ageTimer?.cancel();
-    for (const broker of [...this.#brokers.values(), ...this.#bootstrap]) broker.close();
+    for (const broker of [...this.#brokers.values(), ...this.#bootstrap, ...this.#separate]) broker.close();
     this.#next?.end(closedError());
     this.#next = undefined;
   }

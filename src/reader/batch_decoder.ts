@@ -1,0 +1,140 @@
+/**
+ * Chunks of a Fetch answer to batches of records: decompressed, and without what `read_committed` must not show.
+ *
+ * @module
+ */
+
+import { type Codec, COMPRESSION_IDS, type CompressionType } from "../codec/codec.ts";
+import { crc32c } from "../codec/crc32c.ts";
+import { resolveCodec } from "../codec/registry.ts";
+import { ProtocolError } from "../errors.ts";
+import {
+  type BatchHeader,
+  type DecodedRecord,
+  decodeRecords,
+  splitRecordBatches,
+  verifyCrc,
+} from "../protocol/record_batch_reader.ts";
+import * as layout from "../protocol/record_batch_layout.ts";
+import type { Chunk, Cursor } from "./cursor.ts";
+import type { ControlMarker, ReadBatch, ReadRecord } from "./record.ts";
+
+/** What is shown of transactions. */
+export interface DecodeOptions {
+  /** Records of transactions that were aborted, or may still be, are left out. */
+  readonly readCommitted: boolean;
+  /** The ends of transactions are shown as records. */
+  readonly controlRecords: boolean;
+  /** What a batch may grow to, in bytes. */
+  readonly maxDecompressedBytes: number;
+}
+
+const ABORT = 0;
+const COMMIT = 1;
+const codecs = new Map<number, Codec>();
+
+/** The offset behind a batch. */
+export function offsetBehind({ baseOffset, lastOffsetDelta }: BatchHeader): bigint {
+  return baseOffset + BigInt(lastOffsetDelta) + 1n;
+}
+
+/** The whole batches at the front of a blob: how many bytes they take, and the offset behind the last of them. */
+export function wholeBatches(
+  bytes: Uint8Array,
+  from: bigint,
+): { readonly length: number; readonly nextOffset: bigint; readonly epoch: number } {
+  let length = 0;
+  let nextOffset = from;
+  let epoch = -1;
+  for (const { header, bytes: batch } of splitRecordBatches(bytes)) {
+    const behind = offsetBehind(header);
+    // The first batch may begin before what was asked for; none goes back behind the one before it.
+    if (header.lastOffsetDelta < 0 || behind <= nextOffset || (length > 0 && header.baseOffset < nextOffset)) {
+      throw new ProtocolError(`Reading a batch that ends before offset ${behind}: wanted one behind ${nextOffset}.`);
+    }
+    length += batch.length;
+    nextOffset = behind;
+    epoch = header.partitionLeaderEpoch;
+  }
+  return { length, nextOffset, epoch };
+}
+
+/** Reads a chunk, batch by batch, and moves the cursor's position behind each. */
+export async function* readChunk(
+  cursor: Cursor,
+  { bytes, aborted, highWatermark }: Chunk,
+  options: DecodeOptions,
+): AsyncGenerator<ReadBatch, void, undefined> {
+  const { topic, partition } = cursor;
+  const pending = [...aborted].sort((a, b) => Number(a.firstOffset - b.firstOffset));
+  for (const { header, bytes: batch } of splitRecordBatches(bytes)) {
+    verifyCrc(header, batch, crc32c);
+    const nextOffset = offsetBehind(header);
+    while (pending.length > 0 && pending[0]!.firstOffset < nextOffset) {
+      cursor.abortedProducers.add(pending.shift()!.producerId);
+    }
+    const records = await visibleRecords(cursor, header, batch, options);
+    yield { topic, partition, records, nextOffset, highWatermark };
+  }
+}
+
+async function visibleRecords(
+  cursor: Cursor,
+  header: BatchHeader,
+  batch: Uint8Array,
+  options: DecodeOptions,
+): Promise<ReadRecord[]> {
+  const { readCommitted, controlRecords } = options;
+  const { topic, partition } = cursor;
+  const from = cursor.position!;
+  if (header.isControl) {
+    const records = await decode(header, batch, options);
+    const marker = markerOf(header, records[0]);
+    if (marker?.type === "abort") cursor.abortedProducers.delete(header.producerId);
+    if (!controlRecords || marker === undefined) return [];
+    return records.filter(({ offset }) => offset >= from).map((record) => ({
+      ...shown(topic, partition, record),
+      control: marker,
+    }));
+  }
+  if (readCommitted && header.isTransactional && cursor.abortedProducers.has(header.producerId)) return [];
+  const records: ReadRecord[] = [];
+  for (const record of await decode(header, batch, options)) {
+    // A batch is fetched whole, also where only its end was asked for.
+    if (record.offset >= from) records.push(shown(topic, partition, record));
+  }
+  return records;
+}
+
+function shown(topic: string, partition: number, record: DecodedRecord): ReadRecord {
+  const { offset, timestamp, key, value, headers } = record;
+  return { topic, partition, offset, timestamp: Number(timestamp), key, value, headers };
+}
+
+/** The key of a control record holds a version and a type (KIP-98); types that aren't known are no ends. */
+function markerOf(
+  { producerId, producerEpoch }: BatchHeader,
+  record: DecodedRecord | undefined,
+): ControlMarker | undefined {
+  const key = record?.key;
+  if (!key || key.length < 4) return undefined;
+  const type = (key[2]! << 8) | key[3]!;
+  if (type !== ABORT && type !== COMMIT) return undefined;
+  return { type: type === COMMIT ? "commit" : "abort", producerId, producerEpoch };
+}
+
+async function decode(header: BatchHeader, batch: Uint8Array, options: DecodeOptions): Promise<DecodedRecord[]> {
+  const section = batch.subarray(layout.RECORDS);
+  if (header.codecId === COMPRESSION_IDS.none) return decodeRecords(header, section);
+  return decodeRecords(header, await codecOf(header.codecId).decompress(section, options.maxDecompressedBytes));
+}
+
+function codecOf(codecId: number): Codec {
+  let codec = codecs.get(codecId);
+  if (codec === undefined) {
+    const name = (Object.keys(COMPRESSION_IDS) as CompressionType[]).find((type) => COMPRESSION_IDS[type] === codecId);
+    if (name === undefined) throw new ProtocolError(`Reading a batch of codec "${codecId}": wanted 0 to 4.`);
+    codecs.set(codecId, codec = resolveCodec(name));
+  }
+  return codec;
+}

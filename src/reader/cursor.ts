@@ -1,0 +1,92 @@
+/**
+ * One partition as a reader sees it: how far it has come, and what was fetched and not yet handed out.
+ *
+ * @module
+ */
+
+import type { Position } from "./record.ts";
+
+/** What one answer has brought for a partition. */
+export interface Chunk {
+  /** Whole batches, one behind the other. */
+  readonly bytes: Uint8Array;
+  /** Transactions of which nothing may be handed out (`read_committed`), by their first offset. */
+  readonly aborted: readonly { readonly producerId: bigint; readonly firstOffset: bigint }[];
+  readonly highWatermark: bigint;
+}
+
+/** The state of one partition. */
+export class Cursor {
+  readonly topic: string;
+  readonly partition: number;
+  /** The offset of the next record to hand out; undefined until it has been looked up. */
+  position: bigint | undefined;
+  /** Where the next fetch goes on: ahead of `position` by what is buffered. */
+  fetchOffset = -1n;
+  /** Where to begin, while `position` is undefined. */
+  start: Position;
+  /** Chunks in order. */
+  readonly chunks: Chunk[] = [];
+  /** Bytes of the chunks. */
+  bufferedBytes = 0;
+  /** Nothing is fetched and nothing handed out. */
+  paused = false;
+  /** Counts the jumps: an answer that was asked for before one says nothing any more. */
+  generation = 0;
+  /** Not to be asked for before this, on the monotonic clock. */
+  notBeforeMs = 0;
+  /** Attempts in a row that have failed. */
+  failures = 0;
+  /** Batches in a row whose checksum was wrong. */
+  corruptions = 0;
+  /** A request for it is on its way. */
+  busy = false;
+  /** Epoch of the leader that appended the last batch that was fetched; −1 if unknown. */
+  lastEpoch = -1;
+  /** Epoch of the leader at which the position was last found to be in its log (KIP-320); −1 before. */
+  validEpoch = -1;
+  /** How much to ask for at a time; grows where a single batch is larger. */
+  maxBytes: number;
+  /** Producers whose open transaction will have been aborted. */
+  readonly abortedProducers: Set<bigint> = new Set();
+  /** Why it can't go on; told by the iterator. */
+  error: Error | undefined;
+
+  /** Only its position is wanted, nothing is fetched. */
+  readonly isProbe: boolean;
+
+  constructor(topic: string, partition: number, start: Position, maxBytes: number, isProbe = false) {
+    this.isProbe = isProbe;
+    this.topic = topic;
+    this.partition = partition;
+    this.start = start;
+    this.maxBytes = maxBytes;
+  }
+
+  /** Goes to another place; what is buffered or on its way is dropped. */
+  jump(start: Position): void {
+    this.start = start;
+    this.position = undefined;
+    this.generation += 1;
+    this.error = undefined;
+    this.notBeforeMs = 0;
+    this.failures = 0;
+    this.lastEpoch = -1;
+    this.dropBuffer();
+  }
+
+  /** The place where it begins is known. */
+  startAt(offset: bigint): void {
+    this.position = offset;
+    this.fetchOffset = offset;
+    this.failures = 0;
+  }
+
+  /** Forgets what was fetched and not handed out. */
+  dropBuffer(): void {
+    this.chunks.length = 0;
+    this.bufferedBytes = 0;
+    this.abortedProducers.clear();
+    if (this.position !== undefined) this.fetchOffset = this.position;
+  }
+}

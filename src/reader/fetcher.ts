@@ -1,0 +1,404 @@
+/**
+ * Keeps the cursors supplied: one Fetch request on its way to each leader, for all of its partitions that have room.
+ *
+ * Nothing polls. A request is sent when there is a reason: partitions were assigned, what was buffered has been handed
+ * out, an answer has come, metadata has changed, a pause is over.
+ *
+ * @module
+ */
+
+import { Backoff } from "../cluster/backoff.ts";
+import type { Cluster } from "../cluster/cluster.ts";
+import type { Connection } from "../cluster/connection.ts";
+import { isUsable, type PartitionMetadata, ZERO_TOPIC_ID } from "../cluster/metadata.ts";
+import { AuthenticationError, ConfigError, KafkaError, ProtocolError } from "../errors.ts";
+import { brokerError, errorOf } from "../protocol/error_codes.ts";
+import { Fetch } from "../protocol/messages/fetch.ts";
+import { ListOffsets } from "../protocol/messages/list_offsets.ts";
+import { OffsetForLeaderEpoch } from "../protocol/messages/offset_for_leader_epoch.ts";
+import type { ResponseOf } from "../protocol/schema.ts";
+import type { Runtime, Timer } from "../runtime/runtime.ts";
+import { wholeBatches } from "./batch_decoder.ts";
+import type { Cursor } from "./cursor.ts";
+import type { ResolvedReaderOptions } from "./options.ts";
+import type { Position } from "./record.ts";
+
+/** From this version on Fetch names topics by id (KIP-516). */
+const FETCH_WITH_IDS = 13;
+/** The time of a broker's answer comes on top of the time that it may wait for records. */
+const OFFSET_OUT_OF_RANGE = 1;
+const NO_LEADER_ERRORS: readonly number[] = [3, 5, 6, 9, 56, 74, 75, 78, 100, 103];
+const LATEST = -1n;
+const EARLIEST = -2n;
+/** Chunks of a partition that wait: one is read while the next one comes. */
+const CHUNKS_AHEAD = 2;
+const MOST_PARTITION_BYTES = 1 << 30;
+const UNDEFINED_OFFSET = -1n;
+
+type FetchedPartition = ResponseOf<typeof Fetch>["responses"][number]["partitions"][number];
+
+/** What a fetcher tells its reader. */
+export interface FetcherEvents {
+  /** There is something to hand out, a position was found, or a cursor has failed. */
+  onArrival(): void;
+}
+
+/** Fetches for all cursors of a reader. */
+export class Fetcher {
+  readonly #runtime: Runtime;
+  readonly #cluster: Cluster;
+  readonly #options: ResolvedReaderOptions;
+  readonly #events: FetcherEvents;
+  readonly #backoff: Backoff;
+  readonly #cursors = new Map<string, Cursor>();
+  /** Leaders that owe an answer. */
+  readonly #busyLeaders = new Set<number>();
+  #bufferedBytes = 0;
+  #isDeferred = false;
+  #timer: Timer | undefined;
+  #closed = false;
+
+  /** Makes a fetcher without partitions. */
+  constructor(runtime: Runtime, cluster: Cluster, options: ResolvedReaderOptions, events: FetcherEvents) {
+    this.#runtime = runtime;
+    this.#cluster = cluster;
+    this.#options = options;
+    this.#events = events;
+    this.#backoff = new Backoff(options.retryBackoffMs, options.retryBackoffMaxMs, () => runtime.random());
+  }
+
+  /** The partitions that are read. */
+  get cursors(): ReadonlyMap<string, Cursor> {
+    return this.#cursors;
+  }
+
+  /** True while a partition waits for a leader that isn't known. */
+  get wantsMetadata(): boolean {
+    for (const cursor of this.#cursors.values()) if (this.#leaderOf(cursor) === undefined) return true;
+    return false;
+  }
+
+  /** Reads a partition from now on. */
+  add(cursor: Cursor): void {
+    this.#cursors.set(keyOf(cursor), cursor);
+    this.#cluster.use(cursor.topic);
+    this.wake();
+  }
+
+  /** Reads a partition no longer. */
+  remove(cursor: Cursor): void {
+    if (this.#cursors.get(keyOf(cursor)) !== cursor) return;
+    this.#cursors.delete(keyOf(cursor));
+    cursor.generation += 1;
+    this.drop(cursor);
+  }
+
+  /** Forgets what is buffered of a partition. */
+  drop(cursor: Cursor): void {
+    this.#bufferedBytes -= cursor.bufferedBytes;
+    cursor.dropBuffer();
+    this.wake();
+  }
+
+  /** The first chunk of a cursor has been handed out. */
+  taken(cursor: Cursor): void {
+    const chunk = cursor.chunks.shift();
+    if (chunk === undefined) return;
+    cursor.bufferedBytes -= chunk.bytes.length;
+    this.#bufferedBytes -= chunk.bytes.length;
+    this.wake();
+  }
+
+  /** Looks what can be asked for, at the end of this turn. */
+  wake(): void {
+    if (this.#isDeferred || this.#closed) return;
+    this.#isDeferred = true;
+    this.#runtime.defer(() => {
+      this.#isDeferred = false;
+      this.#pump();
+    });
+  }
+
+  /** Sends nothing more. */
+  close(): void {
+    this.#closed = true;
+    this.#timer?.cancel();
+  }
+
+  #pump(): void {
+    if (this.#closed) return;
+    const nowMs = this.#runtime.now();
+    const byLeader = new Map<number, Cursor[]>();
+    let isLeaderless = false;
+    let nextMs = Infinity;
+    for (const cursor of this.#cursors.values()) {
+      if (!this.#wantsMore(cursor)) continue;
+      if (cursor.notBeforeMs > nowMs) {
+        nextMs = Math.min(nextMs, cursor.notBeforeMs);
+        continue;
+      }
+      const leader = this.#leaderOf(cursor);
+      if (leader === undefined) isLeaderless = true;
+      else if (!this.#busyLeaders.has(leader.leaderId)) {
+        const list = byLeader.get(leader.leaderId) ?? [];
+        byLeader.set(leader.leaderId, [...list, cursor]);
+      }
+    }
+    if (isLeaderless) void this.#cluster.requestUpdate();
+    this.#wakeAt(nextMs);
+    for (const [leaderId, cursors] of byLeader) void this.#serve(leaderId, cursors);
+  }
+
+  #wantsMore(cursor: Cursor): boolean {
+    if (cursor.busy || cursor.paused || cursor.error !== undefined) return false;
+    if (cursor.position === undefined) return true;
+    return !cursor.isProbe && cursor.chunks.length < CHUNKS_AHEAD &&
+      this.#bufferedBytes < this.#options.maxBufferedBytes;
+  }
+
+  #wakeAt(atMs: number): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    if (atMs < Infinity) {
+      this.#timer = this.#runtime.setTimer(() => this.#pump(), Math.max(0, atMs - this.#runtime.now()));
+    }
+  }
+
+  #leaderOf({ topic, partition }: Cursor): PartitionMetadata | undefined {
+    const metadata = this.#cluster.topic(topic) ?? this.#cluster.use(topic);
+    metadata.touched = true;
+    if (!isUsable(metadata)) return undefined;
+    const leader = metadata.partitions[partition];
+    if (leader === undefined || leader.leaderId < 0 || this.#cluster.broker(leader.leaderId) === undefined) {
+      return undefined;
+    }
+    return leader;
+  }
+
+  /** One round with one leader: places to begin are looked up, places to go on checked, then records are fetched. */
+  async #serve(leaderId: number, cursors: readonly Cursor[]): Promise<void> {
+    this.#busyLeaders.add(leaderId);
+    for (const cursor of cursors) cursor.busy = true;
+    try {
+      const connection = await this.#cluster.broker(leaderId)!.connect();
+      const unknown = cursors.filter(({ position }) => position === undefined);
+      if (unknown.length > 0) return await this.#lookUp(connection, unknown);
+      const unchecked = cursors.filter((cursor) => this.#needsCheck(cursor, connection));
+      if (unchecked.length > 0) return await this.#check(connection, unchecked);
+      await this.#fetch(connection, cursors);
+    } catch (error) {
+      this.#onFailure(cursors, error);
+    } finally {
+      for (const cursor of cursors) cursor.busy = false;
+      this.#busyLeaders.delete(leaderId);
+      this.wake();
+    }
+  }
+
+  async #lookUp(connection: Connection, cursors: readonly Cursor[]): Promise<void> {
+    const known = cursors.filter(({ start }) => typeof start === "bigint");
+    for (const cursor of known) cursor.startAt(cursor.start as bigint);
+    const asked = cursors.filter((cursor) => !known.includes(cursor));
+    if (asked.length === 0) return;
+    const generations = new Map(asked.map((cursor) => [cursor, cursor.generation]));
+    const { requestTimeoutMs } = this.#options;
+    const answer = await connection.request(ListOffsets, connection.version(ListOffsets), {
+      replicaId: -1,
+      isolationLevel: this.#isolationLevel(),
+      topics: byTopic(asked).map(([name, list]) => ({
+        name,
+        partitions: list.map(({ partition: partitionIndex, start }) => (
+          { partitionIndex, timestamp: timestampOf(start) }
+        )),
+      })),
+    }, requestTimeoutMs);
+    const found = new Map(
+      answer.topics.flatMap(({ name, partitions }) =>
+        partitions.map((partition) => [keyOf({ topic: name, partition: partition.partitionIndex }), partition] as const)
+      ),
+    );
+    for (const cursor of asked) {
+      const partition = found.get(keyOf(cursor));
+      if (cursor.generation !== generations.get(cursor)) continue;
+      if (partition === undefined) this.#retry(cursor);
+      else if (partition.errorCode !== 0) this.#onError(cursor, partition.errorCode, "ListOffsets");
+      // No record is as young as that: the next one will be.
+      else if (partition.offset === UNDEFINED_OFFSET) cursor.start = "end";
+      else if (partition.offset < 0n) {
+        this.#fail(cursor, new ProtocolError(`ListOffsets told the offset ${partition.offset}.`));
+      } else cursor.startAt(partition.offset);
+    }
+    this.#events.onArrival();
+  }
+
+  /** After an election the position may lie behind the end of the new leader's log (KIP-320). */
+  #needsCheck(cursor: Cursor, connection: Connection): boolean {
+    const leader = this.#leaderOf(cursor);
+    if (leader === undefined || leader.leaderEpoch < 0 || cursor.lastEpoch < 0) return false;
+    if (cursor.validEpoch < 0) cursor.validEpoch = cursor.lastEpoch;
+    return leader.leaderEpoch > cursor.validEpoch && connection.versions.has(OffsetForLeaderEpoch.key);
+  }
+
+  async #check(connection: Connection, cursors: readonly Cursor[]): Promise<void> {
+    const asked = cursors.map((cursor) => ({ cursor, leader: this.#leaderOf(cursor)!, generation: cursor.generation }));
+    const answer = await connection.request(OffsetForLeaderEpoch, connection.version(OffsetForLeaderEpoch), {
+      replicaId: -1,
+      topics: byTopic(cursors).map(([topic, list]) => ({
+        topic,
+        partitions: list.map((cursor) => ({
+          partition: cursor.partition,
+          currentLeaderEpoch: this.#leaderOf(cursor)?.leaderEpoch ?? -1,
+          leaderEpoch: cursor.lastEpoch,
+        })),
+      })),
+    }, this.#options.requestTimeoutMs);
+    for (const { cursor, leader, generation } of asked) {
+      const found = answer.topics.find(({ topic }) => topic === cursor.topic)?.partitions
+        .find(({ partition }) => partition === cursor.partition);
+      if (cursor.generation !== generation) continue;
+      if (found === undefined) this.#retry(cursor);
+      else if (found.errorCode !== 0) this.#onError(cursor, found.errorCode, "OffsetForLeaderEpoch");
+      else {
+        cursor.validEpoch = leader.leaderEpoch;
+        if (found.endOffset >= 0n && found.endOffset < cursor.fetchOffset) this.#onTruncation(cursor, found.endOffset);
+      }
+    }
+  }
+
+  /** Records that were read are in the log no more. What follows the end that is left is read next. */
+  #onTruncation(cursor: Cursor, endOffset: bigint): void {
+    const position = cursor.position!;
+    this.#bufferedBytes -= cursor.bufferedBytes;
+    cursor.dropBuffer();
+    if (endOffset >= position) return;
+    if (this.#options.onMissingOffset === "fail") {
+      this.#fail(
+        cursor,
+        new KafkaError(
+          `Records of topic "${cursor.topic}" partition ${cursor.partition} that were read are in the log no more: it ` +
+            `was cut off at offset ${endOffset}, the position is ${position}. Seek to where to go on.`,
+          { code: "LOG_TRUNCATED", topic: cursor.topic, partition: cursor.partition },
+        ),
+      );
+      return;
+    }
+    cursor.generation += 1;
+    cursor.startAt(endOffset);
+  }
+
+  async #fetch(connection: Connection, cursors: readonly Cursor[]): Promise<void> {
+    const { maxWaitMs, maxBytes, requestTimeoutMs } = this.#options;
+    const idOf = (topic: string): string => this.#cluster.topic(topic)?.topicId ?? ZERO_TOPIC_ID;
+    const allHaveIds = cursors.every(({ topic }) => idOf(topic) !== ZERO_TOPIC_ID);
+    const version = connection.version(Fetch, allHaveIds ? undefined : FETCH_WITH_IDS - 1);
+    const names = new Map(cursors.map(({ topic }) => [idOf(topic), topic]));
+    const asked = new Map(cursors.map((cursor) => [keyOf(cursor), { cursor, generation: cursor.generation }]));
+    const answer = await connection.request(Fetch, version, {
+      maxWaitMs,
+      minBytes: 1,
+      maxBytes,
+      isolationLevel: this.#isolationLevel(),
+      topics: byTopic(cursors).map(([topic, list]) => ({
+        ...(version >= FETCH_WITH_IDS ? { topicId: idOf(topic) } : { topic }),
+        partitions: list.map((cursor) => ({
+          partition: cursor.partition,
+          currentLeaderEpoch: this.#leaderOf(cursor)?.leaderEpoch ?? -1,
+          fetchOffset: cursor.fetchOffset,
+          partitionMaxBytes: cursor.maxBytes,
+        })),
+      })),
+    }, requestTimeoutMs + maxWaitMs);
+    if (answer.errorCode !== 0) throw brokerError(answer.errorCode, { api: "Fetch" });
+    for (const { topic: name, topicId, partitions } of answer.responses) {
+      const topic = version >= FETCH_WITH_IDS ? names.get(topicId) : name;
+      for (const partition of partitions) {
+        const found = asked.get(keyOf({ topic: topic ?? "", partition: partition.partitionIndex }));
+        if (found === undefined || found.cursor.generation !== found.generation) continue;
+        asked.delete(keyOf(found.cursor));
+        this.#onPartition(found.cursor, partition);
+      }
+    }
+    // What the answer leaves out is asked for again.
+  }
+
+  #onPartition(cursor: Cursor, { errorCode, records, abortedTransactions, highWatermark }: FetchedPartition): void {
+    if (errorCode !== 0) return this.#onError(cursor, errorCode, "Fetch");
+    cursor.failures = 0;
+    if (records === null || records.length === 0) return;
+    const { length, nextOffset, epoch } = wholeBatches(records, cursor.fetchOffset);
+    if (length === 0) {
+      // A broker sends the first batch whole, but only in the first partition of its answer (KIP-74).
+      cursor.maxBytes = Math.min(cursor.maxBytes * 2, MOST_PARTITION_BYTES);
+      return;
+    }
+    cursor.chunks.push({ bytes: records.subarray(0, length), aborted: abortedTransactions ?? [], highWatermark });
+    cursor.bufferedBytes += length;
+    this.#bufferedBytes += length;
+    cursor.fetchOffset = nextOffset;
+    cursor.lastEpoch = epoch;
+    this.#events.onArrival();
+  }
+
+  #onError(cursor: Cursor, errorCode: number, api: string): void {
+    const { topic, partition } = cursor;
+    const error = brokerError(errorCode, { api, topic, partition });
+    if (errorCode === OFFSET_OUT_OF_RANGE) return this.#onMissingOffset(cursor, error);
+    if (NO_LEADER_ERRORS.includes(errorCode)) {
+      void this.#cluster.requestUpdate();
+      return this.#retry(cursor);
+    }
+    if (errorOf(errorCode).retriable) return this.#retry(cursor);
+    this.#fail(cursor, error);
+  }
+
+  #onMissingOffset(cursor: Cursor, error: KafkaError): void {
+    const { onMissingOffset } = this.#options;
+    if (onMissingOffset === "fail") return this.#fail(cursor, error);
+    // What is buffered is in hand, and is handed out first.
+    if (cursor.chunks.length > 0) return this.#retry(cursor);
+    cursor.jump(onMissingOffset);
+  }
+
+  #onFailure(cursors: readonly Cursor[], error: unknown): void {
+    for (const cursor of cursors) {
+      if (error instanceof AuthenticationError || error instanceof ConfigError) this.#fail(cursor, error);
+      else this.#retry(cursor);
+    }
+    void this.#cluster.requestUpdate();
+  }
+
+  #retry(cursor: Cursor): void {
+    cursor.failures += 1;
+    cursor.notBeforeMs = this.#runtime.now() + this.#backoff.delayMs(cursor.failures);
+  }
+
+  #fail(cursor: Cursor, error: Error): void {
+    cursor.error = error;
+    this.#events.onArrival();
+  }
+
+  #isolationLevel(): 0 | 1 {
+    return this.#options.isolation === "read_committed" ? 1 : 0;
+  }
+}
+
+/** What a partition is kept under. */
+export function keyOf({ topic, partition }: { readonly topic: string; readonly partition: number }): string {
+  return `${partition} ${topic}`;
+}
+
+function byTopic(cursors: readonly Cursor[]): [string, Cursor[]][] {
+  const topics = new Map<string, Cursor[]>();
+  for (const cursor of cursors) {
+    const list = topics.get(cursor.topic);
+    if (list === undefined) topics.set(cursor.topic, [cursor]);
+    else list.push(cursor);
+  }
+  return [...topics];
+}
+
+function timestampOf(start: Position): bigint {
+  if (start === "beginning") return EARLIEST;
+  if (start === "end") return LATEST;
+  return typeof start === "bigint" ? start : BigInt(start.timestamp);
+}

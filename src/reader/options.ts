@@ -1,0 +1,147 @@
+/**
+ * What a reader may be asked for.
+ *
+ * @module
+ */
+
+import { type Address, parseAddresses } from "../cluster/address.ts";
+import { ConfigError } from "../errors.ts";
+import type { SocketFactory, TlsOptions } from "../runtime/runtime.ts";
+import { show } from "../show.ts";
+
+/** What is shown of transactions. */
+export type IsolationLevel = "read_committed" | "read_uncommitted";
+
+/** The options of a reader; only `brokers` must be given. */
+export interface ReaderOptions {
+  /** Some of the cluster's brokers: `"host:port"`, several with commas between, or a list. */
+  readonly brokers: string | readonly string[];
+  /** Names the client in the broker's logs and quotas. @default "sluice-reader" */
+  readonly clientId?: string | undefined;
+  /**
+   * What is shown of transactions: only what was committed, in the order of the log and not beyond the first open
+   * transaction, or everything. @default "read_committed"
+   */
+  readonly isolation?: IsolationLevel | undefined;
+  /**
+   * Where to go on when a position is no longer in the log (retention, truncation), or a group has committed none:
+   * `"beginning"`, `"end"`, or `"fail"`. @default "beginning"
+   */
+  readonly onMissingOffset?: "beginning" | "end" | "fail" | undefined;
+  /** The ends of transactions are handed out as records, so that every offset is accounted for. @default false */
+  readonly controlRecords?: boolean | undefined;
+  /** How long a broker may wait for new records before it answers, in ms. @default 500 */
+  readonly maxWaitMs?: number | undefined;
+  /** Bytes of an answer at most, but for a first batch that is larger. @default 8_388_608 */
+  readonly maxBytes?: number | undefined;
+  /** Bytes of each partition in an answer, likewise. @default 1_048_576 */
+  readonly maxPartitionBytes?: number | undefined;
+  /** While so many bytes wait to be handed out nothing more is fetched. @default 33_554_432 */
+  readonly maxBufferedBytes?: number | undefined;
+  /** What one compressed batch may grow to, in bytes. @default 104_857_600 */
+  readonly maxDecompressedBytes?: number | undefined;
+  /** How long a request may take, in ms. @default 30_000 */
+  readonly requestTimeoutMs?: number | undefined;
+  /** How long a call may wait for metadata or a coordinator, in ms. @default 60_000 */
+  readonly maxBlockMs?: number | undefined;
+  /** TCP, TLS and handshake together, in ms. @default 10_000 */
+  readonly connectTimeoutMs?: number | undefined;
+  /** The first pause after a failure, in ms. @default 100 */
+  readonly retryBackoffMs?: number | undefined;
+  /** The longest pause after failures, in ms. @default 1_000 */
+  readonly retryBackoffMaxMs?: number | undefined;
+  /** Age at which metadata is asked for again, in ms. @default 300_000 */
+  readonly metadataMaxAgeMs?: number | undefined;
+  /** Speak TLS. @default false */
+  readonly tls?: boolean | TlsOptions | undefined;
+  /** Opens the connections. @default the runtime's own */
+  readonly connect?: SocketFactory | undefined;
+}
+
+/** Options with their defaults. */
+export interface ResolvedReaderOptions {
+  readonly bootstrap: readonly Address[];
+  readonly clientId: string;
+  readonly isolation: IsolationLevel;
+  readonly onMissingOffset: "beginning" | "end" | "fail";
+  readonly controlRecords: boolean;
+  readonly maxWaitMs: number;
+  readonly maxBytes: number;
+  readonly maxPartitionBytes: number;
+  readonly maxBufferedBytes: number;
+  readonly maxDecompressedBytes: number;
+  readonly requestTimeoutMs: number;
+  readonly maxBlockMs: number;
+  readonly connectTimeoutMs: number;
+  readonly retryBackoffMs: number;
+  readonly retryBackoffMaxMs: number;
+  readonly metadataMaxAgeMs: number;
+  readonly tls: boolean | TlsOptions;
+}
+
+const MAX_INT32 = 2_147_483_647;
+
+/** Number options: default, least and largest value. */
+const NUMBERS = {
+  maxWaitMs: [500, 0, MAX_INT32],
+  maxBytes: [8 << 20, 1, MAX_INT32],
+  maxPartitionBytes: [1 << 20, 1, MAX_INT32],
+  maxBufferedBytes: [32 << 20, 1, Number.MAX_SAFE_INTEGER],
+  maxDecompressedBytes: [100 << 20, 1, MAX_INT32],
+  requestTimeoutMs: [30_000, 1, MAX_INT32],
+  maxBlockMs: [60_000, 0, MAX_INT32],
+  connectTimeoutMs: [10_000, 1, MAX_INT32],
+  retryBackoffMs: [100, 0, MAX_INT32],
+  retryBackoffMaxMs: [1_000, 0, MAX_INT32],
+  metadataMaxAgeMs: [300_000, 1, MAX_INT32],
+} as const;
+
+const CHOICES = {
+  isolation: ["read_committed", "read_uncommitted"],
+  onMissingOffset: ["beginning", "end", "fail"],
+} as const;
+
+const OTHERS = ["brokers", "clientId", "controlRecords", "tls", "connect"];
+
+/**
+ * Options with their defaults.
+ *
+ * @throws {ConfigError} for the first that is unknown or wrong
+ */
+export function resolveReaderOptions(options: ReaderOptions): ResolvedReaderOptions {
+  if (typeof options !== "object" || options === null) {
+    throw new ConfigError("options", `Give the reader an object with "brokers": ${show(options)} is none.`);
+  }
+  const known = [...OTHERS, ...Object.keys(NUMBERS), ...Object.keys(CHOICES)];
+  const unknown = Object.keys(options).find((name) => !known.includes(name));
+  if (unknown !== undefined) {
+    throw new ConfigError(unknown, `Remove ${show(unknown)}: a reader has no such option, wanted ${known.join(", ")}.`);
+  }
+  const { clientId = "sluice-reader", controlRecords = false, tls = false } = options;
+  if (typeof clientId !== "string" || clientId.length > 249) {
+    throw new ConfigError("clientId", `Set "clientId" to a string of at most 249 characters.`);
+  }
+  if (typeof controlRecords !== "boolean") {
+    throw new ConfigError(
+      "controlRecords",
+      `Set "controlRecords" to true or false: ${show(controlRecords)} is neither.`,
+    );
+  }
+  const numbers = Object.entries(NUMBERS).map(([name, [fallback, least, most]]) => {
+    const value = (options as unknown as Record<string, unknown>)[name] ?? fallback;
+    if (Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most) return [name, value];
+    throw new ConfigError(name, `Set "${name}" to a whole number from ${least} to ${most}: ${show(value)} is not.`);
+  });
+  const choices = Object.entries(CHOICES).map(([name, words]) => {
+    const value = (options as unknown as Record<string, unknown>)[name] ?? words[0];
+    if ((words as readonly unknown[]).includes(value)) return [name, value];
+    throw new ConfigError(name, `Set "${name}" to ${words.map(show).join(" or ")}: ${show(value)} is not.`);
+  });
+  return {
+    bootstrap: parseAddresses(options.brokers),
+    clientId,
+    controlRecords,
+    tls,
+    ...Object.fromEntries([...numbers, ...choices]),
+  } as ResolvedReaderOptions;
+}

@@ -1,0 +1,468 @@
+/**
+ * Reads partitions: from where the caller says, as an async iterator, at the caller's pace.
+ *
+ * @module
+ */
+
+import { Cluster } from "../cluster/cluster.ts";
+import { Coordinator } from "../cluster/coordinator.ts";
+import { Backoff } from "../cluster/backoff.ts";
+import { isUsable } from "../cluster/metadata.ts";
+import { sleep } from "../cluster/sleep.ts";
+import { ConfigError, KafkaError, TimeoutError } from "../errors.ts";
+import { brokerError, errorOf } from "../protocol/error_codes.ts";
+import { OffsetCommit } from "../protocol/messages/offset_commit.ts";
+import { OffsetFetch } from "../protocol/messages/offset_fetch.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import { selectRuntime, systemRuntime } from "../runtime/select.ts";
+import { show } from "../show.ts";
+import { readChunk } from "./batch_decoder.ts";
+import { Cursor } from "./cursor.ts";
+import { Fetcher, keyOf } from "./fetcher.ts";
+import { type ReaderOptions, type ResolvedReaderOptions, resolveReaderOptions } from "./options.ts";
+import type { Position, ReadBatch, ReadRecord, TopicPartition, TopicPartitionOffset } from "./record.ts";
+
+/** A partition, and where to begin. */
+export interface Assignment extends TopicPartition {
+  /** Where to begin. @default the reader's `onMissingOffset`, or "beginning" where that is "fail" */
+  readonly start?: Position | undefined;
+}
+
+/** On whose behalf offsets are committed; what a member of a group knows of itself. */
+export interface GroupMetadata {
+  /** The group. */
+  readonly groupId: string;
+  /** The member, "" outside of a membership. */
+  readonly memberId?: string | undefined;
+  /** The generation of the group, −1 outside of a membership. */
+  readonly generationId?: number | undefined;
+  /** The name of a static member (KIP-345). */
+  readonly groupInstanceId?: string | undefined;
+}
+
+const MAX_RESPONSE_SIZE = 1 << 30;
+/** From this version on OffsetFetch asks for several groups at once, and from 10 on for topics by id. */
+const OFFSET_FETCH_WITH_GROUPS = 8;
+const LAST_OFFSET_FETCH_WITH_NAMES = 9;
+const LAST_OFFSET_COMMIT_WITH_NAMES = 9;
+const COORDINATOR_ERRORS: readonly number[] = [15, 16];
+const NO_OFFSET = -1n;
+
+/**
+ * Reads records of Kafka topics.
+ *
+ * A reader fetches ahead while its caller works, up to `maxBufferedBytes`, and goes on through elections, restarts and
+ * truncated logs. It has no group of its own: `committed()` and `commit()` read and write the offsets of any group.
+ *
+ * @example
+ * ```ts
+ * import { Producer } from "@sluice/kafka";
+ * import { Reader } from "@sluice/kafka/reader";
+ * import { EmbeddedCluster } from "@sluice/kafka/testing";
+ *
+ * const cluster = new EmbeddedCluster({ topics: { orders: 1 } });
+ * const options = { brokers: cluster.bootstrap, connect: cluster.sockets };
+ * await using producer = new Producer(options);
+ * await producer.send({ topic: "orders", value: "hello" });
+ *
+ * await using reader = new Reader(options);
+ * reader.assign([{ topic: "orders", partition: 0, start: "beginning" }]);
+ * for await (const { offset, value } of reader) {
+ *   console.assert(offset === 0n && new TextDecoder().decode(value!) === "hello");
+ *   break;
+ * }
+ * ```
+ */
+export class Reader implements AsyncIterable<ReadRecord> {
+  readonly #runtime: Runtime;
+  readonly #options: ResolvedReaderOptions;
+  readonly #cluster: Cluster;
+  readonly #fetcher: Fetcher;
+  readonly #backoff: Backoff;
+  readonly #coordinators = new Map<string, Coordinator>();
+  readonly #closing = new AbortController();
+  /** Those who wait for something to hand out. */
+  #waiting: (() => void)[] = [];
+  /** The partition that was handed out last: the others come first now. */
+  #lastKey = "";
+
+  /**
+   * Makes a reader; no connection is opened yet.
+   *
+   * @throws {ConfigError} for an option that is unknown or wrong
+   */
+  constructor(options: ReaderOptions, runtime?: Runtime) {
+    this.#options = resolveReaderOptions(options);
+    this.#runtime = runtime ?? (options.connect === undefined ? selectRuntime() : systemRuntime(options.connect));
+    const { retryBackoffMs, retryBackoffMaxMs } = this.#options;
+    this.#backoff = new Backoff(retryBackoffMs, retryBackoffMaxMs, () => this.#runtime.random());
+    this.#cluster = new Cluster(this.#runtime, {
+      ...this.#options,
+      connectionMaxIdleMs: 540_000,
+      reconnectBackoffMs: 50,
+      reconnectBackoffMaxMs: 1_000,
+      metadataMaxIdleMs: 300_000,
+      allowAutoTopicCreation: false,
+      maxResponseSize: MAX_RESPONSE_SIZE,
+    }, {
+      onMetadata: () => {
+        this.#fetcher.wake();
+        this.#wakeAll();
+      },
+      wantsMetadata: () => this.#fetcher.wantsMetadata,
+      usesTopic: (name) => [...this.#fetcher.cursors.values()].some(({ topic }) => topic === name),
+    });
+    this.#fetcher = new Fetcher(this.#runtime, this.#cluster, this.#options, { onArrival: () => this.#wakeAll() });
+  }
+
+  /** The partitions that are read, in no particular order. */
+  get assignment(): TopicPartition[] {
+    return [...this.#fetcher.cursors.values()].map(({ topic, partition }) => ({ topic, partition }));
+  }
+
+  /**
+   * Reads these partitions and no others from now on. Those that are read already go on where they are, unless they
+   * have a `start`.
+   */
+  assign(partitions: Iterable<Assignment>): void {
+    this.#refuseIfClosed();
+    const wanted = new Map([...partitions].map((assignment) => [keyOf(checkPartition(assignment)), assignment]));
+    for (const [key, cursor] of [...this.#fetcher.cursors]) if (!wanted.has(key)) this.#fetcher.remove(cursor);
+    for (const [key, assignment] of wanted) {
+      const cursor = this.#fetcher.cursors.get(key);
+      if (cursor === undefined) this.#fetcher.add(this.#newCursor(assignment));
+      else if (assignment.start !== undefined) this.seek(cursor, checkPosition(assignment.start));
+    }
+  }
+
+  /** The number of partitions of a topic. Waits for metadata up to `maxBlockMs`. */
+  async partitionsOf(topic: string): Promise<number> {
+    this.#refuseIfClosed();
+    const metadata = this.#cluster.topic(topic) ?? this.#cluster.use(topic);
+    const deadlineMs = this.#runtime.now() + this.#options.maxBlockMs;
+    while (!isUsable(metadata)) {
+      const error = await this.#cluster.requestUpdate();
+      this.#refuseIfClosed();
+      if (isUsable(metadata)) break;
+      const reason = error ?? (metadata.errorCode === 0 ? undefined : brokerError(metadata.errorCode, { topic }));
+      if (reason !== undefined && !reason.retriable && !errorOf(metadata.errorCode).retriable) throw reason;
+      if (this.#runtime.now() >= deadlineMs) {
+        const why = reason?.message ?? "No broker knows it.";
+        throw new TimeoutError(`Looking up topic ${show(topic)} took longer than maxBlockMs. ${why}`, {
+          topic,
+          cause: reason,
+        });
+      }
+    }
+    return metadata.partitions.length;
+  }
+
+  /** Goes to another place of a partition. What was fetched of it and not handed out is dropped. */
+  seek(partition: TopicPartition, position: Position): void {
+    const cursor = this.#cursorOf(partition);
+    this.#fetcher.drop(cursor);
+    cursor.jump(checkPosition(position));
+    this.#fetcher.wake();
+  }
+
+  /** Hands out nothing of these partitions until {@link resume}. */
+  pause(partitions: Iterable<TopicPartition>): void {
+    for (const partition of partitions) this.#cursorOf(partition).paused = true;
+  }
+
+  /** Goes on with partitions that were paused. */
+  resume(partitions: Iterable<TopicPartition>): void {
+    for (const partition of partitions) this.#cursorOf(partition).paused = false;
+    this.#fetcher.wake();
+    this.#wakeAll();
+  }
+
+  /** The offset behind everything that was handed out of a partition; undefined before its beginning was looked up. */
+  position(partition: TopicPartition): bigint | undefined {
+    return this.#cursorOf(partition).position;
+  }
+
+  /** Record by record, see {@link batches}. The position is behind a record as soon as it is handed out. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<ReadRecord, void, undefined> {
+    for await (const [cursor, batch] of this.#handOut()) {
+      const { generation } = cursor;
+      for (const record of batch.records) {
+        // The caller has gone elsewhere, or reads the partition no longer.
+        if (cursor.generation !== generation) break;
+        cursor.position = record.offset + 1n;
+        yield record;
+      }
+      if (cursor.generation === generation) cursor.position = batch.nextOffset;
+    }
+  }
+
+  /**
+   * Batch by batch, as they stand in the log, the partitions in turn. Ends when the reader is closed. Throws what a
+   * partition can't go on after (authorization, a missing offset with `onMissingOffset: "fail"`, a damaged batch); after
+   * a {@link seek} of that partition a new iteration goes on.
+   *
+   * The position is behind a batch as soon as it is handed out.
+   */
+  async *batches(): AsyncGenerator<ReadBatch, void, undefined> {
+    for await (const [cursor, batch] of this.#handOut()) {
+      cursor.position = batch.nextOffset;
+      yield batch;
+    }
+  }
+
+  /** The offset of the first record at or behind a place, for each of the partitions. */
+  async offsetsOf(partitions: Iterable<TopicPartition>, position: Position): Promise<TopicPartitionOffset[]> {
+    this.#refuseIfClosed();
+    const probes = [...partitions].map((partition) => {
+      const { topic, partition: index } = checkPartition(partition);
+      return new Cursor(topic, index, checkPosition(position), 1, true);
+    });
+    // Looked up by a fetcher of its own, whose partitions are never read.
+    const fetcher = new Fetcher(this.#runtime, this.#cluster, this.#options, { onArrival: () => this.#wakeAll() });
+    const deadlineMs = this.#runtime.now() + this.#options.maxBlockMs;
+    for (const probe of probes) {
+      await this.partitionsOf(probe.topic);
+      fetcher.add(probe);
+    }
+    const timer = this.#runtime.setTimer(() => this.#wakeAll(), this.#options.maxBlockMs);
+    try {
+      while (probes.some(({ position }) => position === undefined)) {
+        const failed = probes.find(({ error }) => error !== undefined);
+        if (failed !== undefined) throw failed.error;
+        this.#refuseIfClosed();
+        if (this.#runtime.now() >= deadlineMs) {
+          throw new TimeoutError("Looking up offsets took longer than maxBlockMs.");
+        }
+        await this.#nextEvent();
+      }
+    } finally {
+      timer.cancel();
+      fetcher.close();
+    }
+    return probes.map(({ topic, partition, position }) => ({ topic, partition, offset: position! }));
+  }
+
+  /** The offsets that a group has committed; a partition without one is left out. Rejects after `maxBlockMs`. */
+  async committed(groupId: string, partitions: Iterable<TopicPartition>): Promise<TopicPartitionOffset[]> {
+    checkGroupId(groupId);
+    const wanted = [...partitions].map(checkPartition);
+    const topics = namesWith(wanted, ({ partition }) => partition)
+      .map(([name, partitionIndexes]) => ({ name, partitionIndexes }));
+    const offsets = await this.#withCoordinator(groupId, "committed", async (coordinator) => {
+      const connection = await coordinator.connection();
+      const version = connection.version(OffsetFetch, LAST_OFFSET_FETCH_WITH_NAMES);
+      const hasGroups = version >= OFFSET_FETCH_WITH_GROUPS;
+      // What a transaction has committed and not ended yet may still be taken back (KIP-447).
+      const body = {
+        ...(hasGroups ? { groups: [{ groupId, topics }] } : { groupId, topics }),
+        requireStable: version >= 7,
+      };
+      const answer = await connection.request(OffsetFetch, version, body as never, this.#options.requestTimeoutMs);
+      const group = hasGroups ? answer.groups.find((each) => each.groupId === groupId) : answer;
+      if (group === undefined) {
+        throw new KafkaError("OffsetFetch left out the group that it was asked for.", { retriable: true });
+      }
+      throwError(group.errorCode, "OffsetFetch");
+      return group.topics.flatMap(({ name, partitions }) =>
+        partitions.map(({ partitionIndex, committedOffset, errorCode }) => {
+          throwError(errorCode, "OffsetFetch", name, partitionIndex);
+          return { topic: name, partition: partitionIndex, offset: committedOffset };
+        })
+      );
+    });
+    return offsets.filter(({ offset }) => offset > NO_OFFSET);
+  }
+
+  /**
+   * Commits offsets of a group, outside of any transaction: those given, or the positions of all partitions that are
+   * read. With the metadata of a membership only while that is valid. Rejects after `maxBlockMs`.
+   */
+  async commit(group: string | GroupMetadata, offsets?: Iterable<TopicPartitionOffset>): Promise<void> {
+    const { groupId, memberId = "", generationId = -1, groupInstanceId = null } = typeof group === "string"
+      ? { groupId: group }
+      : group;
+    checkGroupId(groupId);
+    const wanted = offsets === undefined ? this.#positions() : [...offsets].map(checkOffset);
+    if (wanted.length === 0) return;
+    await this.#withCoordinator(groupId, "commit", async (coordinator) => {
+      const connection = await coordinator.connection();
+      const version = connection.version(OffsetCommit, LAST_OFFSET_COMMIT_WITH_NAMES);
+      const answer = await connection.request(OffsetCommit, version, {
+        groupId,
+        memberId,
+        generationIdOrMemberEpoch: generationId,
+        groupInstanceId: version >= 7 ? groupInstanceId : null,
+        topics: namesWith(wanted, ({ partition, offset }) => ({
+          partitionIndex: partition,
+          committedOffset: offset,
+          committedMetadata: "",
+        })).map(([name, list]) => ({ name, partitions: list })),
+      } as never, this.#options.requestTimeoutMs);
+      for (const { name, partitions } of answer.topics) {
+        for (const { partitionIndex, errorCode } of partitions) {
+          throwError(errorCode, "OffsetCommit", name, partitionIndex);
+        }
+      }
+    });
+  }
+
+  /** Ends iterations and calls, and closes every connection. Idempotent. */
+  close(): Promise<void> {
+    if (!this.#closing.signal.aborted) {
+      this.#closing.abort();
+      this.#fetcher.close();
+      for (const coordinator of this.#coordinators.values()) coordinator.forget();
+      this.#cluster.close();
+      this.#wakeAll();
+    }
+    return Promise.resolve();
+  }
+
+  /** Closes, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async *#handOut(): AsyncGenerator<[Cursor, ReadBatch], void, undefined> {
+    const { isolation, controlRecords, maxDecompressedBytes } = this.#options;
+    const options = { readCommitted: isolation === "read_committed", controlRecords, maxDecompressedBytes };
+    while (!this.#closing.signal.aborted) {
+      const cursor = this.#nextCursor();
+      if (cursor === undefined) {
+        await this.#nextEvent();
+        continue;
+      }
+      if (cursor.error !== undefined && cursor.chunks.length === 0) throw cursor.error;
+      this.#lastKey = keyOf(cursor);
+      const { generation } = cursor;
+      for await (const batch of readChunk(cursor, cursor.chunks[0]!, options)) {
+        if (cursor.generation !== generation || this.#closing.signal.aborted) break;
+        yield [cursor, batch];
+      }
+      if (cursor.generation === generation) this.#fetcher.taken(cursor);
+    }
+  }
+
+  /** The next partition that has something to hand out, or to tell, behind the one whose turn it was. */
+  #nextCursor(): Cursor | undefined {
+    const ready = [...this.#fetcher.cursors].filter(([, { chunks, error, paused }]) =>
+      !paused && (chunks.length > 0 || error !== undefined)
+    );
+    const last = ready.findIndex(([key]) => key === this.#lastKey);
+    return ready[(last + 1) % ready.length]?.[1];
+  }
+
+  #newCursor({ topic, partition, start }: Assignment): Cursor {
+    const { onMissingOffset, maxPartitionBytes } = this.#options;
+    const fallback = onMissingOffset === "fail" ? "beginning" : onMissingOffset;
+    return new Cursor(topic, partition, start === undefined ? fallback : checkPosition(start), maxPartitionBytes);
+  }
+
+  #cursorOf(partition: TopicPartition): Cursor {
+    const cursor = this.#fetcher.cursors.get(keyOf(partition));
+    if (cursor !== undefined) return cursor;
+    throw new ConfigError(
+      "partition",
+      `Assign topic ${show(partition?.topic)} partition ${show(partition?.partition)} first: it isn't read.`,
+    );
+  }
+
+  #positions(): TopicPartitionOffset[] {
+    return [...this.#fetcher.cursors.values()].flatMap(({ topic, partition, position: offset }) =>
+      offset === undefined ? [] : [{ topic, partition, offset }]
+    );
+  }
+
+  async #withCoordinator<T>(groupId: string, call: string, ask: (coordinator: Coordinator) => Promise<T>): Promise<T> {
+    this.#refuseIfClosed();
+    const { requestTimeoutMs, maxBlockMs } = this.#options;
+    let coordinator = this.#coordinators.get(groupId);
+    if (coordinator === undefined) {
+      coordinator = new Coordinator(this.#cluster, "group", groupId, requestTimeoutMs);
+      this.#coordinators.set(groupId, coordinator);
+    }
+    const deadlineMs = this.#runtime.now() + maxBlockMs;
+    for (let attempt = 1;; attempt++) {
+      try {
+        return await ask(coordinator);
+      } catch (error) {
+        if (this.#closing.signal.aborted) throw closedError();
+        if (!(error instanceof KafkaError) || !error.retriable) throw error;
+        const { errorCode } = error;
+        if (errorCode === undefined || COORDINATOR_ERRORS.includes(errorCode)) coordinator.forget();
+        const delayMs = this.#backoff.delayMs(attempt);
+        if (this.#runtime.now() + delayMs >= deadlineMs) {
+          const message = `${call}() for group ${show(groupId)} took longer than maxBlockMs. ${error.message}`;
+          throw new TimeoutError(message, { cause: error });
+        }
+        await sleep(this.#runtime, delayMs, this.#closing.signal);
+      }
+    }
+  }
+
+  /** Resolves when there may be something to hand out, when metadata was refreshed, and when the reader is closed. */
+  #nextEvent(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  #wakeAll(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const wake of waiting) wake();
+  }
+
+  #refuseIfClosed(): void {
+    if (this.#closing.signal.aborted) throw closedError();
+  }
+}
+
+function closedError(): KafkaError {
+  return new KafkaError("The reader was closed.", { code: "READER_CLOSED" });
+}
+
+function throwError(errorCode: number, api: string, topic?: string, partition?: number): void {
+  if (errorCode !== 0) throw brokerError(errorCode, { api, topic, partition });
+}
+
+/** Entries by topic. */
+function namesWith<P extends TopicPartition, E>(
+  partitions: readonly P[],
+  entryOf: (partition: P) => E,
+): [string, E[]][] {
+  const topics = new Map<string, E[]>();
+  for (const partition of partitions) {
+    topics.set(partition.topic, [...topics.get(partition.topic) ?? [], entryOf(partition)]);
+  }
+  return [...topics];
+}
+
+function checkPartition<P extends TopicPartition>(value: P): P {
+  const { topic, partition } = value ?? {};
+  if (typeof topic === "string" && topic !== "" && Number.isSafeInteger(partition) && partition >= 0) return value;
+  throw new ConfigError(
+    "partition",
+    `Name a partition by { topic, partition }: ${show(topic)}, ${show(partition)} is none.`,
+  );
+}
+
+function checkOffset(value: TopicPartitionOffset): TopicPartitionOffset {
+  const { offset } = checkPartition(value);
+  if (typeof offset === "bigint" && offset >= 0n) return value;
+  throw new ConfigError("offset", `Give "offset" as a bigint from 0n on: ${show(offset)} is none.`);
+}
+
+function checkPosition(position: Position): Position {
+  if (position === "beginning" || position === "end") return position;
+  if (typeof position === "bigint" && position >= 0n) return position;
+  const timestamp = typeof position === "object" && position !== null ? position.timestamp : NaN;
+  if (Number.isSafeInteger(timestamp) && timestamp >= 0) return position;
+  throw new ConfigError(
+    "start",
+    `Begin at "beginning", "end", an offset such as 0n, or { timestamp } in ms: ${show(position)} is none of them.`,
+  );
+}
+
+function checkGroupId(groupId: unknown): void {
+  if (typeof groupId === "string" && groupId !== "") return;
+  throw new ConfigError("groupId", `Name the group by text that isn't empty: ${show(groupId)} is none.`);
+}

@@ -1,0 +1,66 @@
+/**
+ * What a reader hands out.
+ *
+ * @module
+ */
+
+/** The end of a transaction as it stands in a partition's log. */
+export interface ControlMarker {
+  /** How the transaction ended. */
+  readonly type: "commit" | "abort";
+  /** Whose transaction it was. */
+  readonly producerId: bigint;
+  /** The epoch of the producer. */
+  readonly producerEpoch: number;
+}
+
+/** A record as it stands in the log. */
+export interface ReadRecord {
+  /** The topic. */
+  readonly topic: string;
+  /** The partition. */
+  readonly partition: number;
+  /** The offset in the log. */
+  readonly offset: bigint;
+  /** Ms since the epoch: the producer's time, or the broker's on a topic with LogAppendTime. */
+  readonly timestamp: number;
+  /** The key's bytes, or null. */
+  readonly key: Uint8Array | null;
+  /** The value's bytes, or null. */
+  readonly value: Uint8Array | null;
+  /** Name and value in their order, repeats kept. */
+  readonly headers: readonly (readonly [name: string, value: Uint8Array | null])[];
+  /** The end of a transaction, with `controlRecords: true`; undefined for data. */
+  readonly control?: ControlMarker;
+}
+
+/** Records of one partition that came together. */
+export interface ReadBatch {
+  /** The topic. */
+  readonly topic: string;
+  /** The partition. */
+  readonly partition: number;
+  /** The records in their order; empty for a batch that is filtered out whole. */
+  readonly records: readonly ReadRecord[];
+  /** The offset behind the batch: where to go on, and what to commit. */
+  readonly nextOffset: bigint;
+  /** The offset behind the last record that all replicas in sync have, as the broker said with this batch. */
+  readonly highWatermark: bigint;
+}
+
+/** A partition of a topic. */
+export interface TopicPartition {
+  /** The topic. */
+  readonly topic: string;
+  /** The partition. */
+  readonly partition: number;
+}
+
+/** An offset of a partition; always that of the next record to read. */
+export interface TopicPartitionOffset extends TopicPartition {
+  /** The offset. */
+  readonly offset: bigint;
+}
+
+/** Where to begin: an offset, the ends of the log, or the first record from a time on (ms since the epoch). */
+export type Position = bigint | "beginning" | "end" | { readonly timestamp: number };

@@ -1,0 +1,193 @@
+import assert from "node:assert/strict";
+import { Producer } from "../../mod.ts";
+import { ConfigError } from "../../src/errors.ts";
+import { Reader, type ReaderOptions, type ReadRecord } from "../../src/reader/mod.ts";
+import { EmbeddedCluster } from "../../src/testing/mod.ts";
+import { test, type TestContext } from "../harness.ts";
+
+const decoder = new TextDecoder();
+
+function stage(t: TestContext, topics: Record<string, number>, brokers = 1): {
+  cluster: EmbeddedCluster;
+  producer: Producer;
+  reader: (options?: Partial<ReaderOptions>) => Reader;
+} {
+  const cluster = new EmbeddedCluster({ topics, brokers });
+  const common = { brokers: cluster.bootstrap, connect: cluster.sockets };
+  const producer = new Producer({ ...common, retryBackoffMs: 1 });
+  t.after(() => producer.close());
+  return {
+    cluster,
+    producer,
+    reader: (options = {}) => {
+      const reader = new Reader({ ...common, retryBackoffMs: 1, maxWaitMs: 20, ...options });
+      t.after(() => reader.close());
+      return reader;
+    },
+  };
+}
+
+async function take(reader: Reader, count: number): Promise<ReadRecord[]> {
+  const records: ReadRecord[] = [];
+  if (count === 0) return records;
+  for await (const record of reader) {
+    records.push(record);
+    if (records.length === count) break;
+  }
+  return records;
+}
+
+const textOf = ({ value }: ReadRecord): string => decoder.decode(value!);
+
+test("reader: hands out keys, values, headers, timestamps and offsets as they were sent", async (t) => {
+  const { producer, reader } = stage(t, { orders: 1 });
+  await producer.send({ topic: "orders", key: "k", value: "hello", timestamp: 1_700_000_000_123, headers: { a: "b" } });
+  await producer.send({ topic: "orders", key: null, value: null, timestamp: 1_700_000_000_124 });
+  const it = reader();
+  it.assign([{ topic: "orders", partition: 0 }]);
+  const [first, second] = await take(it, 2);
+  assert.deepEqual({ ...first!, key: decoder.decode(first!.key!), value: textOf(first!), headers: null }, {
+    topic: "orders",
+    partition: 0,
+    offset: 0n,
+    timestamp: 1_700_000_000_123,
+    key: "k",
+    value: "hello",
+    headers: null,
+  });
+  assert.deepEqual(first!.headers.map(([name, value]) => [name, decoder.decode(value!)]), [["a", "b"]]);
+  assert.deepEqual([second!.key, second!.value, second!.offset], [null, null, 1n]);
+});
+
+for (const compression of ["none", "gzip", "snappy", "lz4", "zstd"] as const) {
+  test(`reader: reads what was compressed with ${compression}, also from the middle of a batch`, async (t) => {
+    const { cluster, reader } = stage(t, { lines: 1 });
+    const producer = new Producer({ brokers: cluster.bootstrap, connect: cluster.sockets, compression, lingerMs: 5 });
+    t.after(() => producer.close());
+    await producer.sendBatch(Array.from({ length: 200 }, (_, i) => ({ topic: "lines", value: `line ${i}` }))).all();
+    const it = reader();
+    it.assign([{ topic: "lines", partition: 0, start: 150n }]);
+    const records = await take(it, 50);
+    assert.deepEqual(records.map(textOf), Array.from({ length: 50 }, (_, i) => `line ${150 + i}`));
+    assert.equal(records[0]!.offset, 150n);
+  });
+}
+
+test("reader: begins at the end, at a timestamp, and where it is told to go", async (t) => {
+  const { producer, reader } = stage(t, { lines: 1 });
+  for (let i = 0; i < 10; i++) await producer.send({ topic: "lines", value: String(i), timestamp: 1_000_000 + i });
+  const it = reader();
+  const place = { topic: "lines", partition: 0 };
+  it.assign([{ ...place, start: { timestamp: 1_000_004 } }]);
+  assert.equal(textOf((await take(it, 1))[0]!), "4");
+  assert.equal(it.position(place), 5n);
+  it.seek(place, 8n);
+  assert.equal(textOf((await take(it, 1))[0]!), "8");
+  it.seek(place, "beginning");
+  assert.equal(textOf((await take(it, 1))[0]!), "0");
+  assert.deepEqual(await it.offsetsOf([place], "end"), [{ ...place, offset: 10n }]);
+  assert.deepEqual(await it.offsetsOf([place], "beginning"), [{ ...place, offset: 0n }]);
+  assert.deepEqual(await it.offsetsOf([place], { timestamp: 1_000_009 }), [{ ...place, offset: 9n }]);
+  it.seek(place, "end");
+  const next = take(it, 1);
+  await it.offsetsOf([place], "end");
+  await producer.send({ topic: "lines", value: "new" });
+  assert.equal(textOf((await next)[0]!), "new");
+});
+
+test("reader: many partitions on several brokers are read whole, each in its order", async (t) => {
+  const { producer, reader } = stage(t, { lines: 12 }, 3);
+  const sent = Array.from({ length: 600 }, (_, i) => ({ topic: "lines", partition: i % 12, value: String(i) }));
+  await producer.sendBatch(sent).all();
+  const it = reader({ maxBufferedBytes: 500, maxPartitionBytes: 100 });
+  assert.equal(await it.partitionsOf("lines"), 12);
+  it.assign(Array.from({ length: 12 }, (_, partition) => ({ topic: "lines", partition })));
+  const records = await take(it, 600);
+  for (let partition = 0; partition < 12; partition++) {
+    const own = records.filter((record) => record.partition === partition);
+    assert.deepEqual(
+      own.map(textOf),
+      sent.filter((record) => record.partition === partition).map(({ value }) => value),
+    );
+  }
+});
+
+test("reader: goes on when a partition moves to another leader", async (t) => {
+  const { cluster, producer, reader } = stage(t, { lines: 1 }, 3);
+  const it = reader();
+  it.assign([{ topic: "lines", partition: 0 }]);
+  const all = take(it, 40);
+  for (let i = 0; i < 40; i++) {
+    await producer.send({ topic: "lines", value: String(i) });
+    if (i % 10 === 9) assert.ok(cluster.moveLeader("lines", 0, 1 + Math.floor(i / 10) % 3) || i === 9);
+  }
+  assert.deepEqual((await all).map(textOf), Array.from({ length: 40 }, (_, i) => String(i)));
+});
+
+test("reader: a partition that is paused is left alone until it is resumed", async (t) => {
+  const { producer, reader } = stage(t, { lines: 2 });
+  const [zero, one] = [{ topic: "lines", partition: 0 }, { topic: "lines", partition: 1 }];
+  await producer.send({ ...zero, value: "zero" });
+  await producer.send({ ...one, value: "one" });
+  const it = reader();
+  it.assign([zero, one]);
+  it.pause([zero]);
+  assert.equal(textOf((await take(it, 1))[0]!), "one");
+  it.resume([zero]);
+  assert.equal(textOf((await take(it, 1))[0]!), "zero");
+});
+
+test("reader: closing it ends an iteration that waits, and calls that come later are refused", async (t) => {
+  const { reader } = stage(t, { lines: 1 });
+  const it = reader();
+  it.assign([{ topic: "lines", partition: 0 }]);
+  const all = take(it, 1);
+  await it.offsetsOf([{ topic: "lines", partition: 0 }], "end");
+  await it.close();
+  await it.close();
+  assert.deepEqual(await all, []);
+  assert.throws(() => it.assign([]), /closed/);
+  await assert.rejects(it.partitionsOf("lines"), /closed/);
+});
+
+test("reader: an offset that isn't in the log leads where onMissingOffset says", async (t) => {
+  const { producer, reader } = stage(t, { lines: 1 });
+  for (const value of ["a", "b"]) await producer.send({ topic: "lines", value });
+  const place = { topic: "lines", partition: 0, start: 77n };
+  const first = reader({ onMissingOffset: "beginning" });
+  first.assign([place]);
+  assert.equal(textOf((await take(first, 1))[0]!), "a");
+  const failing = reader({ onMissingOffset: "fail" });
+  failing.assign([place]);
+  await assert.rejects(take(failing, 1), { code: "OFFSET_OUT_OF_RANGE" });
+  failing.seek(place, 1n);
+  assert.equal(textOf((await take(failing, 1))[0]!), "b");
+});
+
+test("reader: a topic that isn't there is told of after maxBlockMs", async (t) => {
+  const { reader } = stage(t, { lines: 1 });
+  await assert.rejects(reader({ maxBlockMs: 50 }).partitionsOf("none"), /UNKNOWN_TOPIC_OR_PARTITION|"none"/);
+});
+
+for (
+  const [name, options] of Object.entries<unknown>({
+    "nothing": undefined,
+    "no broker": { brokers: "" },
+    "an unknown option": { brokers: "localhost", groupID: "x" },
+    "an isolation that isn't known": { brokers: "localhost", isolation: "serializable" },
+    "bytes below 1": { brokers: "localhost", maxBytes: 0 },
+  })
+) {
+  test(`reader: ${name} is a ConfigError`, () => {
+    assert.throws(() => new Reader(options as ReaderOptions), ConfigError);
+  });
+}
+
+test("reader: partitions and places that can't be right are refused in words", (t) => {
+  const { reader } = stage(t, { lines: 1 });
+  const it = reader();
+  assert.throws(() => it.assign([{ topic: "lines", partition: -1 }]), ConfigError);
+  assert.throws(() => it.assign([{ topic: "", partition: 0 }]), ConfigError);
+  assert.throws(() => it.assign([{ topic: "lines", partition: 0, start: 5 as unknown as bigint }]), /such as 0n/);
+  assert.throws(() => it.seek({ topic: "lines", partition: 0 }, 0n), /Assign topic "lines" partition 0 first/);
+});
