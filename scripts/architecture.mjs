@@ -23,6 +23,7 @@ const layers = {
   cluster: ["protocol", "runtime"],
   codec: ["runtime"],
   sasl: ["runtime"],
+  reader: ["cluster", "protocol", "codec", "runtime"],
   protocol: [],
   runtime: [],
   testing: ["protocol", "codec", "runtime"],
