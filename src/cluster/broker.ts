@@ -4,7 +4,9 @@
  * @module
  */
 
-import { ConnectionError, type KafkaError } from "../errors.ts";
+import { ConnectionError, type KafkaError, UnsupportedVersionError } from "../errors.ts";
+import { sharedVersion } from "../protocol/api.ts";
+import type { AnyApi } from "../protocol/schema.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { type Address, formatAddress } from "./address.ts";
 import type { Backoff } from "./backoff.ts";
@@ -33,6 +35,12 @@ export interface BrokerContext {
 /** A dial that takes longer than this may well be in vain. */
 const SLOW_DIAL_MS = 1_000;
 
+interface Misfit {
+  readonly api: AnyApi;
+  readonly cap: number | undefined;
+  readonly connection: Connection;
+}
+
 /** One broker: where it is, a connection when there is one, and patience when there isn't. */
 export class Broker {
   /** The node id; below 0 for a bootstrap server whose id isn't known. */
@@ -53,6 +61,12 @@ export class Broker {
   #connection: Connection | undefined;
   #connecting: Promise<Connection> | undefined;
   #failures = 0;
+  /** It offers no version of these that the client speaks, as the given connection was told first. */
+  readonly #misfits = new Map<number, Misfit>();
+  /** How many connections in a row have ended because of that. */
+  #doubts = 0;
+  /** The connection that ends for that when nothing is in flight any more, and a promise of its end. */
+  #retiring: { readonly connection: Connection; readonly ended: Promise<void>; readonly end: () => void } | undefined;
   #nextAttemptMs = 0;
   /** Since when it has been dialled. */
   #dialledMs: number | undefined;
@@ -86,7 +100,7 @@ export class Broker {
   /** How the broker and the connection to it are. */
   get health(): BrokerHealth {
     const nowMs = this.#runtime.now();
-    const connection = this.#connection;
+    const connection = this.#connection ?? this.#retiring?.connection;
     const throttledMs = Math.max(0, (connection?.throttledUntilMs ?? 0) - nowMs);
     const past = this.#past;
     return {
@@ -124,7 +138,8 @@ export class Broker {
 
   /** Takes over a ready connection that was made for another reason, if there is none yet. */
   adopt(connection: Connection): boolean {
-    if (this.#connection !== undefined || this.#connecting !== undefined || this.#closed) return false;
+    const isTaken = this.#connection !== undefined || this.#connecting !== undefined || this.#retiring !== undefined;
+    if (isTaken || this.#closed) return false;
     this.#use(connection);
     return true;
   }
@@ -136,6 +151,7 @@ export class Broker {
     if (connection !== undefined) {
       connection.onClose = () => {};
       connection.onSilence = () => {};
+      connection.onMisfit = () => true;
     }
     return connection;
   }
@@ -161,12 +177,14 @@ export class Broker {
     this.#closed = true;
     this.#course?.abort();
     this.#connection?.close();
+    this.#retiring?.connection.close();
   }
 
   async #attempt(): Promise<Connection> {
     this.#refuseIfClosed();
     this.#course ??= new AbortController();
     const { signal } = this.#course;
+    if (this.#retiring !== undefined) await this.#retiring.ended;
     const waitMs = this.#nextAttemptMs - this.#runtime.now();
     if (waitMs > 0) await sleep(this.#runtime, waitMs, signal);
     this.#refuseIfClosed();
@@ -211,20 +229,53 @@ export class Broker {
     this.versions = connection.versions;
     this.#failures = 0;
     this.lastError = undefined;
+    for (const [key, { api, cap }] of this.#misfits) {
+      if (sharedVersion(api, connection.versions.get(key), cap) !== undefined) this.#misfits.delete(key);
+    }
+    if (this.#misfits.size === 0) this.#doubts = 0;
     connection.onSilence = () => this.#context.onSilence(this);
+    connection.onMisfit = (api, cap) => this.#doubt(connection, api, cap);
     connection.onClose = (error) => {
-      if (this.#connection !== connection) return;
-      this.#connection = undefined;
+      const retiring = this.#retiring?.connection === connection ? this.#retiring : undefined;
+      if (this.#connection !== connection && retiring === undefined) return;
+      if (retiring === undefined) this.#connection = undefined;
+      else this.#retiring = undefined;
       this.#past.requests += connection.requests;
       this.#past.bytesSent += connection.bytesSent;
       this.#past.bytesReceived += connection.bytesReceived;
       if (!connection.endedQuietly) {
         this.lastError = error;
         // A broker that accepts and then drops connections is not to be dialled in a tight loop.
-        this.#nextAttemptMs = this.#runtime.now() + this.#context.backoff.delayMs(1);
+        this.#nextAttemptMs = this.#runtime.now() + this.#context.backoff.delayMs(Math.max(1, this.#doubts));
       }
       this.#context.onDisconnect(this);
+      retiring?.end();
     };
+  }
+
+  /**
+   * Versions are told once in a connection's life, so when none fits, that life ends: a table may have been wrong, or
+   * the broker has been upgraded behind a proxy. Returns true if an earlier connection was told the same.
+   */
+  #doubt(connection: Connection, api: AnyApi, cap: number | undefined): boolean {
+    const misfit = this.#misfits.get(api.key);
+    if (misfit === undefined) this.#misfits.set(api.key, { api, cap, connection });
+    // On a later turn: whoever asks may have more to ask on the same connection.
+    this.#runtime.defer(() => this.#retire(connection, api));
+    return misfit !== undefined && misfit.connection !== connection;
+  }
+
+  #retire(connection: Connection, api: AnyApi): void {
+    if (this.#connection !== connection) return;
+    const broker = formatAddress(this.address);
+    this.#connection = undefined;
+    this.#doubts += 1;
+    let end = (): void => {};
+    const ended = new Promise<void>((resolve) => end = resolve);
+    this.#retiring = { connection, ended, end };
+    const message = `The broker at ${broker} offers no version of ${api.name} that this client speaks; ` +
+      "it is asked for its versions anew.";
+    connection.retire(new UnsupportedVersionError(message, { broker, retriable: true }));
   }
 
   #refuseIfClosed(): void {

@@ -16,7 +16,13 @@ import {
   TimeoutError,
   UnsupportedVersionError,
 } from "../errors.ts";
-import { chooseVersion, decodeAnswerFrame, encodeRequestFrame, readCorrelationId } from "../protocol/api.ts";
+import {
+  chooseVersion,
+  decodeAnswerFrame,
+  encodeRequestFrame,
+  readCorrelationId,
+  sharedVersion,
+} from "../protocol/api.ts";
 import { FrameAssembler } from "../protocol/frame_assembler.ts";
 import type { AnyApi, RequestInputOf, ResponseOf } from "../protocol/schema.ts";
 import type { Runtime, Socket, Timer, TlsOptions } from "../runtime/runtime.ts";
@@ -94,6 +100,11 @@ export class Connection {
   onClose: (error: KafkaError) => void = () => {};
   /** Called while the broker owes answers and keeps silent. */
   onSilence: () => void = () => {};
+  /**
+   * Called when the broker offers no version of an API that the client speaks. Returns false if the table is in doubt
+   * and is going to be asked for anew, so that the same request may succeed later.
+   */
+  onMisfit: (api: AnyApi, cap: number | undefined) => boolean = () => true;
   /** The answer to a request of ours could not be read: the other end speaks Kafka, but not in this version. */
   isMisread = false;
   /** Until when the broker asked not to be sent anything, on the monotonic clock. */
@@ -132,6 +143,8 @@ export class Connection {
   #timerAtMs = Infinity;
   /** The handshake is done. */
   #ready = false;
+  /** Why it ends when nothing is in flight any more. */
+  #retirement: KafkaError | undefined;
 
   /** Makes a connection without a socket; {@link Connection.dial} gives it one. */
   constructor(runtime: Runtime, address: Address, options: ConnectionOptions) {
@@ -179,13 +192,21 @@ export class Connection {
    */
   version(api: AnyApi, cap?: number): number {
     const range = this.versions.get(api.key);
-    if (range === undefined) {
-      throw new UnsupportedVersionError(
-        `Use another broker: ${formatAddress(this.address)} doesn't offer ${api.name} at all.`,
-        { broker: formatAddress(this.address) },
-      );
+    return sharedVersion(api, range, cap) ?? this.#refuse(api, range, cap);
+  }
+
+  #refuse(api: AnyApi, range: VersionRange | undefined, cap: number | undefined): never {
+    const broker = formatAddress(this.address);
+    const retriable = !this.onMisfit(api, cap);
+    try {
+      if (range !== undefined) chooseVersion(api, range.min, range.max, cap);
+    } catch (error) {
+      throw new UnsupportedVersionError((error as Error).message, { broker, retriable });
     }
-    return chooseVersion(api, range.min, range.max, cap);
+    throw new UnsupportedVersionError(`Use another broker: ${broker} doesn't offer ${api.name} at all.`, {
+      broker,
+      retriable,
+    });
   }
 
   /** Sends a request and resolves with its answer; rejects when the connection ends first. */
@@ -259,6 +280,12 @@ export class Connection {
     this.#end(new ConnectionError(`The connection to ${formatAddress(this.address)} was closed by the client.`), false);
   }
 
+  /** Ends in an orderly way, for the given reason, as soon as nothing is in flight. */
+  retire(error: KafkaError): void {
+    this.#retirement = error;
+    if (this.inFlight === 0) this.#end(error, false);
+  }
+
   /** Ends at once and for the given reason. */
   destroy(error: KafkaError): void {
     this.#end(error, true);
@@ -319,6 +346,7 @@ export class Connection {
     // The timer may stand at the deadline of what has just been answered.
     if (this.#inFlight.length === 0) this.#armTimer(this.#lastUsedMs + this.#options.connectionMaxIdleMs);
     entry.resolve(body as never);
+    if (this.#retirement !== undefined && this.inFlight === 0) this.#end(this.#retirement, false);
   }
 
   /** The broker leaves later requests unread for that long, so those in flight get as much more time. */

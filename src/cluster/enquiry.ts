@@ -5,6 +5,7 @@
  */
 
 import { BrokerError, ProtocolError } from "../errors.ts";
+import { sharedVersion } from "../protocol/api.ts";
 import { brokerError } from "../protocol/error_codes.ts";
 import { Metadata } from "../protocol/messages/metadata.ts";
 import type { AnyApi, ResponseOf } from "../protocol/schema.ts";
@@ -171,8 +172,6 @@ export class Enquiry {
   #guess(broker: Broker, api: AnyApi): number | undefined {
     const known = this.#greetings.of(broker.address).offers;
     if (known === undefined) return GUESSED_VERSIONS[api.name];
-    const { min, max } = known.get(api.key) ?? { min: 0, max: -1 };
-    const version = Math.min(max, api.clientVersions[1]);
-    return version >= Math.max(min, api.clientVersions[0]) ? version : undefined;
+    return sharedVersion(api, known.get(api.key));
   }
 }

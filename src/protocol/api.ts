@@ -19,6 +19,7 @@ export {
   nextApiVersionsVersion,
   PRODUCE_WITH_TOPIC_NAMES,
   PRODUCE_WITH_ZSTD,
+  sharedVersion,
   TRANSACTION_V1_CAPS,
 } from "./negotiation.ts";
 export type { AnyApi, Api, RequestInputOf, RequestOf, ResponseInputOf, ResponseOf } from "./schema.ts";

@@ -9,17 +9,31 @@ import { ApiVersions } from "./messages/api_versions.ts";
 import type { AnyApi, ResponseOf } from "./schema.ts";
 
 /**
- * The highest version that the client, the broker and `cap` allow.
+ * The highest version that the client, the broker and `cap` allow; undefined when there is none.
  *
  * The broker's minimum is no promise: Kafka 4 advertises Produce from 0 and refuses 0 to 2 (KAFKA-18659), so only
  * the client's own range decides what is low enough.
+ */
+export function sharedVersion(
+  api: AnyApi,
+  broker: { readonly min: number; readonly max: number } | undefined,
+  cap: number = Infinity,
+): number | undefined {
+  if (broker === undefined) return undefined;
+  const [clientMin, clientMax] = api.clientVersions;
+  const version = Math.min(clientMax, broker.max, cap);
+  return version >= Math.max(clientMin, broker.min) ? version : undefined;
+}
+
+/**
+ * The {@link sharedVersion}.
  *
  * @throws UnsupportedVersionError naming the API and both ranges, when there is none
  */
 export function chooseVersion(api: AnyApi, brokerMin: number, brokerMax: number, cap: number = Infinity): number {
+  const version = sharedVersion(api, { min: brokerMin, max: brokerMax }, cap);
+  if (version !== undefined) return version;
   const [clientMin, clientMax] = api.clientVersions;
-  const version = Math.min(clientMax, brokerMax, cap);
-  if (version >= Math.max(clientMin, brokerMin)) return version;
   const own = `${clientMin} to ${Math.min(clientMax, cap)}`;
   throw new UnsupportedVersionError(
     `Choosing a version of ${api.name}: the broker speaks ${brokerMin} to ${brokerMax}, wanted one of ${own}.`,
