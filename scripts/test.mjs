@@ -75,12 +75,16 @@ async function main() {
   for (const gap of await checkFeatures(legs)) fail(`features: ${gap}`);
 }
 
-/** What is tested as whole programs: the command line, the code that the README shows, a process that is never full. */
+/**
+ * What is tested as whole programs: the command line, the code that the README shows, a process that is never full,
+ * programs that never close their producer.
+ */
 async function programs() {
   const { runCliTests } = await import("./cli_test.mjs");
   const { runReadme } = await import("./readme.mjs");
   const { runMemory } = await import("./memory.mjs");
-  return [["cli", runCliTests], ["readme", runReadme], ["memory", runMemory]];
+  const { runProgramsTests } = await import("./programs_test.mjs");
+  return [["cli", runCliTests], ["readme", runReadme], ["memory", runMemory], ["programs", runProgramsTests]];
 }
 
 async function runInterop() {

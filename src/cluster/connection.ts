@@ -181,8 +181,10 @@ export class Connection {
       { host, port, timeoutMs, signal, ...(tls === undefined ? {} : { tls }) },
       { onData: (chunk) => this.#onData(chunk), onClose: (error) => this.#onSocketClose(error) },
     );
-    if (this.#error === undefined) this.#socket = socket;
-    else socket.destroy();
+    if (this.#error !== undefined) return socket.destroy();
+    this.#socket = socket;
+    // Who waits for something of this connection is held otherwise; an idle one must not keep a program from ending.
+    if (this.#runtime.newHold !== undefined) socket.unref?.();
   }
 
   /**

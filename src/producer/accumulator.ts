@@ -37,6 +37,8 @@ export interface AccumulatorEvents {
   onReady(partition: Partition): void;
   /** Something of the partition falls due: linger, backoff or delivery timeout. */
   onDue(partition: Partition): void;
+  /** There are records without an outcome, or there are none any more. */
+  onUse(inUse: boolean): void;
 }
 
 const UNKNOWN_TOPIC_OR_PARTITION = 3;
@@ -92,7 +94,7 @@ export class Accumulator {
     this.#events = events;
     const { partitioner } = options;
     this.#partitioner = typeof partitioner === "function" ? partitioner : builtInPartitioner(partitioner);
-    this.memory = new BufferMemory(options.bufferMemory, clock);
+    this.memory = new BufferMemory(options.bufferMemory, clock, (inUse) => events.onUse(inUse));
     const keepsRecords = this.#partitioner !== undefined;
     this.pending = new PendingSends(options, cluster, this.memory, agenda, clock, metrics, keepsRecords, {
       isKnown: (topic) => this.isKnown(topic),

@@ -43,6 +43,8 @@ export class BufferMemory {
   availableBytes: number;
 
   readonly #clock: Clock;
+  readonly #onUse: (inUse: boolean) => void;
+  #inUse = false;
   #line: MemoryWaiter[] = [];
   #head = 0;
   #goneInLine = 0;
@@ -54,11 +56,12 @@ export class BufferMemory {
   #refusal: BufferFullError | undefined;
   #refusedMs = 0;
 
-  /** Starts with everything free. */
-  constructor(totalBytes: number, clock: Clock) {
+  /** Starts with everything free; `onUse` is called when some of it is taken, and when all of it is free again. */
+  constructor(totalBytes: number, clock: Clock, onUse: (inUse: boolean) => void = () => {}) {
     this.totalBytes = totalBytes;
     this.availableBytes = totalBytes;
     this.#clock = clock;
+    this.#onUse = onUse;
   }
 
   /** True while somebody waits. Whoever comes then goes to the end of the line, even if there were room. */
@@ -84,7 +87,10 @@ export class BufferMemory {
   reserve(bytes: number): void {
     // The first after a pause. What is empty because all of it has expired is nothing to go by.
     const isFirst = this.availableBytes === this.totalBytes;
-    if (isFirst && this.#clock.nowMs - this.#expiredMs >= FORGOTTEN_AFTER_MS) this.#progress();
+    if (isFirst) {
+      if (this.#clock.nowMs - this.#expiredMs >= FORGOTTEN_AFTER_MS) this.#progress();
+      if (!this.#inUse) this.#setInUse(true);
+    }
     this.availableBytes -= bytes;
   }
 
@@ -97,6 +103,7 @@ export class BufferMemory {
     else if (answered === false) this.#expiredMs = this.#clock.nowMs;
     this.availableBytes += bytes;
     this.serve();
+    if (this.availableBytes === this.totalBytes && this.#inUse) this.#setInUse(false);
   }
 
   /**
@@ -154,6 +161,11 @@ export class BufferMemory {
       waiter.onMemory();
     }
     this.#serving = false;
+  }
+
+  #setInUse(inUse: boolean): void {
+    this.#inUse = inUse;
+    this.#onUse(inUse);
   }
 
   #progress(): void {

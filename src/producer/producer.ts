@@ -9,6 +9,7 @@ import type { ClusterSnapshot } from "../cluster/snapshot.ts";
 import { type CompressorByName, loadCodec, valuesOnly } from "../codec/guarded_compressor.ts";
 import { type KafkaError, ProducerClosedError } from "../errors.ts";
 import { brokerError } from "../protocol/error_codes.ts";
+import { detached } from "../runtime/detached.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { selectRuntime, systemRuntime } from "../runtime/select.ts";
 import { AbortSignals, signalRefusal } from "./abortable_send.ts";
@@ -18,6 +19,7 @@ import type { Resolve } from "./batch.ts";
 import { InterceptorChain } from "./interceptor.ts";
 import { Metrics, type ProducerMetrics } from "./metrics.ts";
 import { type ProducerOptions, type ResolvedOptions, resolveOptions } from "./options.ts";
+import { Outstanding } from "./outstanding.ts";
 import type { DeliveryCallback, ProducerRecord, RecordMetadata, SendOptions } from "./record.ts";
 import { BatchDelivery } from "./send_batch.ts";
 import { Sender } from "./sender.ts";
@@ -72,6 +74,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   readonly #identity: ProducerIdentity | undefined;
   readonly #metrics: Metrics;
   readonly #interceptors: InterceptorChain;
+  readonly #outstanding: Outstanding;
   /** Those who wait for a topic's metadata without a record. */
   readonly #lookups: Set<(error: KafkaError) => void> = new Set();
   /** Made for the first send with a signal. */
@@ -91,11 +94,13 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   constructor(options: ProducerOptions<K, V>, runtime?: Runtime, byName: CompressorByName = valuesOnly) {
     const given = runtime ?? (options?.connect === undefined ? selectRuntime() : systemRuntime(options.connect));
     this.#options = resolveOptions(options, given.sockets, byName);
-    this.#runtime = given;
-    this.#metrics = new Metrics(() => given.now());
+    const own = detached(given);
+    this.#runtime = own;
+    this.#outstanding = new Outstanding(given);
+    this.#metrics = new Metrics(() => own.now());
     this.#interceptors = new InterceptorChain(this.#options.interceptors, this.#options.logger);
-    this.#agenda = new Agenda(given);
-    this.#cluster = new Cluster(given, {
+    this.#agenda = new Agenda(own);
+    this.#cluster = new Cluster(own, {
       ...this.#options,
       bootstrap: this.#options.brokers,
       maxResponseSize: MAX_RESPONSE_SIZE,
@@ -114,18 +119,22 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
       onDisconnect: (nodeId) => this.#sender.onDisconnect(nodeId),
       onRebootstrap: (reason) => this.#options.logger.warn?.("rebootstrap", { reason }),
     });
-    this.#identity = this.#options.idempotent ? new ProducerIdentity(given, this.#cluster, this.#options) : undefined;
+    this.#identity = this.#options.idempotent ? new ProducerIdentity(own, this.#cluster, this.#options) : undefined;
     this.#accumulator = new Accumulator(
       this.#options,
       this.#cluster,
-      new TurnClock(given),
+      new TurnClock(own),
       this.#agenda,
-      () => given.random(),
+      () => own.random(),
       this.#metrics,
-      { onReady: (partition) => this.#sender.schedule(partition), onDue: (partition) => this.#sender.onDue(partition) },
+      {
+        onReady: (partition) => this.#sender.schedule(partition),
+        onDue: (partition) => this.#sender.onDue(partition),
+        onUse: (inUse) => inUse ? this.#outstanding.begin() : this.#outstanding.end(),
+      },
     );
     this.#sender = new Sender(
-      given,
+      own,
       this.#options,
       this.#cluster,
       this.#accumulator,
@@ -146,12 +155,13 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
    */
   async connect({ signal }: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
     this.#refuseIfClosed();
-    await within(this.#runtime, this.#connect(), { timeoutMs: this.#options.maxBlockMs, signal }, () => {
+    const connected = within(this.#runtime, this.#connect(), { timeoutMs: this.#options.maxBlockMs, signal }, () => {
       const reason = this.#cluster.trouble?.message ?? "No broker has answered yet.";
       const { brokers, maxBlockMs } = this.#options;
       const servers = brokers.map(({ host, port }) => `${host}:${port}`).join(", ");
       return `Connecting to ${servers} took longer than ${maxBlockMs} ms (maxBlockMs). ${reason}`;
     });
+    await this.#outstanding.during(connected);
   }
 
   /**
@@ -245,7 +255,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
    * all bytes, `requestTimeoutMs` (default 30,000 ms) at most.
    */
   close({ timeoutMs }: { readonly timeoutMs?: number | undefined } = {}): Promise<void> {
-    this.#closing ??= this.#close(timeoutMs);
+    this.#closing ??= this.#outstanding.during(this.#close(timeoutMs)).finally(() => this.#outstanding.close());
     return this.#closing;
   }
 
@@ -281,7 +291,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   async partitionsFor(topic: string): Promise<PartitionInfo[]> {
     this.#refuseIfClosed();
     const known = this.#accumulator.topic(topic);
-    if (!this.#accumulator.isKnown(known)) await this.#awaitTopic(known);
+    if (!this.#accumulator.isKnown(known)) await this.#outstanding.during(this.#awaitTopic(known));
     return known.metadata.partitions.map(({ leaderId, leaderEpoch }, partition) => ({
       topic,
       partition,
@@ -294,7 +304,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   async refreshMetadata(topic?: string): Promise<void> {
     this.#refuseIfClosed();
     if (topic !== undefined) this.#accumulator.isKnown(this.#accumulator.topic(topic));
-    const error = await this.#cluster.requestUpdate();
+    const error = await this.#outstanding.during(this.#cluster.requestUpdate());
     if (error !== undefined) throw error;
   }
 

@@ -20,6 +20,8 @@ interface BunSocket {
   terminate(): void;
   setNoDelay(noDelay: boolean): boolean;
   setKeepAlive(enable: boolean, initialDelayMs?: number): boolean;
+  ref(): void;
+  unref(): void;
 }
 
 interface BunHandlers {
@@ -133,6 +135,7 @@ class BunSink implements SegmentSink {
   #index = 0;
   #offset = 0;
   #done: (() => void) | undefined;
+  #isUnref = false;
 
   constructor(socket: BunSocket) {
     this.#socket = socket;
@@ -155,18 +158,28 @@ class BunSink implements SegmentSink {
         : this.#socket.write(segment, this.#offset, segment.byteLength - this.#offset);
       if (written < 0) return; // closed; the event follows
       this.#offset += written;
-      if (this.#offset < segment.byteLength) return;
+      if (this.#offset < segment.byteLength) {
+        if (this.#isUnref) this.#socket.ref();
+        return;
+      }
       this.#index++;
       this.#offset = 0;
     }
     const done = this.#done;
     this.#done = undefined;
     this.#segments = [];
+    if (this.#isUnref) this.#socket.unref();
     done();
   }
 
   shutdown(): void {
     this.#socket.shutdown();
+  }
+
+  /** Only while nothing waits for the system to have room again. */
+  unref(): void {
+    this.#isUnref = true;
+    if (this.#done === undefined) this.#socket.unref();
   }
 
   kill(): void {

@@ -9,17 +9,24 @@
  * @module
  */
 
-import type { Timer } from "./runtime.ts";
+import type { Hold, Timer } from "./runtime.ts";
 
 interface Globals {
   readonly setImmediate?: (callback: () => void) => unknown;
+  readonly Deno?: { refTimer?(id: unknown): void; unrefTimer?(id: unknown): void };
 }
 
 /** The longest time that the runtimes' timers can measure; with more they would fire at once. */
 const LONGEST_DELAY_MS = 2 ** 31 - 1;
 
+/** What timers are on Node, Bun and today's Deno; elsewhere they are numbers. */
+interface TimerObject {
+  ref(): void;
+  unref(): void;
+}
+
 // Kept, not called: a worker may do nothing else when it loads its modules.
-const { setTimeout, clearTimeout } = globalThis;
+const { setTimeout, clearTimeout, setInterval, clearInterval } = globalThis;
 const { setImmediate } = globalThis as Globals;
 
 /** Monotonic milliseconds from an arbitrary start. */
@@ -27,8 +34,52 @@ export const monotonicNow: () => number = performance.now.bind(performance);
 
 /** Calls back once after the given time. */
 export function setTimer(callback: () => void, delayMs: number): Timer {
-  const timer = setTimeout(callback, Math.min(delayMs, LONGEST_DELAY_MS));
-  return { cancel: () => clearTimeout(timer) };
+  return new SystemTimer(setTimeout(callback, Math.min(delayMs, LONGEST_DELAY_MS)));
+}
+
+class SystemTimer implements Timer {
+  readonly #timer: ReturnType<typeof setTimeout>;
+
+  constructor(timer: ReturnType<typeof setTimeout>) {
+    this.#timer = timer;
+  }
+
+  cancel(): void {
+    clearTimeout(this.#timer);
+  }
+
+  unref(): void {
+    setRef(this.#timer, false);
+  }
+}
+
+/** Keeps the process alive from {@link hold} to {@link release}, as a timer that nobody waits for. */
+export class SystemHold implements Hold {
+  #timer: ReturnType<typeof setInterval> | undefined;
+
+  hold(): void {
+    if (this.#timer === undefined) this.#timer = setInterval(() => {}, LONGEST_DELAY_MS);
+    else setRef(this.#timer, true);
+  }
+
+  release(): void {
+    if (this.#timer !== undefined) setRef(this.#timer, false);
+  }
+
+  end(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+}
+
+function setRef(timer: unknown, isRef: boolean): void {
+  if (typeof timer === "object") {
+    const { ref, unref } = timer as Partial<TimerObject>;
+    (isRef ? ref : unref)?.call(timer);
+    return;
+  }
+  const { Deno } = globalThis as Globals;
+  (isRef ? Deno?.refTimer : Deno?.unrefTimer)?.(timer);
 }
 
 /**

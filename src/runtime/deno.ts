@@ -18,6 +18,7 @@ interface DenoConn {
   write(bytes: Uint8Array): Promise<number>;
   closeWrite(): Promise<void>;
   close(): void;
+  unref(): void;
   setNoDelay(noDelay: boolean): void;
   setKeepAlive(keepAlive: boolean): void;
 }
@@ -82,7 +83,7 @@ async function open(
   return start(secure, options, events);
 }
 
-type Conn = Pick<DenoConn, "read" | "write" | "closeWrite" | "close">;
+type Conn = Pick<DenoConn, "read" | "write" | "closeWrite" | "close" | "unref">;
 
 function start(conn: Conn, options: ConnectOptions, events: SocketEvents): QueueSocket {
   const fail = (error: unknown): void => queue.ended(lostError(options, error, isTlsRefusal));
@@ -104,6 +105,8 @@ function denoSink(conn: Conn, fail: (error: unknown) => void): SegmentSink {
     send: (segments, done) => void writeAll(conn, segments).then(done, fail),
     shutdown: () => void conn.closeWrite().catch(fail),
     kill: () => closeQuietly(conn),
+    // Of the reading only: a write that is under way keeps the process alive.
+    unref: () => conn.unref(),
   };
 }
 

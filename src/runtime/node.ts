@@ -111,6 +111,8 @@ function nodeSink(socket: NetSocket | TLSSocket): SegmentSink {
     },
     shutdown: () => void socket.end(),
     kill: () => void socket.destroy(),
+    // A write that is under way keeps the process alive by itself.
+    unref: () => void socket.unref(),
   };
 }
 

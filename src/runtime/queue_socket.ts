@@ -24,6 +24,8 @@ export interface SegmentSink {
   shutdown(): void;
   /** Frees the socket now. Called once, also after an orderly end. */
   kill(): void;
+  /** The process need not stay alive to read; it must, while `done` is outstanding. */
+  unref?(): void;
 }
 
 /** Bytes that may wait before `write()` says that it is enough. */
@@ -97,6 +99,11 @@ export class QueueSocket implements Socket {
   /** Ends now; what waits is dropped. */
   destroy(error?: Error): void {
     this.ended(error);
+  }
+
+  /** The process need not stay alive for what the peer may still say. */
+  unref(): void {
+    this.#sink.unref?.();
   }
 
   /** For the adapter: bytes have come. */

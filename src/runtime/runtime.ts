@@ -70,6 +70,11 @@ export interface Socket {
   close(): void;
   /** Ends at once; what waits is dropped. Idempotent. */
   destroy(error?: Error): void;
+  /**
+   * From now on the process need not stay alive to hear from the peer; it stays until what was written is sent. Without
+   * it a program that doesn't close its producer goes on until the connection ends.
+   */
+  unref?(): void;
 }
 
 /** What of TLS, and of the life of a socket, a runtime can do. */
@@ -105,6 +110,18 @@ export interface SocketFactory {
 export interface Timer {
   /** Takes it back. Nothing happens when it has fired. */
   cancel(): void;
+  /** From now on the process need not stay alive for it. */
+  unref?(): void;
+}
+
+/** What keeps the process alive while something is to be done. */
+export interface Hold {
+  /** The process stays alive until it is released. */
+  hold(): void;
+  /** The process may end if nothing else is to be done; it may be held again. */
+  release(): void;
+  /** Lets go for good. */
+  end(): void;
 }
 
 /** Everything that the client takes from its runtime. */
@@ -128,4 +145,6 @@ export interface Runtime {
   readonly turnsPerPoll?: number | undefined;
   /** A number from 0 (inclusive) to 1 (exclusive), for jitter and the choice of partitions. */
   random(): number;
+  /** Makes what keeps the process alive; left out where a process doesn't end by itself. */
+  newHold?(): Hold;
 }

@@ -6,7 +6,7 @@
 
 import { SOCKETS } from "#sockets";
 import { ConfigError } from "../errors.ts";
-import { deferral, monotonicNow, setTimer } from "./clock.ts";
+import { deferral, monotonicNow, setTimer, SystemHold } from "./clock.ts";
 import type { Runtime, RuntimeName, SocketFactory } from "./runtime.ts";
 
 interface Globals {
@@ -39,6 +39,7 @@ export function systemRuntime(sockets: SocketFactory = selectSockets()): Runtime
     // 61, and some for turns that are not the caller's.
     turnsPerPoll: name === "deno" ? 64 : 1,
     random: () => Math.random(),
+    ...(name === "workerd" ? {} : { newHold: () => new SystemHold() }),
   };
 }
 

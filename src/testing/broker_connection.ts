@@ -276,6 +276,7 @@ export class BrokerConnection implements SocketEvents {
     const restMs = this.#lastActiveMs + connectionsMaxIdleMs - clock.now();
     if (restMs <= 0 && !this.#serving) return this.#close();
     this.#idle = clock.setTimer(() => this.#watchIdleness(), restMs > 0 ? restMs : connectionsMaxIdleMs);
+    this.#idle.unref?.();
   }
 
   /**

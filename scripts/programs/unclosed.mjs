@@ -1,0 +1,56 @@
+/**
+ * A program that never closes its producer, for `scripts/programs_test.mjs`.
+ *
+ *     <runtime> unclosed.mjs <module of the producer> <brokers> <what it does> [JSON of options]
+ */
+
+const [library, brokers, play, json = "{}"] = globalThis.Deno?.args ?? process.argv.slice(2);
+const { Producer } = await import(library);
+const options = JSON.parse(json);
+const producer = new Producer({ brokers, ...options });
+const record = (value) => ({ topic: "orders", value: String(value) });
+
+const plays = {
+  /** Waits for each record. */
+  async awaited() {
+    for (let i = 0; i < 10; i++) await producer.send(record(i));
+    console.log("delivered");
+  },
+  /** Waits for nothing. */
+  unawaited() {
+    for (let i = 0; i < 1_000; i++) producer.send(record(i)).catch((error) => console.log(error.message));
+    console.log("sent");
+  },
+  /** Without promises. */
+  produced() {
+    let left = 1_000;
+    for (let i = 0; i < 1_000; i++) producer.produce(record(i), () => --left === 0 && console.log("told"));
+  },
+  /** More than fits into the sockets' buffers at once. */
+  large() {
+    for (let i = 0; i < 16; i++) {
+      producer.send(record("x".repeat(500_000))).catch((error) => console.log(error.message));
+    }
+    console.log("sent");
+  },
+  /** Calls that no record is behind. */
+  async calls() {
+    console.log("calling");
+    // These two are told at once that nobody is there; the third waits.
+    producer.connect().catch(() => {});
+    producer.refreshMetadata().catch(() => {});
+    void producer.partitionsFor("orders").then(() => console.log("looked up"));
+  },
+  /** One that fails. */
+  failing() {
+    producer.send(record("v")).catch((error) => console.log(error.code));
+  },
+  /** Stays, with an idle connection, until its standard input ends. */
+  async idle() {
+    await producer.connect();
+    console.log("connected");
+    const { default: process } = await import("node:process");
+    process.stdin.resume();
+  },
+};
+await plays[play]();

@@ -1,0 +1,29 @@
+/**
+ * Asynchronous contexts: whose call something belongs to, where the runtime keeps account of it (`AsyncLocalStorage`).
+ *
+ * What a client does for many callers, it must not do in the context of the one who happened to come first: his trace
+ * would get the requests of all, his store would be in memory for as long as a socket is open.
+ *
+ * @module
+ */
+
+import { builtinModule } from "./builtin.ts";
+
+/** What is used of `node:async_hooks`. */
+interface AsyncHooks {
+  readonly AsyncLocalStorage: { snapshot?(): Run };
+  readonly AsyncResource: new (type: string, options: { readonly requireManualDestroy: boolean }) => Context;
+}
+
+type Run = <A extends unknown[], R>(callback: (...args: A) => R, ...args: A) => R;
+
+/** A caller's context, to come back to. */
+export interface Context {
+  /** Calls a function in the context. */
+  runInAsyncScope<R>(callback: () => R): R;
+}
+
+const hooks = builtinModule<AsyncHooks>("node:async_hooks");
+
+/** Calls a function in no caller's context, but in that in which this module was loaded. */
+export const outside: Run = hooks?.AsyncLocalStorage.snapshot?.() ?? ((callback, ...args) => callback(...args));
