@@ -66,22 +66,27 @@ export async function ensureKafka(version) {
 /**
  * Starts a cluster of one or three nodes on loopback and waits until every node answers and knows all others.
  *
- * `config` is added to every node's `server.properties`, `jvmFlags` take the place of a test broker's. The result:
+ * `config` is added to every node's `server.properties`, `jvmFlags` take the place of a test broker's, and `saslUsers`
+ * opens a second listener on each node (`saslPort`) that demands SASL PLAIN. The result:
  * `brokers` (comma-separated addresses), `libs` (folder of jars), `nodes` (with `kill(signal)` and `start()` for tests
  * of broker loss) and `stop()`.
  */
 export async function startKafka(
-  { version = kafkaVersions[0], nodes: nodeCount = 1, port, config = {}, jvmFlags } = {},
+  { version = kafkaVersions[0], nodes: nodeCount = 1, port, config = {}, jvmFlags, saslUsers } = {},
 ) {
   const libs = await ensureKafka(version);
   const ports = await freePorts(nodeCount * 2, port);
+  const saslPorts = saslUsers === undefined ? [] : await freePorts(nodeCount);
   const dir = join(cacheDir, "kafka-run", `${version}-${process.pid}-${randomBytes(3).toString("hex")}`);
   mkdirSync(dir, { recursive: true });
   const clusterId = newClusterId();
   const nodes = Array.from(
     { length: nodeCount },
     (_, i) =>
-      new KafkaNode({ id: i + 1, version, dir, libs, port: ports[i], controllerPort: ports[nodeCount + i], jvmFlags }),
+      new KafkaNode({
+        ...{ id: i + 1, version, dir, libs, jvmFlags },
+        ...{ port: ports[i], controllerPort: ports[nodeCount + i], saslPort: saslPorts[i] },
+      }),
   );
   const voters = nodes.map((node) => `${node.id}@127.0.0.1:${node.controllerPort}`).join(",");
 
@@ -97,7 +102,8 @@ export async function startKafka(
     rmSync(dir, { recursive: true, force: true });
   };
   try {
-    await Promise.all(nodes.map((node) => node.format(clusterId, properties(node, voters, nodeCount, config))));
+    const all = { ...config, ...saslProperties(saslUsers) };
+    await Promise.all(nodes.map((node) => node.format(clusterId, properties(node, voters, nodeCount, all))));
     for (const node of nodes) node.spawn();
     await Promise.all(nodes.map((node) => node.ready(nodeCount)));
   } catch (error) {
@@ -170,11 +176,12 @@ class KafkaNode {
   #config;
   #jvmFlags;
 
-  constructor({ id, version, dir, libs, port, controllerPort, jvmFlags = brokerJvmFlags }) {
+  constructor({ id, version, dir, libs, port, controllerPort, saslPort, jvmFlags = brokerJvmFlags }) {
     this.id = id;
     this.#jvmFlags = jvmFlags;
     this.port = port;
     this.controllerPort = controllerPort;
+    this.saslPort = saslPort;
     this.address = `127.0.0.1:${port}`;
     this.libs = libs;
     this.dataDir = join(dir, `node-${id}`);
@@ -237,14 +244,16 @@ class KafkaNode {
 
 function properties(node, voters, nodeCount, config) {
   const replicas = Math.min(nodeCount, 3);
+  const open = [`PLAINTEXT://127.0.0.1:${node.port}`];
+  if (node.saslPort !== undefined) open.push(`SASL_PLAINTEXT://127.0.0.1:${node.saslPort}`);
   const all = {
     "node.id": node.id,
     "process.roles": "broker,controller",
     "controller.quorum.voters": voters,
-    "listeners": `PLAINTEXT://127.0.0.1:${node.port},CONTROLLER://127.0.0.1:${node.controllerPort}`,
-    "advertised.listeners": `PLAINTEXT://127.0.0.1:${node.port}`,
+    "listeners": [...open, `CONTROLLER://127.0.0.1:${node.controllerPort}`].join(","),
+    "advertised.listeners": open.join(","),
     "controller.listener.names": "CONTROLLER",
-    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT",
     "log.dirs": node.dataDir,
     "auto.create.topics.enable": false,
     "num.partitions": 3,
@@ -262,6 +271,17 @@ function properties(node, voters, nodeCount, config) {
     ...config,
   };
   return Object.entries(all).map(([key, value]) => `${key}=${value}`);
+}
+
+/** A second listener that lets in these users, their passwords by name, with SASL PLAIN. */
+function saslProperties(users) {
+  if (users === undefined) return {};
+  const list = Object.entries(users).map(([name, password]) => `user_${name}="${password}"`).join(" ");
+  return {
+    "sasl.enabled.mechanisms": "PLAIN",
+    "listener.name.sasl_plaintext.plain.sasl.jaas.config":
+      `org.apache.kafka.common.security.plain.PlainLoginModule required ${list};`,
+  };
 }
 
 /** Metadata v1 without topics, by hand: the one request that shows that a node serves and knows its cluster. */

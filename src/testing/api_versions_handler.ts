@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { AnyApi, ResponseInputOf } from "../protocol/api.ts";
+import type { AnyApi, RequestOf, ResponseInputOf } from "../protocol/api.ts";
 import type { ApiVersions } from "../protocol/messages/api_versions.ts";
 import { Produce } from "../protocol/messages/produce.ts";
 import { API_BY_KEY } from "../protocol/request_header.ts";
@@ -40,13 +40,16 @@ const SOFTWARE_NAME = /^[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?$/;
 const INVALID_REQUEST = 42;
 const FIRST_VERSION_WITH_NAME = 3;
 
+/** Whether a client's name for itself is one that Kafka takes (KIP-511). */
+export function hasGoodName(request: RequestOf<typeof ApiVersions>, version: number): boolean {
+  const names = [request.clientSoftwareName, request.clientSoftwareVersion];
+  return version < FIRST_VERSION_WITH_NAME || names.every((name) => SOFTWARE_NAME.test(name));
+}
+
 /** Serves ApiVersions. */
 export function serveApiVersions(call: Call<typeof ApiVersions>): ResponseInputOf<typeof ApiVersions> {
   const { broker, cluster, request, version } = call;
-  const names = [request.clientSoftwareName, request.clientSoftwareVersion];
-  if (version >= FIRST_VERSION_WITH_NAME && !names.every((name) => SOFTWARE_NAME.test(name))) {
-    return { errorCode: INVALID_REQUEST, apiKeys: [] };
-  }
+  if (!hasGoodName(request, version)) return { errorCode: INVALID_REQUEST, apiKeys: [] };
   const apiKeys = [...API_BY_KEY.values()].flatMap((api) => {
     const range = advertisedRange(cluster, broker, api);
     return range === undefined ? [] : [{ apiKey: api.key, minVersion: range[0], maxVersion: range[1] }];

@@ -20,10 +20,11 @@ import { errorBody } from "./error_body.ts";
 import { FrameAssembler } from "../protocol/frame_assembler.ts";
 import { handlerOf } from "./handlers.ts";
 import { RELEASES } from "./release.ts";
+import { type Admission, SaslGate } from "./sasl.ts";
 import type { ClusterView } from "./view.ts";
 
-/** Shorter than the shortest request header; Kafka closes the connection. */
-const MIN_FRAME_BYTES = 10;
+/** Kafka closes the connection at a length of 0; what is too short for a header is found out when it is read. */
+const MIN_FRAME_BYTES = 1;
 const UNSUPPORTED_VERSION = 35;
 
 /** One connection, from its first byte to its end. */
@@ -35,6 +36,7 @@ export class BrokerConnection implements SocketEvents {
   readonly #ended: () => void;
   readonly #id: number;
   readonly #frames: FrameAssembler;
+  readonly #gate: SaslGate | undefined;
   readonly #onClose = new Set<() => void>();
   #queue: Uint8Array[] = [];
   #serving = false;
@@ -55,6 +57,7 @@ export class BrokerConnection implements SocketEvents {
     this.#id = cluster.nextConnectionId();
     this.#life = broker.lives;
     this.#frames = new FrameAssembler(cluster.maxRequestBytes, (frame) => this.#queue.push(frame), MIN_FRAME_BYTES);
+    this.#gate = cluster.sasl && new SaslGate(cluster.sasl, (api, version) => isServed(cluster, broker, api, version));
     this.#lastActiveMs = cluster.clock.now();
     this.#watchIdleness();
   }
@@ -148,6 +151,8 @@ export class BrokerConnection implements SocketEvents {
     let header: RequestHeader;
     let body: unknown;
     try {
+      const admission = this.#gate?.admit(frame) ?? "serve";
+      if (admission !== "serve") return this.#keepOut(admission);
       if (this.#refuseApiVersions(frame)) return "done";
       header = decodeRequestHeader(frame);
       const { api, apiVersion, reader } = header;
@@ -177,6 +182,13 @@ export class BrokerConnection implements SocketEvents {
     const outcome = handlerOf(api)(call);
     if (outcome instanceof Promise) return outcome.then((settled) => this.#finish(exchange, settled));
     return this.#finish(exchange, outcome);
+  }
+
+  /** Answers who has not authenticated yet. */
+  #keepOut(admission: Exclude<Admission, "serve">): Served {
+    if (typeof admission !== "string") this.#socket.write(admission.answer);
+    if (typeof admission === "string" || admission.isLast) this.#close();
+    return "done";
   }
 
   #call(request: unknown, version: number, view: ClusterView | undefined): Call {

@@ -19,6 +19,7 @@ import { MemoryNetwork } from "./network.ts";
 import { seededRandom } from "./random.ts";
 import type { QuotaOptions } from "./quota.ts";
 import type { ReplicationOptions } from "./replication.ts";
+import type { SaslOptions } from "./sasl.ts";
 import { readLog, type StoredRecord } from "./stored_record.ts";
 import { type RecordedRequest, Recording } from "./recording.ts";
 import { type Release, RELEASES } from "./release.ts";
@@ -72,6 +73,8 @@ export class EmbeddedCluster {
   readonly connectionsMaxIdleMs: number;
   /** Whether bytes behind a request's last field close the connection. */
   readonly strictRequests: boolean;
+  /** Who may come in; undefined where nobody has to authenticate. */
+  readonly sasl: SaslOptions | undefined;
   /** Decompresses under a codec's number, as the broker does to look at records. */
   readonly decompress: Decompress;
   /** @internal */
@@ -101,6 +104,7 @@ export class EmbeddedCluster {
     this.maxRequestBytes = options.maxRequestBytes ?? DEFAULT_MAX_REQUEST_BYTES;
     this.connectionsMaxIdleMs = options.connectionsMaxIdleMs ?? Infinity;
     this.strictRequests = options.strictRequests ?? true;
+    this.sasl = options.sasl;
     this.decompress = decompressor(this.clock, options.codecs);
     this.recording = new Recording(options.record === false ? 0 : options.record ?? DEFAULT_RECORDED);
     this.#random = seededRandom(options.seed ?? 1);

@@ -10,6 +10,7 @@ import type { VersionRange } from "./broker.ts";
 import type { ClusterRuntime } from "./cluster_runtime.ts";
 import type { MemoryNetworkOptions } from "./network.ts";
 import type { ReplicationOptions } from "./replication.ts";
+import type { SaslOptions } from "./sasl.ts";
 import type { TopicSpec } from "./topic.ts";
 
 /** How an embedded cluster is made. */
@@ -41,6 +42,11 @@ export interface EmbeddedClusterOptions extends ReplicationOptions {
    * sends them has a bug, so tests want to know. @default true
    */
   readonly strictRequests?: boolean;
+  /**
+   * Demands SASL PLAIN of every connection: until then ApiVersions alone is answered, and all else is the end, as in
+   * Kafka. @default nobody has to authenticate
+   */
+  readonly sasl?: SaslOptions;
   /** How many requests are kept for `requests`; false for none. @default 10_000 */
   readonly record?: number | false;
   /** Clock, timers and randomness, a virtual runtime's for instance. @default those of this runtime */

@@ -70,6 +70,8 @@ const BODIES: Readonly<Record<string, unknown>> = {
   Metadata: metadata,
   CreateTopics: createTopics,
   ApiVersions: (errorCode: number) => ({ errorCode, apiKeys: [] }),
+  SaslHandshake: (errorCode: number) => ({ errorCode, mechanisms: [] }),
+  SaslAuthenticate: (errorCode: number) => ({ errorCode, authBytes: new Uint8Array(0) }),
   InitProducerId: (errorCode: number) => ({ errorCode, producerId: -1n, producerEpoch: -1 }),
 };
 

@@ -9,6 +9,7 @@ import { pathToFileURL } from "node:url";
 import { build } from "../../scripts/build.mjs";
 import { startKafka } from "../../scripts/kafka.mjs";
 import { root } from "../../scripts/lib/tools.mjs";
+import { hangupsProbes } from "./probes_hangups.mjs";
 import { probesKit, topics } from "./probes_kit.mjs";
 import { produceProbes } from "./probes_produce.mjs";
 import { recordsProbes } from "./probes_records.mjs";
@@ -19,6 +20,8 @@ import { Wires } from "./probes_wire.mjs";
 
 /** How the real broker differs from its defaults, so that a probe doesn't take minutes. */
 const kafkaConfig = { "connections.max.idle.ms": 8_000, "socket.request.max.bytes": 2_000_000 };
+
+const saslUsers = { alice: "secret" };
 
 /** Starts a broker of each kind and lets every probe ask both. */
 export async function runProbesPart({ version, tally, only = /./ }) {
@@ -33,17 +36,22 @@ export async function runProbesPart({ version, tally, only = /./ }) {
     maxRequestBytes: kafkaConfig["socket.request.max.bytes"],
   });
   const listening = await cluster.listen();
-  const kafka = await startKafka({ version, config: kafkaConfig });
+  // A second cluster for a second listener: ours demand SASL of everybody or of nobody.
+  const guarded = new EmbeddedCluster({ release: cluster.release, strictRequests: false, sasl: { plain: saslUsers } });
+  const guardedListening = await guarded.listen();
+  const kafka = await startKafka({ version, config: kafkaConfig, saslUsers });
   try {
     const ours = new Wires(listening.address, modules);
     const theirs = new Wires(kafka.brokers, modules);
+    const saslWires = [guardedListening.address, `127.0.0.1:${kafka.nodes[0].saslPort}`]
+      .map((address) => new Wires(address, modules));
     const ids = await Promise.all([ours, theirs].map((wires) => createTopics(wires, modules)));
     const setQuota = [
       (clientId, bytesPerSecond) => void cluster.quota({ clientId, bytesPerSecond }),
       (clientId, bytesPerSecond) => alterClientQuota(theirs, clientId, bytesPerSecond),
     ];
     const kit = probesKit(modules);
-    const makers = [sequencesProbes, recordsProbes, produceProbes, requestsProbes, restartProbes];
+    const makers = [sequencesProbes, recordsProbes, produceProbes, requestsProbes, hangupsProbes, restartProbes];
     const restart = [
       () => {
         cluster.killBroker(1);
@@ -60,6 +68,7 @@ export async function runProbesPart({ version, tally, only = /./ }) {
         [ours, theirs].map((wires, side) =>
           observe(run, {
             wires,
+            saslWires: saslWires[side],
             idOf: (topic) => ids[side].get(topic),
             setQuota: setQuota[side],
             restart: restart[side],
@@ -70,12 +79,11 @@ export async function runProbesPart({ version, tally, only = /./ }) {
     }
     tally.check(
       `probe on Kafka ${version}: nothing went wrong inside the embedded broker`,
-      cluster.failures.map(String),
+      [...cluster.failures, ...guarded.failures].map(String),
     );
-    ours.closeAll();
-    theirs.closeAll();
+    for (const wires of [ours, theirs, ...saslWires]) wires.closeAll();
   } finally {
-    await Promise.all([kafka.stop(), cluster.close()]);
+    await Promise.all([kafka.stop(), cluster.close(), guarded.close()]);
   }
 }
 
