@@ -21,7 +21,6 @@ export type { Codec, CompressionId, CompressionType } from "./src/codec/codec.ts
 export type { CodecSource } from "./src/codec/guarded_compressor.ts";
 export {
   type CompressionSpec,
-  type Logger,
   type ProducerOptions,
   type TopicCompression,
   validateConfig,
@@ -38,6 +37,7 @@ export {
 } from "./src/producer/partitioner.ts";
 export type {
   ConnectEvent,
+  ConnectFailedEvent,
   ConnectionHooks,
   DisconnectEvent,
   RequestEvent,
@@ -46,6 +46,7 @@ export type {
 } from "./src/cluster/hooks.ts";
 export type { DataLossEvent, EpochBumpEvent, ProducerHooks, RetryEvent } from "./src/producer/hooks.ts";
 export type { ProducerInterceptor } from "./src/producer/interceptor.ts";
+export type { LogFields, Logger, LogLevel } from "./src/producer/logger.ts";
 export type { ProducerMetrics } from "./src/producer/metrics.ts";
 export { type Preset, presets } from "./src/producer/presets.ts";
 export { type PartitionInfo, Producer } from "./src/producer/producer.ts";

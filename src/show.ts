@@ -70,6 +70,11 @@ export function reasonOf(error: unknown): string {
   return show(error);
 }
 
+/** A message with a full stop, so that another sentence may follow. */
+export function sentence(text: string): string {
+  return /[.!?…]$/.test(text) ? text : `${text}.`;
+}
+
 /** One character as JSON would write it, if a terminal would obey it. */
 function escaped(character: string): string {
   if (!OBEYED.test(character)) return character;

@@ -4,11 +4,13 @@
  * @module
  */
 
-import { ConnectionError, type KafkaError, UnsupportedVersionError } from "../errors.ts";
+import { errorLike } from "../error_like.ts";
+import { ConnectionError, KafkaError, TimeoutError, UnsupportedVersionError } from "../errors.ts";
 import { sharedVersion } from "../protocol/api.ts";
 import type { AnyApi } from "../protocol/schema.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { type Address, formatAddress } from "./address.ts";
+import { causeKeyOf, connectAdvice, withAdvertiser } from "./advice.ts";
 import type { Backoff } from "./backoff.ts";
 import type { Connection, ConnectionOptions, VersionRange } from "./connection.ts";
 import type { Greetings } from "./greeting.ts";
@@ -34,6 +36,8 @@ export interface BrokerContext {
 
 /** A dial that takes longer than this may well be in vain. */
 const SLOW_DIAL_MS = 1_000;
+/** Causes of failed attempts that are told for one broker; whoever finds more of them is not worth a line each. */
+const MAX_CAUSES = 8;
 
 interface Misfit {
   readonly api: AnyApi;
@@ -51,6 +55,8 @@ export class Broker {
   versions: ReadonlyMap<number, VersionRange> | undefined;
   /** Why the last attempt to connect failed; undefined after a success. */
   lastError: KafkaError | undefined;
+  /** Who advertises the address, as `host:port`; undefined for a bootstrap server. */
+  advertisedBy: string | undefined;
 
   readonly #runtime: Runtime;
   readonly #options: ConnectionOptions;
@@ -67,6 +73,9 @@ export class Broker {
   #doubts = 0;
   /** The connection that ends for that when nothing is in flight any more, and a promise of its end. */
   #retiring: { readonly connection: Connection; readonly ended: Promise<void>; readonly end: () => void } | undefined;
+  #wasReached = false;
+  /** Causes that have been told since the last connection. */
+  readonly #told: Set<string> = new Set();
   #nextAttemptMs = 0;
   /** Since when it has been dialled. */
   #dialledMs: number | undefined;
@@ -95,6 +104,21 @@ export class Broker {
   /** True while an attempt to connect takes suspiciously long. */
   get slow(): boolean {
     return this.#dialledMs !== undefined && this.#runtime.now() - this.#dialledMs >= SLOW_DIAL_MS;
+  }
+
+  /** There has been a connection to the present address. */
+  get wasReached(): boolean {
+    return this.#wasReached;
+  }
+
+  /** How many attempts to connect in a row have failed. */
+  get failures(): number {
+    return this.#failures;
+  }
+
+  /** For how long the present attempt to connect has been under way, in ms; 0 if there is none. */
+  get dialledForMs(): number {
+    return this.#dialledMs === undefined ? 0 : this.#runtime.now() - this.#dialledMs;
   }
 
   /** How the broker and the connection to it are. */
@@ -161,6 +185,8 @@ export class Broker {
     if (formatAddress(address) === formatAddress(this.address)) return;
     this.address = address;
     this.#failures = 0;
+    this.#wasReached = false;
+    this.#told.clear();
     this.#nextAttemptMs = 0;
     const old = this.#course;
     this.#course = undefined;
@@ -201,9 +227,36 @@ export class Broker {
       if (signal.aborted && !this.#closed) return await this.#attempt();
       this.#failures += 1;
       this.#nextAttemptMs = this.#runtime.now() + this.#context.backoff.delayMs(this.#failures);
-      this.lastError = error as KafkaError;
-      throw error;
+      this.lastError = this.#explained(error as KafkaError);
+      this.#tellFailure(this.lastError);
+      throw this.lastError;
     }
+  }
+
+  /** The most usual trouble of all is an address that a broker advertises and that doesn't lead to it from here. */
+  #explained(error: KafkaError): KafkaError {
+    const { advertisedBy } = this;
+    const isReachability = error instanceof ConnectionError || error instanceof TimeoutError;
+    if (advertisedBy === undefined || this.#wasReached || !isReachability) return error;
+    const message = withAdvertiser(error.message, this.nodeId, advertisedBy);
+    return errorLike(error, message, { cause: error.cause ?? error });
+  }
+
+  #tellFailure(error: KafkaError): void {
+    const onConnectFailed = this.#options.hooks?.onConnectFailed;
+    if (onConnectFailed === undefined || this.#closed || !(error instanceof KafkaError)) return;
+    const key = causeKeyOf(error);
+    if (this.#told.has(key) || this.#told.size >= MAX_CAUSES) return;
+    this.#told.add(key);
+    const { nodeId, advertisedBy } = this;
+    onConnectFailed.call(this.#options.hooks, {
+      broker: formatAddress(this.address),
+      ...(nodeId < 0 ? {} : { nodeId }),
+      ...(advertisedBy === undefined ? {} : { advertisedBy }),
+      failures: this.#failures,
+      error,
+      advice: connectAdvice(error, this),
+    });
   }
 
   async #dial(signal: AbortSignal): Promise<Connection> {
@@ -228,6 +281,8 @@ export class Broker {
     this.#connection = connection;
     this.versions = connection.versions;
     this.#failures = 0;
+    this.#wasReached = true;
+    this.#told.clear();
     this.lastError = undefined;
     for (const [key, { api, cap }] of this.#misfits) {
       if (sharedVersion(api, connection.versions.get(key), cap) !== undefined) this.#misfits.delete(key);

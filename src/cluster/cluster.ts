@@ -8,9 +8,10 @@
  * @module
  */
 
-import { AuthenticationError, ConnectionError, type KafkaError, TimeoutError } from "../errors.ts";
+import { AuthenticationError, ConfigError, ConnectionError, type KafkaError, TimeoutError } from "../errors.ts";
 import type { Runtime, Timer } from "../runtime/runtime.ts";
 import { type Address, formatAddress } from "./address.ts";
+import { connectAdvice } from "./advice.ts";
 import { Backoff } from "./backoff.ts";
 import { Broker } from "./broker.ts";
 import type { Connection, ConnectionOptions } from "./connection.ts";
@@ -86,6 +87,8 @@ export class Cluster {
   readonly #metadata = new MetadataCache();
   readonly #brokers = new Map<number, Broker>();
   readonly #bootstrap: readonly Broker[];
+  /** The addresses of the bootstrap servers. */
+  readonly #serverNames: ReadonlySet<string>;
   readonly #separate: Set<Broker> = new Set();
   readonly #context: ConstructorParameters<typeof Broker>[4];
   readonly #refreshBackoff: Backoff;
@@ -136,6 +139,7 @@ export class Cluster {
       onDisconnect: ({ nodeId }) => listener.onDisconnect?.(nodeId),
     };
     this.#brokerOptions = { ...options, silenceMs: this.#silenceMs };
+    this.#serverNames = new Set(options.bootstrap.map(formatAddress));
     this.#bootstrap = options.bootstrap.map((address, index) => this.#newBroker(-1 - index, address));
     this.#heardAtMs = runtime.wallNow();
     if (options.snapshot !== undefined) this.#restore(options.snapshot);
@@ -205,6 +209,45 @@ export class Cluster {
     return broker;
   }
 
+  /**
+   * Resolves when a broker of those that the metadata lists is connected. A bootstrap server that isn't one of them is
+   * of no use to records. Rejects when all have failed, naming each and why.
+   */
+  async reach(): Promise<void> {
+    const known = this.#known();
+    if (known.length === 0 || this.isReached) return;
+    const connect = (broker: Broker): Promise<Connection> => broker.connect();
+    try {
+      await firstSuccess(this.#runtime, this.#ordered(known), connect, STAGGER_MS, this.#closing.signal);
+    } catch (error) {
+      if (!(error instanceof ConnectionError)) throw error;
+      const failed = known.find(({ lastError }) => lastError !== undefined);
+      const advice = failed === undefined ? "" : ` ${connectAdvice(failed.lastError!, failed)}`;
+      const message = `No broker that the metadata lists can be reached. ${error.message}${advice}`;
+      throw new ConnectionError(message, { code: "BROKERS_UNREACHABLE", cause: error.cause ?? error });
+    }
+  }
+
+  /** True when a broker of those that the metadata lists is connected. */
+  get isReached(): boolean {
+    return this.#known().some(({ connection }) => connection !== undefined);
+  }
+
+  /** True when no attempt at any broker can succeed before an option or the runtime is changed. */
+  get isHopeless(): boolean {
+    const all = [...this.#known(), ...this.#bootstrap];
+    const tried = all.filter(({ lastError }) => lastError !== undefined);
+    return tried.length > 0 && tried.every(({ lastError }) => lastError instanceof ConfigError) &&
+      all.every(({ connection, lastError }) => connection === undefined && lastError !== undefined);
+  }
+
+  /** Those that are being dialled, or were in vain. */
+  get unreached(): readonly Broker[] {
+    return [...this.#known(), ...this.#bootstrap].filter((broker) => {
+      return broker.connection === undefined && (broker.dialledForMs > 0 || broker.lastError !== undefined);
+    });
+  }
+
   /** How the brokers are, those that were not dialled included. */
   health(): BrokerHealth[] {
     const servers = this.#bootstrap.filter(({ connection, connecting }) => connection !== undefined || connecting);
@@ -233,6 +276,7 @@ export class Cluster {
     partition: number,
     leader: { readonly leaderId: number; readonly leaderEpoch: number },
     endpoints: readonly { readonly nodeId: number; readonly host: string; readonly port: number }[],
+    by: Address,
   ): boolean {
     const topic = this.#metadata.get(name);
     const current: PartitionMetadata | undefined = topic?.partitions[partition];
@@ -240,7 +284,9 @@ export class Cluster {
     if (leader.leaderEpoch <= current.leaderEpoch && !topic.unproven) return false;
     // Only where the new leader is: whatever else is told by the way comes with the metadata.
     const endpoint = endpoints.find(({ nodeId }) => nodeId === leader.leaderId);
-    if (endpoint !== undefined) this.#place(endpoint.nodeId, { host: endpoint.host, port: endpoint.port });
+    if (endpoint !== undefined) {
+      this.#place(endpoint.nodeId, { host: endpoint.host, port: endpoint.port }, formatAddress(by));
+    }
     if (!this.#brokers.has(leader.leaderId)) return false;
     topic.partitions[partition] = { ...leader, isHint: true };
     return true;
@@ -354,7 +400,8 @@ export class Cluster {
     const listed = new Set(response.brokers.map(({ nodeId }) => nodeId));
     let changed = listed.size !== this.#listed.size || [...listed].some((nodeId) => !this.#listed.has(nodeId));
     this.#listed = listed;
-    for (const { nodeId, host, port } of response.brokers) this.#place(nodeId, { host, port });
+    const by = formatAddress(answer.broker.address);
+    for (const { nodeId, host, port } of response.brokers) this.#place(nodeId, { host, port }, by);
     this.#adoptBootstrap();
     if (this.#metadata.merge(response.topics, answer.hasEpochs)) changed = true;
     this.#forgetUnlisted();
@@ -421,7 +468,7 @@ export class Cluster {
     const ageMs = Math.max(0, this.#runtime.wallNow() - takenAtMs);
     if (ageMs >= metadataMaxAgeMs || brokers.length === 0) return;
     this.#heardAtMs = takenAtMs;
-    for (const { nodeId, host, port } of brokers) this.#place(nodeId, { host, port });
+    for (const { nodeId, host, port } of brokers) this.#place(nodeId, { host, port }, bootstrap[0]!);
     this.#listed = new Set(this.#brokers.keys());
     for (const topic of topics) {
       const known = this.#metadata.add(topic.name, this.#runtime.now());
@@ -430,10 +477,16 @@ export class Cluster {
     this.#watchAge(metadataMaxAgeMs - ageMs);
   }
 
-  #place(nodeId: number, address: Address): void {
-    const broker = this.#brokers.get(nodeId);
-    if (broker === undefined) this.#brokers.set(nodeId, this.#newBroker(nodeId, address));
-    else broker.moveTo(address);
+  /** Takes in where a broker listens, and who says so. */
+  #place(nodeId: number, address: Address, by: string): void {
+    const known = this.#brokers.get(nodeId);
+    const name = formatAddress(address);
+    if (known !== undefined && formatAddress(known.address) === name) return;
+    const broker = known ?? this.#newBroker(nodeId, address);
+    this.#brokers.set(nodeId, broker);
+    broker.moveTo(address);
+    // The user himself has written that address down: nobody has to be asked about it.
+    broker.advertisedBy = this.#serverNames.has(name) ? undefined : by;
   }
 
   /** The connection that brought the first metadata serves on for the broker that it turned out to be. */
@@ -482,7 +535,7 @@ export class Cluster {
   }
 
   #unreachable(error: KafkaError): KafkaError {
-    if (this.#listed.size > 0 || error instanceof AuthenticationError) return error;
+    if (this.#listed.size > 0 || error instanceof AuthenticationError || error instanceof ConfigError) return error;
     return new ConnectionError(`No broker can be reached. ${error.message}`, { cause: error.cause ?? error });
   }
 }

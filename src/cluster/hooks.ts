@@ -12,6 +12,25 @@ export interface ConnectEvent {
   readonly broker: string;
 }
 
+/**
+ * A broker can't be connected to. Told once for each broker and cause, until a connection is made; the attempts go on
+ * and are counted.
+ */
+export interface ConnectFailedEvent {
+  /** `host:port`. */
+  readonly broker: string;
+  /** Node id, if the address was advertised for one. */
+  readonly nodeId?: number;
+  /** Who advertises the address (`advertised.listeners`), as `host:port`; undefined for a server of `brokers`. */
+  readonly advertisedBy?: string;
+  /** How many attempts in a row have failed, this one included. */
+  readonly failures: number;
+  /** Why. */
+  readonly error: KafkaError;
+  /** What to do about it. */
+  readonly advice: string;
+}
+
 /** A connection that could be used has ended. */
 export interface DisconnectEvent {
   /** `host:port`. */
@@ -64,6 +83,8 @@ export interface ThrottleEvent {
 export interface ConnectionHooks {
   /** A connection can be used. */
   onConnect?(event: ConnectEvent): void;
+  /** A broker can't be connected to: once for each broker and cause. */
+  onConnectFailed?(event: ConnectFailedEvent): void;
   /** A connection has ended. */
   onDisconnect?(event: DisconnectEvent): void;
   /** A request was handed to the socket. */

@@ -16,6 +16,8 @@ export interface PartitionMetadata {
   readonly leaderId: number;
   /** Counts the elections of the partition, −1 if the broker doesn't tell. */
   readonly leaderEpoch: number;
+  /** Why there is no leader, or why it isn't told, as the broker says; left out if it says nothing. */
+  readonly errorCode?: number;
   /** It was told by the answer to a Produce request (KIP-951), and not by metadata. */
   readonly isHint?: boolean;
 }
@@ -165,10 +167,11 @@ function mergeTopic(
     } else {
       contradicted.delete(current);
     }
-    if (current.leaderId !== partition.leaderId || current.leaderEpoch !== leaderEpoch) {
-      merged[partition.partitionIndex] = { leaderId: partition.leaderId, leaderEpoch };
-      changed = true;
-    }
+    const { leaderId, errorCode } = partition;
+    const isMoved = current.leaderId !== leaderId || current.leaderEpoch !== leaderEpoch;
+    if (isMoved) changed = true;
+    if (!isMoved && (current.errorCode ?? 0) === errorCode) continue;
+    merged[partition.partitionIndex] = { leaderId, leaderEpoch, ...(errorCode === 0 ? {} : { errorCode }) };
   }
   if (topic.partitions.length !== count) changed = true;
   topic.partitions = merged;

@@ -4,10 +4,12 @@
  * @module
  */
 
-import { AuthenticationError, ConnectionError, type KafkaError } from "../errors.ts";
+import { AuthenticationError, ConfigError, ConnectionError, type KafkaError } from "../errors.ts";
 import { onAbort } from "../runtime/on_abort.ts";
 import type { Runtime, Timer } from "../runtime/runtime.ts";
+import { sentence } from "../show.ts";
 import { formatAddress } from "./address.ts";
+import { splitAdvertiser } from "./advice.ts";
 import type { Broker } from "./broker.ts";
 
 const REBOOTSTRAP_REQUIRED = 129;
@@ -149,9 +151,19 @@ export function firstSuccess<T>(
 }
 
 function tourError(failures: ReadonlyMap<Broker, unknown>): KafkaError {
-  const last = [...failures.values()].at(-1);
-  const reasons = [...failures].map(([broker, error]) => `${formatAddress(broker.address)}: ${reasonOf(error)}`);
-  return new ConnectionError(`Tried ${reasons.join("; ") || "nobody"}`, {
+  const errors = [...failures.values()];
+  const last = errors.at(-1);
+  // What can't heal at any of them won't heal.
+  if (last instanceof ConfigError && errors.every((error) => error instanceof ConfigError)) return last;
+  const notes = new Set<string>();
+  const reasons = [...failures].map(([broker, error]) => {
+    const [reason, note] = splitAdvertiser(reasonOf(error));
+    if (note !== "") notes.add(note);
+    return `${formatAddress(broker.address)}: ${reason}`;
+  });
+  // One of them says it for all.
+  const [note = ""] = notes;
+  return new ConnectionError(`${sentence(`Tried ${reasons.join("; ") || "nobody"}`)}${note}`, {
     code: "BROKERS_UNREACHABLE",
     cause: last,
   });
@@ -159,9 +171,10 @@ function tourError(failures: ReadonlyMap<Broker, unknown>): KafkaError {
 
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const cause = error.cause instanceof Error && !error.message.includes(error.cause.message)
+  const [message, note] = splitAdvertiser(error.message);
+  const cause = error.cause instanceof Error && !message.includes(splitAdvertiser(error.cause.message)[0])
     ? ` (${error.cause.message})`
     : "";
   // The address stands in front of it already.
-  return `${error.message.replace(/^Connecting to "[^"]*" failed: /, "")}${cause}`;
+  return `${message.replace(/^Connecting to "[^"]*" failed: /, "")}${cause}${note}`;
 }

@@ -7,7 +7,7 @@
 
 import type { Cluster } from "../cluster/cluster.ts";
 import { isUsable } from "../cluster/metadata.ts";
-import { KafkaError, RecordTooLargeError } from "../errors.ts";
+import { AbortError, KafkaError, RecordTooLargeError } from "../errors.ts";
 import { maxSizeOfRecord, type RecordBytes, sizeOfRecordBody } from "../protocol/record_batch.ts";
 import { BATCH_OVERHEAD } from "../protocol/record_batch_layout.ts";
 import { sizeOfVarint } from "../protocol/varint.ts";
@@ -17,6 +17,7 @@ import { Barrier } from "./barrier.ts";
 import { Batch, type Outcome, rejectedPromise, type Resolve, tell } from "./batch.ts";
 import { BufferMemory, type MemoryWaiter } from "./buffer_memory.ts";
 import { BufferPool } from "./buffer_pool.ts";
+import type { Explanation } from "./diagnosis.ts";
 import type { Metrics } from "./metrics.ts";
 import type { ResolvedOptions } from "./options.ts";
 import type { Partition } from "./partition.ts";
@@ -39,6 +40,8 @@ export interface AccumulatorEvents {
   onDue(partition: Partition): void;
   /** There are records without an outcome, or there are none any more. */
   onUse(inUse: boolean): void;
+  /** Why a record that waits for its topic, or in line for memory, is not served. */
+  diagnose(topic: Topic, partition: number | undefined, inLine: boolean): Explanation;
 }
 
 const UNKNOWN_TOPIC_OR_PARTITION = 3;
@@ -104,6 +107,7 @@ export class Accumulator {
       refuse: (error, resolve, callbacks) => this.refuse(error, resolve, callbacks),
       waitForMemory: (waiter) => this.waitForMemory(waiter),
       onReady: (partition) => events.onReady(partition),
+      diagnose: (topic, partition, inLine) => events.diagnose(topic, partition, inLine),
     });
     this.#pool = new BufferPool(options.bufferMemory);
   }
@@ -426,6 +430,11 @@ export class Accumulator {
     const reason = error instanceof KafkaError
       ? error
       : new KafkaError("The record can't be sent.", { code: "UNEXPECTED", cause: error });
+    // Whoever takes it back himself knows.
+    if (!(reason instanceof AbortError)) {
+      const { topic, persisted } = reason;
+      this.#options.logger.warn?.("record_failed", { topic, persisted, error: reason });
+    }
     if (callbacks !== undefined) tell(callbacks, reason, null, (thrown) => this.#logThrow(thrown));
     if (resolve === undefined) return;
     // Those who are refused while the line is long share an error, and so the promise that rejects with it.

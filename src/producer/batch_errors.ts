@@ -7,7 +7,9 @@
 import { errorLike } from "../error_like.ts";
 import { BrokerError, DeliveryTimeoutError, KafkaError, type KafkaErrorOptions } from "../errors.ts";
 import { brokerError } from "../protocol/error_codes.ts";
+import { sentence } from "../show.ts";
 import type { Batch } from "./batch.ts";
+import type { Explanation } from "./diagnosis.ts";
 import type { PartitionResult } from "./produce_request.ts";
 
 /** Why the broker has refused single records of a batch, by their places (KIP-467). */
@@ -56,20 +58,22 @@ export function withFate(error: KafkaError, batch: Batch): KafkaError {
   });
 }
 
-/** The error of a batch whose deadline has passed, with what happened last. */
+/** The error of a batch whose deadline has passed, with why it had no outcome by then, and what happened last. */
 export function expired(
   batch: Batch,
   inFlight: boolean,
   deliveryTimeoutMs: number,
-  cause: KafkaError | undefined,
+  { reason, advice, error }: Explanation,
 ): DeliveryTimeoutError {
   const { topic, index } = batch.partition;
   const where = inFlight ? "the answer was awaited" : batch.drained ? "it was to be sent again" : "it was never sent";
   const fate = batch.persisted === "no" ? "not in the log" : "possibly in the log";
+  const { lastError } = batch;
+  const isSaid = lastError === undefined || reason.includes(lastError.message.replace(/\.$/, ""));
+  const last = isSaid ? "" : ` The last attempt has failed: ${sentence(lastError.message)}`;
   return new DeliveryTimeoutError(
     `Gave up on a batch of ${batch.recordCount} for topic "${topic.name}" partition ${index} after ` +
-      `${deliveryTimeoutMs} ms (deliveryTimeoutMs) while ${where}; it is ${fate}.` +
-      (cause === undefined ? "" : ` ${cause.message}`),
-    { topic: topic.name, partition: index, persisted: batch.persisted, cause },
+      `${deliveryTimeoutMs} ms (deliveryTimeoutMs) while ${where}; it is ${fate}. ${reason}${last} ${advice}`,
+    { topic: topic.name, partition: index, persisted: batch.persisted, cause: lastError ?? error },
   );
 }

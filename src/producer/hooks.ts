@@ -6,7 +6,7 @@
 
 import type { ConnectionHooks } from "../cluster/hooks.ts";
 import type { KafkaError } from "../errors.ts";
-import type { Logger } from "./options.ts";
+import type { Logger } from "./logger.ts";
 
 /** A batch is going to be sent again. */
 export interface RetryEvent {
@@ -65,6 +65,7 @@ export interface ProducerHooks extends ConnectionHooks {
 /** Each hook with the log event that says the same, and its level. */
 const EVENTS = {
   onConnect: ["info", "connected"],
+  onConnectFailed: ["warn", "connect_failed"],
   onDisconnect: ["info", "disconnected"],
   onRequest: ["debug", "request"],
   onResponse: ["debug", "response"],

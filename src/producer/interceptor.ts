@@ -6,7 +6,7 @@
 
 import { ConfigError, type KafkaError } from "../errors.ts";
 import { isObject } from "./option_checks.ts";
-import type { Logger } from "./options.ts";
+import type { Logger } from "./logger.ts";
 import type { Headers, ProducerRecord, RecordMetadata, SendOptions } from "./record.ts";
 
 /** Looks at records on their way. All methods are optional; what they throw is logged and ignored. */

@@ -12,12 +12,12 @@ import type { SocketFactory, TlsOptions } from "../runtime/runtime.ts";
 import { checkTls } from "../runtime/tls.ts";
 import { HOOK_NAMES, type ProducerHooks } from "./hooks.ts";
 import type { ProducerInterceptor } from "./interceptor.ts";
-import type { CompressionSpec, Logger, TopicCompression } from "./options.ts";
+import { CONSOLE, LOG_LEVELS, type Logger } from "./logger.ts";
+import type { CompressionSpec, TopicCompression } from "./options.ts";
 import type { Partitioner, PartitionerName } from "./partitioner.ts";
 
 const TLS_OPTIONS = ["ca", "cert", "key", "passphrase", "serverName", "verify"];
 const VERIFIES: readonly unknown[] = ["full", "ca", "none"];
-const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
 const PARTITIONERS: readonly unknown[] = ["sticky", "roundRobin", "random", "keyHash"];
 const MAX_STRING_BYTES = 32_767;
 
@@ -158,32 +158,16 @@ export function checkConnect(value: unknown): SocketFactory | undefined {
   refuse("connect", "a SocketFactory", value);
 }
 
-/** A logger that never throws; silent if there is none. */
-export function checkLogger(value: unknown): Logger {
-  if (value === undefined) return {};
-  if (!isObject(value)) {
-    refuse("logger", 'an object with functions like "warn"', value);
+/** A logger, or the word for the console, if anything. */
+export function checkLogger(value: unknown): Logger | typeof CONSOLE | undefined {
+  if (value === undefined || value === CONSOLE) return value;
+  // Some loggers are functions that have the levels as methods.
+  if (!isObject(value) && typeof value !== "function") {
+    refuse("logger", '"console" or an object with functions like "warn"', value);
   }
   const logger = value as Logger;
   for (const level of LOG_LEVELS) checkFunction(`logger.${level}`, logger[level]);
-  return guarded(logger);
-}
-
-/** A logger that throws must not disturb the delivery of records. A level that it doesn't have costs nothing. */
-function guarded(logger: Logger): Logger {
-  const guards: Logger = {};
-  for (const level of LOG_LEVELS) {
-    if (logger[level] === undefined) continue;
-    guards[level] = (event, fields) => {
-      try {
-        const returned: unknown = logger[level]!(event, fields);
-        if (returned instanceof Promise) returned.catch(() => {});
-      } catch {
-        // There is nobody left to tell.
-      }
-    };
-  }
-  return guards;
+  return logger;
 }
 
 /** An object with functions for hooks, empty if there is none. */

@@ -10,8 +10,9 @@ import type { Codec, CompressionType, Compressor } from "../codec/codec.ts";
 import { type CodecSource, type CompressorByName, valuesOnly } from "../codec/guarded_compressor.ts";
 import { ConfigError } from "../errors.ts";
 import type { SocketFactory, TlsOptions } from "../runtime/runtime.ts";
-import { guardedHooks, type ProducerHooks } from "./hooks.ts";
+import type { ProducerHooks } from "./hooks.ts";
 import type { ProducerInterceptor } from "./interceptor.ts";
+import { adaptLogger, type Logger } from "./logger.ts";
 import {
   checkAcks,
   checkBoolean,
@@ -47,18 +48,6 @@ export interface TopicCompression {
   readonly topics: Readonly<Record<string, CompressionType | CompressionSpec | Codec>>;
   /** For every other topic. @default "none" */
   readonly default?: CompressionType | CompressionSpec | Codec;
-}
-
-/** Where the producer's structured log events go. Every method is optional. */
-export interface Logger {
-  /** Details of use when hunting a fault. */
-  debug?(event: string, fields: Readonly<Record<string, unknown>>): void;
-  /** What happened in the normal course. */
-  info?(event: string, fields: Readonly<Record<string, unknown>>): void;
-  /** What an operator may want to know. */
-  warn?(event: string, fields: Readonly<Record<string, unknown>>): void;
-  /** What should not have happened. */
-  error?(event: string, fields: Readonly<Record<string, unknown>>): void;
 }
 
 /** The options of a {@link Producer}. Names are Java's in camelCase; times are in ms, sizes in bytes. */
@@ -151,8 +140,12 @@ export interface ProducerOptions<K = string | Uint8Array, V = string | Uint8Arra
   readonly tls?: boolean | TlsOptions;
   /** Opens sockets. @default the runtime's own */
   readonly connect?: SocketFactory;
-  /** Takes log events. @default none: the producer is silent */
-  readonly logger?: Logger;
+  /**
+   * Takes log events: one's own functions, or pino, winston, bunyan or `console` as they are. `"console"` writes a line
+   * for each warning and what else an operator may want to know: the one word when nothing seems to happen. Fields are
+   * safe for JSON. @default none: the producer is silent
+   */
+  readonly logger?: Logger | "console";
   /**
    * What {@link Producer.snapshot} of another producer with the same `brokers` has returned, as it is or out of JSON.
    * Older than `metadataMaxAgeMs` it is of little use, and does no harm. @default none: brokers and leaders are asked for
@@ -204,7 +197,7 @@ export interface ResolvedOptions {
   readonly tls: boolean | TlsOptions;
   readonly connect: SocketFactory | undefined;
   readonly logger: Logger;
-  /** These never throw, and write to the log as well. */
+  /** As the caller gave them; see {@link guardedHooks}. */
   readonly hooks: ProducerHooks;
   readonly snapshot: ClusterSnapshot | undefined;
   /** What a user may want to know of the choice of options: event and fields. */
@@ -310,7 +303,6 @@ export function resolveOptions<K, V>(
   const connect = checkConnect(options.connect);
   const tls = checkTlsOption(options.tls, connect ?? sockets);
   const [codecFor, codecs] = resolveCompression(options, byName);
-  const logger = checkLogger(options.logger);
   const resolved: ResolvedOptions = {
     ...numbers,
     brokers: checkBrokers(options.brokers),
@@ -330,8 +322,8 @@ export function resolveOptions<K, V>(
     interceptors: checkInterceptors(options.interceptors),
     tls,
     connect,
-    logger,
-    hooks: guardedHooks(checkHooks(options.hooks), logger),
+    logger: adaptLogger(checkLogger(options.logger)),
+    hooks: checkHooks(options.hooks),
     snapshot: checkSnapshot(options.snapshot),
     remarks: remark === undefined ? [] : [remark],
   };

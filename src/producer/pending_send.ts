@@ -5,10 +5,11 @@
  */
 
 import { BufferFullError, DeliveryTimeoutError, type KafkaError, TimeoutError } from "../errors.ts";
-import { brokerError, errorOf } from "../protocol/error_codes.ts";
+import { errorOf } from "../protocol/error_codes.ts";
 import type { RecordBytes } from "../protocol/record_batch.ts";
 import type { Resolve } from "./batch.ts";
 import type { MemoryWaiter } from "./buffer_memory.ts";
+import type { Explanation } from "./diagnosis.ts";
 import type { ResolvedOptions } from "./options.ts";
 import type { ProducerRecord, SendOptions } from "./record.ts";
 import type { Topic, TopicWaiter } from "./topic.ts";
@@ -227,29 +228,28 @@ export function copyOf({ key, keyLength, value, valueLength, headers }: RecordBy
 export function lateError(
   send: PendingSend | PendingRun,
   options: ResolvedOptions,
-  lastError: KafkaError | undefined,
+  { reason, advice, error }: Explanation,
 ): KafkaError {
-  const { maxBlockMs, deliveryTimeoutMs, bufferMemory } = options;
+  const { maxBlockMs, deliveryTimeoutMs } = options;
   const byDelivery = deliveryTimeoutMs < maxBlockMs;
   const limit = byDelivery ? `${deliveryTimeoutMs} ms (deliveryTimeoutMs)` : `${maxBlockMs} ms (maxBlockMs)`;
   const topic = send.topic.name;
   if (send instanceof PendingRun) {
-    const message = `Send slower or raise "bufferMemory": no room for ${send.bytesWanted} of ${bufferMemory} bytes ` +
-      `within ${limit}.`;
-    return byDelivery ? new DeliveryTimeoutError(message, { topic }) : new BufferFullError(message, { topic });
+    const message = `Send slower or raise "bufferMemory": there was no room for ${send.bytesWanted} bytes within ` +
+      `${limit}. ${reason}`;
+    const context = { topic, cause: error };
+    return byDelivery ? new DeliveryTimeoutError(message, context) : new BufferFullError(message, context);
   }
   const { errorCode } = send.topic.metadata;
-  if (errorCode !== 0) {
-    const cause = brokerError(errorCode, { topic });
-    return new TimeoutError(`Topic "${topic}" could not be found within ${limit}. ${cause.message}`, {
+  if (errorCode !== 0 && error?.errorCode === errorCode) {
+    return new TimeoutError(`Topic "${topic}" could not be found within ${limit}. ${reason} ${advice}`, {
       code: errorOf(errorCode).name,
       errorCode,
       topic,
-      cause,
+      cause: error,
     });
   }
-  const reason = lastError === undefined ? "The metadata names no partitions." : lastError.message;
-  const message = `Topic "${topic}" could not be looked up within ${limit}. ${reason}`;
-  const context = { topic, cause: lastError };
+  const message = `Topic "${topic}" could not be looked up within ${limit}. ${reason} ${advice}`;
+  const context = { topic, cause: error };
   return byDelivery ? new DeliveryTimeoutError(message, context) : new TimeoutError(message, context);
 }

@@ -6,7 +6,7 @@
  */
 
 import type { Cluster } from "../cluster/cluster.ts";
-import { KafkaError } from "../errors.ts";
+import { ConfigError, KafkaError } from "../errors.ts";
 import { brokerError } from "../protocol/error_codes.ts";
 import type { RecordBytes } from "../protocol/record_batch.ts";
 import { AbortableSend } from "./abortable_send.ts";
@@ -15,6 +15,7 @@ import type { Barrier } from "./barrier.ts";
 import type { Batch, Resolve } from "./batch.ts";
 import { earlierFailed } from "./batch_errors.ts";
 import type { BufferMemory, MemoryWaiter } from "./buffer_memory.ts";
+import type { Explanation } from "./diagnosis.ts";
 import type { Metrics } from "./metrics.ts";
 import type { ResolvedOptions } from "./options.ts";
 import type { Partition } from "./partition.ts";
@@ -54,6 +55,20 @@ export interface Admission {
   waitForMemory(waiter: MemoryWaiter): void;
   /** The partition has a batch that a flush wants. */
   onReady(partition: Partition): void;
+  /** Why a record that has waited in vain was not served. */
+  diagnose(topic: Topic, partition: number | undefined, inLine: boolean): Explanation;
+}
+
+/** Records that have waited equally long. */
+export interface WaitingRecords {
+  readonly topic: Topic;
+  /** The partition that the caller chose. */
+  readonly partition: number | undefined;
+  readonly records: number;
+  /** When they were handed over, on the monotonic clock. */
+  readonly sinceMs: number;
+  /** They wait for memory, and not yet for their topic. */
+  readonly inLine: boolean;
 }
 
 /** A flush, and how many it still waits for of those who waited when it began. */
@@ -195,6 +210,18 @@ export class PendingSends implements Entry {
     }
   }
 
+  /** Who has waited since `beforeMs` or longer: those with memory one by one, those in line in their runs. */
+  *waiting(beforeMs: number): Generator<WaitingRecords, void, undefined> {
+    for (const { topic, since: { nowMs: sinceMs }, waiting: { partition } } of this.#withMemory) {
+      if (sinceMs <= beforeMs) yield { topic, partition, records: 1, sinceMs, inLine: false };
+    }
+    if (this.#inLine === 0) return;
+    for (const run of this.#memory.line()) {
+      if (!(run instanceof PendingRun) || run.since.nowMs > beforeMs) continue;
+      yield { topic: run.topic, partition: undefined, records: run.left, sinceMs: run.since.nowMs, inLine: true };
+    }
+  }
+
   /** Lets a barrier wait for all who wait now, and then for the batches that take them. */
   hold(barrier: Barrier): void {
     if (this.size === 0) return;
@@ -229,7 +256,9 @@ export class PendingSends implements Entry {
     for (let send = this.#first(); send !== undefined; send = this.#first()) {
       const lateMs = send.since.nowMs + this.#patienceMs;
       if (lateMs > dueMs) return this.#agenda.set(this, lateMs);
-      const error = lateError(send, this.#options, this.#cluster.trouble);
+      const wanted = send instanceof PendingRun ? undefined : send.waiting.partition;
+      const explanation = this.#admission.diagnose(send.topic, wanted, send instanceof PendingRun);
+      const error = lateError(send, this.#options, explanation);
       if (this.#options.gapless) send.topic.gap = { lastPending: this.#lastOrdinal, cause: error };
       this.drop(send, error);
     }
@@ -274,7 +303,13 @@ export class PendingSends implements Entry {
       this.drop(send, brokerError(errorCode, { topic: topic.name }));
       return true;
     }
-    if (!this.#admission.isKnown(topic)) return false;
+    if (!this.#admission.isKnown(topic)) {
+      const { lastError } = this.#cluster;
+      if (!(lastError instanceof ConfigError)) return false;
+      // No waiting will change that.
+      this.drop(send, lastError);
+      return true;
+    }
     try {
       const partition = this.#admission.choose(topic, wanted, record, bytes);
       if (send.gone) return true;

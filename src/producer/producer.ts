@@ -4,10 +4,11 @@
  * @module
  */
 
+import { formatAddress } from "../cluster/address.ts";
 import { Cluster } from "../cluster/cluster.ts";
 import type { ClusterSnapshot } from "../cluster/snapshot.ts";
 import { type CompressorByName, loadCodec, valuesOnly } from "../codec/guarded_compressor.ts";
-import { type KafkaError, ProducerClosedError } from "../errors.ts";
+import { ConfigError, type KafkaError, ProducerClosedError, TimeoutError } from "../errors.ts";
 import { brokerError } from "../protocol/error_codes.ts";
 import { detached } from "../runtime/detached.ts";
 import type { Runtime } from "../runtime/runtime.ts";
@@ -16,7 +17,10 @@ import { AbortSignals, signalRefusal } from "./abortable_send.ts";
 import { Accumulator } from "./accumulator.ts";
 import { Agenda } from "./agenda.ts";
 import type { Resolve } from "./batch.ts";
+import { Diagnostics } from "./diagnosis.ts";
+import { guardedHooks } from "./hooks.ts";
 import { InterceptorChain } from "./interceptor.ts";
+import { PacedLogger } from "./logger.ts";
 import { Metrics, type ProducerMetrics } from "./metrics.ts";
 import { type ProducerOptions, type ResolvedOptions, resolveOptions } from "./options.ts";
 import { Outstanding } from "./outstanding.ts";
@@ -26,6 +30,7 @@ import { Sender } from "./sender.ts";
 import { ProducerIdentity } from "./sequence.ts";
 import type { Topic, TopicWaiter } from "./topic.ts";
 import { TurnClock } from "./turn_clock.ts";
+import { Watch } from "./watch.ts";
 import { type WaitOptions, within } from "./within.ts";
 import { writableOf } from "./writable.ts";
 
@@ -67,6 +72,7 @@ function ignore(): void {}
 export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   readonly #runtime: Runtime;
   readonly #options: ResolvedOptions;
+  readonly #logger: PacedLogger;
   readonly #cluster: Cluster;
   readonly #agenda: Agenda;
   readonly #accumulator: Accumulator;
@@ -75,6 +81,8 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   readonly #metrics: Metrics;
   readonly #interceptors: InterceptorChain;
   readonly #outstanding: Outstanding;
+  readonly #diagnostics: Diagnostics;
+  readonly #watch: Watch;
   /** Those who wait for a topic's metadata without a record. */
   readonly #lookups: Set<(error: KafkaError) => void> = new Set();
   /** Made for the first send with a signal. */
@@ -93,11 +101,15 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
    */
   constructor(options: ProducerOptions<K, V>, runtime?: Runtime, byName: CompressorByName = valuesOnly) {
     const given = runtime ?? (options?.connect === undefined ? selectRuntime() : systemRuntime(options.connect));
-    this.#options = resolveOptions(options, given.sockets, byName);
+    const resolved = resolveOptions(options, given.sockets, byName);
     const own = detached(given);
+    const now = (): number => own.now();
+    this.#logger = new PacedLogger(resolved.logger, now);
+    const hooks = guardedHooks(resolved.hooks, this.#logger);
+    this.#options = { ...resolved, logger: this.#logger, hooks };
     this.#runtime = own;
     this.#outstanding = new Outstanding(given);
-    this.#metrics = new Metrics(() => own.now());
+    this.#metrics = new Metrics(now);
     this.#interceptors = new InterceptorChain(this.#options.interceptors, this.#options.logger);
     this.#agenda = new Agenda(own);
     this.#cluster = new Cluster(own, {
@@ -108,6 +120,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
       onMetadata: () => {
         this.#accumulator.onMetadata();
         this.#sender.onMetadata();
+        this.#watch.onMetadata();
       },
       wantsMetadata: () => this.#accumulator.wantsMetadata || this.#sender.wantsMetadata,
       usesTopic: (name) => this.#accumulator.topics.get(name)?.busy === true,
@@ -130,8 +143,28 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
       {
         onReady: (partition) => this.#sender.schedule(partition),
         onDue: (partition) => this.#sender.onDue(partition),
-        onUse: (inUse) => inUse ? this.#outstanding.begin() : this.#outstanding.end(),
+        onUse: (inUse) => {
+          if (inUse) {
+            this.#outstanding.begin();
+            this.#watch.begin();
+          } else {
+            this.#outstanding.end();
+            this.#watch.rest();
+          }
+        },
+        diagnose: (topic, partition, inLine) => {
+          return (inLine ? this.#watch.ofMemory() : this.#diagnostics.ofTopic(topic, partition)).explain();
+        },
       },
+    );
+    this.#diagnostics = new Diagnostics(this.#cluster, this.#identity);
+    this.#watch = new Watch(
+      this.#agenda,
+      this.#accumulator,
+      this.#diagnostics,
+      this.#logger,
+      now,
+      this.#options.lingerMs,
     );
     this.#sender = new Sender(
       own,
@@ -140,6 +173,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
       this.#accumulator,
       this.#agenda,
       this.#identity,
+      this.#diagnostics,
       this.#metrics,
     );
     for (const [event, fields] of this.#options.remarks) this.#options.logger.warn?.(event, fields);
@@ -150,16 +184,20 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   /**
    * Connects, and gets metadata and a producer id. Not needed: the first send does the same.
    *
-   * Rejects when no broker can be reached (at once, if all refuse), naming every address and why, or when the
-   * cluster refuses a producer id; after `maxBlockMs` at the latest.
+   * Rejects when no broker can be reached (at once, if all refuse), naming every address and why; when none of the
+   * addresses that the brokers advertise can be reached, for those are where records go; or when the cluster refuses a
+   * producer id; after `maxBlockMs` at the latest.
    */
   async connect({ signal }: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
     this.#refuseIfClosed();
     const connected = within(this.#runtime, this.#connect(), { timeoutMs: this.#options.maxBlockMs, signal }, () => {
-      const reason = this.#cluster.trouble?.message ?? "No broker has answered yet.";
       const { brokers, maxBlockMs } = this.#options;
-      const servers = brokers.map(({ host, port }) => `${host}:${port}`).join(", ");
-      return `Connecting to ${servers} took longer than ${maxBlockMs} ms (maxBlockMs). ${reason}`;
+      const servers = brokers.map(formatAddress).join(", ");
+      const isReached = this.#cluster.isReached;
+      const diagnosis = isReached ? this.#diagnostics.ofIdentity() : this.#diagnostics.ofCluster();
+      const { reason, advice, error } = diagnosis.explain();
+      const message = `Connecting to ${servers} took longer than ${maxBlockMs} ms (maxBlockMs). ${reason} ${advice}`;
+      return new TimeoutError(message, { cause: error });
     });
     await this.#outstanding.during(connected);
   }
@@ -243,7 +281,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
       this.#runtime,
       opened,
       options,
-      () => `Flushing took longer than ${timeoutMs} ms; records are still on their way.`,
+      () => this.#late(`Flushing took longer than ${timeoutMs} ms (timeoutMs).`),
     );
   }
 
@@ -360,9 +398,16 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     if (signal.aborted && !send.told) this.#accumulator.abort(send, signal);
   }
 
+  /** The error of a call that has waited for records, and why it has. */
+  #late(what: string): TimeoutError {
+    const { text, cause } = this.#watch.summary();
+    return new TimeoutError(`${what} ${text}`, { cause });
+  }
+
   async #connect(): Promise<void> {
     const error = await this.#cluster.requestUpdate();
     if (error !== undefined) throw error;
+    await this.#cluster.reach();
     const refusal = await this.#identity?.acquire();
     if (refusal !== undefined) throw refusal;
   }
@@ -374,10 +419,16 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     const { opened } = this.#accumulator.barrier();
     const startMs = this.#runtime.now();
     const leftMs = (): number | undefined => limitMs && Math.max(0, startMs + limitMs - this.#runtime.now());
-    const overdue = (): string => `Closing took longer than ${limitMs} ms.`;
+    const limit = timeoutMs === undefined ? `${limitMs} ms` : `${limitMs} ms (timeoutMs)`;
+    const overdue = (why: string) => (): TimeoutError => new TimeoutError(`Closing took longer than ${limit}. ${why}`);
     let late: unknown;
     try {
-      await within(this.#runtime, opened, { timeoutMs: limitMs }, overdue);
+      await within(
+        this.#runtime,
+        opened,
+        { timeoutMs: limitMs },
+        () => this.#late(`Closing took longer than ${limit}.`),
+      );
     } catch (error) {
       late = error;
     }
@@ -389,15 +440,18 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     this.#identity?.close();
     // With acks 0 nobody answers, so what was sent last may still be here: a process that ends now would lose it.
     if (acks === 0) {
-      await within(this.#runtime, this.#cluster.flushed(), { timeoutMs: leftMs() ?? requestTimeoutMs }, overdue)
+      const why = "The operating system has not taken all bytes (acks 0): the broker reads too slowly, or not at all.";
+      await within(this.#runtime, this.#cluster.flushed(), { timeoutMs: leftMs() ?? requestTimeoutMs }, overdue(why))
         .catch((error) => {
           if (limitMs !== undefined) late ??= error;
         });
     }
     this.#cluster.close();
     this.#agenda.clear();
+    this.#logger.settle();
     for (const reject of this.#lookups) reject(closedError("No topic is looked up any more.", "no"));
-    await within(this.#runtime, this.#interceptors.close(), { timeoutMs: leftMs() }, overdue);
+    const why = "An interceptor's close() has not ended.";
+    await within(this.#runtime, this.#interceptors.close(), { timeoutMs: leftMs() }, overdue(why));
     if (late !== undefined) throw late;
   }
 
@@ -414,6 +468,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
         const { retriable } = brokerError(errorCode);
         if (this.#accumulator.isKnown(topic)) resolve();
         else if (errorCode !== 0 && !retriable) reject(brokerError(errorCode, { topic: topic.name }));
+        else if (this.#cluster.lastError instanceof ConfigError) reject(this.#cluster.lastError);
         else return false;
         return true;
       };
@@ -421,9 +476,13 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
       void this.#cluster.requestUpdate();
     });
     return within(this.#runtime, known, { timeoutMs: maxBlockMs }, () => {
+      const { reason, advice, error } = this.#diagnostics.ofTopic(topic).explain();
       const { errorCode } = topic.metadata;
-      const reason = errorCode === 0 ? this.#cluster.trouble?.message ?? "" : brokerError(errorCode).message;
-      return `Topic "${topic.name}" could not be looked up within ${maxBlockMs} ms (maxBlockMs). ${reason}`;
+      const isTold = errorCode !== 0 && error?.errorCode === errorCode;
+      const message = `Topic "${topic.name}" could not be looked up within ${maxBlockMs} ms (maxBlockMs). ` +
+        `${reason} ${advice}`;
+      const own = isTold ? { code: error.code, errorCode } : {};
+      return new TimeoutError(message, { topic: topic.name, cause: error, ...own });
     }).finally(() => {
       waiter.gone = true;
       this.#lookups.delete(giveUp);

@@ -10,7 +10,7 @@
 
 import type { Cluster } from "../cluster/cluster.ts";
 import { type Connection, MAX_THROTTLE_MS } from "../cluster/connection.ts";
-import { KafkaError, type KafkaErrorOptions, RecordTooLargeError } from "../errors.ts";
+import { ConfigError, KafkaError, type KafkaErrorOptions, RecordTooLargeError } from "../errors.ts";
 import { PRODUCE_WITH_TOPIC_NAMES, PRODUCE_WITH_ZSTD } from "../protocol/api.ts";
 import { brokerError } from "../protocol/error_codes.ts";
 import { Produce } from "../protocol/messages/produce.ts";
@@ -18,6 +18,7 @@ import type { Runtime } from "../runtime/runtime.ts";
 import type { Accumulator } from "./accumulator.ts";
 import type { Agenda, Entry } from "./agenda.ts";
 import type { Batch } from "./batch.ts";
+import type { Diagnostics } from "./diagnosis.ts";
 import type { Metrics } from "./metrics.ts";
 import type { ResolvedOptions } from "./options.ts";
 import type { Partition } from "./partition.ts";
@@ -69,6 +70,7 @@ export class Sender {
     accumulator: Accumulator,
     agenda: Agenda,
     identity: ProducerIdentity | undefined,
+    diagnostics: Diagnostics,
     metrics: Metrics,
   ) {
     this.#runtime = runtime;
@@ -78,7 +80,7 @@ export class Sender {
     this.#agenda = agenda;
     this.#identity = identity;
     this.#metrics = metrics;
-    this.#settlement = new Settlement(runtime, options, cluster, accumulator, identity, metrics, {
+    this.#settlement = new Settlement(runtime, options, cluster, accumulator, identity, diagnostics, metrics, {
       onReady: (partition) => this.schedule(partition),
       onStale: (partition) => {
         this.#awaitingMetadata.add(partition);
@@ -248,9 +250,21 @@ export class Sender {
       lane.connecting = false;
       if (this.#closed) return;
       for (const { queue: [head] } of lane.ready) if (head && error instanceof KafkaError) head.lastError = error;
+      if (error instanceof ConfigError) this.#refuseLane(lane, error);
       void this.#cluster.requestUpdate();
       if (lane.ready.length > 0) this.#connect(lane);
     });
+  }
+
+  /** No attempt to connect will ever succeed: whoever waits for that is told, and need not wait. */
+  #refuseLane(lane: Lane, error: ConfigError): void {
+    const partitions = lane.ready;
+    lane.ready = [];
+    for (const partition of partitions) {
+      partition.scheduled = false;
+      for (const batch of [...partition.queue]) this.#settlement.refuse(batch, error);
+      this.schedule(partition);
+    }
   }
 
   /** Sends a lane's partitions to where they belong by now. */

@@ -20,7 +20,7 @@ import type { Connection } from "../cluster/connection.ts";
 import type { AheadRequest } from "../cluster/enquiry.ts";
 import type { PartitionMetadata } from "../cluster/metadata.ts";
 import { sleep } from "../cluster/sleep.ts";
-import { KafkaError, ProtocolError, TimeoutError } from "../errors.ts";
+import { ConfigError, KafkaError, ProtocolError, TimeoutError, UnsupportedVersionError } from "../errors.ts";
 import { brokerError } from "../protocol/error_codes.ts";
 import { InitProducerId } from "../protocol/messages/init_producer_id.ts";
 import { type ProducerStamp, SEQUENCE_SPACE } from "../protocol/record_batch.ts";
@@ -139,7 +139,7 @@ export class ProducerIdentity {
           // That one may have been asked together with the handshake.
           await this.#awaitAhead(patienceMs);
           this.#asking = true;
-          if (!this.held) await this.#ask(connection, connection.version(InitProducerId), patienceMs);
+          if (!this.held) await this.#ask(connection, versionAt(connection), patienceMs);
         }
         this.lastError = undefined;
         return undefined;
@@ -147,8 +147,9 @@ export class ProducerIdentity {
         this.#asking = false;
         this.lastError = error instanceof KafkaError ? error : undefined;
         if (!(error instanceof KafkaError)) throw error;
-        // Rubbish from one server says nothing of the others.
-        if (!error.retriable && !(error instanceof ProtocolError)) return error;
+        // Rubbish from one server says nothing of the others; nor does one that must not be dialled.
+        const isOwn = error instanceof ProtocolError || (error instanceof ConfigError && !this.#cluster.isHopeless);
+        if (!error.retriable && !isOwn) return error;
         await sleep(this.#runtime, backoff.delayMs(attempt), signal);
       }
     }
@@ -186,11 +187,26 @@ export class ProducerIdentity {
       // The field means nothing without a transactional id; Java sends the largest value.
       transactionTimeoutMs: MAX_INT32,
     }, timeoutMs);
-    if (answer.errorCode !== 0) throw brokerError(answer.errorCode, { api: "InitProducerId" });
+    if (answer.errorCode !== 0) {
+      throw brokerError(answer.errorCode, { api: "InitProducerId", broker: formatAddress(connection.address) });
+    }
     // Two servers may have been asked. The first answer counts: records may carry that id already.
     if (this.held) return;
     this.producerId = answer.producerId;
     this.producerEpoch = answer.producerEpoch;
+  }
+}
+
+/** The version to ask in. Throws, with the way out, where there is no such request: idempotence needs it. */
+function versionAt(connection: Connection): number {
+  try {
+    return connection.version(InitProducerId);
+  } catch (cause) {
+    const broker = formatAddress(connection.address);
+    const message =
+      `Set "idempotent" to false, or use a broker that gives producer ids: ${broker} has no InitProducerId ` +
+      "that this client speaks.";
+    throw new UnsupportedVersionError(message, { broker, cause });
   }
 }
 

@@ -20,6 +20,7 @@ import type { Runtime } from "../runtime/runtime.ts";
 import type { Accumulator } from "./accumulator.ts";
 import type { Batch } from "./batch.ts";
 import { batchRefused, earlierFailed, expired, recordErrorsOf, withFate } from "./batch_errors.ts";
+import type { Diagnostics } from "./diagnosis.ts";
 import type { Metrics } from "./metrics.ts";
 import type { ResolvedOptions } from "./options.ts";
 import type { Partition } from "./partition.ts";
@@ -86,6 +87,7 @@ export class Settlement {
   readonly #cluster: Cluster;
   readonly #accumulator: Accumulator;
   readonly #identity: ProducerIdentity | undefined;
+  readonly #diagnostics: Diagnostics;
   readonly #metrics: Metrics;
   readonly #backoff: Backoff;
   readonly #events: SettlementEvents;
@@ -97,6 +99,7 @@ export class Settlement {
     cluster: Cluster,
     accumulator: Accumulator,
     identity: ProducerIdentity | undefined,
+    diagnostics: Diagnostics,
     metrics: Metrics,
     events: SettlementEvents,
   ) {
@@ -105,6 +108,7 @@ export class Settlement {
     this.#cluster = cluster;
     this.#accumulator = accumulator;
     this.#identity = identity;
+    this.#diagnostics = diagnostics;
     this.#metrics = metrics;
     this.#events = events;
     this.#backoff = new Backoff(options.retryBackoffMs, options.retryBackoffMaxMs, () => runtime.random());
@@ -203,6 +207,7 @@ export class Settlement {
         partition.index,
         currentLeader,
         answer.response.nodeEndpoints,
+        broker,
       );
     if (errorCode === NOT_LEADER_OR_FOLLOWER && !hinted) {
       this.#cluster.leaderDenies(partition.topic.name, partition.index, partition.sentTo);
@@ -447,7 +452,7 @@ export class Settlement {
     if (batch.outcome !== undefined || !this.#accumulator.incomplete.has(batch)) return;
     const { partition } = batch;
     batch.outcome = { error, errors };
-    this.#options.logger.info?.("batch_failed", {
+    this.#options.logger.warn?.("batch_failed", {
       topic: partition.topic.name,
       partition: partition.index,
       records: batch.recordCount,
@@ -479,10 +484,8 @@ export class Settlement {
   }
 
   #expiryError(batch: Batch, inFlight: boolean): DeliveryTimeoutError {
-    const leader = this.#cluster.broker(batch.partition.leader?.leaderId ?? -1);
-    const cause = leader?.connection?.throttleError ?? batch.lastError ?? this.#identity?.lastError ??
-      this.#cluster.trouble;
-    return expired(batch, inFlight, this.#options.deliveryTimeoutMs, cause);
+    const explanation = this.#diagnostics.ofPartition(batch.partition).explain();
+    return expired(batch, inFlight, this.#options.deliveryTimeoutMs, explanation);
   }
 }
 

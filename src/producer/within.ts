@@ -4,7 +4,7 @@
  * @module
  */
 
-import { TimeoutError } from "../errors.ts";
+import type { TimeoutError } from "../errors.ts";
 import { onAbort } from "../runtime/on_abort.ts";
 import type { Runtime, Timer } from "../runtime/runtime.ts";
 
@@ -16,12 +16,12 @@ export interface WaitOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** The promise, or a `TimeoutError` when it takes too long, or the signal's reason when it is aborted. */
+/** The promise, or the error that `late` makes when it takes too long, or the signal's reason when it is aborted. */
 export function within<T>(
   runtime: Runtime,
   promise: Promise<T>,
   { timeoutMs, signal }: WaitOptions,
-  message: () => string,
+  late: () => TimeoutError,
 ): Promise<T> {
   if (timeoutMs === undefined && signal === undefined) return promise;
   return new Promise((resolve, reject) => {
@@ -37,7 +37,7 @@ export function within<T>(
     if (signal?.aborted) return giveUp();
     if (signal !== undefined) ignore = onAbort(signal, giveUp);
     if (timeoutMs !== undefined && timeoutMs !== Infinity) {
-      timer = runtime.setTimer(() => end(() => reject(new TimeoutError(message()))), timeoutMs);
+      timer = runtime.setTimer(() => end(() => reject(late())), timeoutMs);
     }
   });
 }

@@ -9,7 +9,7 @@ import { addressesOf, openFirst } from "./addresses.ts";
 import { closedError, dial, isAddress, KEEP_ALIVE_MS, lostError } from "./dial.ts";
 import { QueueSocket, type SegmentSink } from "./queue_socket.ts";
 import type { ConnectOptions, SocketEvents, SocketFactory, TlsOptions } from "./runtime.ts";
-import { tlsOptions } from "./tls.ts";
+import { tlsOptions, unusableTls } from "./tls.ts";
 import { isTlsRefusal } from "./tls_refusal.ts";
 
 /** What is used of Bun's sockets; written down here because the types must be there on every runtime. */
@@ -118,12 +118,17 @@ function openAddress(
         socket.terminate();
       };
     }
-    namespace.connect({
-      hostname: address,
-      port: options.port,
-      ...(tls === undefined ? {} : { tls: translate(options, tls) }),
-      socket: handlers,
-    }).catch(reject);
+    try {
+      namespace.connect({
+        hostname: address,
+        port: options.port,
+        ...(tls === undefined ? {} : { tls: translate(options, tls) }),
+        socket: handlers,
+      }).catch(reject);
+    } catch (cause) {
+      // Thrown before anything is dialled: no second attempt will mend that.
+      throw tls !== undefined && isTlsRefusal(cause) ? unusableTls(cause) : cause;
+    }
   });
 }
 

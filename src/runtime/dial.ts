@@ -4,7 +4,8 @@
  * @module
  */
 
-import { AuthenticationError, ConnectionError, KafkaError } from "../errors.ts";
+import { AuthenticationError, ConfigError, ConnectionError, KafkaError } from "../errors.ts";
+import { sentence } from "../show.ts";
 import { setTimer } from "./clock.ts";
 import type { QueueSocket } from "./queue_socket.ts";
 import type { ConnectOptions, Socket, SocketFactory, Timer } from "./runtime.ts";
@@ -95,12 +96,28 @@ function failure(
   cause: unknown,
   isTlsRefusal: ((cause: unknown) => boolean) | undefined,
 ): KafkaError {
+  const permission = missingPermission(cause, broker);
+  if (permission !== undefined) {
+    return new ConfigError("connect", sentence(`${permission} ${what}: ${reason(cause)}`), { broker, cause });
+  }
   // Of several addresses one may have been reached that TLS refuses, and the others not at all.
   const refusal = isTlsRefusal && [cause, ...(cause instanceof AggregateError ? cause.errors : [])].find(isTlsRefusal);
   if (refusal !== undefined) {
     return new AuthenticationError(`TLS with "${broker}" failed: ${reason(refusal)}`, { broker, cause: refusal });
   }
   return new ConnectionError(`${what}: ${reason(cause)}`, { broker, cause });
+}
+
+/** What the program needs to be allowed, if that is why it may not connect: no second attempt would succeed. */
+function missingPermission(cause: unknown, broker: string): string | undefined {
+  if (cause instanceof AggregateError) {
+    const permissions = cause.errors.map((error) => missingPermission(error, broker));
+    return permissions.includes(undefined) ? undefined : permissions[0];
+  }
+  const { name, code } = (cause ?? {}) as { readonly name?: unknown; readonly code?: unknown };
+  if (name === "NotCapable") return `Start Deno with --allow-net, or with "${broker}" among the hosts behind it.`;
+  if (code === "ERR_ACCESS_DENIED") return "Start Node with --allow-net, or without --permission.";
+  return undefined;
 }
 
 function reason(cause: unknown): string {

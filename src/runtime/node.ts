@@ -12,7 +12,7 @@ import { addressesOf, openFirst } from "./addresses.ts";
 import { closedError, dial, isAddress, KEEP_ALIVE_MS, lostError } from "./dial.ts";
 import { QueueSocket, type SegmentSink } from "./queue_socket.ts";
 import type { ConnectOptions, SocketEvents, SocketFactory, TlsOptions } from "./runtime.ts";
-import { tlsOptions } from "./tls.ts";
+import { tlsOptions, unusableTls } from "./tls.ts";
 import { isTlsRefusal } from "./tls_refusal.ts";
 
 /** Sockets of Node. They also run on Deno and Bun, which implement the same modules. */
@@ -73,7 +73,7 @@ function openAddress(
     const tls = tlsOptions(options);
     const socket = tls === undefined
       ? net().connect(base as NetConnectOpts)
-      : nodeTls().connect({ ...base, ...translate(options, tls) } as TlsConnectionOptions);
+      : connectTls({ ...base, ...translate(options, tls) } as TlsConnectionOptions);
     cancelled.addEventListener("abort", () => socket.destroy(), { once: true });
     socket.once(tls === undefined ? "connect" : "secureConnect", () => {
       queue = new QueueSocket(nodeSink(socket), events);
@@ -91,6 +91,17 @@ function openAddress(
       reject(closedError(options));
     });
   });
+}
+
+/** What is wrong with certificates and keys is found before anything is dialled, and no second attempt will mend it. */
+function connectTls(options: TlsConnectionOptions): TLSSocket {
+  const tls = nodeTls();
+  try {
+    return tls.connect(options);
+  } catch (cause) {
+    if (isTlsRefusal(cause)) throw unusableTls(cause);
+    throw cause;
+  }
 }
 
 function nodeSink(socket: NetSocket | TLSSocket): SegmentSink {
@@ -140,6 +151,7 @@ function nodeTls(): typeof import("node:tls") {
 function missing(module: string): never {
   throw new ConfigError(
     "connect",
-    `Sockets of "node" need the module "${module}", which this runtime lacks; wanted Node 20.16, Deno 2.1 or Bun 1.1`,
+    `Use Node 20.16, Deno 2.1 or Bun 1.1 or newer: sockets of "node" need the module "${module}", which this runtime ` +
+      "doesn't hand out.",
   );
 }

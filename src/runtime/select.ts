@@ -6,6 +6,7 @@
 
 import { SOCKETS } from "#sockets";
 import { ConfigError } from "../errors.ts";
+import { builtinModule } from "./builtin.ts";
 import { deferral, monotonicNow, setTimer, SystemHold } from "./clock.ts";
 import type { Runtime, RuntimeName, SocketFactory } from "./runtime.ts";
 
@@ -47,9 +48,18 @@ export function systemRuntime(sockets: SocketFactory = selectSockets()): Runtime
 export function selectSockets(): SocketFactory {
   const name = runtimeName();
   const sockets = name && SOCKETS[name];
+  // Found out now, and not by each attempt to connect.
+  if (name === "node" && builtinModule("node:net") === undefined) {
+    throw new ConfigError("connect", `Use Node 20.16 or newer: this is ${nodeVersion()}, which has no sockets for us.`);
+  }
   if (sockets !== undefined) return sockets();
   const what = name === undefined ? "this runtime" : `${name} in this bundle for workerd`;
   throw new ConfigError("connect", `There are no sockets for ${what}, wanted option "connect" to bring some`);
+}
+
+function nodeVersion(): string {
+  const { process } = globalThis as unknown as Globals;
+  return `Node ${process?.versions?.node}`;
 }
 
 /** workerd comes first and Node last, because the others imitate Node. */

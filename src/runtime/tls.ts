@@ -5,7 +5,16 @@
  */
 
 import { ConfigError } from "../errors.ts";
+import { reasonOf } from "../show.ts";
 import type { ConnectOptions, SocketCapabilities, SocketFactory, TlsOptions } from "./runtime.ts";
+
+/** The error for certificates or keys that TLS can't make anything of. */
+export function unusableTls(cause: unknown): ConfigError {
+  const reason = reasonOf(cause);
+  return new ConfigError("tls", `Correct "tls": its certificates, key or passphrase can't be used: ${reason}.`, {
+    cause,
+  });
+}
 
 /** The options of a connection that is to speak TLS, with defaults; undefined when it is to be plain. */
 export function tlsOptions(options: ConnectOptions): TlsOptions | undefined {

@@ -230,9 +230,9 @@ test("log: events carry topic, partition and offset, at levels that fit", async 
       [level, event, topic, partition, offset, records].filter((field) => field !== undefined)
     ),
     [
-      ["debug", "batch_delivered", "orders", 0, 1n, 3],
+      ["debug", "batch_delivered", "orders", 0, "1", 3],
       ["info", "batch_retried", "orders", 0, 1],
-      ["info", "batch_failed", "orders", 0, 1],
+      ["warn", "batch_failed", "orders", 0, 1],
       ["info", "disconnected"],
     ],
   );

@@ -144,7 +144,7 @@ test("options: a wrong type of any other option is refused by its name", () => {
     valueSerializer: ["json", null, 5],
     tls: ["true", 1, null],
     connect: [null, 5, {}, () => {}],
-    logger: [null, 5, "console"],
+    logger: [null, 5, "stdout", true],
   };
   for (const [name, values] of Object.entries(wrong)) {
     for (const value of values) refuses({ [name]: value }, name);
