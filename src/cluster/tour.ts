@@ -163,7 +163,8 @@ function tourError(failures: ReadonlyMap<Broker, unknown>): KafkaError {
   });
   // One of them says it for all.
   const [note = ""] = notes;
-  return new ConnectionError(`${sentence(`Tried ${reasons.join("; ") || "nobody"}`)}${note}`, {
+  const tried = `Tried ${reasons.join("; ") || "nobody"}`;
+  return new ConnectionError(note === "" ? tried : `${sentence(tried)}${note}`, {
     code: "BROKERS_UNREACHABLE",
     cause: last,
   });
