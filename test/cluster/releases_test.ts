@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { encodeResponseFrame } from "../../src/protocol/api.ts";
 import { ApiVersions, InitProducerId, Metadata, Produce } from "../../src/protocol/messages/mod.ts";
 import type { Socket, SocketEvents } from "../../src/runtime/runtime.ts";
-import type { EmbeddedCluster, Release } from "../../src/testing/mod.ts";
+import { Producer } from "../../src/producer/producer.ts";
+import { EmbeddedCluster, type Release } from "../../src/testing/mod.ts";
 import { test } from "../harness.ts";
 import { concat } from "../testing/batches.ts";
 import { type Stage, stage } from "./stage.ts";
@@ -275,3 +276,23 @@ test("releases: a snapshot of another release is unlearnt with the first connect
     await s.run(next.close());
   }
 });
+
+test(
+  "releases: records are delivered over TCP, where a hang-up may overtake the answer before it",
+  { needs: "listen" },
+  async (t) => {
+    for (const [release, dials] of RELEASES) {
+      const cluster = new EmbeddedCluster({ release, topics: { orders: 3 } });
+      t.after(() => cluster.close());
+      const listening = await cluster.listen();
+      let asked = 0;
+      const hooks = { onRequest: ({ api }: { readonly api: string }) => void (api === "Metadata" && asked++) };
+      const p = new Producer({ brokers: listening.address, hooks });
+      t.after(() => p.close());
+      const sent = await p.send({ topic: "orders", partition: 0, value: "v" });
+      assert.equal(sent.offset, 0n, release);
+      assert.ok(asked <= dials + 1, `${release}: ${asked} requests for metadata`);
+      assert.deepEqual(cluster.failures, [], release);
+    }
+  },
+);

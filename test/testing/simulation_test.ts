@@ -68,6 +68,15 @@ for (const [kind, chosen] of Object.entries(KINDS)) {
   });
 }
 
+for (const release of ["1.0", "2.0", "2.3", "2.7", "redpanda", "event-hubs"] as const) {
+  test(`simulation: promises are kept to a cluster of release ${release}`, { timeoutMs }, async () => {
+    for (let seed = 201; seed < 201 + SEEDS_OF_A_KIND; seed++) {
+      const plan = planOf(seed, "chaos");
+      await assertKept({ plan: { ...plan, cluster: { ...plan.cluster, release } } });
+    }
+  });
+}
+
 for (const { found, plan } of once as unknown as { readonly found: string; readonly plan: SimulationPlan }[]) {
   test(`simulation: a run that failed once passes: ${found}`, { timeoutMs }, async () => {
     await assertKept({ plan });

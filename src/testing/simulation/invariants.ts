@@ -11,11 +11,17 @@
  * @module
  */
 
+import { PRODUCE_WITH_TOPIC_NAMES } from "../../protocol/api.ts";
+import { RELEASES } from "../release.ts";
 import { isCompacted, TOO_LATE_MS } from "./generator.ts";
 import type { Entry } from "./ledger.ts";
 import type { Observation, ProducerObservation, Violation } from "./observation.ts";
 import type { FaultPlan, PlannedOptions, SimulationPlan } from "./plan.ts";
 import type { Sent, Told } from "./workload.ts";
+
+const METADATA_WITH_TOPIC_IDS = 10;
+const PRODUCE_WITH_RECORD_ERRORS = 8;
+const BATCH_REFUSALS: ReadonlySet<string> = new Set(["INVALID_RECORD", "INVALID_TIMESTAMP"]);
 
 /** How much later than its deadline an outcome may be told, in ms. */
 const SLACK_MS = 5;
@@ -126,8 +132,9 @@ function checkFate({ ledger, producers, plan }: Observation, sent: Sent, say: Sa
     say("V3", `It failed as not persisted (${told.error?.code}), and stands at ${all.map(where).join(", ")}.`, id);
   }
   if (persisted === "yes" && all.length === 0) say("V3", "It failed as persisted, and is not in the log.", id);
-  if (told.error?.code !== undefined && isForOthers(plan, sent, told.error.code, persisted, options)) {
-    say("V10", `It failed with ${told.error.code}, and there is nothing wrong with it.`, id);
+  const code = told.error?.code;
+  if (code !== undefined && !isBatchRefusal(plan, code) && isForOthers(plan, sent, code, persisted, options)) {
+    say("V10", `It failed with ${code}, and there is nothing wrong with it.`, id);
   }
   if (options.idempotent && OF_SEQUENCES.has(told.error?.code) && !losesState(plan)) {
     say("V7", `It failed with ${told.error?.code}, which says nothing to a caller.`, id);
@@ -330,7 +337,17 @@ function losesRecords({ faults }: SimulationPlan, topic: string, options: Planne
  */
 function mayMistake(plan: SimulationPlan, topic: string): boolean {
   return plan.faults.some(({ kind }) => kind === "producers are forgotten") ||
-    (plan.cluster.release === "3.9" && isRecreated(plan, topic));
+    (!speaksTopicIds(plan) && isRecreated(plan, topic));
+}
+
+function speaksTopicIds({ cluster }: SimulationPlan): boolean {
+  const { Metadata, Produce } = RELEASES[cluster.release].versions;
+  return Metadata![1] >= METADATA_WITH_TOPIC_IDS && Produce![1] > PRODUCE_WITH_TOPIC_NAMES;
+}
+
+/** Before Produce 8 a broker that refuses a batch doesn't say for which record: the innocent fail with it (KIP-467). */
+function isBatchRefusal({ cluster }: SimulationPlan, code: string): boolean {
+  return RELEASES[cluster.release].versions.Produce![1] < PRODUCE_WITH_RECORD_ERRORS && BATCH_REFUSALS.has(code);
 }
 
 function isRecreated({ faults }: SimulationPlan, topic: string): boolean {
