@@ -15,6 +15,7 @@
  */
 
 export * from "./src/errors.ts";
+export { Kafka } from "./src/other_clients.ts";
 export type { BrokerHealth } from "./src/cluster/health.ts";
 export type { BrokerSnapshot, ClusterSnapshot, TopicSnapshot } from "./src/cluster/snapshot.ts";
 export type { Codec, CompressionId, CompressionType } from "./src/codec/codec.ts";

@@ -6,6 +6,15 @@
 
 import { KafkaError, type KafkaErrorOptions } from "./errors.ts";
 
+/** True for an error of ours. Other than `instanceof` it never throws: what was caught may be a proxy that does. */
+export function isKafkaError(error: unknown): error is KafkaError {
+  try {
+    return error instanceof KafkaError;
+  } catch {
+    return false;
+  }
+}
+
 /** An error of the same class and with the same fields, but for the message and what is given. */
 export function errorLike(error: KafkaError, message: string, options: KafkaErrorOptions): KafkaError {
   const { message: _message, cause, ...fields } = error;

@@ -338,7 +338,7 @@ export class ProducerClosedError extends KafkaError {
  * ```
  */
 export function isRetriable(error: unknown): boolean {
-  return error instanceof KafkaError && error.retriable;
+  return isKafkaError(error) && error.retriable;
 }
 
 /**
@@ -352,5 +352,14 @@ export function isRetriable(error: unknown): boolean {
  * ```
  */
 export function isFatal(error: unknown): boolean {
-  return error instanceof KafkaError && error.fatal;
+  return isKafkaError(error) && error.fatal;
+}
+
+/** What was caught may be a proxy that throws when it is looked at. */
+function isKafkaError(error: unknown): error is KafkaError {
+  try {
+    return error instanceof KafkaError;
+  } catch {
+    return false;
+  }
 }

@@ -45,10 +45,10 @@ export function excerpt(text: string): string {
   return cut(text, MAX_SHOWN, escaped);
 }
 
-/** Text of which parts may be foreign, fit to be printed: everything is escaped that a terminal would obey. */
+/** Text of which parts may be foreign, as one line fit to be printed: what a terminal would obey is escaped. */
 export function printable(text: string): string {
   if (text.length > MAX_MESSAGE) return printable(`${text.slice(0, MAX_MESSAGE - 1)}…`);
-  return OBEYED.test(text) ? text.replace(ALL_OBEYED, escaped) : text;
+  return OBEYED.test(text) ? text.replace(/\s*[\r\n]\s*/g, " ").replace(ALL_OBEYED, escaped) : text;
 }
 
 /** JSON of one line, fit to be printed: it means the same, and a terminal obeys nothing in it. */
@@ -73,6 +73,11 @@ export function reasonOf(error: unknown): string {
 /** A message with a full stop, so that another sentence may follow. */
 export function sentence(text: string): string {
   return /[.!?…]$/.test(text) ? text : `${text}.`;
+}
+
+/** {@link reasonOf} as a sentence, to stand at the end of a message. */
+export function sentenceOf(error: unknown): string {
+  return sentence(reasonOf(error));
 }
 
 /** One character as JSON would write it, if a terminal would obey it. */

@@ -6,6 +6,7 @@
 
 import { ConfigError } from "../errors.ts";
 import { formatAddress } from "../runtime/dial.ts";
+import { show } from "../show.ts";
 
 export { formatAddress } from "../runtime/dial.ts";
 
@@ -23,25 +24,35 @@ const DEFAULT_PORT = 9092;
  * @throws {ConfigError} when there is no server or one of them can't be read
  */
 export function parseAddresses(brokers: string | readonly string[]): Address[] {
-  const parts = (typeof brokers === "string" ? brokers.split(",") : [...brokers].flatMap((entry) => entry.split(",")))
-    .map((part) => part.trim()).filter((part) => part !== "");
+  const texts = typeof brokers === "string" ? [brokers] : [...brokers];
+  const parts = texts.flatMap((text) => text.split(",")).map((part) => part.trim()).filter((part) => part !== "");
   if (parts.length === 0) {
     throw new ConfigError("brokers", 'Set "brokers" to at least one server, such as "localhost:9092".');
   }
   const seen = new Map<string, Address>();
-  for (const part of parts) {
+  for (const [at, part] of parts.entries()) {
     const address = parseAddress(part);
+    if (address === undefined) {
+      const what = texts.some(mayHoldSecret)
+        ? `server ${at + 1} of ${parts.length}, which may hold a secret,`
+        : show(part);
+      const message = `Write each server of "brokers" as host:port, without scheme, user and path: ${what} is not.`;
+      throw new ConfigError("brokers", message);
+    }
     seen.set(formatAddress(address), address);
   }
   return [...seen.values()];
 }
 
-function parseAddress(text: string): Address {
+/** An URL with a user or a query, or a connection string. Passwords may have commas, so all of the text is judged. */
+function mayHoldSecret(text: string): boolean {
+  return /[?=;]/.test(text) || (text.includes("@") && !/^[\w.-]+@[\w.-]+(:\d+)?$/.test(text));
+}
+
+function parseAddress(text: string): Address | undefined {
   const match = /^(?:\[([0-9a-fA-F:.]+(?:%[\w.-]+)?)\]|([^:[\]\s/@]+))(?::(\d{1,5}))?$/.exec(text);
   const host = match?.[1] ?? match?.[2];
   const port = match?.[3] === undefined ? DEFAULT_PORT : Number(match[3]);
-  if (host === undefined || port < 1 || port > 65_535) {
-    throw new ConfigError("brokers", `Write each server of "brokers" as host:port: ${JSON.stringify(text)} is not.`);
-  }
+  if (host === undefined || port < 1 || port > 65_535) return undefined;
   return { host, port };
 }

@@ -6,6 +6,7 @@
 
 import { ConfigError } from "../errors.ts";
 import { MAX_BROKERS, MAX_PARTITIONS } from "../protocol/bounds.ts";
+import { show } from "../show.ts";
 import type { VersionRange } from "./connection.ts";
 import type { PartitionMetadata } from "./metadata.ts";
 
@@ -72,6 +73,9 @@ export function checkSnapshot(value: unknown): ClusterSnapshot | undefined {
 function readBroker(path: string, value: unknown): BrokerSnapshot {
   const { nodeId, host, port, versions } = objectAt(path, value);
   const ranges = Object.entries(objectAt(`${path}.versions`, versions)).map(([key, range]) => {
+    // As JSON has it, for that is where it comes from.
+    const number = typeof value === "number" ? JSON.stringify(value) : undefined;
+    const shown = value === undefined ? "nothing" : Array.isArray(value) ? "an object" : number ?? show(value);
     const where = `${path}.versions.${key}`;
     const [min, max] = listAt(where, range, 2);
     const first = numberAt(where, min, 0, MAX_INT16);
@@ -94,6 +98,9 @@ function readTopic(path: string, value: unknown): TopicSnapshot {
     name: textAt(`${path}.name`, name),
     topicId,
     partitions: listAt(`${path}.partitions`, partitions, MAX_PARTITIONS).map((partition, at) => {
+      // As JSON has it, for that is where it may come from.
+  const number = typeof value === "number" ? JSON.stringify(value) : undefined;
+  const shown = value === undefined ? "nothing" : Array.isArray(value) ? "an object" : number ?? show(value);
       const where = `${path}.partitions[${at}]`;
       const [leaderId, leaderEpoch] = listAt(where, partition, 2);
       return [numberAt(where, leaderId, -1, MAX_INT32), numberAt(where, leaderEpoch, -1, MAX_INT32)] as const;
@@ -117,10 +124,10 @@ export function partitionsOf({ partitions }: TopicSnapshot): PartitionMetadata[]
 }
 
 function refuse(path: string, value: unknown, wanted: string): never {
-  const shown = typeof value === "object"
-    ? (value === null ? "null" : "an object")
-    : JSON.stringify(value) ?? "nothing";
-  const where = path === "" ? "" : ` has "${path}" ${shown}, wanted ${wanted}`;
+  // As JSON has it, for that is where it may come from.
+  const number = typeof value === "number" ? JSON.stringify(value) : undefined;
+  const shown = value === undefined ? "nothing" : Array.isArray(value) ? "an object" : number ?? show(value);
+  const where = path === "" ? "" : ` has ${show(path)} ${shown}, wanted ${wanted}`;
   const what = path === "" ? `${shown} is not.` : `this one${where}.`;
   throw new ConfigError("snapshot", `Pass as "snapshot" what snapshot() of another producer has returned: ${what}`);
 }

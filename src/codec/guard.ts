@@ -5,6 +5,7 @@
  */
 
 import { CompressionError } from "../errors.ts";
+import { reasonOf, show } from "../show.ts";
 
 /** Runs half of a codec; what it throws, and what is no output, is a `CompressionError`. */
 export function guarded(
@@ -13,7 +14,7 @@ export function guarded(
 ): Uint8Array | Promise<Uint8Array> {
   const check = (output: Uint8Array): Uint8Array => {
     if (output instanceof Uint8Array) return output;
-    throw new CompressionError(`${action} gave ${quote(output)}, wanted a Uint8Array`);
+    throw new CompressionError(`${action} gave ${show(output)}, wanted a Uint8Array`);
   };
   try {
     const result = run();
@@ -29,12 +30,5 @@ export function guarded(
 /** The error for an action that failed; one that a codec itself reports stays as it is. */
 export function failureOf(action: string, error: unknown): CompressionError {
   if (error instanceof CompressionError) return error;
-  return new CompressionError(`${action} failed: ${error instanceof Error ? error.message : String(error)}`, {
-    cause: error,
-  });
-}
-
-/** A value for a message. */
-export function quote(value: unknown): string {
-  return typeof value === "string" ? `"${value}"` : String(value);
+  return new CompressionError(`${action} failed: ${reasonOf(error)}`, { cause: error });
 }

@@ -6,7 +6,8 @@
 
 import { ConfigError } from "../errors.ts";
 import { type Codec, COMPRESSION_IDS, type CompressionId, type CompressionType, type Compressor } from "./codec.ts";
-import { failureOf, guarded, quote } from "./guard.ts";
+import { show } from "../show.ts";
+import { failureOf, guarded } from "./guard.ts";
 
 /** Where codecs come from: the runtime's own first, or WebAssembly and JavaScript only. */
 export type CodecSource = "auto" | "portable";
@@ -47,10 +48,10 @@ export const valuesOnly: CompressorByName = (name, options) => {
 export function ownCompressor(name: CompressionType, options: CodecOptions): Compressor | undefined {
   const { codecs = "auto", level } = options;
   if (!Object.hasOwn(COMPRESSION_IDS, name)) {
-    throw new ConfigError("compression", `Choose another compression than ${quote(name)}, ${oneOf(COMPRESSION_IDS)}.`);
+    throw new ConfigError("compression", `Choose another compression than ${show(name)}, ${oneOf(COMPRESSION_IDS)}.`);
   }
   if (codecs !== "auto" && codecs !== "portable") {
-    throw new ConfigError("codecs", `Change codecs from ${quote(codecs)}, wanted "auto" or "portable".`);
+    throw new ConfigError("codecs", `Change codecs from ${show(codecs)}, wanted "auto" or "portable".`);
   }
   const own = ownCodec(name, options.custom);
   if (own !== undefined) return new GuardedCompressor(checkCodec(name, own), level);
@@ -67,7 +68,7 @@ export function ownCodec(name: CompressionType, custom: CodecOptions["custom"]):
 export function compressorOf(codec: Codec): Compressor {
   const { name } = codec;
   if (!Object.hasOwn(COMPRESSION_IDS, name)) {
-    throw new ConfigError("compression", `Change the name ${quote(name)} of the codec, ${oneOf(COMPRESSION_IDS)}.`);
+    throw new ConfigError("compression", `Change the name ${show(name)} of the codec, ${oneOf(COMPRESSION_IDS)}.`);
   }
   return new GuardedCompressor(checkCodec(name, codec, "compression"), undefined);
 }
@@ -128,12 +129,12 @@ export function checkLevel(name: CompressionType, level: number | undefined): vo
   if (level === undefined) return;
   const range = LEVELS[name];
   if (range === undefined) {
-    throw new ConfigError("compression", `Remove the level ${quote(level)}: ${name} has none, wanted no level.`);
+    throw new ConfigError("compression", `Remove the level ${show(level)}: ${name} has none, wanted no level.`);
   }
   const [min, max] = range;
   if (!Number.isInteger(level) || level < min || level > max) {
     const wanted = `wanted a whole number from ${min} to ${max}`;
-    throw new ConfigError("compression", `Change the level of ${name} from ${quote(level)}, ${wanted}.`);
+    throw new ConfigError("compression", `Change the level of ${name} from ${show(level)}, ${wanted}.`);
   }
 }
 
@@ -142,7 +143,7 @@ function checkCodec(name: CompressionType, codec: Codec, option = "codecs"): Cod
     const wanted = `wanted name "${name}" and id ${COMPRESSION_IDS[name]}`;
     throw new ConfigError(
       option,
-      `Change the name ${quote(codec?.name)} or the id ${quote(codec?.id)} of the own codec for ${name}, ${wanted}.`,
+      `Change the name ${show(codec?.name)} or the id ${show(codec?.id)} of the own codec for ${name}, ${wanted}.`,
     );
   }
   if (typeof codec.compress !== "function" || typeof codec.decompress !== "function") {

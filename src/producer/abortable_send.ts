@@ -6,7 +6,9 @@
  * @module
  */
 
-import { AbortError, ConfigError, type KafkaError, type Persisted } from "../errors.ts";
+import { isAborted, reasonOfSignal } from "../call_options.ts";
+import { AbortError, type KafkaError, type Persisted } from "../errors.ts";
+import { onAbort } from "../runtime/on_abort.ts";
 import type { Batch, Resolve } from "./batch.ts";
 import type { PendingRun, PendingSend } from "./pending_send.ts";
 import type { RecordMetadata, SendOptions } from "./record.ts";
@@ -15,7 +17,8 @@ import type { RecordMetadata, SendOptions } from "./record.ts";
 interface Watch {
   readonly signal: AbortSignal;
   readonly sends: Set<AbortableSend>;
-  readonly onAbort: () => void;
+  /** Stops listening. */
+  readonly ignore: () => void;
 }
 
 /** Stands in for the callbacks of a record, knows where the record is, and tells its outcome once. */
@@ -93,9 +96,8 @@ export class AbortSignals {
   watch(signal: AbortSignal, resolve: Resolve, callbacks: SendOptions): AbortableSend {
     let watch = this.#watches.get(signal);
     if (watch === undefined) {
-      watch = { signal, sends: new Set(), onAbort: () => this.#abort(signal) };
+      watch = { signal, sends: new Set(), ignore: onAbort(signal, () => this.#abort(signal)) };
       this.#watches.set(signal, watch);
-      signal.addEventListener("abort", watch.onAbort);
     }
     const { sends } = watch;
     const send = new AbortableSend(resolve, callbacks, (told) => {
@@ -116,22 +118,24 @@ export class AbortSignals {
     const watch = this.#watches.get(signal);
     if (watch === undefined) return;
     this.#watches.delete(signal);
-    signal.removeEventListener("abort", watch.onAbort);
+    watch.ignore();
   }
 }
 
 /** Why a send with this signal takes nothing; undefined if it does. */
-export function signalRefusal(signal: unknown, topic: string): KafkaError | undefined {
-  if (!(signal instanceof AbortSignal)) {
-    return new ConfigError("signal", `Pass an AbortSignal as "signal": it is a ${typeof signal}.`);
-  }
-  return signal.aborted ? abortError(signal, "no", topic) : undefined;
+export function signalRefusal(signal: AbortSignal, topic: string | undefined): KafkaError | undefined {
+  return isAborted(signal) ? abortError(signal, "no", topic) : undefined;
 }
 
 /** What a send is told whose signal was aborted. */
-export function abortError(signal: AbortSignal, persisted: Persisted, topic: string, partition?: number): AbortError {
+export function abortError(
+  signal: AbortSignal,
+  persisted: Persisted,
+  topic: string | undefined,
+  partition?: number,
+): AbortError {
   const message = persisted === "no"
     ? "The send was aborted before the record left; it is not in the log."
     : "The send was aborted after the record had left; its delivery goes on.";
-  return new AbortError(message, { persisted, topic, partition, cause: signal.reason });
+  return new AbortError(message, { persisted, topic, partition, cause: reasonOfSignal(signal) });
 }

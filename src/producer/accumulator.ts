@@ -7,7 +7,9 @@
 
 import type { Cluster } from "../cluster/cluster.ts";
 import { isUsable } from "../cluster/metadata.ts";
+import { isKafkaError } from "../error_like.ts";
 import { AbortError, KafkaError, RecordTooLargeError } from "../errors.ts";
+import { explainRefusal } from "../other_clients.ts";
 import { maxSizeOfRecord, type RecordBytes, sizeOfRecordBody } from "../protocol/record_batch.ts";
 import { BATCH_OVERHEAD } from "../protocol/record_batch_layout.ts";
 import { sizeOfVarint } from "../protocol/varint.ts";
@@ -143,7 +145,7 @@ export class Accumulator {
       if (!mayWait && !this.memory.has(wanted)) return wanted;
       this.pending.add(topic, record, encoder, wanted, resolve, callbacks);
     } catch (error) {
-      this.refuse(error, resolve, callbacks);
+      this.refuse(explainRefusal(error, record), resolve, callbacks);
     } finally {
       this.#encoder = encoder;
     }
@@ -427,7 +429,7 @@ export class Accumulator {
   /** Tells a record that was not taken why. */
   refuse(error: unknown, resolve: Resolve | undefined, callbacks: SendOptions | undefined): void {
     this.#metrics.failed(1);
-    const reason = error instanceof KafkaError
+    const reason = isKafkaError(error)
       ? error
       : new KafkaError("The record can't be sent.", { code: "UNEXPECTED", cause: error });
     // Whoever takes it back himself knows.

@@ -4,8 +4,8 @@
  * @module
  */
 
+import { isObject } from "../call_options.ts";
 import { ConfigError, type KafkaError } from "../errors.ts";
-import { isObject } from "./option_checks.ts";
 import type { Logger } from "./logger.ts";
 import type { Headers, ProducerRecord, RecordMetadata, SendOptions } from "./record.ts";
 
@@ -96,8 +96,14 @@ export class InterceptorChain {
 }
 
 function copyOf<K, V>(record: ProducerRecord<K, V>): ProducerRecord<K, V> {
-  if (!isObject(record) || record.headers === undefined) return { ...record };
-  return { ...record, headers: copyOfHeaders(record.headers) };
+  if (!isObject(record)) return record;
+  try {
+    const copy = { ...record };
+    return copy.headers === undefined ? copy : { ...copy, headers: copyOfHeaders(copy.headers) };
+  } catch {
+    // Whoever writes the record meets it again.
+    return record;
+  }
 }
 
 function copyOfHeaders(headers: Headers): Headers {

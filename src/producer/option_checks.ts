@@ -7,9 +7,12 @@
 import { type Address, parseAddresses } from "../cluster/address.ts";
 import { type Codec, COMPRESSION_IDS, type CompressionType, type Compressor } from "../codec/codec.ts";
 import { type CodecSource, type CompressorByName, compressorOf } from "../codec/guarded_compressor.ts";
+import { isObject, refuse } from "../call_options.ts";
 import { ConfigError } from "../errors.ts";
+import { optionHint } from "../other_clients.ts";
 import type { SocketFactory, TlsOptions } from "../runtime/runtime.ts";
 import { checkTls } from "../runtime/tls.ts";
+import { show } from "../show.ts";
 import { HOOK_NAMES, type ProducerHooks } from "./hooks.ts";
 import type { ProducerInterceptor } from "./interceptor.ts";
 import { CONSOLE, LOG_LEVELS, type Logger } from "./logger.ts";
@@ -17,23 +20,33 @@ import type { CompressionSpec, TopicCompression } from "./options.ts";
 import type { Partitioner, PartitionerName } from "./partitioner.ts";
 
 const TLS_OPTIONS = ["ca", "cert", "key", "passphrase", "serverName", "verify"];
+const TLS_TEXTS = ["cert", "key", "passphrase", "serverName"] as const;
 const VERIFIES: readonly unknown[] = ["full", "ca", "none"];
 const PARTITIONERS: readonly unknown[] = ["sticky", "roundRobin", "random", "keyHash"];
 const MAX_STRING_BYTES = 32_767;
+const INTERCEPTOR_METHODS = ["onSend", "onAcknowledgement", "close"] as const;
 
 /** Refuses what an option that is an object doesn't have. */
 function refuseUnknownIn(option: string, value: object, known: readonly string[]): void {
   const name = Object.keys(value).find((key) => !known.includes(key));
   if (name === undefined) return;
-  const message = `Remove "${name}" from "${option}": there is no such option, wanted ${known.map(show).join(", ")}.`;
+  const wanted = `wanted ${known.map(show).join(", ")}.${optionHint(name, known)}`;
+  const message = `Remove ${show(name)} from "${option}": there is no such option, ${wanted}`;
   throw new ConfigError(option, message);
 }
 
 /** Bootstrap servers. */
 export function checkBrokers(value: unknown): Address[] {
-  const isList = Array.isArray(value) && value.every((entry) => typeof entry === "string");
-  if (typeof value === "string" || isList) return parseAddresses(value as string | string[]);
-  refuse("brokers", '"host:port" or a list of them', value);
+  const wanted = '"host:port" or a list of them';
+  if (typeof value === "string") return parseAddresses(value);
+  if (!Array.isArray(value)) {
+    refuse("brokers", wanted, value, typeof value === "function" ? " Call it, and pass what it returns." : "");
+  }
+  const entries: readonly unknown[] = [...value];
+  const at = entries.findIndex((entry) => typeof entry !== "string");
+  if (at < 0) return parseAddresses(entries as string[]);
+  const message = `Set "brokers" to ${wanted}: entry ${at + 1} of ${entries.length}, ${show(entries[at])}, is not.`;
+  throw new ConfigError("brokers", message);
 }
 
 /** A client id that fits the wire. */
@@ -41,7 +54,8 @@ export function checkClientId(value: unknown): string {
   if (value === undefined) return "sluice";
   const bytes = typeof value === "string" ? new TextEncoder().encode(value).length : -1;
   if (bytes >= 0 && bytes <= MAX_STRING_BYTES) return value as string;
-  throw new ConfigError("clientId", `Set "clientId" to a string of at most ${MAX_STRING_BYTES} bytes.`);
+  const is = bytes < 0 ? `${show(value)} is not` : `this one has ${bytes}`;
+  throw new ConfigError("clientId", `Set "clientId" to a string of at most ${MAX_STRING_BYTES} bytes: ${is}.`);
 }
 
 /** acks as a number. */
@@ -116,9 +130,25 @@ export function checkFunction(name: string, value: unknown): unknown {
 /** A list of interceptors, empty if there is none. */
 export function checkInterceptors(value: unknown): readonly ProducerInterceptor<never, never>[] {
   if (value === undefined) return [];
-  const isList = Array.isArray(value) && value.every((entry) => isObject(entry));
-  if (isList) return [...value];
-  refuse("interceptors", "a list of objects", value);
+  if (!Array.isArray(value)) refuse("interceptors", "a list of objects", value);
+  const interceptors: readonly unknown[] = [...value];
+  for (const [at, interceptor] of interceptors.entries()) checkInterceptor(`interceptors[${at}]`, interceptor);
+  return interceptors as ProducerInterceptor<never, never>[];
+}
+
+/** An object whose functions, if it has them, are functions: its own, or those of its class. */
+function checkInterceptor(name: string, value: unknown): void {
+  if (!isObject(value)) refuseInterceptor(name, `${show(value)} is not`);
+  for (const method of INTERCEPTOR_METHODS) {
+    const given: unknown = (value as ProducerInterceptor)[method];
+    if (given === undefined || typeof given === "function") continue;
+    refuseInterceptor(name, `its ${method}, ${show(given)}, is not a function`);
+  }
+}
+
+function refuseInterceptor(name: string, is: string): never {
+  const wanted = "an object with functions onSend, onAcknowledgement and close, or some of them";
+  throw new ConfigError("interceptors", `Set "${name}" to ${wanted}: ${is}.`);
 }
 
 /** true or false, if anything. */
@@ -146,8 +176,18 @@ export function checkTlsOption(value: unknown, sockets: SocketFactory | undefine
     const wanted = VERIFIES.map(show).join(", ");
     refuse("tls.verify", wanted, tls.verify);
   }
+  for (const name of TLS_TEXTS) checkText(`tls.${name}`, tls[name]);
+  if (Array.isArray(tls.ca)) { for (const [at, entry] of tls.ca.entries()) checkText(`tls.ca[${at}]`, entry ?? null); }
+  else checkText("tls.ca", tls.ca);
   checkTls(sockets, tls);
   return tls;
+}
+
+/** Text in PEM or a name, if anything. It may be secret, so its type is shown only. */
+function checkText(option: string, value: unknown): void {
+  if (value === undefined || typeof value === "string") return;
+  const hint = value instanceof Uint8Array ? " Decode the bytes: new TextDecoder().decode(bytes)." : "";
+  refuse(option, "text", value, hint);
 }
 
 /** A factory of sockets, if anything. */
@@ -185,21 +225,4 @@ export function checkHooks(value: unknown): ProducerHooks {
 /** Complains of an option that contradicts another. */
 export function conflict(option: string, message: string): never {
   throw new ConfigError(option, `Change "${option}": ${message}.`);
-}
-
-/** Tells what an option should be, and what it is. */
-export function refuse(name: string, wanted: string, value: unknown): never {
-  throw new ConfigError(name, `Set "${name}" to ${wanted}: ${show(value)} is not.`);
-}
-
-/** A value for a message. */
-export function show(value: unknown): string {
-  if (typeof value === "string") return JSON.stringify(value);
-  if (!isObject(value)) return String(value);
-  return Array.isArray(value) ? "a list" : "an object";
-}
-
-/** Neither null nor a primitive nor a function. */
-export function isObject(value: unknown): value is object {
-  return typeof value === "object" && value !== null;
 }

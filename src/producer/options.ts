@@ -8,7 +8,10 @@ import type { Address } from "../cluster/address.ts";
 import { checkSnapshot, type ClusterSnapshot } from "../cluster/snapshot.ts";
 import type { Codec, CompressionType, Compressor } from "../codec/codec.ts";
 import { type CodecSource, type CompressorByName, valuesOnly } from "../codec/guarded_compressor.ts";
-import { ConfigError } from "../errors.ts";
+import { isObject, readOptions, refuse } from "../call_options.ts";
+import { ConfigError, KafkaError } from "../errors.ts";
+import { optionHint } from "../other_clients.ts";
+import { sentenceOf, show } from "../show.ts";
 import type { SocketFactory, TlsOptions } from "../runtime/runtime.ts";
 import type { ProducerHooks } from "./hooks.ts";
 import type { ProducerInterceptor } from "./interceptor.ts";
@@ -27,8 +30,6 @@ import {
   checkPartitioner,
   checkTlsOption,
   conflict,
-  isObject,
-  refuse,
   resolveCompression,
 } from "./option_checks.ts";
 import type { Partitioner, PartitionerName } from "./partitioner.ts";
@@ -257,19 +258,6 @@ const OTHERS = [
   "snapshot",
 ] as const;
 
-/** Java names that people will try, and what they are called here. */
-const OTHER_NAMES: Readonly<Record<string, string>> = {
-  bootstrapServers: "brokers",
-  servers: "brokers",
-  enableIdempotence: "idempotent",
-  idempotence: "idempotent",
-  compressionType: "compression",
-  maxInFlightRequests: "maxInFlight",
-  maxInFlightRequestsPerConnection: "maxInFlight",
-  connectionTimeout: "connectTimeoutMs",
-  retry: "retries",
-};
-
 /**
  * Checks options without a broker and without a socket.
  *
@@ -288,10 +276,33 @@ export function resolveOptions<K, V>(
   sockets?: SocketFactory,
   byName: CompressorByName = valuesOnly,
 ): ResolvedOptions {
-  if (!isObject(options)) {
-    throw new ConfigError("options", 'Pass an object with at least "brokers".');
+  const read = readProducerOptions(options);
+  try {
+    return resolve(read, sockets, byName);
+  } catch (error) {
+    if (error instanceof KafkaError) throw error;
+    // A getter, or a proxy, in one of the options that are objects.
+    const message = `Pass options that can be read: reading one failed. ${sentenceOf(error)}`;
+    throw new ConfigError("options", message, { cause: error });
   }
-  refuseUnknown(options);
+}
+
+const ALL_OPTIONS: readonly (keyof ProducerOptions)[] = [...Object.keys(NUMBERS) as NumberName[], ...OTHERS];
+
+/** The options of a producer, each read once. @throws {ConfigError} for one that there isn't */
+export function readProducerOptions<K, V>(options: ProducerOptions<K, V>): ProducerOptions<K, V> {
+  if (!isObject(options)) {
+    throw new ConfigError("options", `Pass an object with at least "brokers": ${show(options)} is not.`);
+  }
+  const hintFor = (name: string): string => optionHint(name, ALL_OPTIONS);
+  return readOptions("the producer", options, ALL_OPTIONS, hintFor) as unknown as ProducerOptions<K, V>;
+}
+
+function resolve<K, V>(
+  options: ProducerOptions<K, V>,
+  sockets: SocketFactory | undefined,
+  byName: CompressorByName,
+): ResolvedOptions {
   const numbers = checkNumbers(options);
   const { retries, maxInFlight, batchSize, maxRequestSize } = numbers;
   const acks = checkAcks(options.acks);
@@ -328,23 +339,6 @@ export function resolveOptions<K, V>(
     remarks: remark === undefined ? [] : [remark],
   };
   return withDeliveryRemark(resolved);
-}
-
-function refuseUnknown(options: object): void {
-  for (const name of Object.keys(options)) {
-    if (Object.hasOwn(NUMBERS, name) || (OTHERS as readonly string[]).includes(name)) continue;
-    const known = knownName(name);
-    const hint = known === undefined ? "" : ` Did you mean "${known}"?`;
-    throw new ConfigError(name, `Remove the option "${name}": there is no such option.${hint}`);
-  }
-}
-
-/** The option that a name in another spelling (`"linger.ms"`, `"lingerms"`) or a Java name stands for. */
-function knownName(name: string): string | undefined {
-  const plain = (text: string): string => text.toLowerCase().replace(/[._-]|ms$/g, "");
-  const isSame = (other: string): boolean => plain(other) === plain(name);
-  const javaName = Object.keys(OTHER_NAMES).find(isSame);
-  return javaName === undefined ? [...Object.keys(NUMBERS), ...OTHERS].find(isSame) : OTHER_NAMES[javaName];
 }
 
 function checkNumbers(options: Readonly<Partial<Record<NumberName, unknown>>>): Record<NumberName, number> {

@@ -4,7 +4,10 @@
  * @module
  */
 
+import { ignoreRejection, readOptions } from "../call_options.ts";
+import { isKafkaError } from "../error_like.ts";
 import { ConfigError, KafkaError } from "../errors.ts";
+import { sentenceOf, show } from "../show.ts";
 import type { Headers } from "./record.ts";
 import { partitionForKey } from "./murmur2.ts";
 
@@ -84,13 +87,13 @@ export interface StickyOptions {
  * @throws {ConfigError} unless exactly one threshold is given, as a whole number from 1
  */
 export function sticky(threshold: StickyOptions): Partitioner {
-  const { records, bytes } = threshold;
+  const { records, bytes } = readOptions("sticky", threshold, ["records", "bytes"]) as StickyOptions;
   const limit = records ?? bytes;
   if ((records === undefined) === (bytes === undefined) || !Number.isInteger(limit) || limit! < 1) {
-    const given = JSON.stringify(threshold);
+    const given = `records ${show(records)} and bytes ${show(bytes)}`;
     throw new ConfigError(
       "partitioner",
-      `Give "sticky" either records or bytes, ${given} is not, wanted { records: 100 }.`,
+      `Give "sticky" either records or bytes, as a whole number from 1, such as { records: 100 }: ${given} is not.`,
     );
   }
   const turns = new Map<string, { partition: number; left: number }>();
@@ -135,18 +138,16 @@ export function runPartitioner(partitioner: Partitioner, input: PartitionerInput
   try {
     partition = partitioner(input);
   } catch (error) {
-    if (error instanceof KafkaError) throw error;
-    throw new KafkaError("Mend the partitioner: it threw.", { code: "PARTITIONER", topic: input.topic, cause: error });
+    if (isKafkaError(error)) throw error;
+    const message = `Mend the partitioner: it threw. ${sentenceOf(error)}`;
+    throw new KafkaError(message, { code: "PARTITIONER", topic: input.topic, cause: error });
   }
   if (typeof partition === "number" && Number.isInteger(partition) && partition >= 0) {
     if (partition < input.partitionCount) return partition;
   }
-  if (partition instanceof Promise) partition.catch(() => {});
-  throw new ConfigError(
-    "partitioner",
-    `Mend the partitioner: it chose ${String(partition)} for topic "${input.topic}", wanted a whole number from 0 to ${
-      input.partitionCount - 1
-    }.`,
-    { topic: input.topic },
-  );
+  ignoreRejection(partition);
+  const { topic, partitionCount } = input;
+  const wanted = `wanted a whole number from 0 to ${partitionCount - 1}`;
+  const message = `Mend the partitioner: it chose ${show(partition)} for topic ${show(topic)}, ${wanted}.`;
+  throw new ConfigError("partitioner", message, { topic });
 }

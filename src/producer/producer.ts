@@ -8,12 +8,14 @@ import { formatAddress } from "../cluster/address.ts";
 import { Cluster } from "../cluster/cluster.ts";
 import type { ClusterSnapshot } from "../cluster/snapshot.ts";
 import { type CompressorByName, loadCodec, valuesOnly } from "../codec/guarded_compressor.ts";
+import { isAborted, readSendOptions, type SendCall } from "../call_options.ts";
 import { ConfigError, type KafkaError, ProducerClosedError, TimeoutError } from "../errors.ts";
+import { copyOfRecords, notDisconnect } from "../other_clients.ts";
 import { brokerError } from "../protocol/error_codes.ts";
 import { detached } from "../runtime/detached.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { selectRuntime, systemRuntime } from "../runtime/select.ts";
-import { AbortSignals, signalRefusal } from "./abortable_send.ts";
+import { type AbortableSend, AbortSignals, signalRefusal } from "./abortable_send.ts";
 import { Accumulator } from "./accumulator.ts";
 import { Agenda } from "./agenda.ts";
 import type { Resolve } from "./batch.ts";
@@ -22,16 +24,17 @@ import { guardedHooks } from "./hooks.ts";
 import { InterceptorChain } from "./interceptor.ts";
 import { PacedLogger } from "./logger.ts";
 import { Metrics, type ProducerMetrics } from "./metrics.ts";
-import { type ProducerOptions, type ResolvedOptions, resolveOptions } from "./options.ts";
+import { type ProducerOptions, readProducerOptions, type ResolvedOptions, resolveOptions } from "./options.ts";
 import { Outstanding } from "./outstanding.ts";
 import type { DeliveryCallback, ProducerRecord, RecordMetadata, SendOptions } from "./record.ts";
+import { checkTopicName } from "./record_encoder.ts";
 import { BatchDelivery } from "./send_batch.ts";
 import { Sender } from "./sender.ts";
 import { ProducerIdentity } from "./sequence.ts";
 import type { Topic, TopicWaiter } from "./topic.ts";
 import { TurnClock } from "./turn_clock.ts";
 import { Watch } from "./watch.ts";
-import { type WaitOptions, within } from "./within.ts";
+import { readWaitOptions, type WaitOptions, within } from "./within.ts";
 import { writableOf } from "./writable.ts";
 
 /** A partition, as {@link Producer.partitionsFor} tells of it. */
@@ -100,8 +103,9 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
    * @throws {ConfigError} for an option that is unknown, wrong or in conflict with another
    */
   constructor(options: ProducerOptions<K, V>, runtime?: Runtime, byName: CompressorByName = valuesOnly) {
-    const given = runtime ?? (options?.connect === undefined ? selectRuntime() : systemRuntime(options.connect));
-    const resolved = resolveOptions(options, given.sockets, byName);
+    const read = readProducerOptions(options);
+    const given = runtime ?? (read.connect === undefined ? selectRuntime() : systemRuntime(read.connect));
+    const resolved = resolveOptions(read, given.sockets, byName);
     const own = detached(given);
     const now = (): number => own.now();
     this.#logger = new PacedLogger(resolved.logger, now);
@@ -188,7 +192,8 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
    * addresses that the brokers advertise can be reached, for those are where records go; or when the cluster refuses a
    * producer id; after `maxBlockMs` at the latest.
    */
-  async connect({ signal }: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
+  async connect(options?: { readonly signal?: AbortSignal | undefined }): Promise<void> {
+    const { signal } = readWaitOptions("connect", options, ["signal"]);
     this.#refuseIfClosed();
     const connected = within(this.#runtime, this.#connect(), { timeoutMs: this.#options.maxBlockMs, signal }, () => {
       const { brokers, maxBlockMs } = this.#options;
@@ -210,8 +215,9 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   send(record: ProducerRecord<K, V>, options?: SendOptions): Promise<RecordMetadata> {
     const promise = new Promise<RecordMetadata>(takeResolve);
     const resolve = takenResolve;
-    if (options && hasCallback(options)) promise.catch(ignore);
-    this.#send(record, resolve, options ?? undefined, true);
+    const call: Call | undefined = options === undefined ? undefined : readSendOptions("send", options);
+    if (call?.hasCallback) promise.catch(ignore);
+    this.#send(record, resolve, call, true);
     return promise;
   }
 
@@ -221,11 +227,13 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
    */
   sendBatch(records: Iterable<ProducerRecord<K, V>>, options?: SendOptions): BatchDelivery {
     // A copy: a callback of a record that is refused at once may change the list.
-    const all = [...records];
+    const all = copyOfRecords(records);
+    if (all instanceof ConfigError) return new BatchDelivery(0, all);
+    const call: Call | undefined = readSendOptions("sendBatch", options);
     const delivery = new BatchDelivery(all.length);
     for (let index = 0; index < all.length; index++) {
       this.#accumulator.together = index > 0;
-      this.#send(all[index]!, delivery.resolver(index), options ?? undefined, true);
+      this.#send(all[index]!, delivery.resolver(index), call, true);
     }
     this.#accumulator.together = false;
     return delivery;
@@ -238,12 +246,15 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
    * free, and waits for the rest.
    *
    * @returns false when the buffer is full: nothing was taken, and {@link ready} tells when to go on
+   * @throws {ConfigError} when the callback isn't a function; nothing else is thrown
    */
   produce(record: ProducerRecord<K, V>, onDelivery?: DeliveryCallback): boolean {
+    const callbacks = onDelivery === undefined || onDelivery === null ? undefined : { onDelivery };
+    if (callbacks !== undefined && typeof onDelivery !== "function") throw noCallback(onDelivery);
     // What can be looked at only once is taken, and waits if there isn't room for all of it.
-    const isForOnce = !this.#interceptors.isEmpty || isIterator(record?.headers);
+    const isForOnce = !this.#interceptors.isEmpty || isIterator(record);
     if (isForOnce && !this.#accumulator.memory.has(1) && !this.#refusal()) return false;
-    this.#bytesRefused = this.#send(record, undefined, onDelivery ? { onDelivery } : undefined, isForOnce);
+    this.#bytesRefused = this.#send(record, undefined, callbacks, isForOnce);
     return this.#bytesRefused === 0;
   }
 
@@ -274,13 +285,14 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
    * Resolves when every record handed over before the call has its outcome and its callbacks have run, whether it
    * was delivered or not. Cuts linger short. Later sends neither delay nor end it.
    */
-  async flush(options: WaitOptions = {}): Promise<void> {
-    const { timeoutMs } = options;
+  async flush(options?: WaitOptions): Promise<void> {
+    const waitOptions = readWaitOptions("flush", options, ["timeoutMs", "signal"]);
+    const { timeoutMs } = waitOptions;
     const { opened } = this.#accumulator.barrier();
     await within(
       this.#runtime,
       opened,
-      options,
+      waitOptions,
       () => this.#late(`Flushing took longer than ${timeoutMs} ms (timeoutMs).`),
     );
   }
@@ -292,9 +304,22 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
    * `TimeoutError`. Without, `deliveryTimeoutMs` is the limit. With acks 0 it also waits until the operating system has
    * all bytes, `requestTimeoutMs` (default 30,000 ms) at most.
    */
-  close({ timeoutMs }: { readonly timeoutMs?: number | undefined } = {}): Promise<void> {
-    this.#closing ??= this.#outstanding.during(this.#close(timeoutMs)).finally(() => this.#outstanding.close());
-    return this.#closing;
+  close(options?: { readonly timeoutMs?: number | undefined }): Promise<void> {
+    try {
+      const { timeoutMs } = readWaitOptions("close", options, ["timeoutMs"]);
+      return this.#closing ??= this.#outstanding.during(this.#close(timeoutMs)).finally(() => this.#outstanding.close());
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /**
+   * Rejects, and names {@link close}: this is what users of other clients look for.
+   *
+   * @deprecated Call `close()`.
+   */
+  disconnect(): Promise<never> {
+    return Promise.reject(notDisconnect());
   }
 
   /** Closes, for `await using`. */
@@ -321,6 +346,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   /** A stream of the values of one topic. */
   writable(topic: string): WritableStream<V | null>;
   writable(topic?: string): WritableStream<never> {
+    if (topic !== undefined) checkTopicName(topic);
     if (topic === undefined) return writableOf(this, (record: ProducerRecord<K, V>) => record) as WritableStream<never>;
     return writableOf(this, (value: V | null) => ({ topic, value })) as WritableStream<never>;
   }
@@ -375,27 +401,33 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   #send(
     record: ProducerRecord<K, V>,
     resolve: Resolve | undefined,
-    options: SendOptions | undefined,
+    call: Call | { readonly onDelivery: DeliveryCallback } | undefined,
     mayWait: boolean,
   ): number {
     const isSeen = !this.#interceptors.isEmpty;
     const seen = isSeen ? this.#interceptors.onSend(record) : record;
-    const callbacks = isSeen ? this.#interceptors.around(options) : options;
-    const refusal = this.#refusal();
-    if (refusal !== undefined) this.#refuse(refusal, resolve, callbacks);
-    else if (options?.signal !== undefined) this.#submitAbortable(seen, resolve!, callbacks!, options.signal);
+    const callbacks: SendOptions | undefined = isSeen ? this.#interceptors.around(call) : call;
+    const { signal, refusal }: Partial<Call> = call ?? NO_CALL;
+    const reason = this.#refusal() ?? refusal;
+    if (reason !== undefined) this.#refuse(reason, resolve, callbacks);
+    else if (signal !== undefined) this.#submitAbortable(seen, resolve!, callbacks!, signal);
     else return this.#accumulator.submit(seen, resolve, callbacks, mayWait);
     return 0;
   }
 
   #submitAbortable(record: ProducerRecord<K, V>, resolve: Resolve, callbacks: SendOptions, signal: AbortSignal): void {
-    const refusal = signalRefusal(signal, record?.topic);
-    if (refusal !== undefined) return this.#refuse(refusal, resolve, callbacks);
     this.#signals ??= new AbortSignals((aborted, by) => this.#accumulator.abort(aborted, by));
-    const send = this.#signals.watch(signal, resolve, callbacks);
+    const refusal = signalRefusal(signal, topicOf(record));
+    if (refusal !== undefined) return this.#refuse(refusal, resolve, callbacks);
+    let send: AbortableSend;
+    try {
+      send = this.#signals.watch(signal, resolve, callbacks);
+    } catch (error) {
+      return this.#refuse(error as KafkaError, resolve, callbacks);
+    }
     this.#accumulator.submit(record, resolve, send, true);
     // Aborted from within a serializer or a partitioner.
-    if (signal.aborted && !send.told) this.#accumulator.abort(send, signal);
+    if (isAborted(signal) && !send.told) this.#accumulator.abort(send, signal);
   }
 
   /** The error of a call that has waited for records, and why it has. */
@@ -510,13 +542,33 @@ const MAX_RESPONSE_SIZE = 104_857_600;
 /** How much room `ready` waits for: a batch's worth, so that the caller isn't woken for each record. */
 const READY_BYTES = 16_384;
 
-function hasCallback({ onDelivery, onSuccess, onError }: SendOptions): boolean {
-  return onDelivery !== undefined || onSuccess !== undefined || onError !== undefined;
+/** What was said with a record. */
+type Call = SendCall<KafkaError, RecordMetadata>;
+const NO_CALL: Partial<Call> = {};
+
+/** True for a record whose headers can be read once only. */
+function isIterator(record: ProducerRecord<unknown, unknown>): boolean {
+  try {
+    return typeof (record?.headers as Partial<Iterator<unknown>> | null | undefined)?.next === "function";
+  } catch {
+    // Whoever writes the record meets it again.
+    return false;
+  }
 }
 
-/** True for what can be read once only. */
-function isIterator(headers: unknown): boolean {
-  return typeof (headers as Partial<Iterator<unknown>> | null | undefined)?.next === "function";
+/** The topic of a record, for an error. */
+function topicOf(record: ProducerRecord<unknown, unknown>): string | undefined {
+  try {
+    const topic: unknown = record?.topic;
+    return typeof topic === "string" ? topic : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function noCallback(value: unknown): ConfigError {
+  const message = `Pass produce a function to call back: ${show(value)} is not. Its second argument is onDelivery.`;
+  return new ConfigError("onDelivery", message);
 }
 
 function closedError(detail: string, persisted: "no" | "possibly"): ProducerClosedError {

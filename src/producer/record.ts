@@ -9,8 +9,10 @@ import type { KafkaError } from "../errors.ts";
 /** What a header may hold. Strings are sent as UTF-8. */
 export type HeaderValue = string | Uint8Array | null;
 
-/** A record's headers: an object, or pairs where order and repeats matter. */
-export type Headers = Readonly<Record<string, HeaderValue>> | Iterable<readonly [string, HeaderValue]>;
+/** A record's headers: an object, or pairs where order and repeats matter. One that is undefined is left out. */
+export type Headers =
+  | Readonly<Record<string, HeaderValue | undefined>>
+  | Iterable<readonly [string, HeaderValue | undefined]>;
 
 /** A record to produce. */
 export interface ProducerRecord<K = string | Uint8Array, V = string | Uint8Array> {

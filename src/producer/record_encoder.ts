@@ -4,9 +4,10 @@
  * @module
  */
 
+import { ignoreRejection, isObject } from "../call_options.ts";
 import { KafkaError, ProtocolError, SerializationError } from "../errors.ts";
 import { encodeHeaders, type HeaderBytes, type RecordBytes } from "../protocol/record_batch.ts";
-import { isObject } from "./option_checks.ts";
+import { sentenceOf, show } from "../show.ts";
 import type { Headers, HeaderValue, ProducerRecord } from "./record.ts";
 import type { Serializer } from "./serializer.ts";
 
@@ -54,7 +55,7 @@ export class RecordEncoder implements RecordBytes {
         this.key = bytes;
         this.keyLength = bytes.length;
       } else {
-        throw notSerializable("key", bytes, topic);
+        throw notSerializable("key", bytes, topic, this.#keySerializer);
       }
     }
     if (value === null) {
@@ -73,7 +74,7 @@ export class RecordEncoder implements RecordBytes {
         this.value = bytes;
         this.valueLength = bytes.length;
       } else {
-        throw notSerializable("value", bytes, topic);
+        throw notSerializable("value", bytes, topic, this.#valueSerializer);
       }
     }
     this.headers = headers === undefined ? undefined : encodeRecordHeaders(headers, topic);
@@ -90,9 +91,7 @@ export class RecordEncoder implements RecordBytes {
 /** Checks a topic's name as far as the wire goes; whether a cluster takes it, its metadata tells. */
 export function checkTopicName(topic: unknown): void {
   if (typeof topic !== "string" || topic === "") {
-    throw new ProtocolError(`Give the record a topic, not "${String(topic)}".`, {
-      code: "INVALID_TOPIC_EXCEPTION",
-    });
+    throw new ProtocolError(`Give the record a topic: ${show(topic)} is not.`, { code: "INVALID_TOPIC_EXCEPTION" });
   }
   // A character takes three bytes at most (a surrogate pair, two characters, takes four).
   if (topic.length * 3 <= MAX_TOPIC_BYTES) return;
@@ -111,13 +110,13 @@ export function checkTopicName(topic: unknown): void {
 export function checkRecordNumbers(record: ProducerRecord<unknown, unknown>): void {
   const { topic, partition, timestamp } = record;
   if (partition !== undefined && !(Number.isInteger(partition) && partition >= 0)) {
-    throw new KafkaError(`Set the partition to a whole number from 0: ${String(partition)} is not.`, {
+    throw new KafkaError(`Set the partition to a whole number from 0: ${show(partition)} is not.`, {
       code: "INVALID_PARTITION",
       topic,
     });
   }
   if (timestamp !== undefined && !(Number.isSafeInteger(timestamp) && timestamp >= 0)) {
-    throw new KafkaError(`Set the timestamp to whole ms since the epoch, from 0: ${String(timestamp)} is not.`, {
+    throw new KafkaError(`Set the timestamp to whole ms since the epoch, from 0: ${show(timestamp)} is not.`, {
       code: "INVALID_TIMESTAMP",
       topic,
     });
@@ -128,19 +127,28 @@ function serialize(serializer: Serializer<never>, value: unknown, topic: string,
   try {
     return serializer(value as never, { topic, part });
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new SerializationError(`The ${part} for topic "${topic}" can't be serialized. ${reason}`, {
+    throw new SerializationError(`The ${part} for topic ${show(topic)} can't be serialized. ${sentenceOf(error)}`, {
       topic,
       cause: error,
     });
   }
 }
 
-function notSerializable(part: "key" | "value", bytes: unknown, topic: string): SerializationError {
-  if (bytes instanceof Promise) bytes.catch(() => {});
+function notSerializable(
+  part: "key" | "value",
+  bytes: unknown,
+  topic: string,
+  serializer: Serializer<never> | undefined,
+): SerializationError {
+  ignoreRejection(bytes);
   const tombstone = part === "value" && bytes === undefined ? " A tombstone is null." : "";
   return new SerializationError(
-    `Pass the ${part} as a string, a Uint8Array or null, or set "${part}Serializer": it is of type ${typeof bytes}.${tombstone}`,
+    serializer === undefined || bytes === undefined
+      ? `Pass the ${part} as a string, a Uint8Array or null, or set "${part}Serializer": ${
+        show(bytes)
+      } is not.${tombstone}`
+      : `Return a string or a Uint8Array from "${part}Serializer", and at once: ${show(bytes)} is not. ` +
+        "What takes time, such as a look into a schema registry, must be done before the send.",
     { topic },
   );
 }
@@ -168,8 +176,10 @@ function encodeText(text: string, into: Uint8Array): number {
 function encodeRecordHeaders(headers: Headers, topic: string): Uint8Array | undefined {
   const bytes: HeaderBytes[] = [];
   for (const [name, value] of pairs(headers, topic)) {
+    // Left out, as JSON does.
+    if (value === undefined) continue;
     if (typeof name !== "string") {
-      throw new SerializationError(`Give each header a name: ${String(name)} is not a string.`, { topic });
+      throw new SerializationError(`Give each header a name: ${show(name)} is not a string.`, { topic });
     }
     bytes.push([utf8.encode(name), headerValue(name, value, topic)]);
   }
@@ -198,8 +208,9 @@ function headerValue(name: string, value: unknown, topic: string): Uint8Array | 
   if (value === null) return null;
   if (typeof value === "string") return utf8.encode(value);
   if (value instanceof Uint8Array) return value;
+  const hint = Array.isArray(value) ? " Repeat its name for each: headers: [[name, first], [name, second]]." : "";
   throw new SerializationError(
-    `Pass the header ${JSON.stringify(name)} as a string, a Uint8Array or null: it is of type ${typeof value}.`,
+    `Pass the header ${show(name)} as a string, a Uint8Array or null: ${show(value)} is not.${hint}`,
     { topic },
   );
 }

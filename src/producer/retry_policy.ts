@@ -7,7 +7,10 @@
 
 import { Backoff } from "../cluster/backoff.ts";
 import { sleep } from "../cluster/sleep.ts";
-import { ConfigError, KafkaError, TimeoutError } from "../errors.ts";
+import { checkSignal, isAborted, readOptions, reasonOfSignal, refuse } from "../call_options.ts";
+import { isKafkaError } from "../error_like.ts";
+import { TimeoutError } from "../errors.ts";
+import { optionHint } from "../other_clients.ts";
 import { onAbort } from "../runtime/on_abort.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { selectRuntime } from "../runtime/select.ts";
@@ -70,7 +73,7 @@ export class RetryPolicy {
    *
    * @throws {ConfigError} for an option that is unknown or wrong
    */
-  constructor(options: RetryPolicyOptions = {}, runtime: RetryRuntime = selectRuntime()) {
+  constructor(options?: RetryPolicyOptions, runtime: RetryRuntime = selectRuntime()) {
     const { retries, backoffMs, backoffMaxMs, timeoutMs, allowDuplicates } = checkOptions(options);
     this.retries = retries;
     this.timeoutMs = timeoutMs;
@@ -87,16 +90,18 @@ export class RetryPolicy {
    */
   async run<T>(
     attempt: (context: RetryContext) => T | Promise<T>,
-    { signal }: { readonly signal?: AbortSignal | undefined } = {},
+    options?: { readonly signal?: AbortSignal | undefined },
   ): Promise<T> {
+    if (typeof attempt !== "function") refuse("attempt", "a function", attempt);
+    const signal = checkSignal(readOptions("run", options, ["signal"]).signal);
     const context = this.start(signal);
     try {
       while (true) {
-        signal?.throwIfAborted();
+        context.signal.throwIfAborted();
         try {
           return await context.within(attempt);
         } catch (error) {
-          const delayMs = signal?.aborted ? undefined : context.recordFailure(error);
+          const delayMs = context.signal.aborted ? undefined : context.recordFailure(error);
           if (delayMs === undefined) throw error;
           await context.wait(delayMs);
         }
@@ -108,12 +113,12 @@ export class RetryPolicy {
 
   /** Begins a loop that the caller runs by himself: the clock of `timeoutMs` starts here. */
   start(signal?: AbortSignal): RetryContext {
-    return new RetryContext(this, this.#runtime, this.#backoff, signal);
+    return new RetryContext(this, this.#runtime, this.#backoff, checkSignal(signal));
   }
 
   /** Whether trying again can help, by what the error says of itself. Errors of other libraries are final. */
   isRetriable(error: unknown): boolean {
-    if (!(error instanceof KafkaError) || !error.retriable || error.fatal || error.requiresAbort) return false;
+    if (!isKafkaError(error) || !error.retriable || error.fatal || error.requiresAbort) return false;
     return error.persisted === "no" || (error.persisted === "possibly" && this.allowDuplicates);
   }
 }
@@ -150,9 +155,10 @@ export class RetryContext {
     this.#runtime = runtime;
     this.#backoff = backoff;
     this.#startMs = runtime.now();
-    const onOuterAbort = (): void => this.#ending.abort(signal?.reason);
-    if (signal?.aborted) onOuterAbort();
-    this.#ignoreOuter = signal && onAbort(signal, onOuterAbort);
+    if (signal === undefined) return;
+    const onOuterAbort = (): void => this.#ending.abort(reasonOfSignal(signal));
+    if (isAborted(signal)) onOuterAbort();
+    this.#ignoreOuter = onAbort(signal, onOuterAbort);
   }
 
   /** Ms since the start. */
@@ -226,22 +232,23 @@ export class RetryContext {
   }
 }
 
-function checkOptions(options: RetryPolicyOptions): Required<RetryPolicyOptions> {
+function checkOptions(options: RetryPolicyOptions | undefined): Required<RetryPolicyOptions> {
+  const names = [...Object.keys(NUMBERS) as (keyof typeof NUMBERS)[], "allowDuplicates"] as const;
+  const given = readOptions(
+    "RetryPolicy",
+    options,
+    names,
+    (name) => optionHint(name, names) || ` Wanted ${names.join(", ")}.`,
+  );
   const checked: Record<string, number> = {};
   for (const [name, [fallback, min]] of Object.entries(NUMBERS)) {
-    const value: unknown = options[name as keyof typeof NUMBERS] ?? fallback;
+    const { [name as keyof typeof NUMBERS]: value = fallback } = given;
     if (typeof value !== "number" || !(value >= min) || !(Number.isInteger(value) || value === Infinity)) {
-      throw new ConfigError(name, `Set "${name}" to a whole number from ${min}: ${String(value)} is not.`);
+      refuse(name, `a whole number from ${min}`, value);
     }
     checked[name] = value;
   }
-  const { allowDuplicates = false } = options;
-  if (typeof allowDuplicates !== "boolean") {
-    throw new ConfigError("allowDuplicates", `Set "allowDuplicates" to true or false: ${allowDuplicates} is not.`);
-  }
-  const unknown = Object.keys(options).find((name) => !(name in NUMBERS) && name !== "allowDuplicates");
-  if (unknown !== undefined) {
-    throw new ConfigError(unknown, `Remove the option "${unknown}": a retry policy has no such option.`);
-  }
+  const { allowDuplicates = false } = given;
+  if (typeof allowDuplicates !== "boolean") refuse("allowDuplicates", "true or false", allowDuplicates);
   return { ...(checked as Record<keyof typeof NUMBERS, number>), allowDuplicates };
 }

@@ -4,12 +4,13 @@
  * @module
  */
 
-import type { Resolve } from "./batch.ts";
+import type { KafkaError } from "../errors.ts";
+import { rejectedPromise, type Resolve } from "./batch.ts";
 import type { RecordMetadata } from "./record.ts";
 
 /**
- * Awaited, it gives one settled result per record, in the order of the records, and never rejects; `all()` rejects
- * with the first error instead, and `promises` are the records' own.
+ * Awaited, it gives one settled result per record, in the order of the records, and rejects only if it was not given a
+ * list of records; `all()` rejects with the first error instead, and `promises` are the records' own.
  */
 export class BatchDelivery implements PromiseLike<PromiseSettledResult<RecordMetadata>[]> {
   /** What each record was told; a rejection is a result only some microtasks later. */
@@ -24,10 +25,12 @@ export class BatchDelivery implements PromiseLike<PromiseSettledResult<RecordMet
   /** Callers of `all()`. */
   readonly #rejects: ((reason: unknown) => void)[] = [];
 
-  /** Waits for so many records. */
-  constructor(size: number) {
+  /** Waits for so many records; or for none, if what was passed is no list of records. */
+  constructor(size: number, refusal?: KafkaError) {
     this.#left = size;
-    this.#settled = new Promise((resolve) => this.#resolveSettled = resolve);
+    this.#settled = refusal === undefined
+      ? new Promise((resolve) => this.#resolveSettled = resolve)
+      : rejectedPromise(refusal);
     if (size === 0) this.#resolveSettled([]);
     else this.#outcomes.length = size;
   }
@@ -68,9 +71,9 @@ export class BatchDelivery implements PromiseLike<PromiseSettledResult<RecordMet
     return new Promise((resolve, reject) => {
       for (const result of this.#results) if (result?.status === "rejected") return reject(result.reason);
       this.#rejects.push(reject);
-      void this.#settled.then((results) => {
+      this.#settled.then((results) => {
         resolve(results.map((result) => (result as PromiseFulfilledResult<RecordMetadata>).value));
-      });
+      }, reject);
     });
   }
 

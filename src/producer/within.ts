@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkSignal, checkTimeoutMs, readOptions, reasonOfSignal } from "../call_options.ts";
 import type { TimeoutError } from "../errors.ts";
 import { onAbort } from "../runtime/on_abort.ts";
 import type { Runtime, Timer } from "../runtime/runtime.ts";
@@ -16,6 +17,12 @@ export interface WaitOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Reads the options of a method that waits. @throws {ConfigError} */
+export function readWaitOptions(call: string, options: unknown, known: readonly (keyof WaitOptions)[]): WaitOptions {
+  const { timeoutMs, signal } = readOptions(call, options, known);
+  return { timeoutMs: checkTimeoutMs(timeoutMs), signal: checkSignal(signal) };
+}
+
 /** The promise, or the error that `late` makes when it takes too long, or the signal's reason when it is aborted. */
 export function within<T>(
   runtime: Runtime,
@@ -26,7 +33,7 @@ export function within<T>(
   if (timeoutMs === undefined && signal === undefined) return promise;
   return new Promise((resolve, reject) => {
     let timer: Timer | undefined;
-    const giveUp = (): void => end(() => reject(signal!.reason));
+    const giveUp = (): void => end(() => reject(reasonOfSignal(signal!)));
     let ignore = (): void => {};
     const end = (settle: () => void): void => {
       timer?.cancel();

@@ -4,6 +4,9 @@
  * @module
  */
 
+import { ConfigError } from "../errors.ts";
+import { sentenceOf } from "../show.ts";
+
 /** All who listen to one signal, behind one listener of the signal itself. */
 class Listeners {
   readonly #signal: AbortSignal;
@@ -11,7 +14,12 @@ class Listeners {
 
   constructor(signal: AbortSignal) {
     this.#signal = signal;
-    signal.addEventListener("abort", this.#wake);
+    try {
+      signal.addEventListener("abort", this.#wake);
+    } catch (cause) {
+      const message = `Set "signal" to an AbortSignal: this one can't be listened to. ${sentenceOf(cause)}`;
+      throw new ConfigError("signal", message, { cause });
+    }
   }
 
   add(callback: () => void): () => void {
@@ -29,8 +37,14 @@ class Listeners {
   };
 
   #end(): void {
+    // Once: those who stop listening after the abort find nothing to end, or somebody else's.
+    if (bySignal.get(this.#signal) !== this) return;
     bySignal.delete(this.#signal);
-    this.#signal.removeEventListener("abort", this.#wake);
+    try {
+      this.#signal.removeEventListener("abort", this.#wake);
+    } catch {
+      // A signal that isn't the platform's: nobody listens any more, whatever it thinks.
+    }
   }
 }
 
@@ -39,6 +53,8 @@ const bySignal: WeakMap<AbortSignal, Listeners> = new WeakMap();
 /**
  * Calls back when the signal is aborted; never if it is aborted already. The function that it returns ends the
  * listening.
+ *
+ * @throws {ConfigError} when the signal, which may be a polyfill's, doesn't let anybody listen
  *
  * However many listen, the signal itself has one listener: hundreds may wait for the same end, and Node takes eleven of
  * them for a leak (`MaxListenersExceededWarning`).

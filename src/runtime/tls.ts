@@ -5,7 +5,7 @@
  */
 
 import { ConfigError } from "../errors.ts";
-import { reasonOf } from "../show.ts";
+import { reasonOf, show } from "../show.ts";
 import type { ConnectOptions, SocketCapabilities, SocketFactory, TlsOptions } from "./runtime.ts";
 
 /** The error for certificates or keys that TLS can't make anything of. */
@@ -30,7 +30,7 @@ export function checkTls(factory: SocketFactory | undefined, tls: TlsOptions | b
   if (typeof tls !== "object") return;
   const lacks = (capability: keyof SocketCapabilities): boolean => factory?.can[capability] === false;
   const refuse = (option: string, what: string): never => {
-    throw new ConfigError(option, `Option "${option}" can't be honoured: sockets of "${factory?.name}" ${what}`);
+    throw new ConfigError(option, `Remove the option "${option}": sockets of ${show(factory?.name)} ${what}.`);
   };
   if (tls.ca !== undefined && lacks("ca")) refuse("tls.ca", "trust only the runtime's own certificate authorities");
   for (const option of ["cert", "key", "passphrase"] as const) {
@@ -47,7 +47,7 @@ export function checkTls(factory: SocketFactory | undefined, tls: TlsOptions | b
     if (tls[option] !== undefined && tls[other] === undefined) {
       throw new ConfigError(
         `tls.${option}`,
-        `Option "tls.${option}" is of no use alone, wanted "tls.${other}" with it`,
+        `Set "tls.${other}" too: "tls.${option}" is of no use without it.`,
       );
     }
   }

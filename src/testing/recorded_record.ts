@@ -4,7 +4,9 @@
  * @module
  */
 
-import { ConfigError, KafkaError } from "../errors.ts";
+import { isObject, refuse } from "../call_options.ts";
+import { KafkaError } from "../errors.ts";
+import { show } from "../show.ts";
 
 /** A record as the real producer takes it. */
 export interface RecordedInput<K, V> {
@@ -20,8 +22,8 @@ export interface RecordedInput<K, V> {
   readonly timestamp?: number | undefined;
   /** Application data. */
   readonly headers?:
-    | Readonly<Record<string, string | Uint8Array | null>>
-    | Iterable<readonly [string, string | Uint8Array | null]>
+    | Readonly<Record<string, string | Uint8Array | null | undefined>>
+    | Iterable<readonly [string, string | Uint8Array | null | undefined]>
     | undefined;
 }
 
@@ -87,10 +89,14 @@ export class RecordedDelivery implements PromiseLike<PromiseSettledResult<Record
   readonly promises: readonly Promise<RecordedMetadata>[];
   readonly #settled: Promise<PromiseSettledResult<RecordedMetadata>[]>;
 
-  /** Takes the promises of the records, in order. */
-  constructor(promises: readonly Promise<RecordedMetadata>[]) {
+  readonly #refusal: KafkaError | undefined;
+
+  /** Takes the promises of the records, in order; or why there are none, if what was passed is no list of records. */
+  constructor(promises: readonly Promise<RecordedMetadata>[], refusal?: KafkaError) {
     this.promises = promises;
-    this.#settled = Promise.allSettled(promises);
+    this.#refusal = refusal;
+    this.#settled = refusal === undefined ? Promise.allSettled(promises) : Promise.reject(refusal);
+    this.#settled.catch(() => {});
   }
 
   /** Resolves with a result per record. */
@@ -103,7 +109,7 @@ export class RecordedDelivery implements PromiseLike<PromiseSettledResult<Record
 
   /** Resolves with the metadata of all records, or rejects with the first error. */
   all(): Promise<RecordedMetadata[]> {
-    return Promise.all(this.promises);
+    return this.#refusal === undefined ? Promise.all(this.promises) : Promise.reject(this.#refusal);
   }
 }
 
@@ -132,11 +138,11 @@ export class RecordingPartitions {
     partitioner: RecordingPartitioner | undefined,
     random: () => number,
   ) {
-    const isCount = (count: number): boolean => Number.isInteger(count) && count > 0;
-    if (!(typeof counts === "number" ? [counts] : Object.values(counts)).every(isCount)) {
-      throw new ConfigError("partitions", 'Set "partitions" to whole numbers from 1.');
-    }
-    this.#counts = counts;
+    const isCount = (count: unknown): boolean => Number.isInteger(count) && count as number > 0;
+    this.#counts = copyOfCounts(counts);
+    const all: unknown[] = isObject(this.#counts) ? Object.values(this.#counts) : [this.#counts];
+    const wrong = all.findIndex((count) => !isCount(count));
+    if (wrong >= 0) refuse("partitions", "a whole number from 1, or one for each topic", all[wrong]);
     this.#partitioner = partitioner;
     this.#random = random;
   }
@@ -160,9 +166,20 @@ export class RecordingPartitions {
     }) ?? 0;
     if (Number.isInteger(partition) && partition >= 0 && partition < partitionCount) return partition;
     throw new KafkaError(
-      `Choose another partition: topic "${topic}" has partitions 0 to ${partitionCount - 1}, not ${partition}.`,
+      `Choose another partition: topic ${show(topic)} has partitions 0 to ${partitionCount - 1}, not ${
+        show(partition)
+      }.`,
       { code: "INVALID_PARTITION", topic },
     );
+  }
+}
+
+/** The counts as they are now. */
+function copyOfCounts(counts: number | Readonly<Record<string, number>>): typeof counts {
+  try {
+    return typeof counts === "object" && counts !== null ? { ...counts } : counts;
+  } catch {
+    refuse("partitions", "an object that can be read", counts);
   }
 }
 

@@ -8,9 +8,32 @@
  * @module
  */
 
-import { AbortError, KafkaError, ProducerClosedError, SerializationError, TimeoutError } from "../errors.ts";
+import {
+  checkSignal,
+  checkTimeoutMs,
+  isAborted,
+  isObject,
+  MAX_TIMER_MS,
+  readOptions,
+  readSendOptions,
+  reasonOfSignal,
+  refuse,
+  type SendCall,
+} from "../call_options.ts";
+import {
+  AbortError,
+  ConfigError,
+  KafkaError,
+  ProducerClosedError,
+  ProtocolError,
+  SerializationError,
+  TimeoutError,
+} from "../errors.ts";
+import { copyOfRecords, explainRefusal, notDisconnect } from "../other_clients.ts";
+import { onAbort } from "../runtime/on_abort.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { selectRuntime } from "../runtime/select.ts";
+import { reasonOf, show } from "../show.ts";
 import {
   type RecordedCallbacks,
   RecordedDelivery,
@@ -39,10 +62,16 @@ export interface RecordingProducerOptions<K, V> {
   readonly runtime?: Pick<Runtime, "wallNow" | "setTimer" | "random">;
 }
 
+const OPTIONS = ["partitions", "partitioner", "respond", "delayMs", "autoComplete", "runtime"] as const;
+
+/** What was said with a record. */
+type Call = SendCall<KafkaError, RecordedMetadata>;
+type Callbacks = Partial<Call>;
+
 /** A record that has no outcome yet. */
 interface Pending<K, V> {
   readonly record: RecordedRecord<K, V>;
-  readonly callbacks: RecordedCallbacks | undefined;
+  readonly callbacks: Callbacks | undefined;
   readonly resolve: (metadata: RecordedMetadata) => void;
   readonly reject: (error: KafkaError) => void;
   /** Stops listening to the signal. */
@@ -89,15 +118,16 @@ export class RecordingProducer<K = string | Uint8Array, V = string | Uint8Array>
   #full = false;
   #closing: Promise<void> | undefined;
 
-  /** Makes a producer that delivers everything, unless the options say otherwise. */
-  constructor(options: RecordingProducerOptions<K, V> = {}) {
-    this.#options = options;
-    this.#runtime = options.runtime ?? selectRuntime();
-    this.#partitions = new RecordingPartitions(
-      options.partitions ?? 1,
-      options.partitioner,
-      () => this.#runtime.random(),
-    );
+  /**
+   * Makes a producer that delivers everything, unless the options say otherwise.
+   *
+   * @throws {ConfigError} for an option that is unknown or wrong
+   */
+  constructor(options?: RecordingProducerOptions<K, V>) {
+    this.#options = checkOptions(options);
+    const { runtime, partitions = 1, partitioner } = this.#options;
+    this.#runtime = runtime ?? selectRuntime();
+    this.#partitions = new RecordingPartitions(partitions, partitioner, () => this.#runtime.random());
   }
 
   /** What was delivered, in order: of one topic, or all. */
@@ -122,6 +152,8 @@ export class RecordingProducer<K = string | Uint8Array, V = string | Uint8Array>
 
   /** Makes the next so many records fail, before `respond` is asked. */
   failNext(error: Error, times = 1): void {
+    checkError(error);
+    if (!Number.isInteger(times) || times < 0) refuse("times", "a whole number from 0", times);
     for (let i = 0; i < times; i++) this.#failures.push(error);
   }
 
@@ -132,7 +164,7 @@ export class RecordingProducer<K = string | Uint8Array, V = string | Uint8Array>
 
   /** Fails the oldest record without an outcome; false if there is none. */
   errorNext(error: Error): boolean {
-    return this.#settleNext(error);
+    return this.#settleNext(checkError(error));
   }
 
   /** Forgets what was delivered and what failed; offsets go on. */
@@ -143,27 +175,31 @@ export class RecordingProducer<K = string | Uint8Array, V = string | Uint8Array>
   }
 
   /** Resolves at once. */
-  connect(_options?: { readonly signal?: AbortSignal | undefined }): Promise<void> {
-    return this.closed ? Promise.reject(closedError()) : Promise.resolve();
+  async connect(options?: { readonly signal?: AbortSignal | undefined }): Promise<void> {
+    const signal = checkSignal(readOptions("connect", options, ["signal"]).signal);
+    if (this.closed) throw closedError();
+    if (signal !== undefined && isAborted(signal)) throw reasonOfSignal(signal);
   }
 
   /** Takes a record. The promise settles as the test wants. */
   send(record: RecordedInput<K, V>, options?: RecordedCallbacks): Promise<RecordedMetadata> {
-    const promise = new Promise<RecordedMetadata>((resolve, reject) => this.#take(record, options, resolve, reject));
-    const { onDelivery, onSuccess, onError } = options ?? {};
-    if (onDelivery ?? onSuccess ?? onError) promise.catch(() => {});
-    return promise;
+    return this.#send(record, readSendOptions("send", options));
   }
 
   /** Takes records in order; each has a result of its own. */
   sendBatch(records: Iterable<RecordedInput<K, V>>, options?: RecordedCallbacks): RecordedDelivery {
-    return new RecordedDelivery(Array.from(records, (record) => this.send(record, options)));
+    const all = copyOfRecords(records);
+    if (all instanceof ConfigError) return new RecordedDelivery([], all);
+    const call: Call | undefined = readSendOptions("sendBatch", options);
+    return new RecordedDelivery(all.map((record) => this.#send(record, call)));
   }
 
   /** Takes a record without a promise; false while it is {@link RecordingProducer.full}. */
   produce(record: RecordedInput<K, V>, onDelivery?: RecordedCallbacks["onDelivery"]): boolean {
+    const callbacks = onDelivery === undefined || onDelivery === null ? undefined : { onDelivery };
+    if (callbacks !== undefined && typeof onDelivery !== "function") refuse("onDelivery", "a function", onDelivery);
     if (this.#full && !this.closed) return false;
-    this.#take(record, onDelivery && { onDelivery }, () => {}, () => {});
+    this.#take(record, callbacks, () => {}, () => {});
     return true;
   }
 
@@ -177,12 +213,16 @@ export class RecordingProducer<K = string | Uint8Array, V = string | Uint8Array>
   }
 
   /** Resolves when every record so far has its outcome. */
-  async flush(options: {
+  async flush(options?: {
     readonly timeoutMs?: number | undefined;
     readonly signal?: AbortSignal | undefined;
-  } = {}): Promise<void> {
-    const { timeoutMs, signal } = options;
-    signal?.throwIfAborted();
+  }): Promise<void> {
+    const read = readOptions("flush", options, ["timeoutMs", "signal"]);
+    await this.#flush(checkTimeoutMs(read.timeoutMs), checkSignal(read.signal));
+  }
+
+  async #flush(timeoutMs: number | undefined, signal: AbortSignal | undefined): Promise<void> {
+    if (signal !== undefined && isAborted(signal)) throw reasonOfSignal(signal);
     const before = [...this.#pending];
     // Not what callbacks send meanwhile.
     if (this.#options.autoComplete === false) { for (const entry of before) this.#settle(entry, undefined); }
@@ -191,24 +231,36 @@ export class RecordingProducer<K = string | Uint8Array, V = string | Uint8Array>
     await new Promise<void>((resolve, reject) => {
       const end = (settle: () => void): void => {
         timer?.cancel();
-        signal?.removeEventListener("abort", onAbort);
+        ignore?.();
         settle();
       };
-      const onAbort = (): void => end(() => reject(signal!.reason));
+      const ignore = signal && onAbort(signal, () => end(() => reject(reasonOfSignal(signal))));
       const timer = timeoutMs === undefined || timeoutMs === Infinity ? undefined : this.#runtime.setTimer(
         () => end(() => reject(new TimeoutError(`Flushing took longer than ${timeoutMs} ms.`))),
         timeoutMs,
       );
-      signal?.addEventListener("abort", onAbort);
       const look = (): void => isDone() ? end(resolve) : void this.#idle.push(look);
       this.#idle.push(look);
     });
   }
 
   /** Refuses new records and waits for the outcomes of the others, at most `timeoutMs`; then these fail. */
-  close({ timeoutMs }: { readonly timeoutMs?: number | undefined } = {}): Promise<void> {
-    this.#closing ??= this.#close(timeoutMs);
-    return this.#closing;
+  close(options?: { readonly timeoutMs?: number | undefined }): Promise<void> {
+    try {
+      const timeoutMs = checkTimeoutMs(readOptions("close", options, ["timeoutMs"]).timeoutMs);
+      return this.#closing ??= this.#close(timeoutMs);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /**
+   * Rejects, as the real one's does.
+   *
+   * @deprecated Call `close()`.
+   */
+  disconnect(): Promise<never> {
+    return Promise.reject(notDisconnect());
   }
 
   /** Closes, for `await using`. */
@@ -221,6 +273,7 @@ export class RecordingProducer<K = string | Uint8Array, V = string | Uint8Array>
   /** A stream of the values of one topic. */
   writable(topic: string): WritableStream<V | null>;
   writable(topic?: string): WritableStream<never> {
+    if (topic !== undefined) checkTopic(topic);
     return new WritableStream<unknown>({
       write: async (chunk) => {
         const record = topic === undefined ? chunk : { topic, value: chunk };
@@ -230,18 +283,20 @@ export class RecordingProducer<K = string | Uint8Array, V = string | Uint8Array>
   }
 
   /** The partitions of a topic, led by brokers 1, 2, 3 in turn. */
-  partitionsFor(
+  async partitionsFor(
     topic: string,
   ): Promise<{ topic: string; partition: number; leader: number; leaderEpoch: number }[]> {
-    if (this.closed) return Promise.reject(closedError());
-    return Promise.resolve(Array.from({ length: this.#partitions.countOf(topic) }, (_, partition) => {
+    if (this.closed) throw closedError();
+    checkTopic(topic);
+    return Array.from({ length: this.#partitions.countOf(topic) }, (_, partition) => {
       return { topic, partition, leader: 1 + partition % 3, leaderEpoch: 0 };
-    }));
+    });
   }
 
   /** Resolves at once. */
-  refreshMetadata(_topic?: string): Promise<void> {
-    return this.closed ? Promise.reject(closedError()) : Promise.resolve();
+  async refreshMetadata(topic?: string): Promise<void> {
+    if (this.closed) throw closedError();
+    if (topic !== undefined) checkTopic(topic);
   }
 
   /** The counters that make sense without a broker; the others are 0. */
@@ -259,9 +314,15 @@ export class RecordingProducer<K = string | Uint8Array, V = string | Uint8Array>
     return true;
   }
 
+  #send(record: RecordedInput<K, V>, call: Call | undefined): Promise<RecordedMetadata> {
+    const promise = new Promise<RecordedMetadata>((resolve, reject) => this.#take(record, call, resolve, reject));
+    if (call?.hasCallback) promise.catch(() => {});
+    return promise;
+  }
+
   #take(
     input: RecordedInput<K, V>,
-    callbacks: RecordedCallbacks | undefined,
+    callbacks: Callbacks | undefined,
     resolve: (metadata: RecordedMetadata) => void,
     reject: (error: KafkaError) => void,
   ): void {
@@ -270,42 +331,50 @@ export class RecordingProducer<K = string | Uint8Array, V = string | Uint8Array>
       reject(error);
     };
     if (this.closed) return refuse(closedError());
-    const { topic, key = null, value, timestamp = this.#runtime.wallNow(), headers } = input;
-    if (typeof topic !== "string" || topic === "") {
-      return refuse(new KafkaError("Give the record a topic.", { code: "INVALID_TOPIC_EXCEPTION" }));
-    }
-    if (value === undefined) {
-      return refuse(new SerializationError("Give the record a value; null is a tombstone.", { topic }));
-    }
+    if (callbacks?.refusal !== undefined) return refuse(callbacks.refusal);
     let record: RecordedRecord<K, V>;
     try {
-      const partition = this.#partitions.choose(input);
-      record = {
-        ...{ topic, partition, key: copyOf(key), value: copyOf(value), timestamp },
-        headers: headersOf(headers),
-      };
+      record = this.#recordOf(input);
     } catch (error) {
-      return refuse(error instanceof KafkaError ? error : new KafkaError(String(error), { cause: error }));
+      return refuse(explainRefusal(error, input));
     }
     const entry: Pending<K, V> = { record, callbacks, resolve, reject, stop: () => {} };
     this.#pending.add(entry);
-    this.#listen(entry, callbacks?.signal);
+    try {
+      this.#listen(entry, callbacks?.signal);
+    } catch (error) {
+      this.#pending.delete(entry);
+      return refuse(error as KafkaError);
+    }
     if (this.#options.autoComplete === false) return;
     const { delayMs = 0 } = this.#options;
     if (delayMs > 0) this.#runtime.setTimer(() => this.#settle(entry, undefined), delayMs);
     else void Promise.resolve().then(() => this.#settle(entry, undefined));
   }
 
+  /** The record as it is now, each field read once. */
+  #recordOf(input: RecordedInput<K, V>): RecordedRecord<K, V> {
+    const { topic, key = null, value, partition, timestamp = this.#runtime.wallNow(), headers } = input;
+    checkTopic(topic);
+    if (value === undefined) {
+      throw new SerializationError("Give the record a value; null is a tombstone.", { topic });
+    }
+    const chosen = this.#partitions.choose({ topic, key, value, partition });
+    return {
+      ...{ topic, partition: chosen, key: copyOf(key), value: copyOf(value), timestamp },
+      headers: headersOf(headers),
+    };
+  }
+
   /** Takes the record back when the signal is aborted: nothing of it has been sent anywhere. */
   #listen(entry: Pending<K, V>, signal: AbortSignal | undefined): void {
     if (signal === undefined) return;
-    const onAbort = (): void => {
+    const takeBack = (): void => {
       const { topic } = entry.record;
-      this.#settle(entry, new AbortError("The record was taken back.", { topic, cause: signal.reason }));
+      this.#settle(entry, new AbortError("The record was taken back.", { topic, cause: reasonOfSignal(signal) }));
     };
-    entry.stop = () => signal.removeEventListener("abort", onAbort);
-    signal.addEventListener("abort", onAbort);
-    if (signal.aborted) onAbort();
+    if (isAborted(signal)) takeBack();
+    else entry.stop = onAbort(signal, takeBack);
   }
 
   #settleNext(error: Error | undefined): boolean {
@@ -329,7 +398,7 @@ export class RecordingProducer<K = string | Uint8Array, V = string | Uint8Array>
       tell(callbacks, null, metadata);
       entry.resolve(metadata);
     } else {
-      const reason = error instanceof KafkaError ? error : new KafkaError(error.message, { cause: error });
+      const reason = error instanceof KafkaError ? error : new KafkaError(reasonOf(error), { cause: error });
       this.#failed.push({ record, error: reason });
       tell(callbacks, reason, null);
       entry.reject(reason);
@@ -342,13 +411,13 @@ export class RecordingProducer<K = string | Uint8Array, V = string | Uint8Array>
     try {
       return this.#options.respond?.(record);
     } catch (error) {
-      return error instanceof Error ? error : new KafkaError(String(error));
+      return error instanceof Error ? error : new KafkaError(reasonOf(error), { cause: error });
     }
   }
 
   async #close(timeoutMs: number | undefined): Promise<void> {
     try {
-      await this.flush({ timeoutMs });
+      await this.#flush(timeoutMs, undefined);
     } finally {
       while (this.errorNext(closedError()));
       this.full = false;
@@ -358,7 +427,7 @@ export class RecordingProducer<K = string | Uint8Array, V = string | Uint8Array>
 
 /** What callbacks throw is of no more interest here than to the real producer. */
 function tell(
-  callbacks: RecordedCallbacks | undefined,
+  callbacks: Callbacks | undefined,
   error: KafkaError | null,
   metadata: RecordedMetadata | null,
 ): void {
@@ -384,7 +453,31 @@ function copyOf<T>(value: T): T {
 
 function headersOf(headers: RecordedInput<unknown, unknown>["headers"]): [string, string | Uint8Array | null][] {
   const pairs = headers === undefined ? [] : Symbol.iterator in headers ? headers : Object.entries(headers);
-  return Array.from(pairs, ([name, value]) => [name, copyOf(value)]);
+  // One that is undefined is left out, as JSON does.
+  return Array.from(pairs).flatMap(([name, value]) => value === undefined ? [] : [[name, copyOf(value)]]);
+}
+
+function checkOptions<K, V>(options: unknown): RecordingProducerOptions<K, V> {
+  const read = readOptions("RecordingProducer", options, OPTIONS);
+  const { partitioner, respond, delayMs = 0, autoComplete = true, runtime } = read;
+  for (const [name, value] of Object.entries({ partitioner, respond })) {
+    if (value !== undefined && typeof value !== "function") refuse(name, "a function", value);
+  }
+  const isDelay = typeof delayMs === "number" && delayMs >= 0 && delayMs <= MAX_TIMER_MS;
+  if (!isDelay) refuse("delayMs", `a number of ms from 0 to ${MAX_TIMER_MS}`, delayMs);
+  if (typeof autoComplete !== "boolean") refuse("autoComplete", "true or false", autoComplete);
+  if (runtime !== undefined && !isObject(runtime)) refuse("runtime", "an object with a clock", runtime);
+  return read as RecordingProducerOptions<K, V>;
+}
+
+function checkTopic(topic: unknown): void {
+  if (typeof topic === "string" && topic !== "") return;
+  throw new ProtocolError(`Give the record a topic: ${show(topic)} is not.`, { code: "INVALID_TOPIC_EXCEPTION" });
+}
+
+function checkError(error: unknown): Error {
+  if (error instanceof Error) return error;
+  refuse("error", "an Error", error);
 }
 
 function closedError(): ProducerClosedError {

@@ -173,6 +173,104 @@ test("options: an unknown option is refused by its name, with a hint where one i
   refuses({ toString: 5 }, "toString", /no such option\.$/);
 });
 
+test("options: the names of Java, librdkafka and KafkaJS are answered with ours", () => {
+  const table: Record<string, string> = {
+    "bootstrap.servers": "brokers",
+    "metadata.broker.list": "brokers",
+    "client.id": "clientId",
+    "acks.": "acks",
+    "request.required.acks": "acks",
+    "linger.ms": "lingerMs",
+    "queue.buffering.max.ms": "lingerMs",
+    "batch.size": "batchSize",
+    "batch.num.messages": "batchSize",
+    "buffer.memory": "bufferMemory",
+    "queue.buffering.max.kbytes": "bufferMemory",
+    "max.block.ms": "maxBlockMs",
+    "max.request.size": "maxRequestSize",
+    "message.max.bytes": "maxRequestSize",
+    "compression.type": "compression",
+    "compression.codec": "compression",
+    "max.in.flight.requests.per.connection": "maxInFlight",
+    "max.in.flight": "maxInFlight",
+    maxInFlightRequests: "maxInFlight",
+    "message.send.max.retries": "retries",
+    "retry.backoff.ms": "retryBackoffMs",
+    "retry.backoff.max.ms": "retryBackoffMaxMs",
+    "delivery.timeout.ms": "deliveryTimeoutMs",
+    "message.timeout.ms": "deliveryTimeoutMs",
+    "request.timeout.ms": "requestTimeoutMs",
+    "socket.timeout.ms": "requestTimeoutMs",
+    requestTimeout: "requestTimeoutMs",
+    connectionTimeout: "connectTimeoutMs",
+    authenticationTimeout: "connectTimeoutMs",
+    "socket.connection.setup.timeout.ms": "connectTimeoutMs",
+    "reconnect.backoff.ms": "reconnectBackoffMs",
+    "reconnect.backoff.max.ms": "reconnectBackoffMaxMs",
+    "metadata.max.age.ms": "metadataMaxAgeMs",
+    metadataMaxAge: "metadataMaxAgeMs",
+    "topic.metadata.refresh.interval.ms": "metadataMaxAgeMs",
+    "connections.max.idle.ms": "connectionMaxIdleMs",
+    "allow.auto.create.topics": "allowAutoTopicCreation",
+    "partitioner.class": "partitioner",
+    createPartitioner: "partitioner",
+    "key.serializer": "keySerializer",
+    "value.serializer": "valueSerializer",
+    "interceptor.classes": "interceptors",
+    "enable.idempotence": "idempotent",
+    "enable.gapless.guarantee": "gapless",
+    ssl: "tls",
+    socketFactory: "connect",
+  };
+  for (const [name, ours] of Object.entries(table)) {
+    refuses({ [name]: 1 }, name, new RegExp(`Did you mean "${ours}"\\?$`));
+  }
+  const sentences: Record<string, RegExp> = {
+    "compression.level": /"compression": \{ codec: "gzip", level: 6 \}/,
+    retry: /"retries", "retryBackoffMs"/,
+    logLevel: /"logger"/,
+    logCreator: /"logger"/,
+    dr_msg_cb: /onDelivery/,
+    "statistics.interval.ms": /metrics\(\)/,
+    "ssl.ca.location": /"tls"/,
+    "security.protocol": /"tls"/,
+    transactionalId: /no transactions/,
+    "transactional.id": /no transactions/,
+    rejectUnauthorized: /"verify" of "tls" to "none"/,
+  };
+  for (const [name, sentence] of Object.entries(sentences)) refuses({ [name]: 1 }, name, sentence);
+  refuses({ tls: { rejectUnauthorized: false } }, "tls", /"verify" of "tls" to "none"/);
+  refuses({ tls: { servername: "x" } }, "tls", /Did you mean "serverName"/);
+  assert.equal(resolve({ acks: -1 }).acks, -1);
+});
+
+test("options: no message holds a secret out of brokers or TLS, whatever its place there", () => {
+  const urls = [
+    "kafka://user:s3cret@broker:9092",
+    "user:s3cret@broker:9092",
+    "kafka://user:s3,s3cret@broker",
+    "https://broker:9092/?password=s3cret",
+    "Endpoint=sb://x.servicebus.windows.net/;SharedAccessKey=s3cret",
+    "SASL_SSL://s3cret@broker:9092",
+  ];
+  for (const url of urls) {
+    for (const brokers of [url, [url], ["good:9092", url], `good:9092,${url}`, ["user@", url]]) {
+      for (const use of [() => validateConfig({ brokers }), () => new Producer({ brokers }, new VirtualRuntime())]) {
+        assert.throws(use, (error: unknown) => {
+          assert.ok(error instanceof ConfigError && error.option === "brokers");
+          assert.doesNotMatch(`${error.stack} ${JSON.stringify(error)}`, /s3/);
+          assert.match(error.message, /host:port, without scheme, user and path: server \d of \d/);
+          return true;
+        });
+      }
+    }
+  }
+  for (const option of ["ca", "cert", "key", "passphrase", "serverName"]) {
+    refuses({ tls: { [option]: { secret: "s3cret" } } }, `tls.${option}`, /to text: an object is not/);
+    refuses({ tls: { [option]: new TextEncoder().encode("PEM") } }, `tls.${option}`, /new TextDecoder\(\)\.decode/);
+  }
+});
+
 test("options: brokers are a list or one text with commas, each once, port 9092 unless written", () => {
   const addresses = (brokers: unknown): unknown => resolve({ brokers }).brokers;
   const localhost = { host: "localhost", port: 9092 };

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { type Headers, type ProducerRecord, RecordMetadata } from "../../mod.ts";
 import { Metadata, Produce } from "../../src/protocol/messages/mod.ts";
-import type { StoredRecord } from "../../src/testing/mod.ts";
+import { RecordingProducer, type StoredRecord } from "../../src/testing/mod.ts";
 import { stage } from "../cluster/stage.ts";
 import { test } from "../harness.ts";
 
@@ -68,6 +68,26 @@ test("record: headers keep their order and repeats, names of any script, values 
     ["bytes", Uint8Array.of(0, 255)],
   ]);
   assert.deepEqual(second!.headers.map(([name]) => name), ["b", "a"]);
+  await run(p.close());
+});
+
+test("record: a header that is undefined is left out, as JSON does, with both producers", async () => {
+  const { cluster, producer, run } = stage();
+  const p = producer();
+  const recording = new RecordingProducer();
+  const lists: Headers[] = [
+    { a: undefined, b: "1", c: undefined, d: null },
+    [["a", undefined], ["b", "1"], ["d", null]],
+    { a: undefined },
+  ];
+  for (const headers of lists) {
+    await run(p.send({ topic: "orders", partition: 0, value: "v", headers }));
+    await recording.send({ topic: "orders", value: "v", headers });
+  }
+  const both = [["b", utf8.encode("1")], ["d", null]];
+  assert.deepEqual((await cluster.records("orders", 0)).map(({ headers }) => headers), [both, both, []]);
+  const recorded = [["b", "1"], ["d", null]];
+  assert.deepEqual(recording.records().map(({ headers }) => headers), [recorded, recorded, []]);
   await run(p.close());
 });
 

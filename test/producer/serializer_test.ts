@@ -140,3 +140,24 @@ test("serializers: an async one is refused, and what it rejects with disturbs no
   for (let i = 0; i < 5; i++) await turn();
   assert.deepEqual(unhandled, []);
 });
+
+test("serializer: one that returns a promise is told that it must answer at once", async () => {
+  const { producer, run, failure, cluster } = stage();
+  for (const part of ["key", "value"] as const) {
+    const slow = (async (text: string) => await Promise.resolve(new TextEncoder().encode(text))) as never;
+    const p = producer<string, string>({ [`${part}Serializer`]: slow });
+    const { code, message } = await failure(p.send({ topic: "orders", key: "k", value: "v" }));
+    assert.equal(code, "SERIALIZATION");
+    assert.match(
+      message,
+      new RegExp(`from "${part}Serializer", and at once: a promise is not\\. .*before the send\\.$`),
+    );
+    await run(p.close());
+  }
+  const p = producer<unknown, unknown>({
+    valueSerializer: () => Promise.reject(new Error("nobody waits for it")) as never,
+  });
+  await failure(p.send({ topic: "orders", value: "v" }));
+  await run(p.close());
+  assert.deepEqual(await cluster.records("orders"), []);
+});

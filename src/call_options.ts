@@ -1,0 +1,223 @@
+/**
+ * Checks of what callers pass: to constructors, and by the same rules to methods. Each option is read once; what is
+ * unknown, of the wrong type, or throws when it is read, is a `ConfigError` that says what to pass.
+ *
+ * @module
+ */
+
+import { ConfigError } from "./errors.ts";
+import { sentenceOf, show } from "./show.ts";
+
+/** Timers hold 31 bits; a longer one would go off at once. */
+export const MAX_TIMER_MS = 2_147_483_647;
+
+/** Neither null nor a primitive nor a function. */
+export function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null;
+}
+
+/** Tells what an option should be, and what it is; then what else may help. */
+export function refuse(name: string, wanted: string, value: unknown, hint: string = ""): never {
+  throw new ConfigError(name, `Set "${name}" to ${wanted}: ${show(value)} is not.${hint}`);
+}
+
+/**
+ * The options of a call, read once each.
+ *
+ * @param call what they are passed to, for messages
+ * @param known the options that there are
+ * @param hintFor what to say of an option that there isn't; unless given, all that there are
+ */
+export function readOptions<N extends string>(
+  call: string,
+  options: unknown,
+  known: readonly N[],
+  hintFor?: (name: string) => string,
+): { readonly [name in N]?: unknown } {
+  const values: { [name in N]?: unknown } = {};
+  if (options === undefined) return values;
+  const names = known.join(", ");
+  if (!isObject(options) || isNoOptions(options, known)) {
+    const wanted = hintFor === undefined ? `, with ${names}` : "";
+    throw new ConfigError("options", `Pass an object with options to ${call}${wanted}: ${show(options)} is not.`);
+  }
+  let unknown: string | undefined;
+  try {
+    unknown = Object.keys(options).find((name) => !(known as readonly string[]).includes(name));
+    for (const name of known) values[name] = (options as Readonly<Record<string, unknown>>)[name];
+  } catch (error) {
+    throw unreadable(call, error);
+  }
+  if (unknown === undefined) return values;
+  const hint = hintFor === undefined ? ` Wanted ${names}.` : hintFor(unknown);
+  throw new ConfigError(unknown, `Remove the option ${show(unknown)}: ${call} has no such option.${hint}`);
+}
+
+/** A list, a signal or another object that has nothing to do with options, though it has no unknown ones either. */
+function isNoOptions(options: object, known: readonly string[]): boolean {
+  try {
+    if (Array.isArray(options) || isSignal(options) || isController(options)) return true;
+    const prototype: unknown = Object.getPrototypeOf(options);
+    // Of whatever realm: the one that has none itself.
+    const isPlain = !isObject(prototype) || Object.getPrototypeOf(prototype) === null;
+    return !isPlain && !known.some((name) => name in options);
+  } catch {
+    // Whoever reads it meets it again.
+    return false;
+  }
+}
+
+function unreadable(call: string, error: unknown): ConfigError {
+  const message = `Pass plain options to ${call}: reading them failed. ${sentenceOf(error)}`;
+  return new ConfigError("options", message, { cause: error });
+}
+
+/** A time limit in ms, if any. */
+export function checkTimeoutMs(value: unknown): number | undefined {
+  if (value === undefined || value === Infinity) return value;
+  if (typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= MAX_TIMER_MS) return value;
+  refuse("timeoutMs", `a whole number of ms from 0 to ${MAX_TIMER_MS}, or to Infinity`, value);
+}
+
+/** True for what can be used as an `AbortSignal`, also one of another realm or of a polyfill. */
+export function isSignal(value: unknown): value is AbortSignal {
+  try {
+    const { aborted, addEventListener, removeEventListener } = value as AbortSignal;
+    return typeof aborted === "boolean" && typeof addEventListener === "function" &&
+      typeof removeEventListener === "function";
+  } catch {
+    // Such as Object.create(AbortSignal.prototype), whose getters throw.
+    return false;
+  }
+}
+
+function isController(value: object): boolean {
+  const { abort, signal } = value as AbortController;
+  return typeof abort === "function" && isSignal(signal);
+}
+
+/** A signal, if anything. */
+export function checkSignal(value: unknown): AbortSignal | undefined {
+  if (value === undefined || isSignal(value)) return value;
+  let hint = "";
+  try {
+    if (isObject(value) && isController(value)) hint = ' Pass the controller\'s own "signal".';
+  } catch {
+    // It is no controller either.
+  }
+  refuse("signal", "an AbortSignal", value, hint);
+}
+
+/** The reason of a signal; what its getter throws, if it does. */
+export function reasonOfSignal(signal: AbortSignal): unknown {
+  try {
+    return signal.reason;
+  } catch (error) {
+    return error;
+  }
+}
+
+/** Whether a signal is aborted; one that doesn't tell any more isn't. */
+export function isAborted(signal: AbortSignal): boolean {
+  try {
+    return signal.aborted;
+  } catch {
+    return false;
+  }
+}
+
+/** For a promise where none was wanted: the error says that already, so that its rejection is nobody's business. */
+export function ignoreRejection(value: unknown): void {
+  try {
+    if (value instanceof Promise) value.catch(() => {});
+  } catch {
+    // A proxy; it isn't one.
+  }
+}
+
+/** A function that is called back, if any; null is none. */
+type Callback<A extends unknown[]> = ((...args: A) => unknown) | undefined;
+
+/** Options that belong to the producer, and that other clients have in each call. */
+const PRODUCER_OPTIONS = ["acks", "compression", "timeout", "timeoutMs"];
+
+/** What was said with a record: read once, for a callback is needed when the caller's object may have changed. */
+export class SendCall<E, M> {
+  readonly onDelivery: Callback<[error: E | null, metadata: M | null]>;
+  readonly onSuccess: Callback<[metadata: M]>;
+  readonly onError: Callback<[error: E]>;
+  readonly signal: AbortSignal | undefined;
+  /** Why the record is refused; undefined if it isn't. */
+  readonly refusal: ConfigError | undefined;
+
+  /** Reads the options of a call by its name. Never throws. */
+  constructor(call: string, options: object) {
+    let refusal: ConfigError | undefined;
+    let onDelivery: unknown;
+    let onSuccess: unknown;
+    let onError: unknown;
+    let signal: unknown;
+    try {
+      // By hand, not by `readOptions`: this is done for each record that has options.
+      ({ onDelivery, onSuccess, onError, signal } = options as Record<string, unknown>);
+      for (const name in options) {
+        if (name === "onDelivery" || name === "onSuccess" || name === "onError" || name === "signal") continue;
+        if (Object.hasOwn(options, name)) refusal = unknownSendOption(call, name);
+      }
+      if (signal !== undefined) checkSignal(signal);
+    } catch (error) {
+      refusal = error instanceof ConfigError ? error : unreadable(call, error);
+    }
+    // Those that are right are told of the refusal.
+    this.onDelivery = typeof onDelivery === "function" ? onDelivery as this["onDelivery"] : undefined;
+    this.onSuccess = typeof onSuccess === "function" ? onSuccess as this["onSuccess"] : undefined;
+    this.onError = typeof onError === "function" ? onError as this["onError"] : undefined;
+    this.signal = refusal === undefined ? signal as AbortSignal | undefined : undefined;
+    this.refusal = refusal ?? refusedCallback({ onDelivery, onSuccess, onError });
+  }
+
+  /** True if somebody is called back, who will handle the error. */
+  get hasCallback(): boolean {
+    return this.onDelivery !== undefined || this.onSuccess !== undefined || this.onError !== undefined;
+  }
+}
+
+/** Reads the options of a send; undefined if there are none. Never throws. */
+export function readSendOptions<E, M>(call: string, options: unknown): SendCall<E, M> | undefined {
+  if (options === undefined || options === null) return undefined;
+  if (typeof options === "object" && !isList(options)) return new SendCall(call, options);
+  const hint = typeof options === "function" ? " Pass a callback as { onDelivery }." : "";
+  const wanted = "with onDelivery, onSuccess, onError, signal";
+  return refusedCall(
+    new ConfigError("options", `Pass an object to ${call}, ${wanted}: ${show(options)} is not.${hint}`),
+  );
+}
+
+function isList(value: object): boolean {
+  try {
+    return Array.isArray(value);
+  } catch {
+    // A proxy that was revoked: whoever reads it meets it again.
+    return false;
+  }
+}
+
+function refusedCall<E, M>(refusal: ConfigError): SendCall<E, M> {
+  return Object.assign(new SendCall<E, M>("", {}), { refusal });
+}
+
+function unknownSendOption(call: string, name: string): ConfigError {
+  const hint = PRODUCER_OPTIONS.includes(name)
+    ? " It holds for all records: set it when the producer is made."
+    : " Wanted onDelivery, onSuccess, onError, signal.";
+  return new ConfigError(name, `Remove the option ${show(name)}: ${call} has no such option.${hint}`);
+}
+
+function refusedCallback(callbacks: Readonly<Record<string, unknown>>): ConfigError | undefined {
+  for (const name of ["onDelivery", "onSuccess", "onError"]) {
+    const value = callbacks[name];
+    if (value === undefined || value === null || typeof value === "function") continue;
+    return new ConfigError(name, `Set "${name}" to a function: ${show(value)} is not.`);
+  }
+  return undefined;
+}
