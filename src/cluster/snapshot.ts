@@ -99,8 +99,8 @@ function readTopic(path: string, value: unknown): TopicSnapshot {
     topicId,
     partitions: listAt(`${path}.partitions`, partitions, MAX_PARTITIONS).map((partition, at) => {
       // As JSON has it, for that is where it may come from.
-  const number = typeof value === "number" ? JSON.stringify(value) : undefined;
-  const shown = value === undefined ? "nothing" : Array.isArray(value) ? "an object" : number ?? show(value);
+      const number = typeof value === "number" ? JSON.stringify(value) : undefined;
+      const shown = value === undefined ? "nothing" : Array.isArray(value) ? "an object" : number ?? show(value);
       const where = `${path}.partitions[${at}]`;
       const [leaderId, leaderEpoch] = listAt(where, partition, 2);
       return [numberAt(where, leaderId, -1, MAX_INT32), numberAt(where, leaderEpoch, -1, MAX_INT32)] as const;

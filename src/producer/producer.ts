@@ -307,7 +307,9 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   close(options?: { readonly timeoutMs?: number | undefined }): Promise<void> {
     try {
       const { timeoutMs } = readWaitOptions("close", options, ["timeoutMs"]);
-      return this.#closing ??= this.#outstanding.during(this.#close(timeoutMs)).finally(() => this.#outstanding.close());
+      return this.#closing ??= this.#outstanding.during(this.#close(timeoutMs)).finally(() =>
+        this.#outstanding.close()
+      );
     } catch (error) {
       return Promise.reject(error);
     }
