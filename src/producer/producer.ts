@@ -15,6 +15,7 @@ import { brokerError } from "../protocol/error_codes.ts";
 import { detached } from "../runtime/detached.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { selectRuntime, systemRuntime } from "../runtime/select.ts";
+import { show } from "../show.ts";
 import { type AbortableSend, AbortSignals, signalRefusal } from "./abortable_send.ts";
 import { Accumulator } from "./accumulator.ts";
 import { Agenda } from "./agenda.ts";

@@ -362,7 +362,7 @@ export class RecordingProducer<K = string | Uint8Array, V = string | Uint8Array>
     const chosen = this.#partitions.choose({ topic, key, value, partition });
     return {
       ...{ topic, partition: chosen, key: copyOf(key), value: copyOf(value), timestamp },
-      headers: headersOf(headers),
+      headers: headersOf(headers, topic),
     };
   }
 
@@ -451,10 +451,22 @@ function copyOf<T>(value: T): T {
   return value instanceof Uint8Array ? value.slice() as T : value;
 }
 
-function headersOf(headers: RecordedInput<unknown, unknown>["headers"]): [string, string | Uint8Array | null][] {
-  const pairs = headers === undefined ? [] : Symbol.iterator in headers ? headers : Object.entries(headers);
-  // One that is undefined is left out, as JSON does.
-  return Array.from(pairs).flatMap(([name, value]) => value === undefined ? [] : [[name, copyOf(value)]]);
+function headersOf(
+  headers: RecordedInput<unknown, unknown>["headers"],
+  topic: string,
+): [string, string | Uint8Array | null][] {
+  if (headers === undefined) return [];
+  if (!isObject(headers)) {
+    throw new SerializationError(`Pass headers as an object or as pairs: they are a ${typeof headers}.`, { topic });
+  }
+  const pairs: Iterable<unknown> = Symbol.iterator in headers ? headers : Object.entries(headers);
+  return Array.from(pairs).flatMap((pair): [string, string | Uint8Array | null][] => {
+    if (!Array.isArray(pair) || pair.length !== 2 || typeof pair[0] !== "string") {
+      throw new SerializationError(`Pass each header as a pair of name and value: ${show(pair)} is not.`, { topic });
+    }
+    // One that is undefined is left out, as JSON does.
+    return pair[1] === undefined ? [] : [[pair[0], copyOf(pair[1])]];
+  });
 }
 
 function checkOptions<K, V>(options: unknown): RecordingProducerOptions<K, V> {

@@ -81,7 +81,7 @@ export function oddValues(): Record<string, unknown> {
 export function assertSpeaks(error: unknown, what: string): void {
   assert.ok(error instanceof KafkaError, `${what}: ${String(error instanceof Error ? error.stack : typeof error)}`);
   const { message } = error;
-  assert.match(message, /^[A-Z].*[.?]$/, what);
+  assert.match(message, /^[A-Z].*[.?…]$/, what);
   assert.doesNotMatch(message, /\[object|\p{Cc}|\p{Cf}/u, `${what}: ${message}`);
   assert.ok(message.length < 700, `${what}: ${message.length} characters`);
 }
