@@ -17,16 +17,16 @@ const base = ["errors.ts", "error_like.ts", "show.ts", "call_options.ts", "other
 
 /** What each layer may import besides itself and the base. */
 const layers = {
-  "mod.ts": ["core.ts", "producer", "cluster", "protocol", "codec", "runtime"],
+  "mod.ts": ["core.ts", "producer", "cluster", "protocol", "codec", "runtime", "sasl"],
   "core.ts": ["producer", "cluster", "protocol", "codec", "runtime"],
-  producer: ["cluster", "protocol", "codec", "runtime"],
-  cluster: ["protocol", "runtime"],
+  producer: ["cluster", "protocol", "codec", "runtime", "sasl"],
+  cluster: ["protocol", "runtime", "sasl"],
   codec: ["runtime"],
   sasl: ["runtime"],
   reader: ["cluster", "protocol", "codec", "runtime"],
   protocol: [],
   runtime: [],
-  testing: ["protocol", "codec", "runtime"],
+  testing: ["protocol", "codec", "runtime", "sasl"],
   cli: ["mod.ts", "testing"],
   ...Object.fromEntries(base.map((file) => [file, []])),
 };

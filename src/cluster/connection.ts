@@ -27,6 +27,8 @@ import { FrameAssembler } from "../protocol/frame_assembler.ts";
 import type { AnyApi, RequestInputOf, ResponseOf } from "../protocol/schema.ts";
 import type { Runtime, Socket, Timer, TlsOptions } from "../runtime/runtime.ts";
 import { type Address, formatAddress } from "./address.ts";
+import type { SaslMechanism } from "../sasl/mechanism.ts";
+import { type Ask, authenticate } from "./authentication.ts";
 import type { ConnectionHooks } from "./hooks.ts";
 import { sleep } from "./sleep.ts";
 
@@ -42,6 +44,8 @@ export interface ConnectionOptions {
   readonly maxResponseSize: number;
   /** A broker that owes an answer and says nothing for so long is reported, in ms. @default Infinity */
   readonly silenceMs?: number | undefined;
+  /** Proves who we are. */
+  readonly sasl?: SaslMechanism | undefined;
   /** Speak TLS. */
   readonly tls?: TlsOptions | boolean | undefined;
   /** Who is told of what happens. They must not throw. */
@@ -86,6 +90,9 @@ const CLIENT_THROTTLES_FROM: Readonly<Record<string, number>> = {
  */
 export const MAX_THROTTLE_MS = 60_000;
 
+/** When a session is renewed, in shares of its life: at random from the first number on, as Java does. */
+const LEAST_SESSION_SHARE = 0.85;
+const SESSION_JITTER = 0.1;
 /** While a broker stays silent, it is reported again after so long. */
 const REMINDER_MS = 2_000;
 const LEAST_REMINDER_MS = 100;
@@ -137,8 +144,13 @@ export class Connection {
   #lastUsedMs: number;
   #heardMs: number;
   #remindAtMs = 0;
-  /** What waits for the end of a throttle, in order. */
+  /** What waits for the end of a throttle or of a re-authentication, in order. */
   #held: (() => void)[] = [];
+  /** The session is being renewed: everything else waits. */
+  #renewal: Promise<void> | undefined;
+  /** The session is to be renewed before the next request. */
+  #isRenewalDue = false;
+  #sessionTimer: Timer | undefined;
   #timer: Timer | undefined;
   #timerAtMs = Infinity;
   /** The handshake is done. */
@@ -220,28 +232,79 @@ export class Connection {
   ): Promise<ResponseOf<A>> {
     return new Promise((resolve, reject) => {
       const write = (): void => {
-        const correlationId = this.#nextCorrelationId();
-        const startByte = this.bytesSent;
-        try {
-          this.#write(encodeRequestFrame(api, version, correlationId, this.#options.clientId, body as never));
-        } catch (error) {
-          reject(error);
-          return;
-        }
-        const sentMs = this.#lastUsedMs;
-        const deadlineMs = sentMs + timeoutMs;
-        this.#inFlight.push({
-          ...{ api, version, correlationId, body, startByte },
-          ...{ sentMs, timeoutMs, deadlineMs, resolve, reject },
-        });
-        this.#armTimer(Math.min(deadlineMs, sentMs + this.#silenceMs));
-        this.#tellRequest(api, version, correlationId, startByte);
+        this.#request(api, version, body, timeoutMs, resolve, reject);
       };
-      const isThrottled = this.throttledUntilMs > 0 && this.throttledUntilMs > this.#runtime.now();
-      // Behind those who wait already, also when the throttle ends at this very moment.
-      if (this.#error === undefined && (isThrottled || this.#held.length > 0)) this.#hold(write);
+      if (this.#mustWait()) this.#hold(write);
       else write();
     });
+  }
+
+  #request<A extends AnyApi>(
+    api: A,
+    version: number,
+    body: RequestInputOf<A>,
+    timeoutMs: number,
+    resolve: (response: ResponseOf<A>) => void,
+    reject: (error: KafkaError) => void,
+  ): void {
+    const correlationId = this.#nextCorrelationId();
+    const startByte = this.bytesSent;
+    try {
+      this.#write(encodeRequestFrame(api, version, correlationId, this.#options.clientId, body as never));
+    } catch (error) {
+      reject(error as KafkaError);
+      return;
+    }
+    const sentMs = this.#lastUsedMs;
+    const deadlineMs = sentMs + timeoutMs;
+    this.#inFlight.push({
+      ...{ api, version, correlationId, body, startByte },
+      ...{ sentMs, timeoutMs, deadlineMs, resolve, reject },
+    });
+    this.#armTimer(Math.min(deadlineMs, sentMs + this.#silenceMs));
+    this.#tellRequest(api, version, correlationId, startByte);
+  }
+
+  /** True while nothing may be written: during a throttle, a re-authentication, and behind those who wait already. */
+  #mustWait(): boolean {
+    if (this.#error !== undefined) return false;
+    if (this.#isRenewalDue) this.#renew();
+    const isThrottled = this.throttledUntilMs > 0 && this.throttledUntilMs > this.#runtime.now();
+    return isThrottled || this.#renewal !== undefined || this.#held.length > 0;
+  }
+
+  /**
+   * The broker wants to see the credentials again within `lifetimeMs`, or it closes the connection (KIP-368). A
+   * connection that is in use renews its session at 85 to 95 % of that, an idle one before its next request.
+   */
+  keepSession(lifetimeMs: number): void {
+    this.#sessionTimer?.cancel();
+    if (lifetimeMs <= 0 || this.#error !== undefined) return;
+    const share = LEAST_SESSION_SHARE + SESSION_JITTER * this.#runtime.random();
+    const usedMs = this.#lastUsedMs;
+    this.#sessionTimer = this.#runtime.setTimer(() => {
+      this.#isRenewalDue = true;
+      if (this.inFlight > 0 || this.#lastUsedMs > usedMs) this.#renew();
+    }, lifetimeMs * share);
+  }
+
+  /** What is in flight is answered first, for a broker answers in order; what comes later waits. */
+  #renew(): void {
+    this.#isRenewalDue = false;
+    const { sasl: mechanism, connectTimeoutMs: timeoutMs } = this.#options;
+    if (mechanism === undefined || this.#renewal !== undefined || this.#error !== undefined) return;
+    const ask: Ask = (api, version, body, timeoutMs) =>
+      new Promise((resolve, reject) => this.#request(api, version, body, timeoutMs, resolve, reject));
+    const { signal } = this.#ended;
+    this.#renewal = authenticate(this.#runtime, this.address, ask, {
+      mechanism,
+      signal,
+      timeoutMs,
+      versions: this.versions,
+    }).then(
+      (lifetimeMs) => this.keepSession(lifetimeMs),
+      (error) => this.destroy(error),
+    ).finally(() => this.#renewal = undefined);
   }
 
   /**
@@ -252,23 +315,31 @@ export class Connection {
    */
   send<A extends AnyApi>(api: A, version: number, body: RequestInputOf<A>, timeoutMs: number): Promise<boolean> {
     return new Promise((resolve, reject) => {
-      const nowMs = this.#runtime.now();
-      const startByte = this.bytesSent;
-      const correlationId = this.#nextCorrelationId();
-      const calm = this.#write(encodeRequestFrame(api, version, correlationId, this.#options.clientId, body as never));
-      this.#tellRequest(api, version, correlationId, startByte);
-      const settle = (): void => {
-        if (this.#error !== undefined && this.#flushedBytes() <= startByte) reject(this.#errorFor(startByte));
-        else resolve(this.#error === undefined && this.#socket?.bufferedBytes === 0);
+      const write = (): void => {
+        const nowMs = this.#runtime.now();
+        const startByte = this.bytesSent;
+        const correlationId = this.#nextCorrelationId();
+        const calm = this.#write(
+          encodeRequestFrame(api, version, correlationId, this.#options.clientId, body as never),
+        );
+        this.#tellRequest(api, version, correlationId, startByte);
+        const settle = (): void => {
+          if (this.#error !== undefined && this.#flushedBytes() <= startByte) reject(this.#errorFor(startByte));
+          else resolve(this.#error === undefined && this.#socket?.bufferedBytes === 0);
+        };
+        // A later turn, not a microtask: a caller who awaits one send after the other must not starve timers and I/O.
+        if (calm) return this.#runtime.defer(settle);
+        // Nobody answers, so a broker that has stopped reading is found out here.
+        const timer = this.#runtime.setTimer(() => this.destroy(this.#lateError(api, "read", nowMs)), timeoutMs);
+        void this.#socket?.drained().then(() => {
+          timer.cancel();
+          this.#runtime.defer(settle);
+        });
       };
-      // A later turn, not a microtask: a caller who awaits one send after the other must not starve timers and I/O.
-      if (calm) return this.#runtime.defer(settle);
-      // Nobody answers, so a broker that has stopped reading is found out here.
-      const timer = this.#runtime.setTimer(() => this.destroy(this.#lateError(api, "read", nowMs)), timeoutMs);
-      void this.#socket?.drained().then(() => {
-        timer.cancel();
-        this.#runtime.defer(settle);
-      });
+      // A throttle is the business of the sender, which holds back by itself.
+      if (this.#isRenewalDue && this.#error === undefined) this.#renew();
+      if (this.#renewal === undefined) write();
+      else void this.#renewal.then(write).catch(reject);
     });
   }
 
@@ -304,15 +375,16 @@ export class Connection {
   #hold(write: () => void): void {
     this.#held.push(write);
     if (this.#held.length > 1) return;
-    void this.#untilUnthrottled().then(() => {
+    void this.#untilFree().then(() => {
       const held = this.#held;
       this.#held = [];
       for (const write of held) write();
     });
   }
 
-  async #untilUnthrottled(): Promise<void> {
-    for (let leftMs = 1; leftMs > 0 && this.#error === undefined;) {
+  async #untilFree(): Promise<void> {
+    for (let leftMs = 1; (leftMs > 0 || this.#renewal !== undefined) && this.#error === undefined;) {
+      await this.#renewal;
       await sleep(this.#runtime, this.throttledUntilMs - this.#runtime.now(), this.#ended.signal);
       // Meanwhile an answer may have prolonged it.
       leftMs = this.throttledUntilMs - this.#runtime.now();
@@ -395,6 +467,7 @@ export class Connection {
     if (this.#error !== undefined) return;
     this.#error = error;
     this.#timer?.cancel();
+    this.#sessionTimer?.cancel();
     this.endedQuietly = this.#inFlight.length === 0 && !(error instanceof ProtocolError) &&
       this.#runtime.now() - this.#lastUsedMs >= QUIET_MS;
     this.#ended.abort();

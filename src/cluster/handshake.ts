@@ -4,7 +4,7 @@
  * @module
  */
 
-import { ConnectionError, KafkaError, ProtocolError, TimeoutError } from "../errors.ts";
+import { AuthenticationError, ConnectionError, KafkaError, ProtocolError, TimeoutError } from "../errors.ts";
 import { nextApiVersionsVersion } from "../protocol/api.ts";
 import { brokerError } from "../protocol/error_codes.ts";
 import { ApiVersions } from "../protocol/messages/api_versions.ts";
@@ -13,6 +13,7 @@ import { onAbort } from "../runtime/on_abort.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { Connection, type ConnectionOptions, type VersionRange } from "./connection.ts";
+import { authenticate } from "./authentication.ts";
 import { Greeting } from "./greeting.ts";
 import type { DialPace } from "./pace.ts";
 import { SOFTWARE_NAME, SOFTWARE_VERSION } from "./software.ts";
@@ -59,11 +60,19 @@ export async function openConnection(
   const deadlineMs = runtime.now() + options.connectTimeoutMs;
   let versions = greeting.attempts(runtime.now());
   let ahead = flight;
+  let guessesSasl = options.sasl !== undefined && !greeting.isShy;
   while (true) {
     const [version = 0] = versions;
     const connection = new Connection(runtime, address, options);
     try {
-      const answered = await withinDeadline(runtime, connection, deadlineMs, version, signal, ahead);
+      const answered = await withinDeadline(
+        runtime,
+        connection,
+        { deadlineMs, version, signal },
+        options,
+        ahead,
+        guessesSasl,
+      );
       greeting.answered(answered, connection.versions);
       if (ahead !== flight) flight?.refuted();
       return connection;
@@ -71,14 +80,16 @@ export async function openConnection(
       ahead?.lost();
       const isAtALoss = error instanceof TimeoutError || (error as KafkaError).errorCode === UNSUPPORTED_VERSION;
       if (isAtALoss && connection.bytesSent > 0) greeting.failed(runtime.now());
+      if (error instanceof AuthenticationError) throw error;
       if (!(error instanceof HungUpError) || signal.aborted) throw connection.error ?? error;
-      if (ahead !== undefined) {
+      if (ahead !== undefined || guessesSasl) {
         greeting.misguessed();
       } else {
         greeting.hungUp(runtime.now());
         versions = versions.slice(1);
       }
       ahead = undefined;
+      guessesSasl = false;
       const { named } = error;
       if (named !== undefined) versions = [named, ...versions.filter((other) => other < named)];
       if (versions.length === 0) throw connection.error ?? error;
@@ -102,10 +113,10 @@ class HungUpError extends ConnectionError {
 async function withinDeadline(
   runtime: Runtime,
   connection: Connection,
-  deadlineMs: number,
-  version: number,
-  signal: AbortSignal,
+  { deadlineMs, version, signal }: { deadlineMs: number; version: number; signal: AbortSignal },
+  { sasl: mechanism }: ConnectionOptions,
   flight: Flight | undefined,
+  guessesSasl: boolean,
 ): Promise<number> {
   const name = formatAddress(connection.address);
   const attempt = new AbortController();
@@ -124,14 +135,27 @@ async function withinDeadline(
     if (signal.aborted) abandon();
     await connection.dial(leftMs, attempt.signal);
     const shaken = shakeHands(connection, leftMs, version);
-    flight?.write(connection);
+    const prove = (versions: Connection["versions"] | undefined): Promise<number> =>
+      authenticate(runtime, connection.address, (...request) => connection.request(...request), {
+        mechanism: mechanism!,
+        signal: attempt.signal,
+        timeoutMs: leftMs,
+        versions,
+        follow: () => flight?.write(connection),
+      });
+    if (mechanism === undefined) flight?.write(connection);
+    let proven = guessesSasl ? prove(undefined) : undefined;
+    proven?.catch(() => {});
     const answered = await shaken;
+    if (mechanism !== undefined) connection.keepSession(await (proven ??= prove(connection.versions)));
     if (flight !== undefined) refuseMisguess(connection, flight);
     if (connection.error !== undefined) throw connection.error;
     connection.watchIdle();
     return answered;
   } catch (error) {
-    const reason = connection.error ?? (error instanceof KafkaError ? error : undefined) ??
+    // A broker that refuses somebody hangs up as well; what it has said before counts.
+    const refusal = error instanceof AuthenticationError ? error : undefined;
+    const reason = refusal ?? connection.error ?? (error instanceof KafkaError ? error : undefined) ??
       new ConnectionError(`Connecting to ${name} failed.`, { broker: name, cause: error });
     connection.destroy(reason);
     throw error instanceof HungUpError ? error : reason;

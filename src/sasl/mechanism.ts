@@ -48,6 +48,11 @@ export interface SaslExchange {
 export interface SaslMechanism {
   /** The name in Kafka's list, such as `"SCRAM-SHA-256"`. */
   readonly name: string;
+  /**
+   * How many messages it sends when all goes well: what the client wants to ask next is written right behind the last
+   * of them, which saves a round trip. @default unknown: nothing is written before the exchange has ended
+   */
+  readonly messages?: number;
   /** The first message holds a password as it is: on a connection without TLS it must have been asked for in words. */
   readonly sendsPassword?: boolean;
   /** Runs the exchange; called for each connection, and again when a session must be renewed (KIP-368). */

@@ -32,6 +32,7 @@ export function mskIam(options: AwsOptions = {}): SaslMechanism {
   checkAws("mskIam()", options);
   return {
     name: "AWS_MSK_IAM",
+    messages: 1,
     async authenticate({ host, port, send, wallNow }) {
       const answer = await send(await mskIamMessage(host, options, wallNow()));
       // The service answers a signature that it has checked with a version and a request id.

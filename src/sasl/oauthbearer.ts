@@ -48,6 +48,7 @@ export function oauthBearer(options: OAuthBearerOptions): SaslMechanism {
   const cache = new TokenCache(provider);
   return {
     name: "OAUTHBEARER",
+    messages: 1,
     async authenticate(exchange) {
       const token = await cache.token(exchange);
       try {
@@ -77,7 +78,6 @@ async function present(
   // Not a challenge but the reason of a refusal, as JSON; the broker wants it confirmed before it refuses.
   const status = readStatus(challenge);
   const refusal = await exchange.send(utf8(SEPARATOR)).then(() => undefined, (error: unknown) => error);
-  if (refusal !== undefined && !(refusal instanceof AuthenticationError)) throw refusal;
   const { broker, errorCode } = refusal instanceof KafkaError ? refusal : { broker: undefined, errorCode: undefined };
   throw new AuthenticationError(`The broker refused the token for OAUTHBEARER: ${status}.`, {
     code: "SASL_AUTHENTICATION_FAILED",

@@ -39,6 +39,7 @@ export function plain(credentials: Provided<PlainCredentials>): SaslMechanism {
   return {
     name: "PLAIN",
     sendsPassword: true,
+    messages: 1,
     async authenticate({ send }) {
       await send(messageOf(await provided(credentials)));
     },

@@ -80,6 +80,7 @@ export function scram(
   };
   return {
     name,
+    messages: 2,
     async authenticate(exchange: SaslExchange): Promise<void> {
       const given = await provided(credentials);
       check(given);

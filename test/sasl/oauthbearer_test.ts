@@ -36,9 +36,9 @@ test("oauthbearer: a refusal is confirmed, and its JSON stands in the error", as
   assert.equal(sent[1], "\x01");
 });
 
-test("oauthbearer: a connection that is lost while a refusal is confirmed is no refusal", async () => {
+test("oauthbearer: a refusal counts also where the connection is lost before it is confirmed", async () => {
   const { exchange } = scripted([`{"status":"invalid_token"}`, new ConnectionError("gone")]);
-  await assert.rejects(oauthBearer({ token: () => "abc" }).authenticate(exchange), ConnectionError);
+  await assert.rejects(oauthBearer({ token: () => "abc" }).authenticate(exchange), AuthenticationError);
 });
 
 test("oauthbearer: a token serves all connections until four fifths of its life are over", async () => {

@@ -133,6 +133,6 @@ for (
 
 test("scram: a mechanism shows its name and nothing else, however it is looked at", () => {
   const mechanism = scramSha256({ username: "user", password: "s3cret" });
-  assert.equal(JSON.stringify(mechanism), `{"name":"SCRAM-SHA-256"}`);
-  assert.deepEqual(Object.keys(mechanism), ["name", "authenticate"]);
+  assert.equal(JSON.stringify(mechanism), `{"name":"SCRAM-SHA-256","messages":2}`);
+  assert.deepEqual(Object.keys(mechanism), ["name", "messages", "authenticate"]);
 });
