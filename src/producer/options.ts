@@ -7,11 +7,14 @@
 import type { Address } from "../cluster/address.ts";
 import { checkSnapshot, type ClusterSnapshot } from "../cluster/snapshot.ts";
 import type { Codec, CompressionType, Compressor } from "../codec/codec.ts";
-import { type CodecSource, type CompressorByName, valuesOnly } from "../codec/guarded_compressor.ts";
+import type { CodecSource } from "../codec/guarded_compressor.ts";
 import { isObject, readOptions, refuse } from "../call_options.ts";
 import { ConfigError, KafkaError } from "../errors.ts";
 import { optionHint } from "../other_clients.ts";
+import type { SaslMechanism } from "../sasl/mechanism.ts";
+import type { NamedSasl } from "../sasl/named.ts";
 import { sentenceOf, show } from "../show.ts";
+import { checkSecurity, type Names, NO_NAMES, type SecurityProtocol } from "./security.ts";
 import type { SocketFactory, TlsOptions } from "../runtime/runtime.ts";
 import type { ProducerHooks } from "./hooks.ts";
 import type { ProducerInterceptor } from "./interceptor.ts";
@@ -28,7 +31,6 @@ import {
   checkInterceptors,
   checkLogger,
   checkPartitioner,
-  checkTlsOption,
   conflict,
   resolveCompression,
 } from "./option_checks.ts";
@@ -139,6 +141,16 @@ export interface ProducerOptions<K = string | Uint8Array, V = string | Uint8Arra
   readonly interceptors?: readonly ProducerInterceptor<K, V>[];
   /** Speak TLS. @default false */
   readonly tls?: boolean | TlsOptions;
+  /**
+   * Who the producer is: a mechanism such as `scramSha256({ … })` of `@sluice/kafka/sasl`, or, but for the core, its
+   * name with what it needs. @default none
+   */
+  readonly sasl?: SaslMechanism | NamedSasl;
+  /**
+   * What `tls` and `sasl` mean together, in Kafka's words. Only `"sasl_plaintext"` lets PLAIN send a password through
+   * an open line. @default derived
+   */
+  readonly securityProtocol?: SecurityProtocol;
   /** Opens sockets. @default the runtime's own */
   readonly connect?: SocketFactory;
   /**
@@ -196,6 +208,7 @@ export interface ResolvedOptions {
   readonly valueSerializer: Serializer<never> | undefined;
   readonly interceptors: readonly ProducerInterceptor<never, never>[];
   readonly tls: boolean | TlsOptions;
+  readonly sasl: SaslMechanism | undefined;
   readonly connect: SocketFactory | undefined;
   readonly logger: Logger;
   /** As the caller gave them; see {@link guardedHooks}. */
@@ -252,6 +265,8 @@ const OTHERS = [
   "valueSerializer",
   "interceptors",
   "tls",
+  "sasl",
+  "securityProtocol",
   "connect",
   "logger",
   "hooks",
@@ -268,17 +283,17 @@ export function validateConfig<K, V>(options: ProducerOptions<K, V>): void {
 }
 
 /**
- * Fills in defaults and refuses what can't be meant. `sockets` are the runtime's own, for what depends on them; `byName`
- * finds the codec of a name.
+ * Fills in defaults and refuses what can't be meant. `sockets` are the runtime's own, for what depends on them; `names`
+ * find what is given by its name.
  */
 export function resolveOptions<K, V>(
   options: ProducerOptions<K, V>,
   sockets?: SocketFactory,
-  byName: CompressorByName = valuesOnly,
+  names: Names = NO_NAMES,
 ): ResolvedOptions {
   const read = readProducerOptions(options);
   try {
-    return resolve(read, sockets, byName);
+    return resolve(read, sockets, names);
   } catch (error) {
     if (error instanceof KafkaError) throw error;
     // A getter, or a proxy, in one of the options that are objects.
@@ -301,7 +316,7 @@ export function readProducerOptions<K, V>(options: ProducerOptions<K, V>): Produ
 function resolve<K, V>(
   options: ProducerOptions<K, V>,
   sockets: SocketFactory | undefined,
-  byName: CompressorByName,
+  names: Names,
 ): ResolvedOptions {
   const numbers = checkNumbers(options);
   const { retries, maxInFlight, batchSize, maxRequestSize } = numbers;
@@ -312,8 +327,8 @@ function resolve<K, V>(
     conflict("maxRequestSize", `"maxRequestSize" (${maxRequestSize}) is below "batchSize" (${batchSize})`);
   }
   const connect = checkConnect(options.connect);
-  const tls = checkTlsOption(options.tls, connect ?? sockets);
-  const [codecFor, codecs] = resolveCompression(options, byName);
+  const { tls, sasl } = checkSecurity(options, connect ?? sockets, names.mechanism);
+  const [codecFor, codecs] = resolveCompression(options, names.compressor);
   const resolved: ResolvedOptions = {
     ...numbers,
     brokers: checkBrokers(options.brokers),
@@ -332,6 +347,7 @@ function resolve<K, V>(
     valueSerializer: checkFunction("valueSerializer", options.valueSerializer) as Serializer<never> | undefined,
     interceptors: checkInterceptors(options.interceptors),
     tls,
+    sasl,
     connect,
     logger: adaptLogger(checkLogger(options.logger)),
     hooks: checkHooks(options.hooks),

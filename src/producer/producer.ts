@@ -7,7 +7,7 @@
 import { formatAddress } from "../cluster/address.ts";
 import { Cluster } from "../cluster/cluster.ts";
 import type { ClusterSnapshot } from "../cluster/snapshot.ts";
-import { type CompressorByName, loadCodec, valuesOnly } from "../codec/guarded_compressor.ts";
+import { loadCodec } from "../codec/guarded_compressor.ts";
 import { isAborted, readSendOptions, type SendCall } from "../call_options.ts";
 import { ConfigError, type KafkaError, ProducerClosedError, TimeoutError } from "../errors.ts";
 import { copyOfRecords, notDisconnect } from "../other_clients.ts";
@@ -30,6 +30,7 @@ import { Outstanding } from "./outstanding.ts";
 import type { DeliveryCallback, ProducerRecord, RecordMetadata, SendOptions } from "./record.ts";
 import { checkTopicName } from "./record_encoder.ts";
 import { BatchDelivery } from "./send_batch.ts";
+import { type Names, NO_NAMES } from "./security.ts";
 import { Sender } from "./sender.ts";
 import { ProducerIdentity } from "./sequence.ts";
 import type { Topic, TopicWaiter } from "./topic.ts";
@@ -100,13 +101,13 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
    *
    * @param options at least `brokers`
    * @param runtime sockets, clock and randomness; the runtime's own unless a test brings others
-   * @param byName finds the codec of a name; the core has none, so that a bundle has those only that it imports as values
+   * @param names finds codecs and mechanisms by name; the core knows none, so that a bundle has what it imports as values
    * @throws {ConfigError} for an option that is unknown, wrong or in conflict with another
    */
-  constructor(options: ProducerOptions<K, V>, runtime?: Runtime, byName: CompressorByName = valuesOnly) {
+  constructor(options: ProducerOptions<K, V>, runtime?: Runtime, names: Names = NO_NAMES) {
     const read = readProducerOptions(options);
     const given = runtime ?? (read.connect === undefined ? selectRuntime() : systemRuntime(read.connect));
-    const resolved = resolveOptions(read, given.sockets, byName);
+    const resolved = resolveOptions(read, given.sockets, names);
     const own = detached(given);
     const now = (): number => own.now();
     this.#logger = new PacedLogger(resolved.logger, now);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Producer, validateConfig } from "../../mod.ts";
 import { ConfigError } from "../../src/errors.ts";
-import { resolveCompressor } from "../../src/codec/compressor.ts";
+import { NAMES } from "../../src/producer/named_producer.ts";
 import { resolveOptions } from "../../src/producer/options.ts";
 import type { SocketFactory } from "../../src/runtime/runtime.ts";
 import { VirtualRuntime } from "../../src/testing/mod.ts";
@@ -11,7 +11,7 @@ const BROKERS = "localhost:9092";
 
 /** Resolves options that a type checker may dislike. */
 function resolve(options: Record<string, unknown>): ReturnType<typeof resolveOptions> {
-  return resolveOptions({ brokers: BROKERS, ...options } as never, undefined, resolveCompressor);
+  return resolveOptions({ brokers: BROKERS, ...options } as never, undefined, NAMES);
 }
 
 /** Asserts that the options are refused, and that the error names the option at fault and the value. */

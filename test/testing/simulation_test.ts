@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { Producer } from "../../src/producer/named_codecs.ts";
+import { Producer } from "../../src/producer/named_producer.ts";
 import {
   type MakeProducer,
   planOf,

@@ -7,7 +7,12 @@
 import { resolveCompressor } from "../codec/compressor.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { type ProducerOptions, resolveOptions } from "./options.ts";
+import { namedMechanism } from "../sasl/named.ts";
 import { Producer as CoreProducer } from "./producer.ts";
+import type { Names } from "./security.ts";
+
+/** Codecs and mechanisms by their names. */
+export const NAMES: Names = { compressor: resolveCompressor, mechanism: namedMechanism };
 
 /**
  * Sends records to Kafka.
@@ -33,7 +38,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> extends 
    * @throws {ConfigError} for an option that is unknown, wrong or in conflict with another
    */
   constructor(options: ProducerOptions<K, V>, runtime?: Runtime) {
-    super(options, runtime, resolveCompressor);
+    super(options, runtime, NAMES);
   }
 }
 
@@ -50,5 +55,5 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> extends 
  * ```
  */
 export function validateConfig<K, V>(options: ProducerOptions<K, V>): void {
-  resolveOptions(options, undefined, resolveCompressor);
+  resolveOptions(options, undefined, NAMES);
 }
