@@ -7,6 +7,11 @@
 import { AuthenticationError, ConfigError, type KafkaError, ProtocolError } from "../errors.ts";
 import { sentence } from "../show.ts";
 
+/** True for an error that no waiting mends: options that can't be honoured, credentials or certificates that are refused. */
+export function endsWaiting(error: unknown): error is ConfigError | AuthenticationError {
+  return error instanceof ConfigError || error instanceof AuthenticationError;
+}
+
 /** How the address that can't be connected to is known. */
 export interface Origin {
   /** Node id; below 0 for a server of the `brokers` option. */

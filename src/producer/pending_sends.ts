@@ -6,7 +6,8 @@
  */
 
 import type { Cluster } from "../cluster/cluster.ts";
-import { ConfigError, KafkaError } from "../errors.ts";
+import { endsWaiting } from "../cluster/advice.ts";
+import { KafkaError } from "../errors.ts";
 import { brokerError } from "../protocol/error_codes.ts";
 import type { RecordBytes } from "../protocol/record_batch.ts";
 import { AbortableSend } from "./abortable_send.ts";
@@ -305,8 +306,8 @@ export class PendingSends implements Entry {
     }
     if (!this.#admission.isKnown(topic)) {
       const { lastError } = this.#cluster;
-      if (!(lastError instanceof ConfigError)) return false;
-      // No waiting will change that.
+      // No waiting will change that; after refused credentials the next send tries again.
+      if (!endsWaiting(lastError)) return false;
       this.drop(send, lastError);
       return true;
     }

@@ -10,7 +10,8 @@
 
 import type { Cluster } from "../cluster/cluster.ts";
 import { type Connection, MAX_THROTTLE_MS } from "../cluster/connection.ts";
-import { ConfigError, KafkaError, type KafkaErrorOptions, RecordTooLargeError } from "../errors.ts";
+import { endsWaiting } from "../cluster/advice.ts";
+import { KafkaError, type KafkaErrorOptions, RecordTooLargeError } from "../errors.ts";
 import { PRODUCE_WITH_TOPIC_NAMES, PRODUCE_WITH_ZSTD } from "../protocol/api.ts";
 import { brokerError } from "../protocol/error_codes.ts";
 import { Produce } from "../protocol/messages/produce.ts";
@@ -250,14 +251,14 @@ export class Sender {
       lane.connecting = false;
       if (this.#closed) return;
       for (const { queue: [head] } of lane.ready) if (head && error instanceof KafkaError) head.lastError = error;
-      if (error instanceof ConfigError) this.#refuseLane(lane, error);
+      if (endsWaiting(error)) this.#refuseLane(lane, error);
       void this.#cluster.requestUpdate();
       if (lane.ready.length > 0) this.#connect(lane);
     });
   }
 
-  /** No attempt to connect will ever succeed: whoever waits for that is told, and need not wait. */
-  #refuseLane(lane: Lane, error: ConfigError): void {
+  /** Nobody should wait for that: no attempt to connect will ever succeed, or none with these credentials. */
+  #refuseLane(lane: Lane, error: KafkaError): void {
     const partitions = lane.ready;
     lane.ready = [];
     for (const partition of partitions) {

@@ -26,6 +26,8 @@ import type { ClusterView } from "./view.ts";
 /** Kafka closes the connection at a length of 0; what is too short for a header is found out when it is read. */
 const MIN_FRAME_BYTES = 1;
 const UNSUPPORTED_VERSION = 35;
+/** `connection.failed.authentication.delay.ms`. */
+const FAILURE_DELAY_MS = 100;
 
 /** One connection, from its first byte to its end. */
 export class BrokerConnection implements SocketEvents {
@@ -57,7 +59,12 @@ export class BrokerConnection implements SocketEvents {
     this.#id = cluster.nextConnectionId();
     this.#life = broker.lives;
     this.#frames = new FrameAssembler(cluster.maxRequestBytes, (frame) => this.#queue.push(frame), MIN_FRAME_BYTES);
-    this.#gate = cluster.sasl && new SaslGate(cluster.sasl, (api, version) => isServed(cluster, broker, api, version));
+    this.#gate = cluster.sasl && new SaslGate(
+      cluster.sasl,
+      (api, version) => isServed(cluster, broker, api, version),
+      () => cluster.clock.wallNow(),
+      (header, body) => this.#record(header, body, new Uint8Array(0)),
+    );
     this.#lastActiveMs = cluster.clock.now();
     this.#watchIdleness();
   }
@@ -152,6 +159,9 @@ export class BrokerConnection implements SocketEvents {
     let body: unknown;
     try {
       const admission = this.#gate?.admit(frame) ?? "serve";
+      if (admission instanceof Promise) {
+        return admission.then((admitted) => this.#keepOut(admitted), () => this.#keepOut("close"));
+      }
       if (admission !== "serve") return this.#keepOut(admission);
       if (this.#refuseApiVersions(frame)) return "done";
       header = decodeRequestHeader(frame);
@@ -166,15 +176,7 @@ export class BrokerConnection implements SocketEvents {
       return "done";
     }
     const api = header.api!;
-    const context: RequestContext = {
-      brokerId: this.#broker.id,
-      connectionId: this.#id,
-      version: header.apiVersion,
-      correlationId: header.correlationId,
-      clientId: header.clientId,
-      atMs: this.#cluster.clock.now(),
-    };
-    this.#cluster.recording.add({ ...context, api, body: body as never, frame });
+    const context = this.#record(header, body, frame);
     const action = this.#cluster.controls.decide(api, body, context);
     const call = this.#call(body, header.apiVersion, action?.view);
     const exchange: Exchange = { api, context, call, muteMs: this.#overQuota(api, header.clientId, frame) };
@@ -184,11 +186,33 @@ export class BrokerConnection implements SocketEvents {
     return this.#finish(exchange, outcome);
   }
 
-  /** Answers who has not authenticated yet. */
-  #keepOut(admission: Exclude<Admission, "serve">): Served {
-    if (typeof admission !== "string") this.#socket.write(admission.answer);
-    if (typeof admission === "string" || admission.isLast) this.#close();
-    return "done";
+  #record(header: RequestHeader, body: unknown, frame: Uint8Array): RequestContext {
+    const context: RequestContext = {
+      brokerId: this.#broker.id,
+      connectionId: this.#id,
+      version: header.apiVersion,
+      correlationId: header.correlationId,
+      clientId: header.clientId,
+      atMs: this.#cluster.clock.now(),
+    };
+    this.#cluster.recording.add({ ...context, api: header.api!, body: body as never, frame });
+    return context;
+  }
+
+  /** Answers who has not authenticated yet, or does so again. */
+  #keepOut(admission: Admission): Served | Promise<Served> {
+    if (typeof admission === "string") this.#close();
+    if (typeof admission === "string" || this.#isDead) return "done";
+    if (!admission.isLast) {
+      if (!this.#closed) this.#socket.write(admission.answer);
+      return "done";
+    }
+    const { failureDelayMs = FAILURE_DELAY_MS } = this.#cluster.sasl!;
+    return this.#cluster.sleep(failureDelayMs).then(() => {
+      if (!this.#closed) this.#socket.write(admission.answer);
+      this.#close();
+      return "done";
+    });
   }
 
   #call(request: unknown, version: number, view: ClusterView | undefined): Call {

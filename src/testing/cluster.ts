@@ -19,7 +19,7 @@ import { MemoryNetwork } from "./network.ts";
 import { seededRandom } from "./random.ts";
 import type { QuotaOptions } from "./quota.ts";
 import type { ReplicationOptions } from "./replication.ts";
-import type { SaslOptions } from "./sasl.ts";
+import type { SaslOptions } from "./sasl_exchange.ts";
 import { readLog, type StoredRecord } from "./stored_record.ts";
 import { type RecordedRequest, Recording } from "./recording.ts";
 import { type Release, RELEASES } from "./release.ts";

@@ -10,7 +10,7 @@ import type { VersionRange } from "./broker.ts";
 import type { ClusterRuntime } from "./cluster_runtime.ts";
 import type { MemoryNetworkOptions } from "./network.ts";
 import type { ReplicationOptions } from "./replication.ts";
-import type { SaslOptions } from "./sasl.ts";
+import type { SaslOptions } from "./sasl_exchange.ts";
 import type { TopicSpec } from "./topic.ts";
 
 /** How an embedded cluster is made. */
@@ -43,7 +43,7 @@ export interface EmbeddedClusterOptions extends ReplicationOptions {
    */
   readonly strictRequests?: boolean;
   /**
-   * Demands SASL PLAIN of every connection: until then ApiVersions alone is answered, and all else is the end, as in
+   * Demands SASL of every connection: until then ApiVersions alone is answered, and all else is the end, as in
    * Kafka. @default nobody has to authenticate
    */
   readonly sasl?: SaslOptions;

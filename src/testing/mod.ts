@@ -32,7 +32,7 @@ export { EmbeddedCluster } from "./cluster.ts";
 export { type EmbeddedClusterOptions } from "./cluster_options.ts";
 export { type ClusterRuntime } from "./cluster_runtime.ts";
 export { type ControlAction, type ControlFunction, type ControlOptions, type RequestContext } from "./control.ts";
-export { type SaslOptions } from "./sasl.ts";
+export { type SaslOptions } from "./sasl_exchange.ts";
 export { type Listening, type ListenOptions } from "./listen.ts";
 export { type Decompress, type EpochStart, PartitionLog, type StoredBatch } from "./log.ts";
 export { type Accept, type Chunking, MemoryNetwork, type MemoryNetworkOptions } from "./network.ts";

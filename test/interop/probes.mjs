@@ -37,7 +37,11 @@ export async function runProbesPart({ version, tally, only = /./ }) {
   });
   const listening = await cluster.listen();
   // A second cluster for a second listener: ours demand SASL of everybody or of nobody.
-  const guarded = new EmbeddedCluster({ release: cluster.release, strictRequests: false, sasl: { plain: saslUsers } });
+  const guarded = new EmbeddedCluster({
+    release: cluster.release,
+    strictRequests: false,
+    sasl: { users: saslUsers, mechanisms: ["PLAIN"] },
+  });
   const guardedListening = await guarded.listen();
   const kafka = await startKafka({ version, config: kafkaConfig, saslUsers });
   try {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { presets, type ProducerOptions, validateConfig } from "../../mod.ts";
-import { resolveCompressor } from "../../src/codec/compressor.ts";
+import { NAMES as ALL } from "../../src/producer/named_producer.ts";
 import { resolveOptions } from "../../src/producer/options.ts";
 import { test } from "../harness.ts";
 
@@ -19,7 +19,7 @@ test("presets: each is a plain object of its own that passes the checks", () => 
 
 test("presets: all of them keep acks all and idempotence, and in flight at most 5", () => {
   for (const name of NAMES) {
-    const resolved = resolveOptions({ brokers: "localhost:9092", ...presets[name]() }, undefined, resolveCompressor);
+    const resolved = resolveOptions({ brokers: "localhost:9092", ...presets[name]() }, undefined, ALL);
     assert.deepEqual([resolved.acks, resolved.idempotent], [-1, true], name);
     assert.ok(resolved.maxInFlight <= 5, name);
     assert.equal(resolved.retries, Infinity, name);
@@ -29,7 +29,7 @@ test("presets: all of them keep acks all and idempotence, and in flight at most 
 
 test("presets: what they are named for is what they set", () => {
   const options = (name: typeof NAMES[number]): ReturnType<typeof resolveOptions> =>
-    resolveOptions({ brokers: "localhost:9092", ...presets[name]() } as ProducerOptions, undefined, resolveCompressor);
+    resolveOptions({ brokers: "localhost:9092", ...presets[name]() } as ProducerOptions, undefined, ALL);
   const high = options("highThroughput");
   assert.deepEqual([high.batchSize, high.lingerMs, high.codecFor("t")?.name], [65_536, 10, "lz4"]);
   assert.ok(high.bufferMemory > 33_554_432);
@@ -45,5 +45,5 @@ test("presets: acks 1 beside a preset is a conflict, not a silent change", () =>
     option: "acks",
   });
   const wish = { brokers: "localhost:9092", ...presets.highThroughput(), acks: 1, idempotent: false } as const;
-  assert.equal(resolveOptions(wish, undefined, resolveCompressor).idempotent, false);
+  assert.equal(resolveOptions(wish, undefined, ALL).idempotent, false);
 });

@@ -12,7 +12,7 @@ import {
   type TokenProvider,
 } from "../../src/sasl/mod.ts";
 import { SaslAuthenticate, SaslHandshake } from "../../src/protocol/messages/mod.ts";
-import { EmbeddedCluster, type EmbeddedSaslOptions } from "../../src/testing/mod.ts";
+import { EmbeddedCluster, type SaslOptions } from "../../src/testing/mod.ts";
 import { test, type TestContext } from "../harness.ts";
 
 const aws = { accessKeyId: "AKIDEXAMPLE", secretAccessKey: "secret" };
@@ -21,7 +21,7 @@ const good = { username: "app", password: "pencil" };
 
 function stage(
   t: TestContext,
-  sasl: EmbeddedSaslOptions,
+  sasl: SaslOptions,
   options: Partial<ProducerOptions> & { sasl: SaslMechanism },
 ): { cluster: EmbeddedCluster; producer: Producer } {
   const cluster = new EmbeddedCluster({ topics: { orders: 3 }, brokers: 2, sasl: { failureDelayMs: 1, ...sasl } });

@@ -105,7 +105,7 @@ test("hang-ups: SASL requests are answered with 34 where nobody has to authentic
 });
 
 function guarded(): Stage {
-  return stage({ sasl: { plain: { alice: "secret" } } });
+  return stage({ sasl: { users: { alice: "secret" }, mechanisms: ["PLAIN"], failureDelayMs: 0 } });
 }
 
 async function login(wire: Wire, user: string, password: string) {

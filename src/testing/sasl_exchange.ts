@@ -1,21 +1,15 @@
 /**
- * The broker's side of authentication: who is who, and until when.
- *
- * As Kafka does: before a client has authenticated it may ask for versions and nothing else, or the connection ends;
- * a refusal is answered after a pause, then the connection ends; a session that has a limit must be renewed within it by
- * the same user (KIP-368).
+ * The mechanisms of SASL from the broker's side: what a client's message leads to.
  *
  * @module
  */
 
-import type { ResponseInputOf } from "../protocol/api.ts";
-import type { SaslAuthenticate, SaslHandshake } from "../protocol/messages/mod.ts";
 import { presign } from "../sasl/aws.ts";
 import { base64, type Bytes, digest, fromBase64, type Hash, hmac, textOf, utf8 } from "../sasl/bytes.ts";
 import { pbkdf2 } from "../sasl/scram.ts";
 
 /** Who may do what in an embedded cluster that wants to know its clients. */
-export interface EmbeddedSaslOptions {
+export interface SaslOptions {
   /** Passwords by user name, for PLAIN and SCRAM; what is changed here holds for the next authentication. */
   readonly users?: Readonly<Record<string, string>>;
   /**
@@ -35,15 +29,8 @@ export interface EmbeddedSaslOptions {
   readonly failureDelayMs?: number;
 }
 
-const UNSUPPORTED_SASL_MECHANISM = 33;
-const ILLEGAL_SASL_STATE = 34;
-const SASL_AUTHENTICATION_FAILED = 58;
-const NOTHING: Bytes = new Uint8Array(0);
-
-type Authenticated = ResponseInputOf<typeof SaslAuthenticate>;
-
 /** What comes of a message. */
-interface Step {
+export interface Step {
   readonly answer?: Uint8Array;
   /** Who it is: the exchange is over. */
   readonly user?: string;
@@ -51,71 +38,34 @@ interface Step {
   readonly refusal?: string;
 }
 
-/** The rest of an exchange. */
 type Exchange = (message: Uint8Array) => Promise<Step>;
 
-/** One connection's authentication. */
-export class SaslServer {
-  readonly #options: EmbeddedSaslOptions;
-  readonly #wallNow: () => number;
-  #exchange: Exchange | undefined;
-  #user: string | undefined;
-  #endsAtMs = Infinity;
+/** The mechanisms that are on offer. */
+export function mechanismsOf({ users, token, aws, mechanisms }: SaslOptions): readonly string[] {
+  return mechanisms ?? [
+    ...users === undefined ? [] : ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"],
+    ...token === undefined ? [] : ["OAUTHBEARER"],
+    ...aws === undefined ? [] : ["AWS_MSK_IAM"],
+  ];
+}
 
-  /** Nobody has authenticated yet. */
-  constructor(options: EmbeddedSaslOptions, wallNow: () => number) {
+/** One exchange with one client. */
+export class SaslExchange {
+  readonly #options: SaslOptions;
+  readonly #wallNow: () => number;
+  #next: Exchange;
+
+  /** Begins an exchange by a mechanism that is on offer. */
+  constructor(mechanism: string, options: SaslOptions, wallNow: () => number) {
     this.#options = options;
     this.#wallNow = wallNow;
+    this.#next = this.#begin(mechanism);
   }
 
-  /** Whether other requests are served now. */
-  get isOpen(): boolean {
-    return this.#user !== undefined && this.#exchange === undefined && this.#wallNow() < this.#endsAtMs;
-  }
-
-  /** Whether a SaslAuthenticate request makes sense. */
-  get isUnderWay(): boolean {
-    return this.#exchange !== undefined;
-  }
-
-  /** Begins an exchange. */
-  shake(mechanism: string): ResponseInputOf<typeof SaslHandshake> {
-    const mechanisms = this.#mechanisms();
-    if (!mechanisms.includes(mechanism)) return { errorCode: UNSUPPORTED_SASL_MECHANISM, mechanisms };
-    this.#exchange = this.#begin(mechanism);
-    return { errorCode: 0, mechanisms };
-  }
-
-  /** Takes a message of an exchange; `ends` says that the connection is to be closed behind the answer. */
-  async take(message: Uint8Array): Promise<{ readonly body: Authenticated; readonly ends: boolean }> {
-    if (this.#exchange === undefined) {
-      const errorMessage = "SaslAuthenticate request received after successful authentication";
-      return { body: { errorCode: ILLEGAL_SASL_STATE, errorMessage, authBytes: NOTHING }, ends: false };
-    }
-    const { answer = NOTHING, user, refusal } = await this.#exchange(message).catch((): Step => ({
-      refusal: "Authentication failed: the message can't be read",
-    }));
-    const isOther = user !== undefined && this.#user !== undefined && user !== this.#user;
-    const errorMessage = isOther ? `Cannot change principals during re-authentication` : refusal;
-    if (errorMessage !== undefined) {
-      return { body: { errorCode: SASL_AUTHENTICATION_FAILED, errorMessage, authBytes: NOTHING }, ends: true };
-    }
-    if (user === undefined) return { body: { errorCode: 0, errorMessage: null, authBytes: answer }, ends: false };
-    const { maxReauthMs = 0 } = this.#options;
-    this.#exchange = undefined;
-    this.#user = user;
-    this.#endsAtMs = maxReauthMs > 0 ? this.#wallNow() + maxReauthMs : Infinity;
-    const body = { errorCode: 0, errorMessage: null, authBytes: answer, sessionLifetimeMs: BigInt(maxReauthMs) };
-    return { body, ends: false };
-  }
-
-  #mechanisms(): readonly string[] {
-    const { users, token, aws, mechanisms } = this.#options;
-    return mechanisms ?? [
-      ...users === undefined ? [] : ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"],
-      ...token === undefined ? [] : ["OAUTHBEARER"],
-      ...aws === undefined ? [] : ["AWS_MSK_IAM"],
-    ];
+  /** Takes the client's next message. */
+  take(message: Uint8Array): Promise<Step> {
+    const next = this.#next;
+    return Promise.resolve().then(() => next(message)).catch(() => WRONG);
   }
 
   #begin(mechanism: string): Exchange {
@@ -152,7 +102,7 @@ export class SaslServer {
     const storedKey = await digest(hash, await hmac(hash, salted, utf8("Client Key")));
     const serverKey = await hmac(hash, salted, utf8("Server Key"));
     const challenge = `r=${nonce}${base64(salt.subarray(0, 12))},s=${base64(salt)},i=${iterations}`;
-    this.#exchange = async (next) => {
+    this.#next = async (next) => {
       const [, final, proof] = /^(c=[^,]*,r=[^,]*),p=(.*)$/.exec(textOf(next)) ?? [];
       if (final === undefined || proof === undefined) return WRONG;
       const signed = utf8(`${bare},${challenge},${final}`);
@@ -175,7 +125,7 @@ export class SaslServer {
     const status = this.#options.token?.(token, rest);
     if (status === undefined) return { user: `token ${token}` };
     // The client confirms that it has read the reason, then it is refused.
-    this.#exchange = () => Promise.resolve({ refusal: `{"status":"${status}"}` });
+    this.#next = () => Promise.resolve({ refusal: `{"status":"${status}"}` });
     return { answer: utf8(JSON.stringify({ status })) };
   }
 

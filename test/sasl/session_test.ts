@@ -1,0 +1,89 @@
+import assert from "node:assert/strict";
+import { SaslAuthenticate } from "../../src/protocol/messages/mod.ts";
+import { plain, type SaslMechanism } from "../../src/sasl/mod.ts";
+import { test } from "../harness.ts";
+import { stage } from "../cluster/stage.ts";
+
+const users: Record<string, string> = { app: "pencil" };
+const credentials = { username: "app", password: "pencil" };
+const REAUTH_MS = 3_000;
+
+for (const acks of ["all", 1, 0] as const) {
+  test(`session: with acks ${acks}, ten minutes with a new proof every three seconds cost no record and no connection`, async () => {
+    const { runtime, cluster, producer, run } = stage({ sasl: { users, maxReauthMs: REAUTH_MS }, brokers: 2 });
+    const ended: string[] = [];
+    const errors: unknown[] = [];
+    const client = producer({
+      acks,
+      sasl: plain(credentials),
+      securityProtocol: "sasl_plaintext",
+      hooks: { onDisconnect: ({ error }) => void ended.push(error.message) },
+    });
+    const sent: Promise<unknown>[] = [];
+    const count = 6_000;
+    const send = (i: number): void => {
+      sent.push(
+        client.send({ topic: "orders", partition: i % 3, value: String(i) }).catch((error) => errors.push(error)),
+      );
+      if (i + 1 < count) runtime.setTimer(() => send(i + 1), 100);
+    };
+    send(0);
+    await run(new Promise<void>((resolve) => runtime.setTimer(resolve, count * 100 + 1_000)), 2 * count * 100);
+    await run(Promise.all(sent));
+    assert.deepEqual(errors, []);
+    assert.deepEqual(ended, []);
+    const proofs = cluster.requestsOf(SaslAuthenticate).length;
+    assert.ok(proofs > 2 * 200 && proofs < 3 * 250, `${proofs} proofs`);
+    const records = await run(cluster.records("orders"));
+    assert.equal(records.length, count);
+    for (const partition of [0, 1, 2]) {
+      const own = records.filter((record) => record.partition === partition);
+      const values = own.map(({ value }) => Number(new TextDecoder().decode(value!)));
+      assert.deepEqual(values, [...values].sort((a, b) => a - b));
+    }
+    await run(client.close());
+    assert.deepEqual(cluster.failures, []);
+  });
+}
+
+test("session: an idle connection is not kept alive by proofs, and proves itself before its next request", async () => {
+  const { runtime, cluster, producer, run } = stage({ sasl: { users, maxReauthMs: REAUTH_MS }, topics: { orders: 1 } });
+  const client = producer({ sasl: plain(credentials), securityProtocol: "sasl_plaintext" });
+  await run(client.send({ topic: "orders", value: "a" }));
+  const before = cluster.requestsOf(SaslAuthenticate).length;
+  await run(new Promise<void>((resolve) => runtime.setTimer(resolve, 2_990)), 10_000);
+  assert.equal(cluster.requestsOf(SaslAuthenticate).length, before);
+  await run(client.send({ topic: "orders", value: "b" }));
+  assert.equal(cluster.requestsOf(SaslAuthenticate).length, before + 1);
+  await run(client.close());
+});
+
+test("session: credentials that are withdrawn in mid-life are told to the records that wait, and others take their place", async () => {
+  const accounts: Record<string, string> = { app: "pencil" };
+  const { runtime, producer, run, failure } = stage({ sasl: { users: accounts, maxReauthMs: REAUTH_MS } });
+  let password = "pencil";
+  const sasl: SaslMechanism = plain(() => ({ username: "app", password }));
+  const client = producer({ sasl, securityProtocol: "sasl_plaintext" });
+  await run(client.send({ topic: "orders", value: "a" }));
+  accounts.app = "other";
+  await run(new Promise<void>((resolve) => runtime.setTimer(resolve, 4_000)), 10_000);
+  const error = await failure(client.send({ topic: "orders", value: "b" }));
+  assert.equal(error.code, "SASL_AUTHENTICATION_FAILED");
+  assert.equal(error.persisted, "no");
+  password = "other";
+  await run(client.send({ topic: "orders", value: "c" }));
+  await run(client.close());
+});
+
+test("session: a mechanism that throws is told of by its name, without what it knows", async () => {
+  const { producer, failure, run } = stage({ sasl: { users } });
+  const sasl: SaslMechanism = {
+    name: "PLAIN",
+    authenticate: () => Promise.reject(new Error("the vault is closed")),
+  };
+  const client = producer({ sasl, securityProtocol: "sasl_plaintext" });
+  const error = await failure(client.send({ topic: "orders", value: "a" }));
+  assert.equal(error.code, "SASL_MECHANISM_FAILED");
+  assert.match(error.message, /the mechanism PLAIN threw/);
+  await run(client.close());
+});
