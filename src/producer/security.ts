@@ -69,7 +69,7 @@ export function checkSecurity(
   }
   const sasl = checkSasl(givenSasl, byName);
   const wantsTls = protocol === "ssl" || protocol === "sasl_ssl";
-  const tls = checkTlsOption(givenTls ?? wantsTls, sockets);
+  const tls = checkTlsOption(givenTls === undefined ? wantsTls : givenTls, sockets);
   if (protocol === undefined) {
     if (sasl?.sendsPassword === true && tls === false) {
       throw new ConfigError(

@@ -76,6 +76,7 @@ test("options: defaults are those of the documentation", () => {
     partitioner: "sticky",
     interceptors: [],
     tls: false,
+    sasl: undefined,
     hooks: {},
     snapshot: undefined,
     remarks: [],
