@@ -1,7 +1,8 @@
 /**
  * An HTTP server on Bun that answers a request once its body is in the topic.
  *
- *     npx sluice broker --topic posts &
+ *     npm run build
+ *     node dist/esm/bin.js broker --topic posts &
  *     bun examples/bun.ts
  *     curl --data hello http://localhost:3000/key-1
  *

@@ -1,7 +1,8 @@
 /**
  * The lines of standard input, or of a text of its own, from Deno; no more memory than `bufferMemory`.
  *
- *     npx sluice broker --topic lines &
+ *     npm run build
+ *     node dist/esm/bin.js broker --topic lines &
  *     deno run --allow-net --allow-env examples/deno.ts < README.md
  */
 

@@ -1,7 +1,8 @@
 /**
  * A burst of keyed records from Node 22 or later, compressed, with the outcome of each.
  *
- *     npx sluice broker --topic readings:4 &
+ *     npm run build
+ *     node dist/esm/bin.js broker --topic readings:4 &
  *     node examples/node.ts
  */
 

@@ -4,10 +4,11 @@
  * A socket of a Worker belongs to the request that opened it, so each request has a producer of its own. `wrangler`
  * needs no more than this file and `KAFKA_BROKERS` among its vars; `worker.capnp` runs it on a bare workerd:
  *
- *     npx sluice broker --topic hits &
+ *     npm run build
+ *     node dist/esm/bin.js broker --topic hits &
  *     npx esbuild examples/worker.ts --bundle --format=esm --alias:@sluice/kafka=./mod.ts \
  *       --conditions=workerd --external:node:* --external:cloudflare:* --outfile=.cache/worker.js
- *     workerd serve examples/worker.capnp
+ *     npx workerd serve examples/worker.capnp
  *     curl --data hello http://localhost:8787/
  */
 

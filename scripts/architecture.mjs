@@ -7,6 +7,7 @@
 import { readFile } from "node:fs/promises";
 import { join, posix } from "node:path";
 import { pathToFileURL } from "node:url";
+import { manifest } from "./lib/package.mjs";
 import { listFiles, root } from "./lib/tools.mjs";
 
 /** What imports that begin with "#" lead to, by condition. */
@@ -104,17 +105,7 @@ function variantsOf(path, target) {
 /** `src/package.json` leads to the sources, that of the package to what is made of them; Deno knows no conditions. */
 async function compareManifests() {
   const read = async (path) => JSON.parse(await readFile(join(root, path), "utf8")).imports;
-  const compiled = Object.fromEntries(
-    Object.entries(internal).map(([name, files]) => [
-      name,
-      Object.fromEntries(
-        Object.entries(files).map(([condition, file]) => [
-          condition,
-          `./${posix.join("dist/src", file.replace(/\.ts$/, ".js"))}`,
-        ]),
-      ),
-    ]),
-  );
+  const { imports } = await manifest();
   const forDeno = Object.entries(internal).map(([name, files]) => [name, `./${posix.join("src", files.default)}`]);
   const given = Object.entries(await read("deno.json")).filter(([name]) => name.startsWith("#"));
   const compare = (path, is, wanted) => {
@@ -122,7 +113,7 @@ async function compareManifests() {
     return a === b ? [] : [`${path} has ${a}, wanted ${b} as in src/package.json`];
   };
   return [
-    ...compare("package.json", await read("package.json"), compiled),
+    ...compare("package.json", await read("package.json"), imports),
     ...compare("deno.json", given, forDeno),
   ];
 }

@@ -1,32 +1,21 @@
 /**
- * Compiles `mod.ts`, `src` and `test` to `dist` with tsc: the types, what bundlers for workerd take, and what Node 20
- * tests. Beside it, in `dist/bundle`, the entry points are bundled, which is what npm gives to everyone else: to find
- * and read eighty files takes a good part of a start.
+ * Compiles `mod.ts`, `src` and `test` to `dist` with tsc, which is what Node 20 tests, and makes of the sources what npm
+ * gets: `dist/esm`, `dist/cjs` and `dist/types`.
  *
  *     node scripts/build.mjs [--force]
  *
- * Does nothing when `dist` is newer than its sources.
+ * Installs the packages that it needs. Does nothing when `dist` is newer than its sources.
  */
 
 import { chmod, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { install } from "./lib/install.mjs";
+import { makePackage } from "./lib/package.mjs";
 import { listFiles, newestMs, root, run } from "./lib/tools.mjs";
 
 const stamp = join(root, "dist", ".stamp");
-
-/** The entry points of `package.json`, by the names of their bundles. What two of them share is in a file of its own. */
-const entryPoints = {
-  mod: "mod.ts",
-  core: "core.ts",
-  codecs: "src/codec/mod.ts",
-  sockets: "src/runtime/mod.ts",
-  testing: "src/testing/mod.ts",
-  simulation: "src/testing/simulation/mod.ts",
-  cli: "src/cli/mod.ts",
-  bin: "src/cli/bin.ts",
-};
 
 /** How esbuild makes what every runtime loads. */
 export const forEveryRuntime = {
@@ -44,47 +33,33 @@ export const forEveryRuntime = {
 /** Builds when needed; resolves to whether it did, rejects with the compiler's messages. */
 export async function build({ force = false } = {}) {
   const sources = [
-    ...["package.json", "package-lock.json", "tsconfig.build.json", "mod.ts", "core.ts"].filter((path) =>
-      existsSync(join(root, path))
-    ),
+    ...["package.json", "package-lock.json", "deno.json", "tsconfig.build.json", "mod.ts", "core.ts"],
+    ...["build.mjs", "lib/package.mjs", "tools/package-lock.json"].map((path) => `scripts/${path}`),
     ...await listFiles("src"),
-    ...await listFiles("test", (path) => !path.startsWith(join("test", "runtimes"))),
+    ...await listFiles("test", (path) => !/test.(runtimes|consumers)/.test(path)),
   ];
   // The list is part of the stamp, so that a file that was taken away counts as a change.
   const state = `${await newestMs(sources)}\n${sources.join("\n")}\n`;
   if (!force && existsSync(stamp) && await readFile(stamp, "utf8") === state) return false;
 
-  // Built beside and swapped in, so that a program that runs from dist never finds half of it.
+  for (const folder of ["", "scripts/tools"]) await install(folder, (line) => console.error(line));
+  // Built beside and swapped in with two renames, so that a program that is started meanwhile finds the old or the new one.
   const fresh = join(root, `.dist-${process.pid}`);
-  const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
-  const result = await run(process.execPath, [tsc, "-p", "tsconfig.build.json", "--outDir", fresh]);
-  if (result.code === 0) {
-    await withoutHelper(join(fresh, "src/runtime/workerd.js"));
-    await bundle(join(fresh, "bundle"));
-    for (const bin of ["src/cli/bin.js", "bundle/bin.js"]) await chmod(join(fresh, bin), 0o755);
-    await writeFile(join(fresh, ".stamp"), state);
-  }
-  // Two renames, so that whoever starts a program of dist meanwhile finds the old or the new one.
   const stale = `${fresh}-stale`;
-  if (existsSync(fresh)) {
+  try {
+    const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
+    const { code, output } = await run(process.execPath, [tsc, "-p", "tsconfig.build.json", "--outDir", fresh]);
+    if (code !== 0) throw new Error(`tsc failed with exit code ${code}\n${output}`);
+    await withoutHelper(join(fresh, "src/runtime/workerd.js"));
+    await makePackage(fresh);
+    for (const bin of ["src/cli/bin.js", "esm/bin.js"]) await chmod(join(fresh, bin), 0o755);
+    await writeFile(join(fresh, ".stamp"), state);
     if (existsSync(join(root, "dist"))) await rename(join(root, "dist"), stale);
     await rename(fresh, join(root, "dist"));
-    await rm(stale, { recursive: true, force: true });
+  } finally {
+    for (const path of [fresh, stale]) await rm(path, { recursive: true, force: true });
   }
-  if (result.code !== 0) throw new Error(`tsc failed with exit code ${result.code}\n${result.output}`);
   return true;
-}
-
-async function bundle(outdir) {
-  const { build: esbuild } = await import("esbuild");
-  await esbuild({
-    ...forEveryRuntime,
-    entryPoints,
-    outdir,
-    chunkNames: "shared-[hash]",
-    splitting: true,
-    sourcemap: true,
-  });
 }
 
 /**

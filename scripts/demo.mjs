@@ -101,7 +101,7 @@ async function demo() {
       `${
         names.length < 3 ? "Deno or Bun were not found: npm test installs them, and they join in after that.\n" : ""
       }` +
-      `Next: npm test · npx sluice broker · npx sluice produce --help\n`,
+      `Next: npm test · node dist/esm/bin.js broker · node dist/esm/bin.js produce --help\n`,
   );
   return 0;
 }

@@ -1,7 +1,7 @@
 /**
  * Runs one suite on every runtime and demands the same test names from each.
  *
- *     node scripts/matrix.mjs [legs…] [--filter <part of a file's path>] [--jobs 2] [--time-limit 300]
+ *     node scripts/matrix.mjs [legs…] [--filter <part of a file's path>] [--jobs 2] [--time-limit 1200]
  *
  * A leg fails when a test fails, when a test is missing that another leg ran, when a skip has no reason, when it
  * runs out of time, or when it ends badly without saying why. `test/features.json` maps each feature row to the
@@ -28,7 +28,9 @@ export const allowedSkips = new Set(["workerd cannot listen"]);
  *
  * @returns one entry per leg: `{ name, tests, problems, elapsedMs, passed, failed, skipped }`
  */
-export async function runMatrix({ names = legNames, filter = "", jobs = 2, timeoutMs = 300_000, log = () => {} } = {}) {
+export async function runMatrix(
+  { names = legNames, filter = "", jobs = 2, timeoutMs = 1_200_000, log = () => {} } = {},
+) {
   const files = (await listFiles("test", isTest)).filter((file) => file.includes(filter));
   if (files.length === 0) throw new Error(`No test file matches "${filter}"`);
   const servers = await startServers();
@@ -145,7 +147,7 @@ async function main() {
     options: {
       filter: { type: "string", default: "" },
       jobs: { type: "string", default: "2" },
-      "time-limit": { type: "string", default: "300" },
+      "time-limit": { type: "string", default: "1200" },
     },
   });
   const unknown = positionals.filter((name) => !legNames.includes(name));

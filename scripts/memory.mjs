@@ -32,8 +32,8 @@ const SPACE_OF_BUN = 2;
  * is bounded, everywhere alike.
  */
 const YOUNG_GENERATION = "--max-semi-space-size=16";
-const FLOOD_MS = 5_000;
-const SETTLED_WITHIN_MS = 10_000;
+/** The flood goes on until so many sends were refused: by count, because a busy machine takes its time. */
+const REFUSALS = 200_000;
 
 const program = join("scripts", "memory", "stalled_caller.mjs");
 const runtimes = [
@@ -77,15 +77,14 @@ export async function runMemory({ log = console.log, filter = "" } = {}) {
 }
 
 function check(result, space) {
-  const { grownBytes, heldBytes, sent, acknowledged, refused, other, stored, settledMs, available, total } = result;
+  const { grownBytes, heldBytes, sent, acknowledged, refused, other, stored, available, total } = result;
   const bound = BUFFER_MEMORY + CONSTANT;
   assert.ok(grownBytes < space * bound, `the process grew by ${(grownBytes / MIB).toFixed(0)} MiB`);
   if (space > 1) assert.ok(heldBytes < bound, `${(heldBytes / MIB).toFixed(0)} MiB are held`);
   assert.deepEqual(other, {}, "every failure is a refusal");
   assert.equal(acknowledged + refused, sent, "every promise has settled");
   assert.equal(stored, acknowledged, "the log holds what was acknowledged, once");
-  assert.ok(acknowledged > 30_000 && refused > 1_000, `${acknowledged} acknowledged, ${refused} refused`);
-  assert.ok(settledMs < SETTLED_WITHIN_MS, `settled ${settledMs} ms after the broker's return`);
+  assert.ok(acknowledged > 30_000 && refused >= REFUSALS, `${acknowledged} acknowledged, ${refused} refused`);
   assert.equal(available, total, "memory is free again");
 }
 
@@ -100,7 +99,7 @@ async function measure(path, args) {
   const broker = start(node, [...cli, "broker", "--port", "0", "--topic", "stalled:3"]);
   try {
     const address = await broker.line(/^Listening on (\S+)$/m);
-    const caller = start(path, [...args, address, String(BUFFER_MEMORY), String(FLOOD_MS)]);
+    const caller = start(path, [...args, address, String(BUFFER_MEMORY), String(REFUSALS)]);
     try {
       await caller.line(/^(ready)$/m);
       broker.child.kill("SIGSTOP");
@@ -135,7 +134,7 @@ function start(path, args) {
     line: (pattern) =>
       new Promise((resolve, reject) => {
         const fail = (why) => reject(new Error(`${path} ${args.join(" ")} ${why}: ${output}`));
-        const timer = setTimeout(() => fail(`did not print ${pattern} in time`), 90_000);
+        const timer = setTimeout(() => fail(`did not print ${pattern} in time`), 300_000);
         const look = () => {
           const match = pattern.exec(output);
           if (match === null) return;

@@ -19,7 +19,7 @@ export interface TestContext {
 export interface TestOptions {
   /** Why the test isn't run, or `false`. A feature can't rest on a skipped test. */
   readonly skip?: string | false | undefined;
-  /** How long body and clean-up may take, each, in ms. @default 30_000 */
+  /** How long body and clean-up may take, each, in ms. @default 120_000: a guard against hanging, not a measure */
   readonly timeoutMs?: number;
   /** `"listen"`: skipped on workerd, which can dial but not listen. */
   readonly needs?: "listen";
@@ -76,7 +76,7 @@ export function test(name: string, second: TestOptions | TestBody, third?: TestB
     (options.needs === "listen" && runtimeName === "workerd" ? "workerd cannot listen" : undefined);
   // Deno and Bun keep no reason for a skip, so the matrix reads it from here.
   if (skip) console.log(`@@skip ${JSON.stringify({ name, reason: skip })}`);
-  const timeoutMs = options.timeoutMs ?? 30_000;
+  const timeoutMs = options.timeoutMs ?? 120_000;
   register(name, skip, timeoutMs, async () => {
     try {
       await runBody(body, timeoutMs);

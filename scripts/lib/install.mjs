@@ -12,8 +12,8 @@ export async function install(path, log = () => {}) {
   const installed = await packagesOf(join(folder, "node_modules", ".package-lock.json"));
   if (installed !== undefined && wanted !== undefined && satisfies(installed, wanted)) return false;
   log(`Installing the packages of ${name} …`);
-  // Not `npm ci`: it refuses a lock file without the packages of every other platform, which a registry may lack.
-  // The versions are those of the lock file all the same, and the file stays as it is.
+  // Not `npm ci`, which would take away first what is installed already. The versions are those of the lock file all the
+  // same, and the file stays as it is.
   const args = ["install", "--no-save", "--no-audit", "--no-fund"];
   // Under `npm test` the running npm is known; its own script starts on every system.
   const npm = process.env.npm_execpath;

@@ -1,15 +1,15 @@
 /**
  * Sends without ever waiting while its broker stands still; run by `scripts/memory.mjs` on each runtime.
  *
- *     <runtime> stalled_caller.mjs <brokers> <bufferMemory> <ms>
+ *     <runtime> stalled_caller.mjs <brokers> <bufferMemory> <refusals>
  */
 
 import process from "node:process";
-import { Producer } from "../../dist/bundle/mod.js";
+import { Producer } from "../../dist/esm/mod.js";
 import { readTopic } from "../../dist/src/testing/mod.js";
 import { selectSockets } from "../../dist/src/runtime/mod.js";
 
-const [brokers, bufferMemory, floodMs] = process.argv.slice(2);
+const [brokers, bufferMemory, refusals] = process.argv.slice(2);
 const topic = "stalled";
 const value = new Uint8Array(1_024).fill(120);
 const turn = () => new Promise((resolve) => setImmediate(resolve));
@@ -48,8 +48,7 @@ await sleep(500);
 const heldBefore = held();
 const before = rss();
 let most = before;
-const until = performance.now() + Number(floodMs);
-while (performance.now() < until) {
+while (refused < Number(refusals)) {
   for (let i = 0; i < 1_000; i++) send();
   await turn();
   most = Math.max(most, rss());

@@ -5,9 +5,6 @@
  * @module
  */
 
-import process from "node:process";
-import { main } from "./main.ts";
+import { program } from "./program.ts";
 
-process.exitCode = await main(process.argv.slice(2));
-// Deno stays alive for a read of standard input that was given up.
-if (process.stdin.destroyed) process.exit();
+await program();

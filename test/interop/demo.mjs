@@ -44,7 +44,7 @@ async function consoleCount(libs, brokers, topic) {
     "--from-beginning",
     // It waits for more than there should be, so that a record too many is seen.
     "--timeout-ms=4000",
-  ], { timeoutMs: 60_000 });
+  ], { timeoutMs: 180_000 });
   return stdout.split("\n").length - 1;
 }
 

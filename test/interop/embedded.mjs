@@ -84,7 +84,7 @@ function countsOf(offsets, topic, wanted) {
 
 async function startBroker() {
   const [port] = await freePorts(1);
-  const bin = join(root, "dist/bundle/bin.js");
+  const bin = join(root, "dist/esm/bin.js");
   const child = spawn(process.execPath, [bin, "broker", "--port", String(port)], { stdio: ["ignore", "pipe", "pipe"] });
   let said = "";
   const keep = (chunk) => said = (said + chunk).slice(-4_000);
@@ -95,7 +95,7 @@ async function startBroker() {
   const gone = new Promise((resolve) => child.once("exit", resolve));
   try {
     await Promise.race([
-      waitForBroker(port, 10_000),
+      waitForBroker(port, 60_000),
       gone.then((code) => Promise.reject(new Error(`sluice broker ended with ${code}: ${said}`))),
     ]);
   } catch (error) {

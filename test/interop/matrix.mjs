@@ -141,7 +141,7 @@ async function produceByJava(libs, plan) {
 
 /** What each reader found in `{ topic, count }[]`, by topic, or the error that ended it. */
 export async function readAll({ brokers, libs, readers, topics }) {
-  const plan = { brokers, topics, partitions: partitionCount, withinMs: 30_000 };
+  const plan = { brokers, topics, partitions: partitionCount, withinMs: 120_000 };
   return new Map(
     await Promise.all(readers.map(async (reader) => {
       try {

@@ -1,0 +1,303 @@
+/**
+ * What npm gets of the sources: ES modules, CommonJS beside them, and declarations.
+ *
+ * The entry points are those of `deno.json`. What they share is in chunks that are named after the folder of the source,
+ * so that a stack trace says where it leads: `dist/esm/lib/producer.js`.
+ */
+
+import { readFile, writeFile } from "node:fs/promises";
+import { builtinModules } from "node:module";
+import { join, posix, relative } from "node:path";
+import { pathToFileURL } from "node:url";
+import { root } from "./tools.mjs";
+
+const readJson = async (path) => JSON.parse(await readFile(join(root, path), "utf8"));
+
+/** The entry points by the names of their files: `{ mod: "./mod.ts", "testing-simulation": "./src/…" }`. */
+export async function entryPoints() {
+  const { exports } = await readJson("deno.json");
+  return Object.fromEntries(Object.entries(exports).map(([path, file]) => [fileOf(path), file]));
+}
+
+/** "." is `mod`, "./testing/simulation" is `testing-simulation`. */
+function fileOf(path) {
+  return path === "." ? "mod" : path.slice(2).replaceAll("/", "-");
+}
+
+/**
+ * What `package.json` says of its entry points, made from those of `deno.json` and from the imports of `src/package.json`.
+ *
+ * `typesVersions` and `main` are for TypeScript's `moduleResolution: node10` and for tools that know no `exports`.
+ */
+export async function manifest() {
+  const [{ exports: sources }, { imports }] = [await readJson("deno.json"), await readJson("src/package.json")];
+  const exports = {};
+  const typesVersions = {};
+  for (const path of Object.keys(sources)) {
+    const file = fileOf(path);
+    exports[path] = {
+      import: { types: `./dist/types/${file}.d.ts`, default: `./dist/esm/${file}.js` },
+      require: { types: `./dist/types/${file}.d.cts`, default: `./dist/cjs/${file}.cjs` },
+    };
+    if (path !== ".") typesVersions[path.slice(2)] = [`./dist/types/${file}.d.cts`];
+  }
+  exports["./package.json"] = "./package.json";
+  const inner = Object.entries(imports).map(([name, files]) => [
+    name,
+    Object.fromEntries(
+      Object.entries(files).map(([condition, file]) => [condition, `./dist/esm/lib/${chunkOf(join("src", file))}.js`]),
+    ),
+  ]);
+  return {
+    main: "./dist/cjs/mod.cjs",
+    module: "./dist/esm/mod.js",
+    types: "./dist/types/mod.d.cts",
+    typesVersions: { "*": typesVersions },
+    exports,
+    imports: Object.fromEntries(inner),
+  };
+}
+
+/** Writes {@link manifest} into `package.json`. */
+export async function writeManifest() {
+  const text = JSON.stringify({ ...await readJson("package.json"), ...await manifest() }, null, 2);
+  await writeFile(join(root, "package.json"), `${text}\n`);
+}
+
+/** Modules that every producer needs, apart from the codecs, which not everyone does. */
+const checksum = /^src\/codec\/(base64|crc\w*)\.ts$/;
+const compression = /^src\/codec\/(codec|guard\w*)\.ts$/;
+
+/** The name of the chunk that holds a source file, by its path from the root. */
+function chunkOf(path) {
+  if (path.endsWith("\0brand")) return "brand";
+  const [, folder, file] = /^\.?\/?src\/(?:([^/]+)\/)?(?:.*\/)?([^/]+)\.ts$/.exec(path) ?? [];
+  if (checksum.test(path)) return "checksum";
+  if (compression.test(path)) return "compression";
+  // What is imported through "#…" is a file of its own, and so are its importers' other halves, or they would be a circle.
+  if (/^src\/codec\/(compressor|registry)\.ts/.test(path)) return "codec-names";
+  if (/^src\/(codec\/(extras|zstd_wasm|fflate)|runtime\/sockets|producer\/named_codecs)/.test(path)) {
+    return file.replaceAll("_", "-");
+  }
+  if (/^src\/runtime\/workerd/.test(path)) return "socket-workerd";
+  if (/^src\/runtime\/(bun|deno|node)\b/.test(path)) return "socket-adapters";
+  if (/^src\/runtime\/(builtin|dial|inspect|queue_socket|runtime|tls\w*)\.ts/.test(path)) return "socket";
+  if (/^src\/testing\/simulation\//.test(path)) return "simulation";
+  return folder ?? file;
+}
+
+/** Writes `esm`, `cjs` and `types` into the folder, where tsc has written what it makes of all sources. */
+export async function makePackage(dist) {
+  const { rollup } = await importTool("rollup/dist/es/rollup.js");
+  const { dts } = await importTool("rollup-plugin-dts/dist/rollup-plugin-dts.mjs");
+  const entries = await entryPoints();
+  const { imports } = await readJson("src/package.json");
+  const classes = await classNames(Object.values(entries).map((file) => join(dist, file.replace(/\.ts$/, ".js"))));
+  await Promise.all([
+    writeModules(rollup, join(dist, "esm"), "es", { ...entries, bin: "./src/cli/bin.ts" }, imports, classes),
+    writeModules(rollup, join(dist, "cjs"), "cjs", entries, imports, classes),
+    writeTypes(rollup, dts, dist, entries),
+  ]);
+}
+
+/** From the folder of the tools, so that the project's own packages stay few. */
+async function importTool(path) {
+  return await import(pathToFileURL(join(root, "scripts/tools/node_modules", path)).href);
+}
+
+const external = [/^node:/, /^cloudflare:/, "fflate", ...builtinModules];
+
+async function writeModules(rollup, dir, format, entries, imports, classes) {
+  const isEs = format === "es";
+  const extension = isEs ? "js" : "cjs";
+  const input = Object.fromEntries(Object.entries(entries).map(([name, file]) => [name, join(root, file)]));
+  // Of what is imported through "#…", ES modules have each variant, between which the package's `imports` choose.
+  for (const file of isEs ? Object.values(imports).flatMap(Object.values) : []) {
+    const path = posix.join("src", file);
+    input[`lib/${chunkOf(path)}`] = join(root, path);
+  }
+  const isEntry = new Set(Object.values(input));
+  const bundle = await rollup({
+    input,
+    external: isEs ? [...external, /^#/] : external,
+    treeshake: { moduleSideEffects: (id) => id.endsWith("src/cli/bin.ts") || id.endsWith("src/cli/mod.ts") },
+    plugins: [inner(imports), erase(), brands(classes)],
+    onwarn(warning) {
+      throw new Error(`rollup warns: ${warning.message}`);
+    },
+  });
+  await bundle.write({
+    dir,
+    format,
+    entryFileNames: `[name].${extension}`,
+    chunkFileNames: `lib/[name].${extension}`,
+    manualChunks(id) {
+      if (isEntry.has(id)) return undefined;
+      return chunkOf(id.startsWith("\0") ? id : relative(root, id).replaceAll("\\", "/"));
+    },
+    onlyExplicitManualChunks: true,
+    hoistTransitiveImports: false,
+    minifyInternalExports: false,
+    exports: "named",
+    plugins: [bare()],
+  });
+  await bundle.close();
+}
+
+/** What an import that begins with "#" leads to where no condition is known: in CommonJS, which workerd never loads. */
+function inner(imports) {
+  return {
+    name: "inner",
+    resolveId: (source) => source in imports ? join(root, "src", imports[source].default) : null,
+  };
+}
+
+/** Takes the types out of TypeScript. */
+function erase() {
+  return {
+    name: "erase",
+    async transform(code, id) {
+      const { transform } = await import("esbuild");
+      const { code: script } = await transform(code, { loader: "ts", target: "es2022", sourcefile: id });
+      return { code: script, map: null };
+    },
+  };
+}
+
+/** The names of the classes that the compiled entry points export. */
+async function classNames(files) {
+  const modules = await Promise.all(files.map((file) => import(pathToFileURL(file).href)));
+  const isClass = (value) => typeof value === "function" && /^class\b/.test(Function.prototype.toString.call(value));
+  return new Set(modules.flatMap((module) => Object.values(module).filter(isClass).map(({ name }) => name)));
+}
+
+/**
+ * A process that imports and requires the package has each class twice. So that `instanceof` holds all the same, instances
+ * carry the name of their class and its file, and that is what their class looks for. A subclass of somebody's own is
+ * compared in the ordinary way.
+ */
+function brands(classes) {
+  const key = "@sluice/kafka";
+  const helper = "\0brand";
+  return {
+    name: "brands",
+    resolveId: (source) => source === helper ? helper : null,
+    load: (id) =>
+      id !== helper ? null : `export function hasBrand(asked, own, brand, value) {
+  if (asked !== own) return Function.prototype[Symbol.hasInstance].call(asked, value);
+  if (typeof value !== "object" || value === null) return false;
+  for (let each = Object.getPrototypeOf(value); each !== null; each = Object.getPrototypeOf(each)) {
+    if (Object.hasOwn(each, "${key}") && each["${key}"] === brand) return true;
+  }
+  return false;
+}
+`,
+    transform(code, id) {
+      const path = relative(root, id).replaceAll("\\", "/").replace(/\.ts$/, "");
+      let found = false;
+      const branded = code.replace(/^export class (\w+)[^{\n]* \{$/gm, (head, name) => {
+        if (!classes.has(name)) return head;
+        found = true;
+        const brand = `"${path}:${name}"`;
+        return `${head}
+  static [Symbol.hasInstance](value) { return hasBrand(this, ${name}, ${brand}, value); }
+  get "${key}"() { return ${brand}; }`;
+      });
+      return found ? { code: `import { hasBrand } from ${JSON.stringify(helper)};\n${branded}`, map: null } : null;
+    },
+  };
+}
+
+/** Takes the comments out, which the declarations have as well. Bundlers' words within `import()` stay. */
+function bare() {
+  return {
+    name: "bare",
+    async renderChunk(code) {
+      const { transform } = await import("esbuild");
+      const { code: script } = await transform(code, { loader: "js", target: "es2022", legalComments: "none" });
+      return { code: script, map: null };
+    },
+  };
+}
+
+/**
+ * One declaration file for each entry point, beside one with the types that several of them share: a class must be the same
+ * for all of them. Those of the ES modules lead to the same ones, so that both kinds of module have one set of types.
+ */
+async function writeTypes(rollup, dts, dist, entries) {
+  const compiled = (file) => join(dist, file.replace(/\.ts$/, ".d.ts"));
+  const bundle = await rollup({
+    input: Object.fromEntries(Object.entries(entries).map(([name, file]) => [name, compiled(file)])),
+    plugins: [declarations(), dts()],
+    onwarn(warning) {
+      if (warning.code !== "CIRCULAR_DEPENDENCY") throw new Error(`rollup-plugin-dts warns: ${warning.message}`);
+    },
+  });
+  await bundle.write({
+    dir: join(dist, "types"),
+    format: "es",
+    entryFileNames: "[name].d.cts",
+    chunkFileNames: "[name].d.cts",
+    manualChunks: (id) => isEntryOf(entries, dist, id) ? undefined : "shared",
+    onlyExplicitManualChunks: true,
+    plugins: [portable()],
+  });
+  await bundle.close();
+  for (const name of Object.keys(entries)) {
+    await writeFile(join(dist, "types", `${name}.d.ts`), `export * from "./${name}.cjs";\n`);
+  }
+}
+
+function isEntryOf(entries, dist, id) {
+  return Object.values(entries).some((file) => join(dist, file.replace(/\.ts$/, ".d.ts")) === id);
+}
+
+/** tsc leaves ".ts" in the imports of declarations. */
+function declarations() {
+  return {
+    name: "declarations",
+    resolveId(source, importer) {
+      if (importer === undefined || !source.startsWith(".") || !source.endsWith(".ts")) return null;
+      return join(importer, "..", source.replace(/(\.d)?\.ts$/, ".d.ts"));
+    },
+  };
+}
+
+/**
+ * Declarations that need neither the DOM's nor Node's types, and that TypeScript 5.2 reads. Names of the web's types are
+ * declared in the module: as the global ones where there are any, else as the part that is used here.
+ */
+function portable() {
+  const global = (name, fallback) =>
+    `type ${name} = typeof globalThis extends { ${name}: { prototype: infer T } } ? T : ${fallback};`;
+  const prelude = {
+    AbortSignal: global(
+      "AbortSignal",
+      "{ readonly aborted: boolean; readonly reason: any; throwIfAborted(): void; " +
+        'addEventListener(type: "abort", listener: () => void, options?: { once?: boolean }): void; ' +
+        'removeEventListener(type: "abort", listener: () => void): void }',
+    ),
+    WritableStream:
+      "interface WritableStream<W = any> { readonly locked: boolean; abort(reason?: any): Promise<void>; " +
+      "close(): Promise<void>; getWriter(): WritableStreamDefaultWriter<W> }\n" +
+      "interface WritableStreamDefaultWriter<W = any> { readonly closed: Promise<undefined>; " +
+      "readonly desiredSize: number | null; readonly ready: Promise<undefined>; abort(reason?: any): Promise<void>; " +
+      "close(): Promise<void>; releaseLock(): void; write(chunk: W): Promise<void> }",
+    "WebAssembly.Module": "declare namespace WebAssembly { type Module = typeof globalThis extends " +
+      "{ WebAssembly: { Module: { prototype: infer T } } } ? T : object }",
+  };
+  return {
+    name: "portable",
+    renderChunk(code) {
+      const text = code
+        .replace(/\bUint8Array<(ArrayBuffer|ArrayBufferLike)>/g, "Uint8Array")
+        .replace(/(from|import)( ?\(?)"(\.\/[\w-]+)\.d\.cts"/g, '$1$2"$3.cjs"');
+      const words = text.replace(/\/\*[^]*?\*\//g, "");
+      const needed = Object.entries(prelude)
+        .filter(([name]) => new RegExp(`(?<![.\\w"])${name.replace(".", "\\.")}\\b`).test(words))
+        .map(([, declared]) => declared);
+      const lib = /\[Symbol\.(asyncDispose|dispose)\]/.test(words) ? ['/// <reference lib="esnext.disposable" />'] : [];
+      return { code: [...lib, ...needed, text].join("\n"), map: null };
+    },
+  };
+}

@@ -1,0 +1,60 @@
+/** What users compile, with every entry point in it: `scripts/consumers.mjs` does so with old and new TypeScript. */
+
+import {
+  type Delivery,
+  jsonSerializer,
+  KafkaError,
+  type Partitioner,
+  presets,
+  Producer,
+  type ProducerInterceptor,
+  type ProducerLike,
+  type ProducerOptions,
+  type RecordMetadata,
+  RetryPolicy,
+  TimeoutError,
+  validateConfig,
+} from "@sluice/kafka";
+import type { Producer as CoreProducer } from "@sluice/kafka/core";
+import { type Codec, crc32c, gzip, lz4, resolveCodec, zstdFromModule } from "@sluice/kafka/codecs";
+import { nodeSockets, selectRuntime, type SocketFactory } from "@sluice/kafka/sockets";
+import { EmbeddedCluster, RecordingProducer, VirtualRuntime } from "@sluice/kafka/testing";
+import { simulate } from "@sluice/kafka/testing/simulation";
+import { main } from "@sluice/kafka/cli";
+
+const options: ProducerOptions = { brokers: "localhost:9092", compression: lz4(), ...presets.durable() };
+validateConfig(options);
+const cluster = new EmbeddedCluster({ topics: { orders: 1 } });
+const sockets: SocketFactory = cluster.sockets;
+const producer: Producer<string, { a: number }> = new Producer<string, { a: number }>({
+  brokers: cluster.bootstrap,
+  connect: sockets,
+  valueSerializer: jsonSerializer(),
+});
+
+export async function go(): Promise<bigint> {
+  const metadata: RecordMetadata = await producer.send({ topic: "orders", key: "k", value: { a: 1 } });
+  const writer = producer.writable("orders").getWriter();
+  await writer.write({ a: 2 });
+  await writer.close();
+  const codec: Codec = resolveCodec("gzip");
+  const bytes: Uint8Array = await codec.compress(new Uint8Array(10));
+  use(crc32c(bytes), gzip().name, main, simulate, nodeSockets, selectRuntime, VirtualRuntime, zstdFromModule);
+  // The classes of all entry points are the same ones.
+  const core: CoreProducer<string, { a: number }> = producer;
+  const like: ProducerLike = new RecordingProducer();
+  await like.close();
+  try {
+    await core.flush();
+  } catch (error) {
+    if (error instanceof TimeoutError || (error instanceof KafkaError && error.retriable)) throw error;
+  }
+  await new RetryPolicy({ retries: 1 }).run(async () => await core.close());
+  return metadata.offset;
+}
+
+function use(...values: unknown[]): number {
+  return values.length;
+}
+
+export type { Delivery, Partitioner, ProducerInterceptor };
