@@ -81,7 +81,9 @@ function chunkOf(path) {
   }
   if (/^src\/runtime\/workerd/.test(path)) return "socket-workerd";
   if (/^src\/runtime\/(bun|deno|node)\b/.test(path)) return "socket-adapters";
-  if (/^src\/runtime\/(builtin|dial|inspect|queue_socket|runtime|tls\w*)\.ts/.test(path)) return "socket";
+  // Used as a whole, which would keep every message in every bundle that has one.
+  if (/^src\/protocol\/(messages\/mod|request_header)\.ts/.test(path)) return "messages";
+  if (/^src\/runtime\/select/.test(path)) return "runtime-select";
   if (/^src\/testing\/simulation\//.test(path)) return "simulation";
   return folder ?? file;
 }
@@ -152,14 +154,18 @@ function inner(imports) {
   };
 }
 
-/** Takes the types out of TypeScript. */
+/**
+ * Takes the types out of TypeScript, and marks what modules compute when they are loaded as free of effects, as
+ * "sideEffects" in `package.json` says of whole modules: a bundler may leave out of a chunk what nothing uses.
+ */
 function erase() {
   return {
     name: "erase",
     async transform(code, id) {
       const { transform } = await import("esbuild");
       const { code: script } = await transform(code, { loader: "ts", target: "es2022", sourcefile: id });
-      return { code: script, map: null };
+      const initializer = /^((?:export )?const \w+ = )(?=(?:new )?[A-Za-z_$][\w.$]*\()/gm;
+      return { code: script.replace(initializer, "$1/* @__PURE__ */ "), map: null };
     },
   };
 }
