@@ -67,7 +67,7 @@ export function reasonOf(error: unknown): string {
   } catch {
     // Its getters throw; then its kind must do.
   }
-  return show(error);
+  return typeof error === "string" && error !== "" ? excerpt(error) : show(error);
 }
 
 /** A message with a full stop, so that another sentence may follow. */

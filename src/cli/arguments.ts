@@ -5,6 +5,7 @@
  */
 
 import { ConfigError } from "../errors.ts";
+import { show } from "../show.ts";
 import { formatOf, type InputOptions } from "./records.ts";
 import { brokerSpec, type CommandSpec, type OptionSpec, produceSpec } from "./options.ts";
 
@@ -73,7 +74,7 @@ export function readWords(spec: CommandSpec, args: readonly string[]): Words {
     } else {
       const { option, rawName, attached } = word.startsWith("--") ? longOption(spec, word) : shortOption(spec, word);
       if (option.value === undefined && attached !== undefined) {
-        throw new ConfigError(option.name, `Option ${rawName} takes no value, got "${attached}"`);
+        throw new ConfigError(option.name, `Option ${rawName} takes no value, got ${show(attached)}`);
       }
       const value = option.value === undefined ? "" : attached ?? waiting.shift();
       if (value === undefined) {
@@ -107,7 +108,7 @@ function longOption(spec: CommandSpec, word: string): FoundOption {
 function shortOption(spec: CommandSpec, word: string): FoundOption {
   const rawName = word.slice(0, 2);
   const option = spec.options.find((known) => `-${known.short}` === rawName);
-  if (option === undefined) throw new ConfigError(rawName.slice(1), unknownOption(spec, word));
+  if (option === undefined) throw new ConfigError(rawName.slice(1), unknownOption(spec, rawName));
   return { option, rawName, attached: word.length === 2 ? undefined : word.slice(2) };
 }
 
@@ -200,13 +201,13 @@ function number(
 ): number | undefined {
   const text = words.one(name);
   if (text === undefined || pattern.test(text)) return text === undefined ? undefined : Number(text);
-  throw new ConfigError(name, `Option --${name} is "${text}", wanted ${wanted}`);
+  throw new ConfigError(name, `Option --${name} is ${show(text)}, wanted ${wanted}`);
 }
 
 function oneOf<T extends string>(words: Words, name: string, allowed: readonly T[]): T | undefined {
   const text = words.one(name);
   if (text === undefined || (allowed as readonly string[]).includes(text)) return text as T | undefined;
-  throw new ConfigError(name, `Option --${name} is "${text}", wanted one of ${allowed.join(", ")}`);
+  throw new ConfigError(name, `Option --${name} is ${show(text)}, wanted one of ${allowed.join(", ")}`);
 }
 
 function acks(text: string | undefined): string | number | undefined {
@@ -216,7 +217,9 @@ function acks(text: string | undefined): string | number | undefined {
 function pair(option: string, text: string): readonly [string, string] {
   const at = text.indexOf("=");
   if (at > 0) return [text.slice(0, at), text.slice(at + 1)];
-  throw new ConfigError(option, `Option --${option} is "${text}", wanted NAME=VALUE`);
+  // A property may be a password, with something else in place of the "=".
+  const shown = option === "property" ? 'without name and "="' : show(text);
+  throw new ConfigError(option, `Option --${option} is ${shown}, wanted NAME=VALUE`);
 }
 
 /** `maxInFlight=1` is the number 1: what reads as JSON is that value, all else is text. */
@@ -232,7 +235,7 @@ function property(text: string): readonly [string, unknown] {
 function topicOf(text: string): { name: string; partitions: number } {
   const match = /^([A-Za-z0-9._-]{1,249})(?::([1-9]\d{0,4}))?$/.exec(text);
   if (match !== null) return { name: match[1]!, partitions: Number(match[2] ?? 1) };
-  throw new ConfigError("topic", `Option --topic is "${text}", wanted NAME or NAME:PARTITIONS`);
+  throw new ConfigError("topic", `Option --topic is ${show(text)}, wanted NAME or NAME:PARTITIONS`);
 }
 
 function refuseUnless(fits: boolean, words: Words, names: readonly string[], format: string): void {
@@ -245,13 +248,13 @@ function defined(options: Record<string, unknown>): Record<string, unknown> {
 }
 
 function quoted(texts: readonly string[]): string {
-  return texts.map((text) => `"${text}"`).join(", ");
+  return texts.map(show).join(", ");
 }
 
 function unknownOption(spec: CommandSpec, rawName: string): string {
   const near = spec.options.map((option) => `--${option.name}`).find((name) => distance(name, rawName) <= 2);
   const hint = near === undefined ? `see sluice ${spec.name} --help` : `did you mean ${near}?`;
-  return `Unknown option "${rawName}", ${hint}`;
+  return `Unknown option ${show(rawName)}, ${hint}`;
 }
 
 /** How many letters must change, come or go (Levenshtein). */

@@ -5,6 +5,7 @@
  */
 
 import { KafkaError } from "../errors.ts";
+import { reasonOf as showReason, show } from "../show.ts";
 import { EmbeddedCluster } from "../testing/mod.ts";
 import type { BrokerCommand } from "./arguments.ts";
 import { complain } from "./complaint.ts";
@@ -28,7 +29,7 @@ export async function runBroker(command: BrokerCommand, io: CliIo): Promise<numb
     listening = await cluster.listen({ host, port });
   } catch (error) {
     if (error instanceof KafkaError) throw error;
-    complain(io, `Cannot listen on ${host}:${port}: ${reasonOf(error)}, wanted a free --port (0 finds one)`);
+    complain(io, `Cannot listen on ${show(`${host}:${port}`)}: ${reasonOf(error)}, wanted a free --port (0 finds one)`);
     return 1;
   }
   io.stdout(`Listening on ${listening.brokers}\n`);
@@ -38,8 +39,8 @@ export async function runBroker(command: BrokerCommand, io: CliIo): Promise<numb
 }
 
 function reasonOf(error: unknown): string {
-  const { code, message } = error as { code?: string; message?: string };
+  const { code } = error as { code?: string };
   if (code === "EADDRINUSE") return "the port is taken";
   if (code === "EACCES") return "permission denied";
-  return message ?? String(error);
+  return showReason(error);
 }

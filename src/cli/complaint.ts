@@ -5,6 +5,7 @@
  */
 
 import { KafkaError } from "../errors.ts";
+import { excerpt, printable, reasonOf, show } from "../show.ts";
 import type { CliIo } from "./io.ts";
 import { formatCount } from "./summary.ts";
 import type { Tally } from "./tally.ts";
@@ -12,13 +13,14 @@ import type { Tally } from "./tally.ts";
 /** Prints a complaint, and the counts of the run when there was one. */
 export function complain(io: Pick<CliIo, "stderr">, complaint: string, tally?: Tally): void {
   const counts = tally === undefined ? "" : ` ${countsOf(tally)}`;
-  io.stderr(`sluice: ${sentence(complaint)}${counts}\n`);
+  // Topics, hosts, files and what a broker says may hold what a terminal obeys.
+  io.stderr(`sluice: ${printable(`${sentence(complaint)}${counts}`)}\n`);
 }
 
 /** What an error says, and what can be done about it. */
 export function explain(error: unknown, topic?: string): string {
   if (!(error instanceof KafkaError)) {
-    return `Unexpected ${error instanceof Error ? `${error.name}: ${error.message}` : String(error)}`;
+    return `Unexpected ${error instanceof Error ? `${excerpt(error.name)}: ` : ""}${reasonOf(error)}`;
   }
   const advice = adviceFor(error, topic);
   return advice === "" ? error.message : `${sentence(error.message)} ${advice}`;
@@ -27,7 +29,7 @@ export function explain(error: unknown, topic?: string): string {
 function adviceFor(error: KafkaError, topic: string | undefined): string {
   switch (error.code) {
     case "UNKNOWN_TOPIC_OR_PARTITION":
-      return `Create the topic${topic === undefined ? "" : ` "${topic}"`}, or let the broker do it with ` +
+      return `Create the topic${topic === undefined ? "" : ` ${show(topic)}`}, or let the broker do it with ` +
         "--property allowAutoTopicCreation=true";
     case "NETWORK_EXCEPTION":
     case "BROKER_NOT_AVAILABLE":

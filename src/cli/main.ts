@@ -6,6 +6,7 @@
 
 import { Producer } from "../../mod.ts";
 import { ConfigError } from "../errors.ts";
+import { show } from "../show.ts";
 import { parseBroker, parseProduce, readWords } from "./arguments.ts";
 import { runBroker } from "./broker.ts";
 import { complain, explain } from "./complaint.ts";
@@ -56,7 +57,7 @@ async function dispatch(argv: readonly string[], io: CliIo): Promise<number> {
   if (spec === undefined) {
     const kind = name.startsWith("-") ? "option" : "command";
     const wanted = commandSpecs.map((known) => known.name).join(" or ");
-    throw new ConfigError(kind, `Unknown ${kind} "${name}", wanted ${wanted} (see sluice --help)`);
+    throw new ConfigError(kind, `Unknown ${kind} ${show(name)}, wanted ${wanted} (see sluice --help)`);
   }
   const words = readWords(spec, rest);
   if (words.has("help")) {

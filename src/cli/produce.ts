@@ -5,6 +5,7 @@
  */
 
 import { KafkaError } from "../errors.ts";
+import { printableJson, reasonOf as showReason, show } from "../show.ts";
 import type { ProduceCommand } from "./arguments.ts";
 import { complain, explain } from "./complaint.ts";
 import type { CliIo, InputSource } from "./io.ts";
@@ -49,7 +50,10 @@ export async function produce(
   try {
     source = await io.open(command.file);
   } catch (error) {
-    complain(io, `Cannot read "${command.file}": ${reasonOf(error)}, wanted a readable file or - for standard input`);
+    complain(
+      io,
+      `Cannot read ${show(command.file)}: ${reasonOf(error)}, wanted a readable file or - for standard input`,
+    );
     await sink.close();
     return 2;
   }
@@ -197,7 +201,7 @@ class Run {
       interrupted: error === interrupted,
       traffic: this.#sink.traffic(),
     });
-    if (json) this.#io.stdout(`${JSON.stringify(summary)}\n`);
+    if (json) this.#io.stdout(`${printableJson(summary)}\n`);
     else if (error === undefined || tally.delivered > 0) this.#io.stdout(formatSummary(summary));
   }
 
@@ -217,7 +221,7 @@ async function readNext(chunks: AsyncIterator<Uint8Array>, file: string): Promis
   try {
     return await chunks.next();
   } catch (error) {
-    const name = file === "-" ? "standard input" : `"${file}"`;
+    const name = file === "-" ? "standard input" : show(file);
     throw new KafkaError(`Reading ${name} failed: ${reasonOf(error)}`, { code: "BAD_INPUT", cause: error });
   }
 }
@@ -230,15 +234,16 @@ function endsTheRun(error: unknown): boolean {
 
 function codecName(compression: unknown): string {
   if (typeof compression === "object" && compression !== null) {
-    return String((compression as { codec?: unknown }).codec);
+    const { codec } = compression as { codec?: unknown };
+    return typeof codec === "string" ? codec : show(codec);
   }
   return typeof compression === "string" ? compression : "none";
 }
 
 function reasonOf(error: unknown): string {
-  const { code, message } = error as { code?: string; message?: string };
+  const { code } = error as { code?: string };
   if (code === "ENOENT") return "no such file";
   if (code === "EACCES") return "permission denied";
   if (code === "EISDIR") return "it is a directory";
-  return message ?? String(error);
+  return showReason(error);
 }

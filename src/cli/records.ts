@@ -4,6 +4,7 @@
  * @module
  */
 
+import { excerpt as shortened, show } from "../show.ts";
 import { badInput, JsonArraySplitter, LineSplitter, type Piece, type Splitter } from "./splitter.ts";
 
 /** `lines`: a record per line. `ndjson`: a JSON value per line. `json`: the elements of one JSON array. */
@@ -73,7 +74,7 @@ function lineParser(options: InputOptions): (piece: Piece) => InputRecord {
   const separator = encoder.encode(text);
   return ({ bytes, line }) => {
     const at = indexOf(bytes, separator);
-    if (at < 0) throw badInput(line, `${excerpt(bytes)} has no key, wanted KEY${text}VALUE (${JSON.stringify(text)})`);
+    if (at < 0) throw badInput(line, `${excerpt(bytes)} has no key, wanted KEY${shortened(text)}VALUE (${show(text)})`);
     return { key: nullable(bytes.subarray(0, at)), value: nullable(bytes.subarray(at + separator.length)) };
   };
 }
@@ -103,7 +104,7 @@ function keyOf(value: unknown, path: readonly string[], line: number): string | 
   }
   if (key === null || typeof key === "string" || typeof key === "boolean") return key === null ? null : String(key);
   if (typeof key === "number" && Math.abs(key) <= Number.MAX_SAFE_INTEGER) return String(key);
-  const field = JSON.stringify(path.join("."));
+  const field = show(path.join("."));
   if (key === undefined) throw badInput(line, `the record has no field ${field} to take the key from`);
   if (typeof key === "object") throw badInput(line, `the field ${field} is an object, wanted a string or a number`);
   throw badInput(line, `the field ${field} is a number past 2^53 and would be rounded, wanted a string`);
@@ -115,7 +116,7 @@ function withoutByteOrderMark(bytes: Uint8Array): Uint8Array {
 
 function excerpt(bytes: Uint8Array): string {
   const text = new TextDecoder().decode(bytes.subarray(0, 160));
-  return JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text);
+  return show(text.length > 60 ? `${text.slice(0, 60)}…` : text);
 }
 
 function equal(left: Uint8Array, right: Uint8Array): boolean {

@@ -5,6 +5,7 @@
  */
 
 import { KafkaError } from "../errors.ts";
+import { show } from "../show.ts";
 
 /** A piece of the input and the line that it starts on, counted from 1. */
 export interface Piece {
@@ -134,7 +135,7 @@ export class JsonArraySplitter implements Splitter {
     if (this.#state === "after") throw badInput(this.#line, "more follows the JSON array, wanted the end of the input");
     if (position < 3 && byte === byteOrderMark[position]) return;
     if (byte !== openBracket) {
-      const found = JSON.stringify(String.fromCharCode(byte));
+      const found = show(String.fromCharCode(byte));
       throw badInput(this.#line, `the input starts with ${found}, wanted a JSON array (or use --format ndjson)`);
     }
     this.#state = "inside";

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { excerpt } from "../show.ts";
 import type { Tally } from "./tally.ts";
 
 /** The summary of one run of `sluice produce`, as `--json` prints it. */
@@ -114,7 +115,9 @@ export function formatSummary(summary: ProduceSummary): string {
   const { records, topic, bytes, seconds } = summary;
   const lines = [
     `${summary.interrupted ? "Interrupted: delivered" : "Delivered"} ${formatCount(records)} ` +
-    `${records === 1 ? "record" : "records"} (${formatBytes(bytes)}) to ${topic} in ${seconds.toFixed(2)} s: ` +
+    `${records === 1 ? "record" : "records"} (${formatBytes(bytes)}) to ${excerpt(topic)} in ${
+      seconds.toFixed(2)
+    } s: ` +
     `${formatCount(summary.recordsPerSecond)} records/s, ${formatBytes(summary.bytesPerSecond)}/s`,
   ];
   if (summary.failed > 0) {
@@ -141,7 +144,7 @@ function trafficLine({ batches, requests, retries, records, compression, compres
   if (requests !== null && requests > 0) parts.push(`${formatCount(requests)} requests`);
   if (retries !== null && retries > 0) parts.push(`${formatCount(retries)} retries`);
   if (compressionRatio !== null && compression !== "none") {
-    parts.push(`${compression} to ${(compressionRatio * 100).toFixed(1)} % of the size`);
+    parts.push(`${excerpt(compression)} to ${(compressionRatio * 100).toFixed(1)} % of the size`);
   }
   return parts.join(", ");
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { reasonOf } from "../show.ts";
 import { Histogram } from "./histogram.ts";
 
 /** What a delivery tells. */
@@ -87,7 +88,7 @@ export class Tally {
   /** Counts a record that failed. */
   fail(error: unknown): void {
     this.failed++;
-    const { code = "ERROR", message = String(error), persisted } = error as Partial<FailureTally & Persisted>;
+    const { code = "ERROR", message = reasonOf(error), persisted } = error as Partial<FailureTally & Persisted>;
     let of = this.#failures.get(code);
     if (of === undefined) {
       of = { code, message, records: 0, possiblyPersisted: 0 };

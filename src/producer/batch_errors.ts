@@ -7,7 +7,7 @@
 import { errorLike } from "../error_like.ts";
 import { BrokerError, DeliveryTimeoutError, KafkaError, type KafkaErrorOptions } from "../errors.ts";
 import { brokerError } from "../protocol/error_codes.ts";
-import { sentence } from "../show.ts";
+import { sentence, show } from "../show.ts";
 import type { Batch } from "./batch.ts";
 import type { Explanation } from "./diagnosis.ts";
 import type { PartitionResult } from "./produce_request.ts";
@@ -40,7 +40,9 @@ export function earlierFailed(
   cause: KafkaError,
 ): KafkaError {
   return new KafkaError(
-    `Send the record again, in order: an earlier one for topic "${topic.name}" partition ${index} failed (gapless). ` +
+    `Send the record again, in order: an earlier one for topic ${
+      show(topic.name)
+    } partition ${index} failed (gapless). ` +
       cause.message,
     { code: "EARLIER_RECORD_FAILED", retriable: true, persisted, topic: topic.name, partition: index, cause },
   );
@@ -72,7 +74,7 @@ export function expired(
   const isSaid = lastError === undefined || reason.includes(lastError.message.replace(/\.$/, ""));
   const last = isSaid ? "" : ` The last attempt has failed: ${sentence(lastError.message)}`;
   return new DeliveryTimeoutError(
-    `Gave up on a batch of ${batch.recordCount} for topic "${topic.name}" partition ${index} after ` +
+    `Gave up on a batch of ${batch.recordCount} for topic ${show(topic.name)} partition ${index} after ` +
       `${deliveryTimeoutMs} ms (deliveryTimeoutMs) while ${where}; it is ${fate}. ${reason}${last} ${advice}`,
     { topic: topic.name, partition: index, persisted: batch.persisted, cause: lastError ?? error },
   );

@@ -7,6 +7,7 @@
 import { BufferFullError, DeliveryTimeoutError, type KafkaError, TimeoutError } from "../errors.ts";
 import { errorOf } from "../protocol/error_codes.ts";
 import type { RecordBytes } from "../protocol/record_batch.ts";
+import { show } from "../show.ts";
 import type { Resolve } from "./batch.ts";
 import type { MemoryWaiter } from "./buffer_memory.ts";
 import type { Explanation } from "./diagnosis.ts";
@@ -242,14 +243,14 @@ export function lateError(
   }
   const { errorCode } = send.topic.metadata;
   if (errorCode !== 0 && error?.errorCode === errorCode) {
-    return new TimeoutError(`Topic "${topic}" could not be found within ${limit}. ${reason} ${advice}`, {
+    return new TimeoutError(`Topic ${show(topic)} could not be found within ${limit}. ${reason} ${advice}`, {
       code: errorOf(errorCode).name,
       errorCode,
       topic,
       cause: error,
     });
   }
-  const message = `Topic "${topic}" could not be looked up within ${limit}. ${reason} ${advice}`;
+  const message = `Topic ${show(topic)} could not be looked up within ${limit}. ${reason} ${advice}`;
   const context = { topic, cause: error };
   return byDelivery ? new DeliveryTimeoutError(message, context) : new TimeoutError(message, context);
 }

@@ -10,6 +10,7 @@ import { endsWaiting } from "../cluster/advice.ts";
 import { KafkaError } from "../errors.ts";
 import { brokerError } from "../protocol/error_codes.ts";
 import type { RecordBytes } from "../protocol/record_batch.ts";
+import { show } from "../show.ts";
 import { AbortableSend } from "./abortable_send.ts";
 import type { Agenda, Entry } from "./agenda.ts";
 import type { Barrier } from "./barrier.ts";
@@ -331,7 +332,7 @@ export class PendingSends implements Entry {
       if (error !== undefined || !this.#admission.isKnown(send.topic)) return this.#lookAgain(send);
       const { topic: { name, metadata: { partitions } }, waiting: { partition } } = send;
       if (partition! < partitions.length) return this.#found(send);
-      const message = `Choose another partition: topic "${name}" has partitions 0 to ${partitions.length - 1}, ` +
+      const message = `Choose another partition: topic ${show(name)} has partitions 0 to ${partitions.length - 1}, ` +
         `not ${partition}.`;
       this.drop(send, new KafkaError(message, { code: "INVALID_PARTITION", topic: name, partition }));
     });

@@ -515,7 +515,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
       const { reason, advice, error } = this.#diagnostics.ofTopic(topic).explain();
       const { errorCode } = topic.metadata;
       const isTold = errorCode !== 0 && error?.errorCode === errorCode;
-      const message = `Topic "${topic.name}" could not be looked up within ${maxBlockMs} ms (maxBlockMs). ` +
+      const message = `Topic ${show(topic.name)} could not be looked up within ${maxBlockMs} ms (maxBlockMs). ` +
         `${reason} ${advice}`;
       const own = isTold ? { code: error.code, errorCode } : {};
       return new TimeoutError(message, { topic: topic.name, cause: error, ...own });

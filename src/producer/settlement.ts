@@ -17,6 +17,7 @@ import {
 } from "../errors.ts";
 import { brokerError, errorOf, NONE, persistedAfter } from "../protocol/error_codes.ts";
 import type { Runtime } from "../runtime/runtime.ts";
+import { show } from "../show.ts";
 import type { Accumulator } from "./accumulator.ts";
 import type { Batch } from "./batch.ts";
 import { batchRefused, earlierFailed, expired, recordErrorsOf, withFate } from "./batch_errors.ts";
@@ -313,7 +314,7 @@ export class Settlement {
     for (const batch of [...partition.queue]) {
       if (!batch.drained || batch.persisted === "no" || !(rewrite || batch.misnumbered)) continue;
       const { topic: { name: topic }, index } = partition;
-      const message = `The record may be in the log of topic "${topic}" partition ${index}: its broker can't tell.`;
+      const message = `The record may be in the log of topic ${show(topic)} partition ${index}: its broker can't tell.`;
       const options = { code: "OUTCOME_UNKNOWN", persisted: "possibly", topic, partition: index, cause } as const;
       this.refuse(batch, new KafkaError(message, options));
     }

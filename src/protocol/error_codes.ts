@@ -18,6 +18,7 @@ import {
   RecordTooLargeError,
   UnsupportedVersionError,
 } from "../errors.ts";
+import { excerpt, show } from "../show.ts";
 
 /** What is known of one error code. */
 export interface ErrorCode {
@@ -249,10 +250,10 @@ export function brokerError(code: number, context: BrokerErrorContext = {}): Kaf
   const { name, retriable, persisted, reason } = errorOf(code);
   const subject = context.topic === undefined
     ? api ?? "Request"
-    : `Topic "${context.topic}"` + (context.partition === undefined ? "" : ` partition ${context.partition}`);
-  const broker = context.broker === undefined ? "the broker" : `broker ${context.broker}`;
-  const why = detail || reason;
-  const message = `${subject}: ${broker} answered ${name} (${code})${why === "" ? "" : `: ${why.replace(/\.$/, "")}`}.`;
+    : `Topic ${show(context.topic)}` + (context.partition === undefined ? "" : ` partition ${context.partition}`);
+  const broker = context.broker === undefined ? "the broker" : `broker ${excerpt(context.broker)}`;
+  const why = (detail ? excerpt(detail) : reason).replace(/\.$/, "");
+  const message = `${subject}: ${broker} answered ${name} (${code})${why === "" ? "" : `: ${why}`}.`;
   const ErrorClass = CLASSES.get(code) ?? BrokerError;
   return new ErrorClass(message, { persisted, ...options, code: name, errorCode: code, retriable });
 }

@@ -88,3 +88,48 @@ test("cli: a line that is not JSON is exit code 2, and the records before it are
   assert.equal(io.err, 'sluice: Line 3: "{n:2}" is not JSON. Delivered 2 records.\n');
   assert.equal((await cluster.records("people")).length, 2);
 });
+
+test("cli: what others wrote reaches the terminal escaped and short, wherever it stands, and secrets don't", async () => {
+  const evil = "\u001b]0;owned\u0007\u001b[2J\n\u202eexe\u009b31m";
+  const long = evil.repeat(1_000);
+  const lines: string[][] = [];
+  for (const text of [evil, long]) {
+    lines.push(
+      [text],
+      [`--${text}`],
+      ["produce", `--${text}`],
+      ["produce", "-b", "b:1", "-t", "t", `-${text}`],
+      ["produce", "-b", text, "-t", "t"],
+      ["produce", "-b", "b:1", "-t", "t", "--linger-ms", text],
+      ["produce", "-b", "b:1", "-t", "t", "--format", text],
+      ["produce", "-b", "b:1", "-t", "t", "--compression", text],
+      ["produce", "-b", "b:1", "-t", "t", "--acks", text],
+      ["produce", "-b", "b:1", "-t", "t", "--header", text],
+      ["produce", "-b", "b:1", "-t", "t", "--property", `${text}=1`],
+      ["produce", "-b", "b:1", "-t", "t", `--quiet=${text}`],
+      ["produce", "-b", "b:1", "-t", "t", text, text],
+      ["broker", text],
+      ["broker", "--topic", text],
+    );
+  }
+  for (const argv of lines) {
+    const { exitCode, out, err } = await run(...argv);
+    assert.deepEqual([exitCode, out], [2, ""], JSON.stringify(argv).slice(0, 200));
+    assert.match(err, /^sluice: [^\n]+\n$/);
+    assert.doesNotMatch(err.slice(0, -1), /\p{Cc}|\p{Cf}/u);
+    assert.ok(err.length < 900, `${err.length} characters for ${JSON.stringify(argv).slice(0, 100)}`);
+  }
+  for (
+    const argv of [
+      ["produce", "-t", "t", "-b", "kafka://user:s3cret@b:1"],
+      ["produce", "-t", "t", "-b", "b:1", "--property", "sasl.password:s3cret"],
+      ["produce", "-t", "t", "-b", "b:1", "--password=s3cret"],
+      ["produce", "-t", "t", "-b", "b:1", "-Ps3cret"],
+      ["produce", "-t", "t", "-b", "b:1", "-X", "sasl.password=s3cret"],
+    ]
+  ) {
+    const { exitCode, out, err } = await run(...argv);
+    assert.equal(exitCode, 2);
+    assert.doesNotMatch(out + err, /s3cret/);
+  }
+});

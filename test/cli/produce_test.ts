@@ -208,3 +208,27 @@ test("cli produce: progress as JSON is a line each time, and none without a term
   assert.equal(await produce(command(), silent, () => new FakeSink()), 0);
   assert.equal(silent.err, "");
 });
+
+test("cli produce: files, topics, codecs and what a broker says are printed escaped, as JSON too", async () => {
+  const evil = "\u001b[2J\n\u202e\u009b";
+  const topic = `t${evil}`;
+  const io = world(["a\n"]);
+  const wanted = ["-b", "b:1", "-t", topic];
+  assert.equal(await produce(produceCommand(wanted), io, () => new FakeSink()), 0);
+  assert.match(io.out, /to t\\u001b\[2J\\n\\u202e\\u009b in/);
+  const json = world(["a\n"]);
+  assert.equal(await produce(produceCommand([...wanted, "--json"]), json, () => new FakeSink()), 0);
+  assert.equal((JSON.parse(json.out) as ProduceSummary).topic, topic);
+  assert.doesNotMatch(json.out.trimEnd(), /\p{Cc}|\p{Cf}/u);
+  const failing = world(["a\n"]);
+  const sink = new FakeSink();
+  sink.connecting = () => Promise.reject(new ConnectionError(`Connecting to ${evil} failed.`));
+  assert.equal(await produce(produceCommand([...wanted, `file${evil}`]), failing, () => sink), 1);
+  const lost = world(["a\n"]);
+  lost.open = () => Promise.reject(Object.assign(new TypeError(`no ${evil}`), { code: "EODD" }));
+  assert.equal(await produce(produceCommand([...wanted, `file${evil}`]), lost, () => new FakeSink()), 2);
+  for (const { err } of [failing, lost]) {
+    assert.match(err, /^sluice: [^\n]+\n$/);
+    assert.doesNotMatch(err.trimEnd(), /\p{Cc}|\p{Cf}/u);
+  }
+});

@@ -81,5 +81,8 @@ test("protocol: a broker's error says who was concerned, which code came and why
     brokerError(42, { api: "CreateTopics", detail: "Partitions must be positive." }).message,
     "CreateTopics: the broker answered INVALID_REQUEST (42): Partitions must be positive.",
   );
+  const evil = brokerError(42, { topic: "\u202ex", broker: "b\n:1", detail: `\u001b[2J${"y".repeat(100_000)}` });
+  assert.match(evil.message, /^Topic "\\u202ex": broker b\\n:1 answered INVALID_REQUEST \(42\): \\u001b\[2Jyy+…\.$/);
+  assert.ok(evil.message.length < 300);
   assert.equal(brokerError(69, { topic: "x" }).message, 'Topic "x": the broker answered GROUP_ID_NOT_FOUND (69).');
 });
