@@ -14,8 +14,8 @@ const NEWEST = ApiVersions.clientVersions[1];
 const LADDER: readonly number[] = [NEWEST, 3, 0];
 /** A version that a server hung up on, though it offers it, is tried again after so long: it may have been restarting. */
 const RECONSIDER_MS = 600_000;
-/** Addresses come and go where brokers are containers; so many are remembered. */
-const MOST_ADDRESSES = 10_000;
+/** Addresses come and go where brokers are containers; so many are remembered, a table of versions (5 kB) with each. */
+const MOST_ADDRESSES = 1_000;
 
 /** How one address is greeted. Whatever it holds is overturned by the next answer. */
 export class Greeting {
@@ -82,15 +82,11 @@ export class Greetings {
   /** How an address is greeted. */
   of(address: Address): Greeting {
     const name = formatAddress(address);
-    let greeting = this.#known.get(name);
-    if (greeting === undefined) {
-      greeting = new Greeting();
-      this.#known.set(name, greeting);
-      for (const oldest of this.#known.keys()) {
-        if (this.#known.size <= MOST_ADDRESSES) break;
-        this.#known.delete(oldest);
-      }
-    }
+    const greeting = this.#known.get(name) ?? new Greeting();
+    // The one that was wanted last stands last.
+    this.#known.delete(name);
+    this.#known.set(name, greeting);
+    if (this.#known.size > MOST_ADDRESSES) this.#known.delete(this.#known.keys().next().value!);
     return greeting;
   }
 }

@@ -25,7 +25,7 @@ export interface EmbeddedClusterOptions extends ReplicationOptions {
   readonly autoCreateTopics?: boolean;
   /** How many partitions a topic has that was created without saying. @default 1 */
   readonly defaultPartitions?: number;
-  /** The release whose versions, features and defaults are shown. @default "4.1" */
+  /** The release whose versions, features, defaults and ways of hanging up are shown. @default "4.1" */
   readonly release?: Release;
   /** Pins versions on all brokers, by the API's name; null takes an API away. */
   readonly apiVersions?: Readonly<Record<string, VersionRange>>;
