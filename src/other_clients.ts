@@ -116,10 +116,14 @@ export function explainRefusal(error: unknown, record: unknown): KafkaError {
   return new KafkaError(message, { code: "UNEXPECTED", cause: error });
 }
 
-/** The records that were passed to `sendBatch`, or why they can't be had. Never throws. */
-export function copyOfRecords<R>(records: Iterable<R>): R[] | ConfigError {
+/**
+ * The records that were passed to `sendBatch`, or why they can't be had. Never throws. What isn't a list may make each
+ * record of what it made the one before of, so it is kept by `keep` as soon as it is there.
+ */
+export function copyOfRecords<R>(records: Iterable<R>, keep: (record: R) => R): R[] | ConfigError {
   try {
-    if (typeof records === "object" && records !== null && Symbol.iterator in records) return [...records];
+    if (Array.isArray(records)) return [...records];
+    if (typeof records === "object" && records !== null && Symbol.iterator in records) return Array.from(records, keep);
   } catch (error) {
     return refusedBatch(records, error);
   }

@@ -165,7 +165,8 @@ class Rest {
     if (this.byteLength > maxPieceBytes) {
       throw badInput(line, `more than ${maxPieceBytes} bytes belong to one record, wanted fewer`);
     }
-    this.#parts.push(bytes.slice());
+    // Not `slice`: what comes from Node is a Buffer, whose slice is a view.
+    this.#parts.push(new Uint8Array(bytes));
   }
 
   take(last?: Uint8Array): Uint8Array {

@@ -123,8 +123,8 @@ export class AbortSignals {
 }
 
 /** Why a send with this signal takes nothing; undefined if it does. */
-export function signalRefusal(signal: AbortSignal, topic: string | undefined): KafkaError | undefined {
-  return isAborted(signal) ? abortError(signal, "no", topic) : undefined;
+export function signalRefusal(signal: AbortSignal, topic: () => string | undefined): KafkaError | undefined {
+  return isAborted(signal) ? abortError(signal, "no", topic()) : undefined;
 }
 
 /** What a send is told whose signal was aborted. */

@@ -8,7 +8,7 @@
 import type { Cluster } from "../cluster/cluster.ts";
 import { isUsable } from "../cluster/metadata.ts";
 import { isKafkaError } from "../error_like.ts";
-import { AbortError, KafkaError, RecordTooLargeError } from "../errors.ts";
+import { AbortError, KafkaError } from "../errors.ts";
 import { explainRefusal } from "../other_clients.ts";
 import { maxSizeOfRecord, type RecordBytes, sizeOfRecordBody } from "../protocol/record_batch.ts";
 import { BATCH_OVERHEAD } from "../protocol/record_batch_layout.ts";
@@ -17,19 +17,19 @@ import { type AbortableSend, abortError } from "./abortable_send.ts";
 import type { Agenda } from "./agenda.ts";
 import { Barrier } from "./barrier.ts";
 import { Batch, type Outcome, rejectedPromise, type Resolve, tell } from "./batch.ts";
-import { BufferMemory, type MemoryWaiter } from "./buffer_memory.ts";
+import { BufferMemory, chargeFor, type MemoryWaiter } from "./buffer_memory.ts";
 import { BufferPool } from "./buffer_pool.ts";
 import type { Explanation } from "./diagnosis.ts";
+import { headersOf, type KeptRecord } from "./kept_record.ts";
 import type { Metrics } from "./metrics.ts";
 import type { ResolvedOptions } from "./options.ts";
 import type { Partition } from "./partition.ts";
 import { builtInPartitioner, type Partitioner, runPartitioner } from "./partitioner.ts";
 import { partitionForKey } from "./murmur2.ts";
-import type { KeptRecord } from "./pending_send.ts";
 import { PendingSends } from "./pending_sends.ts";
 import { overheadBound } from "./produce_request.ts";
 import type { ProducerRecord, SendOptions } from "./record.ts";
-import { checkRecordNumbers, checkTopicName, RecordEncoder } from "./record_encoder.ts";
+import { checkRecordNumbers, checkTopicName, RecordEncoder, tooLarge } from "./record_encoder.ts";
 import { StickyPartition } from "./sticky_partition.ts";
 import { Topic, type TopicWaiter } from "./topic.ts";
 import type { TurnClock } from "./turn_clock.ts";
@@ -47,6 +47,8 @@ export interface AccumulatorEvents {
 }
 
 const UNKNOWN_TOPIC_OR_PARTITION = 3;
+/** Shown to nobody. */
+const NO_RECORD: KeptRecord = { key: null, value: null, headers: undefined };
 /** Records of one call without a key go to one partition, up to so many bytes: seven small batches cost twice as much. */
 const TOGETHER_BYTES = 131_072;
 
@@ -76,6 +78,8 @@ export class Accumulator {
   #lastReason: KafkaError | undefined;
   #lastRejection: Promise<never> | undefined;
   readonly #partitioner: Partitioner | undefined;
+  /** It is the caller's own: it sees records, and may do with them what it likes. */
+  readonly #showsRecords: boolean;
   readonly #pool: BufferPool;
   /** Most callers send to one topic again and again. */
   #lastTopic: Topic | undefined;
@@ -99,6 +103,7 @@ export class Accumulator {
     this.#events = events;
     const { partitioner } = options;
     this.#partitioner = typeof partitioner === "function" ? partitioner : builtInPartitioner(partitioner);
+    this.#showsRecords = typeof partitioner === "function";
     this.memory = new BufferMemory(options.bufferMemory, clock, (inUse) => events.onUse(inUse));
     const keepsRecords = this.#partitioner !== undefined;
     this.pending = new PendingSends(options, cluster, this.memory, agenda, clock, metrics, keepsRecords, {
@@ -115,7 +120,9 @@ export class Accumulator {
   }
 
   /**
-   * Takes a record. Its outcome goes to `resolve` and to the callbacks; so does the reason if it is refused.
+   * Takes a record. Its outcome goes to `resolve` and to the callbacks; so does the reason if it is refused. Each field
+   * is read once. A record whose headers can be read once only is taken even when it may not wait, as long as anything
+   * of the memory is free.
    *
    * @returns 0; or, when `mayWait` is false and nothing was taken, the bytes of memory that there weren't
    */
@@ -126,27 +133,37 @@ export class Accumulator {
     mayWait: boolean,
   ): number {
     // Taken away meanwhile: a serializer or partitioner that sends a record of its own must not write over this one.
-    const encoder = this.#encoder ?? new RecordEncoder(this.#options.keySerializer, this.#options.valueSerializer);
+    const encoder = this.#encoder ?? this.#newEncoder();
     this.#encoder = undefined;
     try {
-      const topic = this.#lastTopic?.name === record.topic ? this.#lastTopic : this.topic(record.topic);
+      const { topic: name, key, value, partition: wantedPartition, timestamp, headers } = record;
+      const topic = this.#lastTopic?.name === name ? this.#lastTopic : this.topic(name);
       this.#lastTopic = topic;
-      if (record.partition !== undefined || record.timestamp !== undefined) checkRecordNumbers(record);
-      encoder.encode(record);
-      const wanted = this.#memoryFor(encoder, record.topic);
-      const timestamp = record.timestamp ?? this.#clock.wallMs;
+      if (wantedPartition !== undefined || timestamp !== undefined) {
+        checkRecordNumbers(name, wantedPartition, timestamp);
+      }
+      if (!mayWait && isIterator(headers)) {
+        if (!this.memory.has(1)) return 1;
+        mayWait = true;
+      }
+      // Headers are read once, and a partitioner wants to see them too.
+      const shown = this.#showsRecords ? { key, value, headers: headersOf(headers) } : NO_RECORD;
+      encoder.encode(name, key, value, this.#showsRecords ? shown.headers : headers);
+      const wanted = this.#memoryFor(encoder, name);
       if (this.#isReady(topic) && this.memory.has(wanted)) {
-        const partition = this.#choose(topic, record.partition, record, encoder);
+        const partition = this.#choose(topic, wantedPartition, shown, encoder);
         if (partition !== undefined) {
-          this.#append(topic.partition(partition), encoder, timestamp, this.#clock.nowMs, resolve, callbacks, 0);
+          const { nowMs, wallMs } = this.#clock;
+          this.#append(topic.partition(partition), encoder, timestamp ?? wallMs, nowMs, resolve, callbacks, 0);
           return 0;
         }
       }
       if (!mayWait && !this.memory.has(wanted)) return wanted;
-      this.pending.add(topic, record, encoder, wanted, resolve, callbacks);
+      this.pending.add(topic, wantedPartition, timestamp, shown, encoder, wanted, resolve, callbacks);
     } catch (error) {
       this.refuse(explainRefusal(error, record), resolve, callbacks);
     } finally {
+      encoder.release();
       this.#encoder = encoder;
     }
     return 0;
@@ -284,8 +301,8 @@ export class Accumulator {
 
   /** Gives back the memory that a batch has held for records that it has no more. */
   releaseSpare(batch: Batch): void {
-    const spareBytes = batch.reservedBytes - batch.length;
-    batch.reservedBytes = batch.length;
+    const spareBytes = batch.reservedBytes - batch.chargedBytes;
+    batch.reservedBytes = batch.chargedBytes;
     this.memory.release(spareBytes);
   }
 
@@ -303,6 +320,12 @@ export class Accumulator {
     }
     for (const barrier of batch.barriers ?? []) barrier.done();
     this.memory.reserve(reservedBytes);
+  }
+
+  #newEncoder(): RecordEncoder {
+    const { keySerializer, valueSerializer } = this.#options;
+    const hasPartitioner = this.#partitioner !== undefined;
+    return new RecordEncoder(keySerializer, valueSerializer, this.#options, hasPartitioner, this.#showsRecords);
   }
 
   #newTopic(name: string): Topic {
@@ -329,19 +352,14 @@ export class Accumulator {
   /** The most that a record can take of the buffer memory. */
   #memoryFor(record: RecordBytes, topic: string): number {
     const { bufferMemory, maxRequestSize } = this.#options;
-    const bound = BATCH_OVERHEAD + maxSizeOfRecord(record);
+    const bound = maxSizeOfRecord(record);
+    const wanted = BATCH_OVERHEAD + chargeFor(bound);
     const limit = Math.min(bufferMemory, maxRequestSize);
-    if (bound <= limit) return bound;
+    if (wanted <= limit) return wanted;
     const body = sizeOfRecordBody(record, 0, 0);
     const alone = BATCH_OVERHEAD + sizeOfVarint(body) + body;
-    if (alone > limit) {
-      const option = limit === bufferMemory ? "bufferMemory" : "maxRequestSize";
-      throw new RecordTooLargeError(
-        `Send a smaller record or raise "${option}": the record takes ${alone} bytes, the limit is ${limit}.`,
-        { topic },
-      );
-    }
-    return Math.min(bufferMemory, bound);
+    if (alone > limit) throw tooLarge(`${alone}`, this.#options, topic);
+    return Math.min(bufferMemory, wanted);
   }
 
   /** The record's partition; undefined if it asks for one that the topic isn't known to have. */
@@ -361,7 +379,7 @@ export class Accumulator {
       return runPartitioner(this.#partitioner, {
         topic: topic.name,
         key: record.key ?? null,
-        keyBytes: bytes.key === null ? null : bytes.key.subarray(0, bytes.keyLength),
+        keyBytes: bytes.key && bytes.key.subarray(0, bytes.keyLength),
         value: record.value,
         headers: record.headers,
         partitionCount,
@@ -396,20 +414,23 @@ export class Accumulator {
         batch = undefined;
       }
     }
-    let taken = size;
+    let overhead = 0;
     if (batch === undefined) {
       batch = new Batch(partition, this.#clock.nowMs, deadlineMs, partition.sizeHint, this.#pool);
       size = batch.sizeOf(record, timestamp);
-      taken = size + BATCH_OVERHEAD;
+      overhead = BATCH_OVERHEAD;
+    }
+    // First, because it is all that can fail.
+    batch.append(record, timestamp, size, resolve, callbacks);
+    if (overhead > 0) {
       partition.queue.push(batch);
       this.incomplete.add(batch);
     }
     const hastened = deadlineMs < batch.deadlineMs;
     if (hastened) batch.deadlineMs = deadlineMs;
-    this.memory.reserve(taken - reserved);
-    batch.append(record, timestamp, size, resolve, callbacks);
+    this.memory.reserve(overhead + chargeFor(size) - reserved);
     this.recordsInBatches += 1;
-    partition.topic.sticky.appended(taken, partition.topic);
+    partition.topic.sticky.appended(overhead + size, partition.topic);
     if (batch.recordCount === 1 || hastened) this.watch(partition, this.#clock.nowMs);
     if (!partition.scheduled && this.isDue(partition.queue[0]!, this.#clock.nowMs)) this.#events.onReady(partition);
     return batch;
@@ -450,6 +471,11 @@ export class Accumulator {
   #logThrow(error: unknown): void {
     this.#options.logger.error?.("callback_threw", { error });
   }
+}
+
+/** True for what can be read once only. */
+function isIterator(headers: unknown): boolean {
+  return typeof (headers as Partial<Iterator<unknown>> | null | undefined)?.next === "function";
 }
 
 /** True if a broker has decided it, not the clock or the network. */

@@ -7,6 +7,7 @@
 import type { Compressor } from "../codec/codec.ts";
 import { crc32c } from "../codec/crc32c.ts";
 import type { KafkaError, Persisted } from "../errors.ts";
+import { lengthOf } from "../protocol/byte_arrays.ts";
 import {
   type ProducerStamp,
   readRecords,
@@ -21,6 +22,7 @@ import { BATCH_OVERHEAD } from "../protocol/record_batch_layout.ts";
 import { sizeOfVarint } from "../protocol/varint.ts";
 import { AbortableSend } from "./abortable_send.ts";
 import type { Barrier } from "./barrier.ts";
+import { chargeFor } from "./buffer_memory.ts";
 import type { BufferPool } from "./buffer_pool.ts";
 import type { Partition } from "./partition.ts";
 import { BatchResult, type RecordMetadata, type SendOptions } from "./record.ts";
@@ -57,6 +59,8 @@ export class Batch {
   deadlineMs: number;
   /** Bytes that it holds of the buffer memory. */
   reservedBytes: number = BATCH_OVERHEAD;
+  /** What it would take of the buffer memory for the records that it holds now. */
+  chargedBytes: number = BATCH_OVERHEAD;
   /** Bytes so far, header included. */
   length: number = BATCH_OVERHEAD;
   recordCount = 0;
@@ -132,7 +136,10 @@ export class Batch {
     return sizeOfVarint(body) + body;
   }
 
-  /** Adds a record, whose size is that of {@link sizeOf}, and who is to be told of it. */
+  /**
+   * Adds a record, whose size is that of {@link sizeOf}, and who is to be told of it. When it throws, because there is
+   * no memory for a larger buffer or the caller's bytes have gone, the batch is as it was.
+   */
   append(
     record: RecordBytes,
     timestamp: number,
@@ -141,6 +148,10 @@ export class Batch {
     callbacks: SendOptions | undefined,
   ): void {
     const index = this.recordCount;
+    const delta = index === 0 ? 0 : timestamp - this.#baseTimestamp;
+    const end = this.length + size;
+    if (end > this.#buffer.length) this.#grow(end);
+    this.length = writeRecord(this.#buffer, this.length, record, index, delta, bodyOf(size));
     if (index === 0) {
       this.#baseTimestamp = timestamp;
       this.#maxTimestamp = timestamp;
@@ -149,11 +160,8 @@ export class Batch {
     } else if (timestamp > this.#maxTimestamp) {
       this.#maxTimestamp = timestamp;
     }
-    const end = this.length + size;
-    if (end > this.#buffer.length) this.#grow(end);
-    const delta = timestamp - this.#baseTimestamp;
-    this.length = writeRecord(this.#buffer, this.length, record, index, delta, bodyOf(size));
-    this.reservedBytes += size;
+    this.reservedBytes += chargeFor(size);
+    this.chargedBytes += chargeFor(size);
     this.recordCount = index + 1;
     if (delta !== 0 || this.#timestampDeltas.length > 0) {
       // Records of one turn have one timestamp, and then nothing is kept.
@@ -227,6 +235,7 @@ export class Batch {
     this.#buffer = this.#pool.take(this.length);
     this.recordCount = 0;
     this.length = BATCH_OVERHEAD;
+    this.chargedBytes = BATCH_OVERHEAD;
     for (const [index, [record, timestamp]] of records.entries()) {
       if (without.has(index)) continue;
       this.append(record, timestamp, this.sizeOf(record, timestamp), resolves[index], callbacks?.[index]);
@@ -398,7 +407,7 @@ export class Batch {
   }
 
   #finishCompressed(compressed: Uint8Array, codecId: number): void {
-    const bytes = new Uint8Array(BATCH_OVERHEAD + compressed.length);
+    const bytes = new Uint8Array(BATCH_OVERHEAD + lengthOf(compressed));
     bytes.set(compressed, BATCH_OVERHEAD);
     this.#finish(bytes, codecId);
   }

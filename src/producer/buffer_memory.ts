@@ -7,6 +7,17 @@
 import { BufferFullError } from "../errors.ts";
 import type { TurnClock } from "./turn_clock.ts";
 
+/** What a record takes beside its bytes, about, while it has no outcome; most of it is the caller's promise. */
+export const OBJECT_BYTES = 256;
+
+/**
+ * What a record of so many bytes counts for: no less than its objects take, or millions of empty ones would fit. Whoever
+ * sends larger ones has about as much beside the buffer memory as in it, at most.
+ */
+export function chargeFor(bytes: number): number {
+  return bytes < OBJECT_BYTES ? OBJECT_BYTES : bytes;
+}
+
 /** Somebody who waits for memory. */
 export interface MemoryWaiter {
   /** How many bytes are wanted. */

@@ -6,8 +6,9 @@
 
 import { isObject } from "../call_options.ts";
 import { ConfigError, type KafkaError } from "../errors.ts";
+import { fieldsOf } from "./kept_record.ts";
 import type { Logger } from "./logger.ts";
-import type { Headers, ProducerRecord, RecordMetadata, SendOptions } from "./record.ts";
+import type { ProducerRecord, RecordMetadata, SendOptions } from "./record.ts";
 
 /** Looks at records on their way. All methods are optional; what they throw is logged and ignored. */
 export interface ProducerInterceptor<K = string | Uint8Array, V = string | Uint8Array> {
@@ -43,17 +44,16 @@ export class InterceptorChain {
 
   /** The record as the interceptors want it. */
   onSend<K, V>(record: ProducerRecord<K, V>): ProducerRecord<K, V> {
-    // Headers may be there to be read once.
-    let latest = copyOf(record);
+    let latest = fieldsOf(record);
     for (const interceptor of this.#interceptors as readonly ProducerInterceptor<K, V>[]) {
       this.#isolated("onSend", () => {
         // A copy, so that half a change is lost together with the interceptor that threw.
-        const changed: unknown = interceptor.onSend?.(copyOf(latest));
+        const changed: unknown = interceptor.onSend?.(fieldsOf(latest));
         if (changed instanceof Promise) {
           changed.catch(() => {});
           throw new ConfigError("interceptors", '"onSend" returned a promise, wanted a record.');
         }
-        if (isObject(changed)) latest = changed as ProducerRecord<K, V>;
+        if (isObject(changed)) latest = fieldsOf(changed as ProducerRecord<K, V>);
       });
     }
     return latest;
@@ -92,32 +92,5 @@ export class InterceptorChain {
     } catch (error) {
       complain(error);
     }
-  }
-}
-
-function copyOf<K, V>(record: ProducerRecord<K, V>): ProducerRecord<K, V> {
-  if (!isObject(record)) return record;
-  try {
-    const copy = { ...record };
-    return copy.headers === undefined ? copy : { ...copy, headers: copyOfHeaders(copy.headers) };
-  } catch {
-    // Whoever writes the record meets it again.
-    return record;
-  }
-}
-
-function copyOfHeaders(headers: Headers): Headers {
-  if (!isObject(headers)) return headers;
-  if (!(Symbol.iterator in headers)) return { ...headers };
-  try {
-    return [...headers as Iterable<never>];
-  } catch (error) {
-    // Whoever writes the record meets it again.
-    const broken: Iterable<never> = {
-      [Symbol.iterator]: () => {
-        throw error;
-      },
-    };
-    return broken;
   }
 }

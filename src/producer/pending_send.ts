@@ -5,19 +5,18 @@
  */
 
 import { BufferFullError, DeliveryTimeoutError, type KafkaError, TimeoutError } from "../errors.ts";
+import { copyInto, copyOfBytes } from "../protocol/byte_arrays.ts";
 import { errorOf } from "../protocol/error_codes.ts";
 import type { RecordBytes } from "../protocol/record_batch.ts";
 import { show } from "../show.ts";
 import type { Resolve } from "./batch.ts";
-import type { MemoryWaiter } from "./buffer_memory.ts";
+import { type MemoryWaiter, OBJECT_BYTES } from "./buffer_memory.ts";
 import type { Explanation } from "./diagnosis.ts";
+import type { KeptRecord } from "./kept_record.ts";
 import type { ResolvedOptions } from "./options.ts";
-import type { ProducerRecord, SendOptions } from "./record.ts";
+import type { SendOptions } from "./record.ts";
 import type { Topic, TopicWaiter } from "./topic.ts";
 import type { Moment } from "./turn_clock.ts";
-
-/** What a partitioner wants to see of a record. */
-export type KeptRecord = Pick<ProducerRecord<unknown, unknown>, "key" | "value" | "headers">;
 
 /** What is kept of a record besides its bytes. */
 export interface Waiting {
@@ -68,9 +67,6 @@ export class PendingSend implements TopicWaiter {
   }
 }
 
-/** What a record in line takes beside its bytes, about; most of it is the caller's promise. */
-const OBJECT_BYTES = 256;
-
 /** A buffer that fills up with runs, one after the other. */
 export class Chunk {
   readonly bytes: Uint8Array;
@@ -100,7 +96,7 @@ export class PendingRun implements MemoryWaiter {
   /** For a run of one: what others don't have. */
   timestamp: number | undefined;
   record: KeptRecord | undefined;
-  headers: Uint8Array | undefined;
+  headers: Uint8Array | null = null;
 
   readonly #onMemory: (run: PendingRun) => void;
   readonly #chunk: Chunk;
@@ -139,10 +135,8 @@ export class PendingRun implements MemoryWaiter {
     callbacks: SendOptions | undefined,
   ): void {
     const { bytes, used } = this.#chunk;
-    if (key !== null) bytes.set(key.length === keyLength ? key : key.subarray(0, keyLength), used);
-    if (value !== null) {
-      bytes.set(value.length === valueLength ? value : value.subarray(0, valueLength), used + keyLength);
-    }
+    if (key !== null) copyInto(bytes, used, key, keyLength);
+    if (value !== null) copyInto(bytes, used + keyLength, value, valueLength);
     this.#chunk.used += keyLength + valueLength;
     const index = this.#resolves.length;
     this.#resolves.push(resolve);
@@ -195,6 +189,7 @@ export class PendingRun implements MemoryWaiter {
       value: valueLength < 0 ? null : new Uint8Array(buffer, valueAt, valueLength),
       valueLength: Math.max(0, valueLength),
       headers: this.headers,
+      headersLength: this.headers?.length ?? 0,
     }];
   }
 
@@ -210,18 +205,19 @@ export class PendingRun implements MemoryWaiter {
 }
 
 /** What a record would hold while it stands in line. */
-export function bytesHeldBy({ keyLength, valueLength, headers }: RecordBytes): number {
-  return OBJECT_BYTES + keyLength + valueLength + (headers?.length ?? 0);
+export function bytesHeldBy({ keyLength, valueLength, headersLength }: RecordBytes): number {
+  return OBJECT_BYTES + keyLength + valueLength + headersLength;
 }
 
 /** A copy of a record's bytes that nobody shares. */
-export function copyOf({ key, keyLength, value, valueLength, headers }: RecordBytes): RecordBytes {
+export function copyOf({ key, keyLength, value, valueLength, headers, headersLength }: RecordBytes): RecordBytes {
   return {
-    key: key?.slice(0, keyLength) ?? null,
+    key: key && copyOfBytes(key, keyLength),
     keyLength,
-    value: value?.slice(0, valueLength) ?? null,
+    value: value && copyOfBytes(value, valueLength),
     valueLength,
-    headers: headers?.slice(),
+    headers: headers && copyOfBytes(headers, headersLength),
+    headersLength,
   };
 }
 

@@ -9,6 +9,7 @@ import type { Cluster } from "../cluster/cluster.ts";
 import { endsWaiting } from "../cluster/advice.ts";
 import { KafkaError } from "../errors.ts";
 import { brokerError } from "../protocol/error_codes.ts";
+import { copyOfBytes } from "../protocol/byte_arrays.ts";
 import type { RecordBytes } from "../protocol/record_batch.ts";
 import { show } from "../show.ts";
 import { AbortableSend } from "./abortable_send.ts";
@@ -18,20 +19,12 @@ import type { Batch, Resolve } from "./batch.ts";
 import { earlierFailed } from "./batch_errors.ts";
 import type { BufferMemory, MemoryWaiter } from "./buffer_memory.ts";
 import type { Explanation } from "./diagnosis.ts";
+import { keepBytes, type KeptRecord } from "./kept_record.ts";
 import type { Metrics } from "./metrics.ts";
 import type { ResolvedOptions } from "./options.ts";
 import type { Partition } from "./partition.ts";
-import {
-  bytesHeldBy,
-  Chunk,
-  copyOf,
-  type KeptRecord,
-  lateError,
-  PendingRun,
-  PendingSend,
-  type Waiting,
-} from "./pending_send.ts";
-import type { ProducerRecord, SendOptions } from "./record.ts";
+import { bytesHeldBy, Chunk, copyOf, lateError, PendingRun, PendingSend, type Waiting } from "./pending_send.ts";
+import type { SendOptions } from "./record.ts";
 import type { Topic } from "./topic.ts";
 import type { Moment, TurnClock } from "./turn_clock.ts";
 
@@ -52,7 +45,7 @@ export interface Admission {
     reservedBytes: number,
   ): Batch;
   /** Tells a record that wasn't taken why. */
-  refuse(error: KafkaError, resolve: Resolve | undefined, callbacks: SendOptions | undefined): void;
+  refuse(error: unknown, resolve: Resolve | undefined, callbacks: SendOptions | undefined): void;
   /** Goes to the end of the line for memory. */
   waitForMemory(waiter: MemoryWaiter): void;
   /** The partition has a batch that a flush wants. */
@@ -87,7 +80,7 @@ const TOPIC_AUTHORIZATION_FAILED = 29;
 /** Sizes of the buffers of those in line. */
 const MIN_CHUNK_BYTES = 16_384;
 const MAX_CHUNK_BYTES = 1_048_576;
-const NO_RECORD: KeptRecord = { value: null };
+const NO_RECORD: KeptRecord = { key: null, value: null, headers: undefined };
 
 /** All who wait. Nobody overtakes: who is first is late first, so one deadline on the agenda is enough. */
 export class PendingSends implements Entry {
@@ -155,14 +148,15 @@ export class PendingSends implements Entry {
    */
   add(
     topic: Topic,
-    record: ProducerRecord<unknown, unknown>,
+    partition: number | undefined,
+    timestamp: number | undefined,
+    record: KeptRecord,
     bytes: RecordBytes,
     bytesWanted: number,
     resolve: Resolve | undefined,
     callbacks: SendOptions | undefined,
   ): void {
-    const { partition, timestamp } = record;
-    const kept = this.#keepsRecords ? { key: record.key, value: record.value, headers: record.headers } : undefined;
+    const kept = this.#keepsRecords ? keepBytes(record) : undefined;
     const since = this.#clock.moment;
     if (this.#memory.has(bytesWanted)) {
       const ordinal = ++this.#lastOrdinal;
@@ -174,9 +168,9 @@ export class PendingSends implements Entry {
     const held = bytesHeldBy(bytes);
     const refusal = this.#memory.refusal(held);
     if (refusal !== undefined) throw refusal;
-    const { headers, keyLength, valueLength } = bytes;
+    const { headers, headersLength, keyLength, valueLength } = bytes;
     const isAbortable = callbacks instanceof AbortableSend;
-    const isAlone = isAbortable || timestamp !== undefined || headers !== undefined || kept !== undefined;
+    const isAlone = isAbortable || timestamp !== undefined || headers !== null || kept !== undefined;
     const ordinal = ++this.#lastOrdinal;
     const length = keyLength + valueLength;
     let run = this.#openRun;
@@ -186,7 +180,7 @@ export class PendingSends implements Entry {
       run = new PendingRun(topic, since, ordinal, this.#chunk, this.#onMemory);
       run.timestamp = timestamp;
       run.record = kept;
-      run.headers = headers?.slice();
+      run.headers = headers && copyOfBytes(headers, headersLength);
     }
     run!.add(bytes, partition, bytesWanted, resolve, callbacks);
     this.#openRun = isAlone ? undefined : run;
@@ -358,8 +352,15 @@ export class PendingSends implements Entry {
       this.#memory.release(reserved);
       return;
     }
-    const { append } = this.#admission;
-    const batch = append(partition, bytes, timestamp, since.nowMs, resolve, callbacks, reserved);
+    let batch: Batch;
+    try {
+      batch = this.#admission.append(partition, bytes, timestamp, since.nowMs, resolve, callbacks, reserved);
+    } catch (error) {
+      // There is no buffer to be had for it. Nobody else may be the worse for that.
+      this.#refuse(waiting, error);
+      this.#memory.release(reserved);
+      return;
+    }
     this.#countDown(ordinal, batch);
   }
 
@@ -377,7 +378,7 @@ export class PendingSends implements Entry {
     if (isLast) this.#memory.serve();
   }
 
-  #refuse({ ordinal, resolve, callbacks }: Waiting, error: KafkaError): void {
+  #refuse({ ordinal, resolve, callbacks }: Waiting, error: unknown): void {
     this.#countDown(ordinal, undefined);
     this.#admission.refuse(error, resolve, callbacks);
   }

@@ -23,6 +23,7 @@ import type { Resolve } from "./batch.ts";
 import { Diagnostics } from "./diagnosis.ts";
 import { guardedHooks } from "./hooks.ts";
 import { InterceptorChain } from "./interceptor.ts";
+import { keep } from "./kept_record.ts";
 import { PacedLogger } from "./logger.ts";
 import { Metrics, type ProducerMetrics } from "./metrics.ts";
 import { type ProducerOptions, readProducerOptions, type ResolvedOptions, resolveOptions } from "./options.ts";
@@ -228,8 +229,9 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
    * partition, up to 128 KiB, unless `batchSize` is set (default: unset).
    */
   sendBatch(records: Iterable<ProducerRecord<K, V>>, options?: SendOptions): BatchDelivery {
-    // A copy: a callback of a record that is refused at once may change the list.
-    const all = copyOfRecords(records);
+    // A copy: a callback of a record that is refused at once may change the list. What isn't a list may make each
+    // record of what it made the one before of.
+    const all = copyOfRecords(records, keep);
     if (all instanceof ConfigError) return new BatchDelivery(0, all);
     const call: Call | undefined = readSendOptions("sendBatch", options);
     const delivery = new BatchDelivery(all.length);
@@ -254,7 +256,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     const callbacks = onDelivery === undefined || onDelivery === null ? undefined : { onDelivery };
     if (callbacks !== undefined && typeof onDelivery !== "function") throw noCallback(onDelivery);
     // What can be looked at only once is taken, and waits if there isn't room for all of it.
-    const isForOnce = !this.#interceptors.isEmpty || isIterator(record);
+    const isForOnce = !this.#interceptors.isEmpty;
     if (isForOnce && !this.#accumulator.memory.has(1) && !this.#refusal()) return false;
     this.#bytesRefused = this.#send(record, undefined, callbacks, isForOnce);
     return this.#bytesRefused === 0;
@@ -421,7 +423,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
 
   #submitAbortable(record: ProducerRecord<K, V>, resolve: Resolve, callbacks: SendOptions, signal: AbortSignal): void {
     this.#signals ??= new AbortSignals((aborted, by) => this.#accumulator.abort(aborted, by));
-    const refusal = signalRefusal(signal, topicOf(record));
+    const refusal = signalRefusal(signal, () => topicOf(record));
     if (refusal !== undefined) return this.#refuse(refusal, resolve, callbacks);
     let send: AbortableSend;
     try {
@@ -550,17 +552,7 @@ const READY_BYTES = 16_384;
 type Call = SendCall<KafkaError, RecordMetadata>;
 const NO_CALL: Partial<Call> = {};
 
-/** True for a record whose headers can be read once only. */
-function isIterator(record: ProducerRecord<unknown, unknown>): boolean {
-  try {
-    return typeof (record?.headers as Partial<Iterator<unknown>> | null | undefined)?.next === "function";
-  } catch {
-    // Whoever writes the record meets it again.
-    return false;
-  }
-}
-
-/** The topic of a record, for an error. */
+/** The topic of a record that isn't sent, for an error. */
 function topicOf(record: ProducerRecord<unknown, unknown>): string | undefined {
   try {
     const topic: unknown = record?.topic;

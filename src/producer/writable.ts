@@ -5,6 +5,7 @@
  */
 
 import type { KafkaError } from "../errors.ts";
+import { keep } from "./kept_record.ts";
 import { onAbort } from "../runtime/on_abort.ts";
 import type { DeliveryCallback, ProducerRecord } from "./record.ts";
 
@@ -18,6 +19,9 @@ export interface StreamTarget<K, V> {
 /**
  * A stream that takes records, or the values of one topic's records. A write waits while the buffer is full; the
  * first record that fails errors the stream; closing it flushes, and the producer stays open.
+ *
+ * A stream queues chunks by reference and hands them on later. It asks for the size of each at once, when it is written,
+ * and so that is the moment to keep the bytes as they are.
  */
 export function writableOf<K, V, C>(
   producer: StreamTarget<K, V>,
@@ -25,6 +29,7 @@ export function writableOf<K, V, C>(
 ): WritableStream<C> {
   let failure: KafkaError | undefined;
   let controller: WritableStreamDefaultController;
+  const written: ProducerRecord<K, V>[] = [];
   const onDelivery: DeliveryCallback = (error) => {
     if (error === null || failure !== undefined) return;
     failure = error;
@@ -35,12 +40,18 @@ export function writableOf<K, V, C>(
       controller = started;
     },
     async write(chunk) {
-      const record = toRecord(chunk);
+      const record = written.shift() ?? keep(toRecord(chunk));
       while (!producer.produce(record, onDelivery)) await unlessAborted(producer.ready(), controller.signal);
     },
     async close() {
       await producer.flush();
       if (failure !== undefined) throw failure;
+    },
+  }, {
+    highWaterMark: 1,
+    size(chunk) {
+      written.push(keep(toRecord(chunk)));
+      return 1;
     },
   });
 }

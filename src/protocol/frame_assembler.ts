@@ -49,7 +49,8 @@ export class FrameAssembler {
       const take = Math.min(missing, chunk.length - at);
       if (this.#frame === undefined && take === this.#frameSize) {
         this.#prefixFilled = 0;
-        this.#onFrame(chunk.slice(at, at + take));
+        // Not `slice`: a Buffer's is a view.
+        this.#onFrame(new Uint8Array(chunk.subarray(at, at + take)));
       } else {
         this.#append(chunk.subarray(at, at + take));
       }

@@ -6,6 +6,7 @@
  * @module
  */
 
+import { copyInto } from "./byte_arrays.ts";
 import {
   ATTRIBUTES,
   BASE_SEQUENCE,
@@ -26,25 +27,25 @@ import {
 import { sizeOfVarint, sizeOfVarlong, writeUint32, writeVarint, writeVarlong } from "./varint.ts";
 
 /**
- * A record as bytes. The key stands in `key[0, keyLength)` and the value in `value[0, valueLength)`, so that buffers
- * which are longer than their content can be used over and over.
+ * A record as bytes. The key stands in `key[0, keyLength)`, the value in `value[0, valueLength)` and the headers in
+ * `headers[0, headersLength)`, so that buffers which are longer than their content can be used over and over.
+ *
+ * The value may be the caller's own: what it says of itself isn't believed (see `byte_arrays`).
  */
 export interface RecordBytes {
   key: Uint8Array | null;
   keyLength: number;
   value: Uint8Array | null;
   valueLength: number;
-  /** The whole header section with its count (see {@link encodeHeaders}); undefined for none. */
-  headers: Uint8Array | undefined;
+  /** The whole header section with its count; null for none. */
+  headers: Uint8Array | null;
+  headersLength: number;
 }
-
-/** One header, as bytes. */
-export type HeaderBytes = readonly [key: Uint8Array, value: Uint8Array | null];
 
 /** More than the size of any record with this content, whatever its place in a batch. */
 export function maxSizeOfRecord(record: RecordBytes): number {
   // length 5, attributes 1, timestamp delta 10, offset delta 5, key length 5, value length 5, header count 1
-  return 32 + record.keyLength + record.valueLength + (record.headers?.length ?? 0);
+  return 32 + record.keyLength + record.valueLength + record.headersLength;
 }
 
 /** The size of a record without the length that stands before it. */
@@ -52,7 +53,7 @@ export function sizeOfRecordBody(record: RecordBytes, offsetDelta: number, times
   return 1 + sizeOfVarlong(timestampDelta) + sizeOfVarint(offsetDelta) +
     (record.key === null ? 1 : sizeOfVarint(record.keyLength) + record.keyLength) +
     (record.value === null ? 1 : sizeOfVarint(record.valueLength) + record.valueLength) +
-    (record.headers === undefined ? 1 : record.headers.length);
+    (record.headers === null ? 1 : record.headersLength);
 }
 
 /** Writes a record whose body has the given size; returns the offset after it. There must be room. */
@@ -70,17 +71,14 @@ export function writeRecord(
   at = writeVarint(buffer, at, offsetDelta);
   at = writeSized(buffer, at, record.key, record.keyLength);
   at = writeSized(buffer, at, record.value, record.valueLength);
-  if (record.headers === undefined) {
-    buffer[at++] = 0;
-  } else {
-    buffer.set(record.headers, at);
-    at += record.headers.length;
+  const { headers, headersLength } = record;
+  if (headers === null) {
+    buffer[at] = 0;
+    return at + 1;
   }
-  return at;
+  copyInto(buffer, at, headers, headersLength);
+  return at + headersLength;
 }
-
-/** Below this a loop is faster than the call of `set` and the view that it may need. */
-const COPY_BY_LOOP = 32;
 
 function writeSized(buffer: Uint8Array, offset: number, bytes: Uint8Array | null, length: number): number {
   if (bytes === null) {
@@ -88,11 +86,7 @@ function writeSized(buffer: Uint8Array, offset: number, bytes: Uint8Array | null
     return offset + 1;
   }
   const at = writeVarint(buffer, offset, length);
-  if (length <= COPY_BY_LOOP) {
-    for (let index = 0; index < length; index++) buffer[at + index] = bytes[index]!;
-  } else {
-    buffer.set(bytes.length === length ? bytes : bytes.subarray(0, length), at);
-  }
+  copyInto(buffer, at, bytes, length);
   return at + length;
 }
 
@@ -120,25 +114,13 @@ export function readRecords(section: Uint8Array, count: number): RecordBytes[] {
     varint();
     const key = sized();
     const value = sized();
-    const headers = end - at === 1 ? undefined : section.subarray(at, end);
+    const headers = end - at === 1 ? null : section.subarray(at, end);
     at = end;
-    return { key, keyLength: key?.length ?? 0, value, valueLength: value?.length ?? 0, headers };
+    return {
+      ...{ key, keyLength: key?.length ?? 0, value, valueLength: value?.length ?? 0 },
+      ...{ headers, headersLength: headers?.length ?? 0 },
+    };
   });
-}
-
-/** Encodes a record's headers, order and repeats kept, with their count. */
-export function encodeHeaders(headers: readonly HeaderBytes[]): Uint8Array {
-  let size = sizeOfVarint(headers.length);
-  for (const [key, value] of headers) {
-    size += sizeOfVarint(key.length) + key.length + (value === null ? 1 : sizeOfVarint(value.length) + value.length);
-  }
-  const bytes = new Uint8Array(size);
-  let at = writeVarint(bytes, 0, headers.length);
-  for (const [key, value] of headers) {
-    at = writeSized(bytes, at, key, key.length);
-    at = writeSized(bytes, at, value, value?.length ?? 0);
-  }
-  return bytes;
 }
 
 /** What the header of a batch tells besides the producer's stamp. */

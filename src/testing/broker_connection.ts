@@ -283,7 +283,7 @@ export class BrokerConnection implements SocketEvents {
     if (!replaces) return await this.#finish(exchange, outcome, action);
     if (action.silence) return "stuck";
     if (action.bytes !== undefined) {
-      if (!this.#closed) this.#socket.write(action.bytes.slice());
+      if (!this.#closed) this.#socket.write(new Uint8Array(action.bytes));
       return "done";
     }
     if (isUnanswered(api, call.request)) return await this.#finish(exchange, action.respond ? "nothing" : "close");

@@ -278,7 +278,7 @@ class MemorySocket implements Socket {
     if (this.#closing || this.#closed) return true;
     for (const part of parts instanceof Uint8Array ? [parts] : parts) {
       if (part.length === 0) continue;
-      this.#outgoing.push({ bytes: this.#network.options.snapshot === "write" ? part.slice() : part });
+      this.#outgoing.push({ bytes: this.#network.options.snapshot === "write" ? new Uint8Array(part) : part });
       this.#bufferedBytes += part.length;
     }
     this.#schedule();

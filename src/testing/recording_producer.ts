@@ -30,6 +30,7 @@ import {
   TimeoutError,
 } from "../errors.ts";
 import { copyOfRecords, explainRefusal, notDisconnect } from "../other_clients.ts";
+import { copyAlike, isByteArray } from "../protocol/byte_arrays.ts";
 import { onAbort } from "../runtime/on_abort.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { selectRuntime } from "../runtime/select.ts";
@@ -188,7 +189,7 @@ export class RecordingProducer<K = string | Uint8Array, V = string | Uint8Array>
 
   /** Takes records in order; each has a result of its own. */
   sendBatch(records: Iterable<RecordedInput<K, V>>, options?: RecordedCallbacks): RecordedDelivery {
-    const all = copyOfRecords(records);
+    const all = copyOfRecords(records, keep);
     if (all instanceof ConfigError) return new RecordedDelivery([], all);
     const call: Call | undefined = readSendOptions("sendBatch", options);
     return new RecordedDelivery(all.map((record) => this.#send(record, call)));
@@ -446,9 +447,14 @@ function tell(
   }
 }
 
+/** A record as it is now: a generator may make the next one of it. */
+function keep<R extends RecordedInput<unknown, unknown>>(record: R): R {
+  return isObject(record) ? { ...record, key: copyOf(record.key), value: copyOf(record.value) } : record;
+}
+
 /** Bytes as they are now: the caller may use his buffer again. */
 function copyOf<T>(value: T): T {
-  return value instanceof Uint8Array ? value.slice() as T : value;
+  return isByteArray(value) ? copyAlike(value) : value;
 }
 
 function headersOf(

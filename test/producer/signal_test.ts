@@ -173,7 +173,7 @@ test("signal: a record that waits to be sent again goes on to be delivered", asy
 
 test("signal: a send that waits for memory leaves the line, and those behind it move up", async () => {
   const s = stage({ network: { latencyMs: 10 } });
-  const producer = s.producer({ bufferMemory: 1_000 });
+  const producer = s.producer({ bufferMemory: 1_300 });
   await warmUp(s, producer);
   s.cluster.control(Produce, { answerDelayMs: 200 }, { times: 1 });
   const controller = new AbortController();

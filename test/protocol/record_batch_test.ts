@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { crc32c } from "../../src/codec/crc32c.ts";
+import { copyOf } from "../../src/producer/pending_send.ts";
+import { RecordEncoder } from "../../src/producer/record_encoder.ts";
 import {
-  encodeHeaders,
   maxSizeOfRecord,
   type ProducerStamp,
   type RecordBytes,
@@ -65,20 +66,17 @@ function writeBatch(records: readonly TestRecord[], stamp: ProducerStamp = UNSTA
   return bytes;
 }
 
+const encoder = new RecordEncoder(undefined, undefined, { bufferMemory: 1e9, maxRequestSize: 1e9 });
+const text = new TextDecoder();
+
 function record(
   timestamp: number,
   key: Uint8Array | null,
   value: Uint8Array | null,
   headers: readonly (readonly [Uint8Array, Uint8Array | null])[] = [],
 ): TestRecord {
-  return {
-    timestamp,
-    key,
-    keyLength: key?.length ?? 0,
-    value,
-    valueLength: value?.length ?? 0,
-    headers: headers.length === 0 ? undefined : encodeHeaders(headers),
-  };
+  encoder.encode("t", key, value, headers.map(([name, content]) => [text.decode(name), content] as const));
+  return { timestamp, ...copyOf(encoder) };
 }
 
 const maybe = (hex: string | null): Uint8Array | null => hex === null ? null : fromHex(hex);
