@@ -75,7 +75,8 @@ export interface ProducerOptions<K = string | Uint8Array, V = string | Uint8Arra
    */
   readonly batchSize?: number;
   /**
-   * Memory for records that have no outcome yet. When it is full, `send` waits in line, and `produce` returns false.
+   * Memory for records that have no outcome yet, in bytes. A record counts for no less than 256, about what its promise
+   * takes. When it is full, `send` waits in line, and `produce` returns false.
    * The line is as long as it gets while the broker takes records; once nothing has come free for 100 ms it holds
    * 8 MiB, and who comes then fails at once with a `BufferFullError`. @default 33554432
    */

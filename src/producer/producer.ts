@@ -225,7 +225,8 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   }
 
   /**
-   * Sends records in order. Each has a result of its own; see {@link BatchDelivery}. Those without a key go to one
+   * Sends records in order. Each has a result of its own; see {@link BatchDelivery}. A generator may yield one record, or
+   * one buffer, again and again. Those without a key go to one
    * partition, up to 128 KiB, unless `batchSize` is set (default: unset).
    */
   sendBatch(records: Iterable<ProducerRecord<K, V>>, options?: SendOptions): BatchDelivery {
@@ -336,6 +337,8 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   /**
    * A stream of records. A write waits while the buffer is full; the first record that
    * fails errors the stream; closing the stream flushes, and leaves the producer open.
+   *
+   * Bytes are copied when they are written; an object that a serializer is for is serialized when its turn has come.
    *
    * @example
    * ```ts

@@ -6,15 +6,24 @@
 
 import type { KafkaError } from "../errors.ts";
 
-/** What a header may hold. Strings are sent as UTF-8. */
+/** What a header may hold. Strings are sent as UTF-8; a lone surrogate, which UTF-8 can't carry, as U+FFFD. */
 export type HeaderValue = string | Uint8Array | null;
 
-/** A record's headers: an object, or pairs where order and repeats matter. One that is undefined is left out. */
+/**
+ * A record's headers: an object, or pairs where order and repeats matter. A name must be
+ * well-formed text; a header that is undefined is left out.
+ */
 export type Headers =
   | Readonly<Record<string, HeaderValue | undefined>>
   | Iterable<readonly [string, HeaderValue | undefined]>;
 
-/** A record to produce. */
+/**
+ * A record to produce. Its fields are read once and its bytes copied before the call returns, whatever they are made of:
+ * a `Buffer`, a view of shared, growing or WebAssembly's memory. The caller may use his own again at once.
+ *
+ * Strings are sent as UTF-8, which can't carry half of a surrogate pair: in a value it becomes U+FFFD, as with
+ * `TextEncoder`; a key with one is refused, or two different keys would become one.
+ */
 export interface ProducerRecord<K = string | Uint8Array, V = string | Uint8Array> {
   /** Where it goes. */
   readonly topic: string;

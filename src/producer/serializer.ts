@@ -5,6 +5,7 @@
  */
 
 import { SerializationError } from "../errors.ts";
+import { isByteArray } from "../protocol/byte_arrays.ts";
 
 /** What a serializer is told besides the value. */
 export interface SerializerContext {
@@ -18,8 +19,8 @@ export interface SerializerContext {
  * Turns a key or a value into bytes, or into a string that is sent as UTF-8. It is not called for `null`. What it
  * throws becomes the `cause` of a {@link SerializationError}; nothing is queued then.
  *
- * The bytes are copied before `send` returns, so a serializer may use one buffer again and again; but the key's and the
- * value's must not share one, for the value is asked for before the key is copied.
+ * The bytes are copied before `send` returns, and the key's before the value is asked for: one buffer may serve all keys
+ * and values, again and again.
  */
 export type Serializer<T> = (value: T, context: SerializerContext) => Uint8Array | string;
 
@@ -34,7 +35,7 @@ export function stringSerializer(): Serializer<string> {
 /** Sends bytes as they are and refuses everything else. */
 export function bytesSerializer(): Serializer<Uint8Array> {
   return (value) => {
-    if (value instanceof Uint8Array) return value;
+    if (isByteArray(value)) return value;
     throw new SerializationError(`Pass a Uint8Array: ${typeof value} is none.`);
   };
 }

@@ -401,3 +401,58 @@ test("memory: what expires while a broker stands still makes no room for an endl
   assert.equal(told, sent);
   await assertLeavesNothing(s, producer);
 });
+
+test("memory: a record counts for what its objects take, however empty it is, and all is given back", async () => {
+  const s = stage({ network: { latencyMs: 5 } });
+  const producer = s.producer({ bufferMemory: 1_048_576 });
+  await warmUp(s, producer);
+  s.cluster.control(Produce, { answerDelayMs: 1_000 });
+  const free = (): number => producer.metrics()["buffer-available-bytes"];
+  const before = free();
+  let taken = 0;
+  let delivered = 0;
+  while (
+    taken < 100_000 && producer.produce({ topic: "orders", value: null }, (error) => void (error ?? delivered++))
+  ) {
+    taken++;
+  }
+  // 1 MiB by 256 bytes.
+  assert.ok(taken > 3_900 && taken <= 4_096, `${taken} empty records were taken`);
+  await s.run(producer.flush());
+  assert.equal(delivered, taken);
+  assert.equal(free(), before);
+  for (const [size, charged] of [[0, 256], [100, 256], [1_000, 1_000]] as const) {
+    const sent = producer.send({ topic: "orders", partition: 0, value: new Uint8Array(size) });
+    const now = before - free() - 61;
+    assert.ok(now >= charged && now < charged + 16, `${size} bytes count for ${now}`);
+    await s.run(sent);
+  }
+  await assertLeavesNothing(s, producer);
+});
+
+test("memory: what is left of a batch after aborts and splits is charged as if nothing else had been there", async () => {
+  const s = stage({ network: { latencyMs: 5 } });
+  const producer = s.producer({ lingerMs: 1_000 });
+  await warmUp(s, producer);
+  const total = producer.metrics()["buffer-total-bytes"];
+  const controller = new AbortController();
+  const kept = watch(s, producer.send({ topic: "orders", partition: 0, value: "kept" }));
+  const taken = (): number => total - producer.metrics()["buffer-available-bytes"];
+  const alone = taken();
+  const aborted = Array.from(
+    { length: 10 },
+    (_, i) =>
+      watch(
+        s,
+        producer.send({ topic: "orders", partition: 0, value: "x".repeat(i * 100) }, { signal: controller.signal }),
+      ),
+  );
+  assert.ok(taken() > alone + 10 * 256);
+  controller.abort();
+  await s.runtime.settle();
+  assert.ok(aborted.every(({ error }) => error?.code === "ABORTED"));
+  assert.equal(taken(), alone);
+  await s.run(producer.flush());
+  assert.equal(kept.state, "resolved");
+  await assertLeavesNothing(s, producer);
+});
