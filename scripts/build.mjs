@@ -51,6 +51,9 @@ export async function build({ force = false } = {}) {
     const { code, output } = await run(process.execPath, [tsc, "-p", "tsconfig.build.json", "--outDir", fresh]);
     if (code !== 0) throw new Error(`tsc failed with exit code ${code}\n${output}`);
     await withoutHelper(join(fresh, "src/runtime/workerd.js"));
+    // What the compiled sources import by "#" are compiled sources as well, and not what npm gets.
+    const manifest = await readFile(join(root, "src/package.json"), "utf8");
+    await writeFile(join(fresh, "src/package.json"), manifest.replaceAll('.ts"', '.js"'));
     await makePackage(fresh);
     for (const bin of ["src/cli/bin.js", "esm/bin.js"]) await chmod(join(fresh, bin), 0o755);
     await writeFile(join(fresh, ".stamp"), state);
