@@ -130,6 +130,8 @@ export class Connection {
   readonly sinceMs: number;
   /** It ended while nobody wanted anything of it, as idle connections do. */
   endedQuietly = false;
+  /** The broker, or something on the way to it, has ended it. */
+  endedByPeer = false;
 
   readonly #runtime: Runtime;
   readonly #options: ConnectionOptions;
@@ -454,6 +456,7 @@ export class Connection {
 
   #onSocketClose(cause: Error | undefined): void {
     const name = formatAddress(this.address);
+    this.endedByPeer = this.#error === undefined;
     this.#end(
       new ConnectionError(
         cause === undefined ? `The broker at ${name} closed the connection.` : `The connection to ${name} was lost.`,

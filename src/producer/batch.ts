@@ -92,6 +92,8 @@ export class Batch {
   repeats = 0;
   /** Where a leader appended it that didn't take it for delivered all the same; −1n if none told. */
   appendedAt = -1n;
+  /** A half of a batch that may have been appended as a whole: its broker may know the whole and not the half. */
+  dividedInDoubt = false;
   /** Past its deadline, and waiting for an answer all the same (`waitForOutcome`). */
   overdue = false;
   /** Known, though perhaps not told yet because an earlier batch is still on its way. */
@@ -280,8 +282,8 @@ export class Batch {
   }
 
   /**
-   * Divides a batch that the broker refused as too large into two, in order, which share its sequences: it was not
-   * appended, so they are free. This batch is of no more use then.
+   * Divides a batch that is too large for the broker into two, in order, which share its sequences if it has any. This
+   * batch is of no more use then.
    */
   split(): [Batch, Batch] {
     const records = this.#decode();
@@ -294,17 +296,22 @@ export class Batch {
         part.append(record, timestamp, size, this.#resolves[index], this.#callbacks?.[index]);
       }
       part.closed = true;
-      part.drained = true;
+      part.urgent = this.urgent;
+      part.drained = this.drained;
       part.lastError = this.lastError;
+      part.persisted = this.persisted;
+      part.dividedInDoubt = this.dividedInDoubt || this.persisted !== "no";
+      part.sentUnder = this.sentUnder;
+      part.sentByName = this.sentByName;
       part.overdue = this.overdue;
       part.misnumbered = this.misnumbered;
-      part.ordinalSpan = this.ordinalSpan / 2;
+      part.ordinalSpan = this.drained ? this.ordinalSpan / 2 : 1;
       return part;
     }) as [Batch, Batch];
     const { producerId, producerEpoch, baseSequence } = this.stamp;
     parts[0].ordinal = this.ordinal;
     parts[0].stamp = this.stamp;
-    parts[1].ordinal = this.ordinal + this.ordinalSpan / 2;
+    parts[1].ordinal = this.drained ? this.ordinal + this.ordinalSpan / 2 : -1;
     const next = baseSequence < 0 ? -1 : (baseSequence + middle) % SEQUENCE_SPACE;
     parts[1].stamp = { producerId, producerEpoch, baseSequence: next };
     for (const refused of this.#refused) {

@@ -218,6 +218,12 @@ export class Partition implements Entry {
     for (const batch of this.#setAside.splice(0)) this.putBack(batch);
   }
 
+  /** Puts the halves of the first batch of the queue in its place. */
+  divide(batch: Batch, parts: readonly Batch[]): void {
+    this.queue.splice(0, 1, ...parts);
+    if (batch.drained) this.untold.splice(this.untold.indexOf(batch), 1, ...parts);
+  }
+
   /** Puts the halves of a split batch in its place. */
   replace(batch: Batch, parts: readonly Batch[]): void {
     this.untold.splice(this.untold.indexOf(batch), 1, ...parts);

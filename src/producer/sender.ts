@@ -11,7 +11,7 @@
 import type { Cluster } from "../cluster/cluster.ts";
 import { type Connection, MAX_THROTTLE_MS } from "../cluster/connection.ts";
 import { endsWaiting } from "../cluster/advice.ts";
-import { KafkaError, type KafkaErrorOptions, RecordTooLargeError } from "../errors.ts";
+import { ConnectionError, KafkaError, type KafkaErrorOptions, RecordTooLargeError } from "../errors.ts";
 import { PRODUCE_WITH_TOPIC_NAMES, PRODUCE_WITH_ZSTD } from "../protocol/api.ts";
 import { brokerError } from "../protocol/error_codes.ts";
 import { Produce } from "../protocol/messages/produce.ts";
@@ -23,7 +23,8 @@ import type { Diagnostics } from "./diagnosis.ts";
 import type { Metrics } from "./metrics.ts";
 import type { ResolvedOptions } from "./options.ts";
 import type { Partition } from "./partition.ts";
-import { frameSize, frameSizeBound, produceRequest, resultsOf } from "./produce_request.ts";
+import { frameSize, frameSizeBound, overheadBound, produceRequest, resultsOf } from "./produce_request.ts";
+import { RequestLimit } from "./request_limit.ts";
 import type { ProducerIdentity } from "./sequence.ts";
 import { Settlement } from "./settlement.ts";
 
@@ -33,6 +34,12 @@ interface Lane extends Entry {
   ready: Partition[];
   inFlight: number;
   connecting: boolean;
+  /** How large a request may be. */
+  readonly limit: RequestLimit;
+  /** The connection whose end was looked into last. */
+  ended: Connection | undefined;
+  /** The broker seems to have ended that one because of a request that it didn't want to read. */
+  endedForSize: boolean;
 }
 
 /** A request is closed when it has so many bytes; a bigger batch travels alone. */
@@ -193,7 +200,19 @@ export class Sender {
     let lane = this.#lanes.get(nodeId);
     if (lane === undefined) {
       const onDue = (): void => this.drain();
-      lane = { nodeId, ready: [], inFlight: 0, connecting: false, heapIndex: -1, dueMs: 0, onDue };
+      const limit = new RequestLimit();
+      lane = {
+        nodeId,
+        ready: [],
+        inFlight: 0,
+        connecting: false,
+        limit,
+        ended: undefined,
+        endedForSize: false,
+        heapIndex: -1,
+        dueMs: 0,
+        onDue,
+      };
       this.#lanes.set(nodeId, lane);
     }
     return lane;
@@ -283,6 +302,7 @@ export class Sender {
     const nowMs = this.#runtime.now();
     const chosen: Partition[] = [];
     const { ready } = lane;
+    const requestBytes = Math.min(REQUEST_BYTES, lane.limit.bytes(nowMs));
     let bytes = 0;
     let visited = 0;
     for (; visited < ready.length; visited++) {
@@ -292,7 +312,7 @@ export class Sender {
       if (size === 0) continue;
       // Until it is dispatched: a callback that sends meanwhile must not put it on the list a second time.
       partition.scheduled = true;
-      if (chosen.length > 0 && bytes + size > REQUEST_BYTES) break;
+      if (chosen.length > 0 && bytes + size > requestBytes) break;
       bytes += size;
       chosen.push(partition);
     }
@@ -332,7 +352,11 @@ export class Sender {
       return 0;
     }
     if (head.wire === undefined) this.#encode(partition, head);
-    return head.wire?.length ?? 0;
+    const { wire } = head;
+    if (wire === undefined) return 0;
+    const bytes = wire.length + overheadBound(partition.topic.name, this.#options.clientId);
+    if (bytes < lane.limit.cutBytes(nowMs) || !this.#settlement.divide(head)) return wire.length;
+    return this.#sendableBytes(lane, partition, nowMs);
   }
 
   #encode(partition: Partition, batch: Batch): void {
@@ -402,9 +426,11 @@ export class Sender {
     }
     lane.inFlight += 1;
     this.#metrics.requestsInFlight += 1;
-    const lost = (error: unknown): void => {
+    const lost = (reason: unknown): void => {
       this.#freeSlot(lane);
-      for (const batch of batches) this.#settlement.onLost(batch, error);
+      const isBehind = lane.ended === connection && lane.endedForSize;
+      const error = this.#cutError(lane, connection, batches, reason) ?? reason;
+      for (const batch of batches) this.#settlement.onLost(batch, error, isBehind);
       this.drain();
     };
     try {
@@ -445,6 +471,7 @@ export class Sender {
     connection.request(Produce, version, body, requestTimeoutMs).then((response) => {
       this.#freeSlot(lane);
       const nowMs = this.#runtime.now();
+      lane.limit.onAnswer(frameSizeBound(batches, this.#options.clientId));
       this.#metrics.answered(nowMs - sentMs, Math.min(response.throttleTimeMs, MAX_THROTTLE_MS), nowMs);
       const answer = { version, response };
       const results = resultsOf(request, response, batches);
@@ -453,6 +480,30 @@ export class Sender {
       });
       this.drain();
     }, lost);
+  }
+
+  /**
+   * What to say of a request that was the first without an answer when the broker ended the connection; undefined if
+   * that is not how it was lost. The broker serves one request at a time, so this is the one that it hung up on.
+   */
+  #cutError(lane: Lane, connection: Connection, batches: readonly Batch[], reason: unknown): KafkaError | undefined {
+    if (!connection.endedByPeer || lane.ended === connection) return undefined;
+    lane.ended = connection;
+    lane.endedForSize = false;
+    // With acks 0 there are no answers: an end is all that a broker says of any error.
+    if (this.#options.acks === 0 || !(reason instanceof ConnectionError) || reason.persisted === "no") return undefined;
+    const nowMs = this.#runtime.now();
+    const bytes = frameSizeBound(batches, this.#options.clientId);
+    const isNews = lane.limit.onCut(bytes, nowMs);
+    if (bytes < lane.limit.cutBytes(nowMs)) return undefined;
+    lane.endedForSize = true;
+    const { broker } = reason;
+    if (isNews) this.#options.logger.warn?.("request_cut", { broker, bytes, cuts: lane.limit.cuts });
+    const message =
+      `${reason.message} That has happened ${lane.limit.cuts} times, now to a request of about ${bytes} bytes. If that is too ` +
+      `much for the broker, send smaller records, set "batchSize" or "maxRequestSize" to less, or raise ` +
+      `"socket.request.max.bytes" there.`;
+    return new ConnectionError(message, { ...reason as KafkaErrorOptions, cause: reason });
   }
 
   #freeSlot(lane: Lane): void {

@@ -2,13 +2,14 @@
  * Idempotence (KIP-98, KIP-360): who the producer is, which sequence a batch gets, and when the epoch is raised.
  *
  * The rules, in the words of Kafka's own client: a sequence is taken when a batch is first drained and never given
- * back (but for records that the broker has refused, see {@link PartitionSequence.shortened}); every retry carries the same stamp. When a stamped batch has ended without being known to be in the log, its
- * partition is *unresolved*: what is stamped already is sent again, one at a time, and the broker's answer tells. A
- * later batch accepted means that the earlier one is in the log too. An out-of-order answer to the first that is
- * left proves little if that one may be in the log: a broker that has started again knows only the last batch of a
- * producer (Kafka 4.1.1), so those behind it are asked for first. If none of them is known either, or nothing is left,
- * there is a gap: the epoch is raised. What is certainly not in the log is stamped anew from sequence 0; what may be
- * fails, for an attempt that a broker hasn't read yet would stand beside the new one.
+ * back (but for records that the broker has refused, see {@link PartitionSequence.shortened}); every retry carries the
+ * same stamp. When a stamped batch has ended without being known to be in the log, its partition is *unresolved*: what
+ * is stamped already is sent again, one at a time, and the broker's answer tells. A later batch accepted means that the
+ * earlier one is in the log too. An out-of-order answer to the first that is left proves little if that one may be in
+ * the log: a broker that has started again knows only the last batch of a producer (Kafka 4.1.1), so those behind it
+ * are asked for first. If none of them is known either, or nothing is left, there is a gap: the epoch is raised. What
+ * is certainly not in the log is stamped anew from sequence 0; what may be fails, for an attempt that a broker hasn't
+ * read yet would stand beside the new one.
  *
  * @module
  */

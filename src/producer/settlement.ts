@@ -297,7 +297,8 @@ export class Settlement {
         if (batch.repeats < PATIENCE_IN_DOUBT) return this.#retry(batch, error, { refresh: false, uncounted: true });
       }
       const deleted = error.errorCode === UNKNOWN_PRODUCER_ID && sequence.lastAckedOffset < logStartOffset;
-      if (!sequence.unresolved && !deleted && this.#onDataLoss(batch, error)) return;
+      const isKnownGap = sequence.unresolved || deleted || batch.dividedInDoubt;
+      if (!isKnownGap && this.#onDataLoss(batch, error)) return;
       if (!sequence.rewrite && sequence.isAt(this.#identity!)) this.#identity!.bumpEpoch();
       sequence.rewrite = true;
     }
@@ -355,16 +356,34 @@ export class Settlement {
     const parts = batch.split();
     partition.replace(batch, parts);
     this.#accumulator.replace(batch, parts);
-    this.#options.logger.info?.("batch_split", {
-      topic: partition.topic.name,
-      partition: partition.index,
-      records: batch.recordCount,
-      bytes: batch.length,
-    });
+    this.#tellSplit(batch);
   }
 
-  /** An attempt that got no answer: the connection ended, or the answer leaves the batch out. */
-  onLost(batch: Batch, reason: unknown): void {
+  /**
+   * Divides the first batch of a queue, because its broker doesn't answer requests of that size. False if it can't be.
+   *
+   * One that was sent keeps its sequences. Should the broker have appended it all the same, or read it later, it takes
+   * either the whole or the halves and finds the others out of order, so no record is written twice.
+   */
+  divide(batch: Batch): boolean {
+    if (batch.recordCount < 2 || batch.appendedAt >= 0n) return false;
+    const parts = batch.split();
+    batch.partition.divide(batch, parts);
+    this.#accumulator.replace(batch, parts);
+    this.#tellSplit(batch);
+    return true;
+  }
+
+  #tellSplit({ partition, recordCount: records, length: bytes }: Batch): void {
+    const { topic, index } = partition;
+    this.#options.logger.info?.("batch_split", { topic: topic.name, partition: index, records, bytes });
+  }
+
+  /**
+   * An attempt that got no answer: the connection ended, or the answer leaves the batch out. `isUnread`: the broker
+   * seems to have hung up on a request before this one.
+   */
+  onLost(batch: Batch, reason: unknown, isUnread: boolean = false): void {
     const { partition } = batch;
     const error = reason instanceof KafkaError ? reason : new KafkaError("The request failed.", { cause: reason });
     batch.persisted = worse(batch.persisted, error.persisted);
@@ -374,7 +393,7 @@ export class Settlement {
       this.conclude(batch, withFate(error, batch));
     } else if (error.retriable) {
       // Not a byte of it left: the broker can't have seen it, and it was no attempt (network rule N4).
-      this.#retry(batch, error, { refresh: true, uncounted: error.persisted === "no" });
+      this.#retry(batch, error, { refresh: true, uncounted: isUnread || error.persisted === "no" });
     } else {
       this.#failAttempt(batch, withFate(error, batch));
     }

@@ -1,0 +1,223 @@
+import assert from "node:assert/strict";
+import { Produce } from "../../src/protocol/messages/produce.ts";
+import type { EmbeddedCluster } from "../../src/testing/mod.ts";
+import { stage } from "../cluster/stage.ts";
+import { test } from "../harness.ts";
+import { sentBatches, valuesIn, watch } from "./wire.ts";
+
+/** How large the requests were that the broker served, in bytes of batches. */
+function servedBytes(cluster: EmbeddedCluster): number[] {
+  return cluster.requestsOf(Produce).map(({ body }) =>
+    body.topicData.flatMap(({ partitionData }) => partitionData).reduce((sum, { records }) => sum + records!.length, 0)
+  );
+}
+
+function texts(count: number, bytes: number): string[] {
+  return Array.from({ length: count }, (_, index) => `${index}:`.padEnd(bytes, "x"));
+}
+
+test("request limit: when a broker hangs up on a large request, its batches go in smaller ones", async () => {
+  const staged = stage({ topics: { orders: 20 }, maxRequestBytes: 20_000 });
+  const warnings: string[] = [];
+  const producer = staged.producer({ logger: { warn: (event) => warnings.push(event) }, deliveryTimeoutMs: 10_000 });
+  const sendAll = () =>
+    staged.run(
+      Promise.all(Array.from({ length: 20 }, (_, partition) => {
+        return producer.send({ topic: "orders", partition, value: "x".repeat(3_000) });
+      })),
+    );
+  await sendAll();
+  assert.equal(staged.runtime.now() < 2_000, true, `it took ${staged.runtime.now()} ms`);
+  // In the first round most batches went alone, each after a backoff of its own; the limit is found in the next two.
+  for (let round = 0; round < 2; round++) await sendAll();
+  assert.ok(warnings.includes("request_cut"));
+  const { dials } = staged.cluster.network;
+  staged.cluster.clearRequests();
+  await sendAll();
+  assert.equal(staged.cluster.network.dials, dials, "the connection was cut again");
+  const served = servedBytes(staged.cluster);
+  assert.ok(Math.max(...served) > 4_000 && served.length < 20, `requests of ${served} bytes`);
+  for (let partition = 0; partition < 20; partition++) {
+    assert.equal((await valuesIn(staged.cluster, "orders", partition)).length, 4);
+  }
+  await staged.run(producer.close());
+});
+
+for (
+  const [kind, options] of Object.entries(
+    {
+      "an idempotent producer": {},
+      "a producer without sequences": { idempotent: false },
+      "a producer with one request in flight": { maxInFlight: 1 },
+      "a producer with lz4": { compression: "lz4" },
+    } as const,
+  )
+) {
+  test(`request limit: a batch that is too large for the broker arrives in parts, in order, from ${kind}`, async () => {
+    const staged = stage({ topics: { orders: 1 }, maxRequestBytes: 20_000 });
+    const suspicions: unknown[] = [];
+    const producer = staged.producer({
+      ...options,
+      deliveryTimeoutMs: 20_000,
+      hooks: { onDataLossSuspected: (event) => suspicions.push(event) },
+    });
+    // Hardly compressible, so that the codec makes no difference.
+    const values = texts(100, 8).map((id) => `${id}${Array.from({ length: 900 }, randomLetter).join("")}`);
+    const told: string[] = [];
+    for (const value of values) {
+      producer.send({ topic: "orders", value }, { onDelivery: (error) => told.push(error?.code ?? value) })
+        .catch(() => {});
+    }
+    await staged.run(producer.flush());
+    assert.deepEqual(told.map((value) => value.slice(0, 8)), values.map((value) => value.slice(0, 8)));
+    const stored = await valuesIn(staged.cluster, "orders", 0);
+    assert.equal(stored.join() === values.join(), true, `${stored.length} records are stored`);
+    assert.deepEqual(suspicions, []);
+    const metrics = producer.metrics();
+    assert.equal(metrics["buffer-available-bytes"], metrics["buffer-total-bytes"]);
+    await staged.run(producer.close());
+  });
+}
+
+let letters = 1;
+function randomLetter(): string {
+  letters = (letters * 48_271) % 2_147_483_647;
+  return String.fromCharCode(97 + (letters % 26));
+}
+
+test("request limit: batches that haven't been sent yet are divided before they are numbered", async () => {
+  const staged = stage({ topics: { orders: 1 }, maxRequestBytes: 20_000 });
+  const producer = staged.producer({ deliveryTimeoutMs: 20_000 });
+  await staged.run(Promise.all(texts(50, 1_000).map((value) => producer.send({ topic: "orders", value }))));
+  staged.cluster.clearRequests();
+  const dials = staged.cluster.network.dials;
+  await staged.run(Promise.all(texts(50, 1_000).map((value) => producer.send({ topic: "orders", value }))));
+  assert.equal(staged.cluster.network.dials, dials, "the connection was cut again");
+  const batches = sentBatches(staged.cluster);
+  assert.deepEqual(new Set(batches.map(({ epoch }) => epoch)), new Set([0]));
+  assert.ok(batches.length > 1);
+  await staged.run(producer.close());
+});
+
+test("request limit: a single record that is too large fails with the size and the options, the others arrive", async () => {
+  const staged = stage({ topics: { orders: 2 }, maxRequestBytes: 20_000 });
+  const producer = staged.producer({ deliveryTimeoutMs: 3_000, requestTimeoutMs: 500 });
+  const large = watch(staged, producer.send({ topic: "orders", partition: 0, value: "x".repeat(30_000) }));
+  const small = watch(staged, producer.send({ topic: "orders", partition: 1, value: "small" }));
+  await staged.runtime.advance(1_500);
+  assert.equal(small.state, "resolved");
+  await staged.runtime.advance(2_000);
+  assert.deepEqual([large.error?.code, large.error?.persisted], ["DELIVERY_TIMEOUT", "possibly"]);
+  const { message } = large.error!;
+  for (const wanted of [/30,?[12]\d\d bytes/, /"batchSize"/, /"maxRequestSize"/, /"socket\.request\.max\.bytes"/]) {
+    assert.match(message, wanted);
+  }
+  const after = await staged.run(producer.send({ topic: "orders", partition: 0, value: "after" }));
+  assert.equal(after.offset, 0n);
+  await staged.run(producer.close());
+});
+
+test("request limit: what is pipelined behind a request that is too large goes first after that", async () => {
+  const staged = stage({ topics: { orders: 10 }, maxRequestBytes: 20_000, network: { latencyMs: 5 } });
+  const producer = staged.producer({ deliveryTimeoutMs: 30_000, lingerMs: 0 });
+  await staged.run(Promise.all(Array.from({ length: 10 }, (_, partition) => {
+    return producer.send({ topic: "orders", partition, value: "first" });
+  })));
+  const large = watch(staged, producer.send({ topic: "orders", partition: 0, value: "x".repeat(30_000) }));
+  await staged.runtime.advance(3_000);
+  const startMs = staged.runtime.now();
+  const small = Array.from({ length: 9 }, (_, index) => {
+    return watch(staged, producer.send({ topic: "orders", partition: index + 1, value: "x".repeat(2_000) }));
+  });
+  await staged.runtime.advance(2_500);
+  assert.deepEqual(small.map(({ state }) => state), Array(9).fill("resolved"));
+  assert.deepEqual([large.state, startMs > 0], ["pending", true]);
+  await staged.run(producer.close());
+});
+
+test("request limit: what was learnt is forgotten after a minute, and larger requests are tried again", async () => {
+  const staged = stage({ topics: { orders: 1 } });
+  const producer = staged.producer({ deliveryTimeoutMs: 20_000 });
+  await staged.run(producer.send({ topic: "orders", value: "first" }));
+  const values = texts(40, 1_000);
+  const sendAll = () => staged.run(Promise.all(values.map((value) => producer.send({ topic: "orders", value }))));
+  staged.cluster.control(Produce, { drop: "before" }, { times: 2 });
+  await sendAll();
+  staged.cluster.clearRequests();
+  await sendAll();
+  assert.ok(Math.max(...servedBytes(staged.cluster)) < 25_000);
+  await staged.runtime.advance(61_000);
+  staged.cluster.clearRequests();
+  await sendAll();
+  assert.ok(Math.max(...servedBytes(staged.cluster)) > 40_000);
+  await staged.run(producer.close());
+});
+
+test("request limit: one end of a connection, or ends at small requests, change nothing", async () => {
+  const staged = stage({ topics: { orders: 1 } });
+  const producer = staged.producer({ deliveryTimeoutMs: 20_000 });
+  await staged.run(producer.send({ topic: "orders", value: "first" }));
+  staged.cluster.control(Produce, { drop: "before" }, { times: 1 });
+  await staged.run(Promise.all(texts(40, 1_000).map((value) => producer.send({ topic: "orders", value }))));
+  staged.cluster.control(Produce, { drop: "before" }, { times: 5 });
+  await staged.run(Promise.all(texts(5, 100).map((value) => producer.send({ topic: "orders", value }))));
+  assert.deepEqual(sentBatches(staged.cluster).map(({ count }) => count), [1, 40, 40, 5, 5, 5, 5, 5, 5]);
+  await staged.run(producer.close());
+});
+
+test("request limit: an answer to a request of that size refutes what the ends of connections suggested", async () => {
+  const staged = stage({ topics: { orders: 2 } });
+  const producer = staged.producer({ deliveryTimeoutMs: 20_000 });
+  await staged.run(
+    Promise.all([0, 1].map((partition) => producer.send({ topic: "orders", partition, value: "first" }))),
+  );
+  staged.cluster.control(Produce, { drop: "before" }, { times: 2 });
+  // One record: it can't be divided, and goes through at the third attempt.
+  await staged.run(producer.send({ topic: "orders", partition: 0, value: "x".repeat(30_000) }));
+  staged.cluster.clearRequests();
+  const sends = [0, 1].map((partition) => producer.send({ topic: "orders", partition, value: "x".repeat(25_000) }));
+  await staged.run(Promise.all(sends));
+  assert.deepEqual(servedBytes(staged.cluster).map((bytes) => bytes > 50_000), [true]);
+  await staged.run(producer.close());
+});
+
+test("request limit: halves of a batch that is in the log after all are told as possibly there, and never written twice", async () => {
+  const staged = stage({ topics: { orders: 1 } });
+  const suspicions: unknown[] = [];
+  const producer = staged.producer({
+    deliveryTimeoutMs: 20_000,
+    hooks: { onDataLossSuspected: (event) => suspicions.push(event) },
+  });
+  await staged.run(producer.send({ topic: "orders", value: "first" }));
+  staged.cluster.control(Produce, { drop: "after" }, { times: 2 });
+  const values = texts(40, 1_000);
+  const results = await staged.run(
+    Promise.allSettled(values.map((value) => producer.send({ topic: "orders", value }))),
+  );
+  assert.deepEqual(
+    new Set(results.map((result) => result.status === "rejected" && result.reason.persisted)),
+    new Set(["possibly"]),
+  );
+  const stored = await valuesIn(staged.cluster, "orders", 0);
+  assert.equal(stored.join() === ["first", ...values].join(), true, `${stored.length} records are stored`);
+  assert.deepEqual(suspicions, []);
+  assert.equal((await staged.run(producer.send({ topic: "orders", value: "after" }))).offset, 41n);
+  await staged.run(producer.close());
+});
+
+test("request limit: a flush and signals follow the parts of a divided batch", async () => {
+  const staged = stage({ topics: { orders: 1 }, maxRequestBytes: 20_000 });
+  const producer = staged.producer({ deliveryTimeoutMs: 20_000, lingerMs: 1_000 });
+  const controller = new AbortController();
+  const sends = texts(60, 1_000).map((value, index) =>
+    watch(staged, producer.send({ topic: "orders", value }, index === 59 ? { signal: controller.signal } : {}))
+  );
+  const flushed = watch(staged, producer.flush());
+  await staged.runtime.advance(50);
+  controller.abort();
+  await staged.runtime.advance(5_000);
+  assert.equal(flushed.state, "resolved");
+  assert.deepEqual(sends.map(({ state }) => state), [...Array(59).fill("resolved"), "rejected"]);
+  assert.equal(sends[59]!.error?.code, "ABORTED");
+  await staged.run(producer.close());
+});
