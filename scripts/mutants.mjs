@@ -14,6 +14,7 @@ import { availableParallelism } from "node:os";
 import { flagsOf } from "./lib/flags.mjs";
 import { install } from "./lib/install.mjs";
 import { bundleSimulator, loadSimulator, runSeeds } from "./lib/simulation.mjs";
+import { edges } from "./mutants/edges.mjs";
 import { network } from "./mutants/network.mjs";
 import { order } from "./mutants/order.mjs";
 import { outcomes } from "./mutants/outcomes.mjs";
@@ -31,7 +32,7 @@ const { values } = flagsOf(import.meta.url, {
   },
 });
 
-const mutants = [...order, ...outcomes, ...network]
+const mutants = [...order, ...outcomes, ...network, ...edges]
   .filter(({ required }) => required || !values.required)
   .filter(({ name }) => name.includes(values.only ?? ""))
   .slice(Number(values.skip));
@@ -56,10 +57,10 @@ async function run() {
       );
       for (const [name, { message }] of unfit) console.error(`${name}:\n${message.replace(/^/gm, "    ")}`);
       if (unfit.length > 0 || values.fit) return unfit.length > 0 ? 1 : 0;
-      for (const [index, { name }] of mutants.entries()) {
-        const found = await hunt(bundles[index], original);
+      for (const [index, { name, profile }] of mutants.entries()) {
+        const found = await hunt(bundles[index], original, profile);
         if (found === undefined) survivors++;
-        else if (values.save !== undefined) await save(name, bundles[index], original, found.seed);
+        else if (values.save !== undefined) await save(name, bundles[index], original, found.seed, profile);
         console.log(
           found === undefined
             ? `✗ ${name}: survived ${values.seeds} seeds`
@@ -77,8 +78,8 @@ async function run() {
   return survivors === 0 ? 0 : 1;
 }
 
-/** The first seed that fails with the mutant and passes without it. */
-async function hunt(bundle, original) {
+/** The first seed that fails with the mutant and passes without it; of one profile, where only that shows it soon. */
+async function hunt(bundle, original, profile) {
   const [limit, jobs] = [Number(values.seeds), Number(values.jobs)];
   let seconds = 0;
   for (let from = 1; from <= limit;) {
@@ -87,27 +88,31 @@ async function hunt(bundle, original) {
       from,
       seeds: limit - from + 1,
       jobs,
+      profile,
       onShare: ({ failures }) => failures.length > 0,
     });
     seconds += took;
     from += done;
-    for (const { seed, profile, violations } of failures) {
-      if (await passes(original, seed)) return { ...violations[0], seed, profile, tried: from - 1, seconds };
+    for (const { seed, profile: chosen, violations } of failures) {
+      if (await passes(original, seed, profile)) {
+        return { ...violations[0], seed, profile: chosen, tried: from - 1, seconds };
+      }
     }
   }
   return undefined;
 }
 
-async function passes(bundle, seed) {
+async function passes(bundle, seed, profile) {
   const { producer, simulate } = await loadSimulator(bundle);
-  const { violations } = await simulate({ seed, producer });
+  const { violations } = await simulate({ seed, ...(profile === undefined ? {} : { profile }), producer });
   return violations.length === 0;
 }
 
 /** Keeps the smallest plan that fails with the mutant and passes without it, in place of the one kept before. */
-async function save(found, bundle, original, seed) {
+async function save(found, bundle, original, seed, profile) {
   const { producer, simulate } = await loadSimulator(bundle);
-  const { plan, violations } = await simulate({ seed, shrink: true, producer });
+  const chosen = profile === undefined ? {} : { profile };
+  const { plan, violations } = await simulate({ seed, ...chosen, shrink: true, producer });
   const sound = await loadSimulator(original).then((good) => good.simulate({ plan, producer: good.producer }));
   if (violations.length === 0 || sound.violations.length > 0) return console.log(`  its plan isn't kept`);
   const kept = existsSync(values.save) ? JSON.parse(await readFile(values.save, "utf8")) : [];

@@ -87,7 +87,7 @@ export const outcomes = [
     name: "A record that was taken back too late is told as not persisted",
     edits: [{
       file: accumulator,
-      find: `abortError(signal, batch.drained ? "possibly" : "no", topic.name, partition)`,
+      find: `abortError(signal, batch.drained && !send.isRefused ? "possibly" : "no", topic.name, partition)`,
       replace: `abortError(signal, "no", topic.name, partition)`,
     }],
   },

@@ -92,6 +92,8 @@ export class Batch {
   repeats = 0;
   /** Where a leader appended it that didn't take it for delivered all the same; −1n if none told. */
   appendedAt = -1n;
+  /** How often the broker has hung up on a request of this batch alone. */
+  hangUps = 0;
   /** A half of a batch that may have been appended as a whole: its broker may know the whole and not the half. */
   dividedInDoubt = false;
   /** Past its deadline, and waiting for an answer all the same (`waitForOutcome`). */

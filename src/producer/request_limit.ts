@@ -31,6 +31,11 @@ export class RequestLimit {
     return this.#cuts;
   }
 
+  /** Whether requests that are smaller have been answered meanwhile: the broker is well, but for the large ones. */
+  get isProven(): boolean {
+    return this.#cuts >= BELIEVED_AFTER && this.#passedBytes > 0;
+  }
+
   /** The connection has ended while a request of so many bytes was the first without an answer. True if that is news. */
   onCut(bytes: number, nowMs: number): boolean {
     if (bytes <= HARMLESS_BYTES) return false;

@@ -32,6 +32,10 @@ import { Settlement } from "./settlement.ts";
 interface Lane extends Entry {
   readonly nodeId: number;
   ready: Partition[];
+  /** What may be too large a request goes when nothing else is in flight: what is sent behind it would be lost with it. */
+  large: Partition[];
+  /** Such a request is in flight. */
+  isTrying: boolean;
   inFlight: number;
   connecting: boolean;
   /** How large a request may be. */
@@ -44,6 +48,8 @@ interface Lane extends Entry {
 
 /** A request is closed when it has so many bytes; a bigger batch travels alone. */
 const REQUEST_BYTES = 1_048_576;
+/** A record is given up when a broker that answers smaller requests has hung up on it alone so often. */
+const HANG_UPS = 5;
 /** So many partitions with less than so many bytes each are worth waiting for an answer: their batches grow. */
 const SCATTERED_PARTITIONS = 64;
 const SCATTERED_BYTES = 1_024;
@@ -204,6 +210,8 @@ export class Sender {
       lane = {
         nodeId,
         ready: [],
+        large: [],
+        isTrying: false,
         inFlight: 0,
         connecting: false,
         limit,
@@ -239,7 +247,10 @@ export class Sender {
     const connection = this.#cluster.broker(lane.nodeId)?.connection;
     if (connection === undefined) return this.#connect(lane);
     if (connection.throttledUntilMs > this.#runtime.now()) return this.#agenda.set(lane, connection.throttledUntilMs);
-    while (lane.ready.length > 0 && lane.inFlight < this.#options.maxInFlight && !this.#isScattered(lane)) {
+    while (
+      lane.ready.length > 0 && lane.large.length === 0 && !lane.isTrying &&
+      lane.inFlight < this.#options.maxInFlight && !this.#isScattered(lane)
+    ) {
       // Nothing chosen though there is something left: a batch was too large for any request, and has been told.
       const chosen = this.#choose(lane);
       if (chosen.length > 0) this.#dispatch(lane, connection, chosen);
@@ -289,7 +300,7 @@ export class Sender {
 
   /** Sends a lane's partitions to where they belong by now. */
   #reroute(lane: Lane): void {
-    const partitions = lane.ready;
+    const partitions = [...lane.large.splice(0), ...lane.ready];
     lane.ready = [];
     for (const partition of partitions) {
       partition.scheduled = false;
@@ -312,7 +323,13 @@ export class Sender {
       if (size === 0) continue;
       // Until it is dispatched: a callback that sends meanwhile must not put it on the list a second time.
       partition.scheduled = true;
-      if (chosen.length > 0 && bytes + size > requestBytes) break;
+      const isLarge = this.#isLarge(lane, partition, size, nowMs);
+      if (isLarge && chosen.length === 0 && lane.inFlight > 0) {
+        lane.large.push(partition);
+        visited += 1;
+        break;
+      }
+      if (chosen.length > 0 && (isLarge || bytes + size > requestBytes)) break;
       bytes += size;
       chosen.push(partition);
     }
@@ -354,9 +371,13 @@ export class Sender {
     if (head.wire === undefined) this.#encode(partition, head);
     const { wire } = head;
     if (wire === undefined) return 0;
-    const bytes = wire.length + overheadBound(partition.topic.name, this.#options.clientId);
-    if (bytes < lane.limit.cutBytes(nowMs) || !this.#settlement.divide(head)) return wire.length;
+    if (!this.#isLarge(lane, partition, wire.length, nowMs) || !this.#settlement.divide(head)) return wire.length;
     return this.#sendableBytes(lane, partition, nowMs);
+  }
+
+  /** True when a request with nothing but this batch is as large as those on which the broker hangs up. */
+  #isLarge({ limit }: Lane, { topic }: Partition, bytes: number, nowMs: number): boolean {
+    return bytes + overheadBound(topic.name, this.#options.clientId) >= limit.cutBytes(nowMs);
   }
 
   #encode(partition: Partition, batch: Batch): void {
@@ -424,6 +445,7 @@ export class Sender {
       batches.push(batch);
       if (partition.queue.length > 0) this.schedule(partition);
     }
+    lane.isTrying = this.#isLarge(lane, partitions[0]!, batches[0]!.wire!.length, this.#runtime.now());
     lane.inFlight += 1;
     this.#metrics.requestsInFlight += 1;
     const lost = (reason: unknown): void => {
@@ -498,6 +520,19 @@ export class Sender {
     if (bytes < lane.limit.cutBytes(nowMs)) return undefined;
     lane.endedForSize = true;
     const { broker } = reason;
+    const [batch] = batches;
+    if (batches.length === 1 && batch!.recordCount === 1 && ++batch!.hangUps >= HANG_UPS && lane.limit.isProven) {
+      const message =
+        `Send a smaller record or raise "socket.request.max.bytes" of the broker at ${broker}: it has hung ` +
+        `up ${batch!.hangUps} times on a request of about ${bytes} bytes with nothing but this record, and answers ` +
+        `smaller ones.`;
+      return new RecordTooLargeError(message, {
+        ...reason as KafkaErrorOptions,
+        code: "RECORD_TOO_LARGE",
+        retriable: false,
+        cause: reason,
+      });
+    }
     if (isNews) this.#options.logger.warn?.("request_cut", { broker, bytes, cuts: lane.limit.cuts });
     const message =
       `${reason.message} That has happened ${lane.limit.cuts} times, now to a request of about ${bytes} bytes. If that is too ` +
@@ -508,6 +543,10 @@ export class Sender {
 
   #freeSlot(lane: Lane): void {
     lane.inFlight -= 1;
+    if (lane.inFlight === 0) {
+      lane.ready.unshift(...lane.large.splice(0));
+      lane.isTrying = false;
+    }
     this.#metrics.requestsInFlight -= 1;
   }
 

@@ -62,6 +62,8 @@ function faultGroup(dice: Dice, profile: Profile, cluster: ClusterPlan, atMs: nu
       return [requestFault(dice, atMs, forMs, "Produce", dice.weighted(profile.effects)(dice), brokerId, true)];
     case "produce storm":
       return [requestFault(dice, atMs, forMs, "Produce", dice.weighted(profile.effects)(dice), brokerId, false)];
+    case "rebootstrap":
+      return rebootstrap(dice, atMs, forMs, brokerId);
     case "other requests":
       return [otherRequests(dice, atMs, forMs, brokerId)];
   }
@@ -123,6 +125,15 @@ function requestFault(
     seed: dice.seed(),
     effect,
   };
+}
+
+/** All connections are closed by the client, while requests are under way: something makes it ask for metadata. */
+function rebootstrap(dice: Dice, atMs: number, forMs: number, brokerId: number): FaultPlan[] {
+  const effect = { do: "rebootstrap" } as const;
+  return [
+    requestFault(dice, atMs, forMs, "Metadata", effect, brokerId, true),
+    requestFault(dice, atMs, forMs, "Produce", { do: "error", code: dice.pick([3, 5, 6]) }, brokerId, true),
+  ];
 }
 
 /** Handshakes and metadata are spoiled too, but not refused for good. */

@@ -19,6 +19,8 @@ import type {
 } from "./plan.ts";
 import { type Profile, PROFILES } from "./profile.ts";
 
+/** Longer than anything takes that goes on by itself. */
+const REST_MS = 6_000;
 /** Brokers of Kafka 4 refuse a timestamp that is more than an hour away. */
 export const TOO_LATE_MS = 7_200_000;
 
@@ -41,7 +43,9 @@ export function planOf(seed: number, profileName?: string): SimulationPlan {
   const producers = producersOf(dice, profile, cluster, durationMs);
   const sends = sendsOf(dice, profile, cluster, producers, durationMs);
   const faults = faultsOf(dice, profile, cluster, durationMs);
-  return { seed, profile: name, cluster, producers, sends, flushes: flushesOf(dice, producers, durationMs), faults };
+  const flushes = flushesOf(dice, producers, durationMs);
+  const rests = faults.length === 0 || dice.oneIn(4);
+  return { seed, profile: name, cluster, producers, sends, flushes, faults, ...(rests ? { restMs: REST_MS } : {}) };
 }
 
 function clusterOf(dice: Dice, profile: Profile): ClusterPlan {
@@ -79,6 +83,7 @@ function clusterOf(dice: Dice, profile: Profile): ClusterPlan {
     replicaLagTimeMaxMs: dice.pick([300, 2_000]),
     sessionTimeoutMs: dice.pick([0, 100, 500]),
     metadataLagMs: dice.pick([0, 10, 100]),
+    ...(profile.limited || dice.oneIn(20) ? { maxRequestBytes: dice.pick([1_500, 5_000, 30_000]) } : {}),
   };
 }
 
@@ -106,7 +111,7 @@ function producersOf(dice: Dice, profile: Profile, cluster: ClusterPlan, duratio
 }
 
 /** What kind of producer, and the numbers that go with it. */
-function optionsOf(dice: Dice, profile: Profile, { maxLatencyMs }: ClusterPlan): PlannedOptions {
+function optionsOf(dice: Dice, profile: Profile, { maxLatencyMs, maxRequestBytes }: ClusterPlan): PlannedOptions {
   const [acks, idempotent, maxInFlight] = dice.weighted<readonly [PlannedOptions["acks"], boolean, number]>([
     [10, ["all", true, 5]],
     [2, ["all", true, dice.between(2, 4)]],
@@ -117,7 +122,9 @@ function optionsOf(dice: Dice, profile: Profile, { maxLatencyMs }: ClusterPlan):
     [1, [0, false, dice.pick([1, 5])]],
   ]);
   const requestTimeoutMs = dice.pick([250, 600, 1_200]);
-  const batchSize = profile.crowded ? dice.pick([1, 120, 200, 400]) : dice.pick([200, 400, 1_000, undefined]);
+  const batchSize = profile.crowded && !(profile.large && dice.oneIn(2))
+    ? dice.pick([1, 120, 200, 400])
+    : dice.pick([200, 400, 1_000, undefined]);
   const deliveryTimeoutMs = profile.hurried ? dice.pick([300, 700, 1_500]) : dice.pick([1_500, 4_000, 8_000]);
   const retryBackoffMs = dice.pick([5, 20, 100]);
   const reconnectBackoffMs = dice.pick([20, 50]);
@@ -140,7 +147,8 @@ function optionsOf(dice: Dice, profile: Profile, { maxLatencyMs }: ClusterPlan):
     // Less than the round trips of a handshake can take, and no connection would ever stand.
     connectTimeoutMs: Math.max(dice.pick([300, 1_000]), 6 * maxLatencyMs),
     ...(idempotent && dice.oneIn(8) ? { gapless: true } : {}),
-    ...(idempotent && dice.oneIn(12) ? { waitForOutcome: true } : {}),
+    // What a broker hangs up on each time has no outcome ever.
+    ...(idempotent && dice.oneIn(12) && maxRequestBytes === undefined ? { waitForOutcome: true } : {}),
     ...(idempotent && dice.oneIn(6) ? { onDataLoss: "fatal" as const } : {}),
     ...(dice.oneIn(12) ? { partitioner: dice.pick(["roundRobin", "random"] as const) } : {}),
     ...(dice.oneIn(10) ? { connectionMaxIdleMs: dice.pick([80, 300]) } : {}),
@@ -210,10 +218,13 @@ function habitOf(dice: Dice, profile: Profile, cluster: ClusterPlan): Habit {
       [3, [0, 40]],
       [2, [0, 160]],
       [profile.narrow ? 3 : 1, [40, 400]],
+      [profile.large ? 4 : 0, [400, 4_000]],
+      [profile.large && !awaits ? 1 : 0, [4_000, 100_000]],
     ]),
     aborts: dice.oneIn(8),
     throws: dice.oneIn(10),
-    echoes: dice.oneIn(10),
+    // What no broker takes stands in the way of what comes behind it, and would be handed over again when it has failed.
+    echoes: dice.oneIn(10) && cluster.maxRequestBytes === undefined,
   };
 }
 

@@ -6,7 +6,8 @@
  * the sends, in the log and in the telling; V5 nothing stands where it doesn't belong; V6 afterwards nothing is left,
  * nothing ran hot, and new records arrived; V7 no error of sequences reaches the caller, and no loss is suspected,
  * unless the cluster has lost something; V8 a flush covers what came before it; V9 `gapless` leaves no gap; V10 no
- * record fails for what is wrong with another one of its batch.
+ * record fails for what is wrong with another one of its batch; V11 what lingers leaves by itself, and nothing waits on a
+ * healthy cluster while nothing is done.
  *
  * @module
  */
@@ -72,6 +73,7 @@ export function checkInvariants(observation: Observation): Violation[] {
   for (const sent of observation.sent) {
     checkSettled(observation, sent, say);
     checkFate(observation, sent, say);
+    checkProgress(observation, sent, say);
   }
   checkForeign(observation, say);
   checkLogOrder(observation, say);
@@ -80,6 +82,8 @@ export function checkInvariants(observation: Observation): Violation[] {
   for (const [index, producer] of observation.producers.entries()) checkPeace(observation, producer, `p${index}`, say);
   for (const message of observation.unhealed) say("V6", `${message}.`);
   for (const message of observation.earlyFlushes) say("V8", `${message}.`);
+  for (const message of observation.leftToRest) say("V11", `${message} when everything had rested.`);
+  if (observation.listenersLeft > 0) say("V6", `${observation.listenersLeft} listeners are left on signals.`);
   return found;
 }
 
@@ -300,10 +304,73 @@ function isSameMoment(one: Told, other: Told): boolean {
   return one.atMs === other.atMs && (one.error === undefined) !== (other.error === undefined);
 }
 
+/** V11: in a run without faults, something happens as long as a record waits. */
+function checkProgress({ plan, producers }: Observation, sent: Sent, say: Say): void {
+  const { faults, cluster: { maxLatencyMs, replicationLagMs, maxRequestBytes } } = plan;
+  if (faults.length > 0 || maxRequestBytes !== undefined) return;
+  const { plan: { options }, busyMs } = producers[sent.plan.producer]!;
+  const toldMs = (sent.calledBack[0] ?? sent.promised[0])?.atMs;
+  if (toldMs === undefined) return;
+  const patienceMs = options.lingerMs + 4 * maxLatencyMs + replicationLagMs + 1.3 * options.retryBackoffMs + 100;
+  let lastMs = sent.calledMs;
+  for (const atMs of busyMs.slice(firstAfter(busyMs, sent.calledMs))) {
+    if (atMs >= toldMs) break;
+    if (atMs - lastMs > patienceMs) break;
+    lastMs = atMs;
+  }
+  const idleMs = Math.min(toldMs, busyMs.find((atMs) => atMs > lastMs) ?? toldMs) - lastMs;
+  if (idleMs > patienceMs) say("V11", `Nothing was done for ${idleMs} ms while it waited.`, sent.plan.id);
+}
+
+/** The index of the first time that is later. */
+function firstAfter(timesMs: readonly number[], atMs: number): number {
+  let [low, high] = [0, timesMs.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (timesMs[middle]! > atMs) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
+/** V6: the counters after the close. */
+function checkCounters(
+  { sent }: Observation,
+  { metrics = {}, closedMs = Infinity }: ProducerObservation,
+  index: number,
+  say: Say,
+): void {
+  for (const name of ["records_pending", "batches_pending", "requests-in-flight"] as const) {
+    const left = metrics[name] ?? 0;
+    if (left !== 0) say("V6", `p${index} counts ${left} ${name} after the close.`);
+  }
+  const { records_sent, errors } = metrics;
+  if (records_sent === undefined || errors === undefined) return;
+  const mine = sent.filter(({ plan, calledMs }) => plan.producer === index && calledMs <= closedMs);
+  // What came in the moment of the end, when the counters were read, may have come behind it.
+  const least = mine.filter(({ calledMs }) => calledMs < closedMs).length;
+  const counted = records_sent + errors;
+  if (counted < least || counted > mine.length) {
+    say("V6", `p${index} counts ${records_sent} records sent and ${errors} errors, wanted ${mine.length} together.`);
+  }
+}
+
+/** V6: a batch is not sent again and again without a pause. */
+function checkPace({ attemptsMs, plan: { options } }: ProducerObservation, name: string, say: Say): void {
+  // Some retries don't wait: those to a leader that the broker has named, and what is left of a refused batch.
+  const most = 8 + 1_000 / (0.8 * options.retryBackoffMs);
+  for (const [batch, timesMs] of attemptsMs) {
+    const attempts = mostInOneSecond(timesMs);
+    if (attempts > most) say("V6", `${name} sent ${batch} ${attempts} times in a second, wanted at most ${most}.`);
+  }
+}
+
 /** V6 and V7 of one producer. */
 function checkPeace(observation: Observation, seen: ProducerObservation, name: string, say: Say): void {
   const { brokers } = observation.plan.cluster;
+  checkPace(seen, name, say);
   if (seen.closedMs !== undefined) {
+    checkCounters(observation, seen, observation.producers.indexOf(seen), say);
     if (seen.takenBytes !== 0) say("V6", `${name} holds ${seen.takenBytes} bytes of its memory after the close.`);
     if (seen.timers !== 0) say("V6", `${name} has ${seen.timers} timers after the close.`);
     if (seen.connections !== 0) say("V6", `${name} has ${seen.connections} connections after the close.`);

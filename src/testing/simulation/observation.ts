@@ -6,11 +6,12 @@
 
 import type { Ledger } from "./ledger.ts";
 import type { ProducerPlan, SimulationPlan } from "./plan.ts";
+import type { SimulatedMetrics } from "./subject.ts";
 import type { Sent } from "./workload.ts";
 
 /** A broken promise. */
 export interface Violation {
-  /** The invariant, `"V1"` to `"V8"`. */
+  /** The invariant, `"V1"` to `"V11"`. */
   readonly rule: string;
   /** What was seen and what was wanted. */
   readonly message: string;
@@ -26,6 +27,12 @@ export interface ProducerObservation {
   closedMs?: number;
   /** Bytes of its buffer memory that are taken after the close. */
   takenBytes?: number;
+  /** Its counters after the close. */
+  metrics?: SimulatedMetrics;
+  /** When it wrote to a broker or heard of one. */
+  readonly busyMs: number[];
+  /** When a broker got a batch, by its place and its sequence. */
+  readonly attemptsMs: Map<string, number[]>;
   /** Timers that it has set and that are neither over nor cancelled. */
   timers: number;
   /** Connections that are open. */
@@ -48,6 +55,10 @@ export interface Observation {
   readonly stuck: string | undefined;
   /** Records of the plan sent after everything was healed, that had no success in time. */
   readonly unhealed: readonly string[];
+  /** Records that had no outcome yet when everything had rested. */
+  readonly leftToRest: readonly string[];
+  /** Listeners left on the signals of records. */
+  readonly listenersLeft: number;
   /** Flushes that ended before what they cover. */
   readonly earlyFlushes: readonly string[];
   /** Surprises: errors inside the cluster, rejections that nobody handled. */

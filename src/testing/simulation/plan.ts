@@ -24,6 +24,8 @@ export interface SimulationPlan {
   readonly flushes: readonly FlushPlan[];
   /** What goes wrong, and when. */
   readonly faults: readonly FaultPlan[];
+  /** How long nobody asks for anything when all is sent and healed, in ms; absent: not at all. */
+  readonly restMs?: number;
 }
 
 /** A cluster and its network. */
@@ -48,6 +50,8 @@ export interface ClusterPlan {
   readonly sessionTimeoutMs: number;
   /** Brokers hear of elections so much later at most, in ms. */
   readonly metadataLagMs: number;
+  /** The largest request; absent: Kafka's own limit. */
+  readonly maxRequestBytes?: number;
 }
 
 /** A topic. */
@@ -291,6 +295,10 @@ export type Effect =
   | { readonly do: "partition is left out"; readonly unserved?: boolean }
   /** A Produce answer names a partition that was not asked for. */
   | { readonly do: "partition is invented" }
+  /** The connection ends in an orderly way behind the answer, whatever else was asked by it. */
+  | { readonly do: "close behind the answer" }
+  /** A Metadata answer tells the client to begin with its bootstrap servers again (KIP-1102). */
+  | { readonly do: "rebootstrap" }
   /** The answer comes twice. */
   | { readonly do: "answer comes twice" }
   /** The answer asks for patience. */

@@ -13,6 +13,7 @@ export type Trouble =
   | "produce"
   | "produce storm"
   | "other requests"
+  | "rebootstrap"
   | "hand-over"
   | "data loss";
 
@@ -42,6 +43,10 @@ export interface Profile {
   readonly narrow?: boolean;
   /** Every topic is compacted, and refuses single records. */
   readonly picky?: boolean;
+  /** Many values are large. */
+  readonly large?: boolean;
+  /** Brokers hang up on requests that are large. */
+  readonly limited?: boolean;
   /** Producers are closed while they have something to do. */
   readonly leaving?: boolean;
   /** Many partitions with a record or two each. */
@@ -61,6 +66,7 @@ const failed = (dice: Dice): Effect => ({ do: "error", code: dice.pick(FINAL) })
 const failedButAppended = (): Effect => ({ do: "error", code: -1, apply: true });
 const tooLarge = (): Effect => ({ do: "error", code: 10 });
 const dropped = (dice: Dice): Effect => ({ do: "drop", when: dice.pick(["before", "after"] as const) });
+const closed = (): Effect => ({ do: "close behind the answer" });
 const lostAnswer = (): Effect => ({ do: "drop", when: "after" });
 const delayed = (dice: Dice): Effect => ({
   do: dice.pick(["delay", "delay answer"] as const),
@@ -86,6 +92,7 @@ const ALL: Profile["effects"] = [
   [6, refused],
   [3, appended],
   [4, dropped],
+  [1, closed],
   [3, delayed],
   [1, silent],
   [2, cut],
@@ -188,6 +195,23 @@ export const PROFILES: Readonly<Record<string, Profile>> = {
     troubles: [[3, "produce"], [1, "leader moves"], [1, "connections are reset"]],
     effects: [[3, refused], [2, appended], [1, dropped], [1, delayed], [1, leftOut], [1, tooLarge]],
   },
+  "orderly ends": {
+    weight: 3,
+    faults: [1, 6],
+    crowded: true,
+    large: true,
+    troubles: [[4, "rebootstrap"], [2, "produce"], [1, "broker stops"], [1, "slow network"]],
+    effects: [[3, closed], [2, delayed], [1, refused], [1, dropped]],
+  },
+  "large requests": {
+    weight: 2,
+    faults: [0, 4],
+    large: true,
+    limited: true,
+    troubles: [[3, "produce"], [1, "connections are reset"], [1, "leader moves"], [1, "broker stops"]],
+    effects: ALL,
+  },
+  "peace": { weight: 2, faults: [0, 0], crowded: true, large: true, troubles: [[1, "slow network"]], effects: ALL },
   "little memory": {
     weight: 2,
     faults: [1, 5],

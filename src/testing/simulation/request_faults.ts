@@ -15,6 +15,7 @@ const APIS: Readonly<Record<RequestFaultPlan["api"], AnyApi>> = { Produce, Metad
 /** Length and correlation id of an answer. */
 const HEADER_BYTES = 8;
 const LEADER_NOT_AVAILABLE = 5;
+const REBOOTSTRAP_REQUIRED = 129;
 /** A partition that no topic of a plan has. */
 const INVENTED = 1_000_000;
 
@@ -71,6 +72,10 @@ export function actionOf(effect: Effect, { correlationId }: RequestContext): Con
       return { rewrite: (frame) => withGarbage(frame, effect.seed) };
     case "answer comes twice":
       return { rewrite: twice };
+    case "close behind the answer":
+      return { closeAfter: true };
+    case "rebootstrap":
+      return { transform: (body) => ({ ...(body as object), errorCode: REBOOTSTRAP_REQUIRED }) as never };
     case "throttle":
       return { transform: (body) => ({ ...(body as object), throttleTimeMs: effect.ms }) as never };
     case "partition is left out":

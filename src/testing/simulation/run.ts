@@ -5,8 +5,11 @@
  */
 
 import type { KafkaError } from "../../errors.ts";
-import { Metadata } from "../../protocol/messages/mod.ts";
+import type { RequestOf } from "../../protocol/api.ts";
+import { Metadata, Produce } from "../../protocol/messages/mod.ts";
+import { BATCH_OVERHEAD } from "../../protocol/record_batch_layout.ts";
 import type { Runtime, Timer } from "../../runtime/runtime.ts";
+import { BatchView } from "../batch_view.ts";
 import { EmbeddedCluster } from "../cluster.ts";
 import { seededRandom } from "../random.ts";
 import { VirtualRuntime } from "../virtual_runtime.ts";
@@ -52,6 +55,7 @@ class Run {
   readonly #lives: Life[];
   readonly #unhealed: string[] = [];
   readonly #earlyFlushes: string[] = [];
+  readonly #leftToRest: string[] = [];
   readonly #surprises: unknown[] = [];
   #steps = 0;
 
@@ -59,7 +63,7 @@ class Run {
     this.#plan = plan;
     this.#make = make;
     this.#options = options;
-    const { brokers, release, topics, minLatencyMs, maxLatencyMs, chunking } = plan.cluster;
+    const { brokers, release, topics, minLatencyMs, maxLatencyMs, chunking, maxRequestBytes } = plan.cluster;
     const { replicationLagMs, replicaLagTimeMaxMs, sessionTimeoutMs, metadataLagMs } = plan.cluster;
     const random = seededRandom(plan.seed);
     this.#runtime = new VirtualRuntime({ seed: plan.seed ^ 0x5eed });
@@ -77,6 +81,7 @@ class Run {
       sessionTimeoutMs,
       metadataLagMs: () => Math.round(random() * metadataLagMs),
       topics: Object.fromEntries(topics.map((topic) => [topic.name, topic])),
+      ...(maxRequestBytes === undefined ? {} : { maxRequestBytes }),
     });
     this.#cluster.control(Metadata, (_request, { clientId, atMs }) => {
       this.#lives[Number(clientId?.slice(1))]?.seen.metadataMs.push(atMs);
@@ -85,6 +90,12 @@ class Run {
     const { trace } = options;
     trace?.begin(this.#runtime, this.#cluster);
     this.#faults = new Faults(plan, this.#cluster, this.#runtime, (what, fault) => trace?.onFault(what, fault));
+    // Added last, it is asked first.
+    this.#cluster.control(Produce, ({ topicData }, { clientId, atMs }) => {
+      const attempts = this.#lives[Number(clientId?.slice(1))]?.seen.attemptsMs;
+      if (attempts !== undefined) noteAttempts(attempts, topicData, atMs);
+      return undefined;
+    });
     this.#workload = new Workload(this.#runtime, {
       onCall: (sent) => trace?.onCall(sent),
       onTold: (sent, told) => trace?.onTold(sent, told),
@@ -112,6 +123,8 @@ class Run {
       stuck: stuck ?? (ended ? undefined : `it took more than ${MAX_STEPS} events`),
       unhealed: this.#unhealed,
       earlyFlushes: this.#earlyFlushes,
+      leftToRest: this.#leftToRest,
+      listenersLeft: this.#workload.listeners,
       surprises: [
         ...this.#surprises,
         ...this.#workload.contradictions,
@@ -156,6 +169,7 @@ class Run {
     await this.#workload.until(healMs);
     this.#faults.heal();
     this.#options.trace?.say("everything is healed");
+    await this.#rest();
     await Promise.all(closings);
     await Promise.all(this.#lives.map(async (life) => {
       if (life.producer === undefined || life.closing !== undefined) return await life.closing;
@@ -163,6 +177,18 @@ class Run {
       await this.#probe(life);
       await this.#close(life);
     }));
+  }
+
+  /** Nobody asks for anything: what was handed over has to arrive by itself. */
+  async #rest(): Promise<void> {
+    const { restMs } = this.#plan;
+    if (restMs === undefined) return;
+    await this.#workload.until(this.#runtime.now() + restMs);
+    for (const { plan, wantsCallback, calledBack, promised } of this.#workload.sent) {
+      if ((wantsCallback ? calledBack : promised).length > 0) continue;
+      const { deliveryTimeoutMs, waitForOutcome } = this.#lives[plan.producer]!.seen.plan.options;
+      if (!waitForOutcome && deliveryTimeoutMs <= restMs) this.#leftToRest.push(`record ${plan.id} had no outcome`);
+    }
   }
 
   /** The producer of an index, made when it is first needed. */
@@ -246,6 +272,7 @@ class Run {
     }
     this.#options.trace?.say(`${name} is closed`);
     const metrics = producer.metrics?.() ?? {};
+    seen.metrics = metrics;
     seen.takenBytes = (metrics["buffer-total-bytes"] ?? 0) - (metrics["buffer-available-bytes"] ?? 0);
   }
 
@@ -315,7 +342,16 @@ class Life {
   constructor(plan: ProducerPlan, index: number) {
     this.index = index;
     this.name = `p${index}`;
-    this.seen = { plan, timers: 0, connections: 0, dialsMs: [], metadataMs: [], suspicions: 0 };
+    this.seen = {
+      plan,
+      timers: 0,
+      connections: 0,
+      dialsMs: [],
+      metadataMs: [],
+      suspicions: 0,
+      busyMs: [],
+      attemptsMs: new Map(),
+    };
   }
 }
 
@@ -359,15 +395,48 @@ function countedSockets(
     ...sockets,
     connect: async (options, events) => {
       seen.dialsMs.push(runtime.now());
+      const busy = (): void => {
+        const nowMs = runtime.now();
+        if (seen.busyMs.at(-1) !== nowMs) seen.busyMs.push(nowMs);
+      };
       const socket = await sockets.connect(options, {
-        onData: (chunk) => events.onData(chunk),
+        onData: (chunk) => {
+          busy();
+          events.onData(chunk);
+        },
         onClose: (error) => {
+          busy();
           seen.connections--;
           events.onClose(error);
         },
       });
+      busy();
       seen.connections++;
+      const { write } = socket;
+      socket.write = (parts) => {
+        busy();
+        return write.call(socket, parts);
+      };
       return socket;
     },
   };
+}
+
+/** Notes when each sequenced batch of a request has come. */
+function noteAttempts(
+  attempts: Map<string, number[]>,
+  topicData: RequestOf<typeof Produce>["topicData"],
+  atMs: number,
+): void {
+  for (const { name, topicId, partitionData } of topicData) {
+    for (const { index, records } of partitionData) {
+      if (records === null || records.length < BATCH_OVERHEAD) continue;
+      const { producerId, producerEpoch, baseSequence } = new BatchView(records);
+      if (producerId < 0n) continue;
+      const batch = `${name || topicId}-${index} epoch ${producerEpoch} sequence ${baseSequence}`;
+      const timesMs = attempts.get(batch);
+      if (timesMs === undefined) attempts.set(batch, [atMs]);
+      else timesMs.push(atMs);
+    }
+  }
 }

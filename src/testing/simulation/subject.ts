@@ -73,8 +73,26 @@ export interface SimulatedProducer {
   flush(): Promise<void>;
   /** Ends it. */
   close(options?: { readonly timeoutMs?: number }): Promise<void>;
-  /** Counters, of which the buffer memory is looked at. */
-  metrics?(): { readonly "buffer-available-bytes"?: number; readonly "buffer-total-bytes"?: number };
+  /** Counters, some of which are looked at. */
+  metrics?(): SimulatedMetrics;
+}
+
+/** What the simulator looks at in a producer's counters. */
+export interface SimulatedMetrics {
+  /** Free memory. */
+  readonly "buffer-available-bytes"?: number;
+  /** Memory in all. */
+  readonly "buffer-total-bytes"?: number;
+  /** Records that were delivered. */
+  readonly records_sent?: number;
+  /** Records that failed. */
+  readonly errors?: number;
+  /** Records without an outcome. */
+  readonly records_pending?: number;
+  /** Batches without an outcome. */
+  readonly batches_pending?: number;
+  /** Produce requests without an answer. */
+  readonly "requests-in-flight"?: number;
 }
 
 /** Sees records and outcomes (KIP-42). */

@@ -55,6 +55,7 @@ export class Workload {
   readonly #runtime: VirtualRuntime;
   readonly #listener: WorkloadListener;
   readonly #wallStartMs: number;
+  readonly #listeners = new Set<unknown>();
   #calls = 0;
   #told = 0;
 
@@ -195,10 +196,25 @@ export class Workload {
     return told;
   }
 
+  /** Listeners that are left on signals of records that have their outcome. */
+  get listeners(): number {
+    return this.#listeners.size;
+  }
+
   #signal(afterMs: number): AbortSignal {
     const controller = new AbortController();
     this.#runtime.setTimer(() => controller.abort(), afterMs);
-    return controller.signal;
+    const { signal } = controller;
+    const { addEventListener, removeEventListener } = signal;
+    signal.addEventListener = (...listening: Parameters<typeof addEventListener>) => {
+      this.#listeners.add(listening[1]);
+      addEventListener.apply(signal, listening);
+    };
+    signal.removeEventListener = (...listening: Parameters<typeof removeEventListener>) => {
+      this.#listeners.delete(listening[1]);
+      removeEventListener.apply(signal, listening);
+    };
+    return signal;
   }
 }
 
@@ -222,7 +238,8 @@ export function recordOf(plan: SendPlan, wallStartMs: number): SimulatedRecord {
   const { topic, partition, key, timestampMs, headers, id, producer, bytes } = plan;
   return {
     topic,
-    value: `${id}|${producer}|${topic}|${partition ?? ""}|${"x".repeat(bytes)}`,
+    // The padding differs from record to record: bytes that stand where they don't belong are seen.
+    value: `${id}|${producer}|${topic}|${partition ?? ""}|${String.fromCharCode(97 + (id % 26)).repeat(bytes)}`,
     ...(partition === undefined ? {} : { partition }),
     ...(key === undefined ? {} : { key }),
     ...(timestampMs === undefined ? {} : { timestamp: wallStartMs + timestampMs }),

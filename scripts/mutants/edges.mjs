@@ -1,0 +1,128 @@
+/** Orderly ends, large values, rests, refused records: rules that need a certain profile to be seen. */
+
+const batch = "src/producer/batch.ts";
+const partition = "src/producer/partition.ts";
+const settlement = "src/producer/settlement.ts";
+const sender = "src/producer/sender.ts";
+
+export const edges = [
+  {
+    name: "The buffer of a batch that was lost is used again",
+    profile: "orderly ends",
+    edits: [{
+      file: batch,
+      find: `if (!this.strayed) this.#pool.give(this.#buffer);`,
+      replace: `this.#pool.give(this.#buffer);`,
+    }],
+  },
+  {
+    name: "What was set aside is not sent again",
+    profile: "data loss",
+    edits: [{
+      file: partition,
+      find: `for (const batch of this.#setAside.splice(0)) this.putBack(batch);`,
+      replace: `this.#setAside.splice(0);`,
+    }],
+  },
+  {
+    name: "A batch that lingers behind another one is not watched",
+    profile: "peace",
+    edits: [{
+      file: sender,
+      find: `      this.#accumulator.watch(partition, nowMs);\n      return 0;\n    }\n    const oneAtATime`,
+      replace: `      return 0;\n    }\n    const oneAtATime`,
+    }],
+  },
+  {
+    name: "A leader that is known already is gone to without a pause",
+    edits: [{
+      file: "src/cluster/cluster.ts",
+      find: `if (leader.leaderEpoch <= current.leaderEpoch && !topic.unproven) return false;`,
+      replace: "",
+    }],
+  },
+  {
+    name: "Listeners stay on signals",
+    edits: [{
+      file: "src/producer/abortable_send.ts",
+      find: `    signal.removeEventListener("abort", watch.onAbort);\n`,
+      replace: "",
+    }],
+  },
+  {
+    name: "Records of batches that have failed stay counted as pending",
+    edits: [{
+      file: "src/producer/accumulator.ts",
+      find: `this.recordsInBatches -= batch.liveCount + batch.refusedCount;`,
+      replace: `if ("result" in batch.outcome!) this.recordsInBatches -= batch.liveCount + batch.refusedCount;`,
+    }],
+  },
+  {
+    name: "Records that were refused one by one are not counted",
+    profile: "refused records",
+    edits: [{
+      file: "src/producer/accumulator.ts",
+      find: `const failed = batch.refusedCount +`,
+      replace: `const failed = 0 *`,
+    }],
+  },
+  {
+    name: "A batch fails for single records",
+    profile: "refused records",
+    edits: [{
+      file: settlement,
+      find: `const isSome = errors.size > 0 && errors.size < batch.recordCount;`,
+      replace: `const isSome = errors.size < 0;`,
+    }],
+  },
+  {
+    name: "What was stamped behind a batch that has become smaller keeps its stamp",
+    profile: "refused records",
+    edits: [{
+      file: partition,
+      find: `if (other.drained && other.ordinal > batch.ordinal) other.misnumbered = true;`,
+      replace: `void other;`,
+    }],
+  },
+  {
+    name: "The sequences of refused records are not free again",
+    profile: "refused records",
+    edits: [{
+      file: partition,
+      find: `this.sequence.shortened(stamp, recordCount, batch.recordCount);`,
+      replace: `void stamp, recordCount;`,
+    }],
+  },
+  {
+    name: "A refused record is told behind those that come after it",
+    profile: "refused records",
+    edits: [{
+      file: batch,
+      find: `while (this.#refused[earlier]?.before === index) refused.push({ ...this.#refused[earlier++]!, before });`,
+      replace: `while (this.#refused[earlier]?.before === index) refused.push(this.#refused[earlier++]!);`,
+    }],
+  },
+  {
+    name: "What is sent behind a request that is too large is lost with it again and again",
+    profile: "large requests",
+    edits: [{
+      file: sender,
+      find: `if (isLarge && chosen.length === 0 && lane.inFlight > 0) {`,
+      replace: `if (isLarge && chosen.length === 0 && lane.inFlight < 0) {`,
+    }, { file: sender, find: `!lane.isTrying &&`, replace: `` }],
+  },
+  {
+    name: "A batch on which the broker hangs up is not divided",
+    profile: "large requests",
+    edits: [{
+      file: settlement,
+      find: `if (batch.recordCount < 2 || batch.appendedAt >= 0n) return false;`,
+      replace: `if (batch.recordCount > 0) return false;`,
+    }],
+  },
+  {
+    name: "The halves of a batch in doubt are taken for certain",
+    profile: "large requests",
+    edits: [{ file: batch, find: `      part.persisted = this.persisted;\n`, replace: "" }],
+  },
+];
