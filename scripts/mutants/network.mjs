@@ -38,8 +38,8 @@ export const network = [
       },
       {
         file: "src/cluster/broker.ts",
-        find: `const waitMs = pace.take(formatAddress(this.address));`,
-        replace: `const waitMs = 0 * pace.take(formatAddress(this.address));`,
+        find: `const turn = pace.turn(formatAddress(this.address), signal);`,
+        replace: `const turn = pace.turn(formatAddress(this.address), signal) && undefined;`,
       },
     ],
   },

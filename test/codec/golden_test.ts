@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { assertBytes } from "../bytes.ts";
 import type { CompressionType } from "../../src/codec/codec.ts";
 import { crc32c } from "../../src/codec/crc32c.ts";
 import { resolveCodec } from "../../src/codec/registry.ts";
@@ -43,7 +44,7 @@ test("codecs: lz4 frames with a wrong header or no end mark are refused as Kafka
     const codec = resolveCodec(name as CompressionType);
     const decompress = async () => await codec.decompress(fromHex(hex), 1000);
     // Kafka refuses linked blocks, we read them: other decoders' frames have them.
-    if (how.startsWith("linked-block flag")) assert.deepEqual(await decompress(), fromHex(rawHex!));
+    if (how.startsWith("linked-block flag")) assertBytes(await decompress(), fromHex(rawHex!));
     else await assert.rejects(decompress, CompressionError, how);
   }
 });

@@ -15,6 +15,7 @@ test("zlib threads: at most four contexts, used again, and not after a failure; 
   let busy = 0;
   let mostBusy = 0;
   let failures = 0;
+  const listeners = new Set<unknown>();
   const stream = (): ZlibStream => {
     made++;
     let output: Uint8Array | null = null;
@@ -28,8 +29,8 @@ test("zlib threads: at most four contexts, used again, and not after a failure; 
         });
       },
       read: () => [output, output = null][0]!,
-      on: () => {},
-      removeListener: () => {},
+      on: (_, listener) => void listeners.add(listener),
+      removeListener: (_, listener) => void listeners.delete(listener),
       destroy: () => {},
     };
   };
@@ -49,4 +50,5 @@ test("zlib threads: at most four contexts, used again, and not after a failure; 
   const outcomes = await Promise.allSettled(Array.from({ length: 12 }, compressed));
   assert.equal(outcomes.filter(({ status }) => status === "rejected").length, 2);
   assert.equal(made, 6, "those that failed are replaced");
+  assert.equal(listeners.size, 0, "nobody listens to a stream that has done its work");
 });

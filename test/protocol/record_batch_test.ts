@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { assertBytes } from "../bytes.ts";
 import { crc32c } from "../../src/codec/crc32c.ts";
 import { copyOf } from "../../src/producer/pending_send.ts";
 import { RecordEncoder } from "../../src/producer/record_encoder.ts";
@@ -129,7 +130,7 @@ test("record batch writer: sealing again with another stamp changes the stamp an
     if (!inCrc && !inStamp) assert.equal(bytes[at], before[at], `byte ${at}`);
   }
   sealBatch(bytes, UNSTAMPED, crc32c);
-  assert.deepEqual(bytes, before);
+  assertBytes(bytes, before);
 });
 
 test("record batch writer: what stands in the buffer before and after doesn't matter", () => {

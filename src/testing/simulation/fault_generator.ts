@@ -127,12 +127,16 @@ function requestFault(
   };
 }
 
-/** All connections are closed by the client, while requests are under way: something makes it ask for metadata. */
+/**
+ * Something makes the client ask for metadata, and it is told to close all its connections, in an orderly way: what it
+ * has written goes on its way, and that may take longer than the same by a new connection.
+ */
 function rebootstrap(dice: Dice, atMs: number, forMs: number, brokerId: number): FaultPlan[] {
-  const effect = { do: "rebootstrap" } as const;
+  const ms = dice.between(20, 150);
   return [
-    requestFault(dice, atMs, forMs, "Metadata", effect, brokerId, true),
     requestFault(dice, atMs, forMs, "Produce", { do: "error", code: dice.pick([3, 5, 6]) }, brokerId, true),
+    requestFault(dice, atMs, forMs, "Metadata", { do: "rebootstrap", ms }, brokerId, true),
+    { kind: "slow network", atMs: atMs + dice.below(ms), forMs: dice.between(10, 60), addMs: dice.between(200, 1_000) },
   ];
 }
 

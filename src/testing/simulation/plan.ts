@@ -297,8 +297,8 @@ export type Effect =
   | { readonly do: "partition is invented" }
   /** The connection ends in an orderly way behind the answer, whatever else was asked by it. */
   | { readonly do: "close behind the answer" }
-  /** A Metadata answer tells the client to begin with its bootstrap servers again (KIP-1102). */
-  | { readonly do: "rebootstrap" }
+  /** A Metadata answer comes late and tells the client to begin with its bootstrap servers again (KIP-1102). */
+  | { readonly do: "rebootstrap"; readonly ms: number }
   /** The answer comes twice. */
   | { readonly do: "answer comes twice" }
   /** The answer asks for patience. */

@@ -199,6 +199,7 @@ export const PROFILES: Readonly<Record<string, Profile>> = {
     weight: 3,
     faults: [1, 6],
     crowded: true,
+    steady: true,
     large: true,
     troubles: [[4, "rebootstrap"], [2, "produce"], [1, "broker stops"], [1, "slow network"]],
     effects: [[3, closed], [2, delayed], [1, refused], [1, dropped]],

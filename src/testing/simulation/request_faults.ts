@@ -75,7 +75,10 @@ export function actionOf(effect: Effect, { correlationId }: RequestContext): Con
     case "close behind the answer":
       return { closeAfter: true };
     case "rebootstrap":
-      return { transform: (body) => ({ ...(body as object), errorCode: REBOOTSTRAP_REQUIRED }) as never };
+      return {
+        answerDelayMs: effect.ms,
+        transform: (body) => ({ ...(body as object), errorCode: REBOOTSTRAP_REQUIRED }) as never,
+      };
     case "throttle":
       return { transform: (body) => ({ ...(body as object), throttleTimeMs: effect.ms }) as never };
     case "partition is left out":
