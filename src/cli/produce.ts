@@ -13,6 +13,7 @@ import { Progress, progressState } from "./progress.ts";
 import { type InputRecord, RecordParser } from "./records.ts";
 import { formatSummary, summarize, type Traffic } from "./summary.ts";
 import { type Delivery, Tally } from "./tally.ts";
+import { Warnings } from "./warnings.ts";
 
 /** A record on its way to the producer. */
 export interface OutgoingRecord {
@@ -45,7 +46,9 @@ export async function produce(
   io: CliIo,
   createSink: (options: Readonly<Record<string, unknown>>) => RecordSink,
 ): Promise<number> {
-  const sink = createSink(command.producer);
+  const warnings = new Warnings(io, command.progress === "json");
+  // `--property logger=…` is another wish.
+  const sink = createSink({ logger: warnings.logger, ...command.producer });
   let source: InputSource;
   try {
     source = await io.open(command.file);
@@ -57,7 +60,7 @@ export async function produce(
     await sink.close();
     return 2;
   }
-  const run = new Run(command, io, sink, source);
+  const run = new Run(command, io, sink, source, warnings);
   return await run.toTheEnd();
 }
 
@@ -67,6 +70,7 @@ class Run {
   readonly #io: CliIo;
   readonly #sink: RecordSink;
   readonly #source: InputSource;
+  readonly #warnings: Warnings;
   readonly #tally = new Tally();
   readonly #stop = new AbortController();
   readonly #headerBytes: number;
@@ -74,11 +78,12 @@ class Run {
   #startedMs = performance.now();
   #settledMs = 0;
 
-  constructor(command: ProduceCommand, io: CliIo, sink: RecordSink, source: InputSource) {
+  constructor(command: ProduceCommand, io: CliIo, sink: RecordSink, source: InputSource, warnings: Warnings) {
     this.#command = command;
     this.#io = io;
     this.#sink = sink;
     this.#source = source;
+    this.#warnings = warnings;
     this.#headerBytes = command.headers.reduce((sum, [name, value]) => sum + byteLength(name) + byteLength(value), 0);
   }
 
@@ -97,6 +102,7 @@ class Run {
     }
     error = await this.#close(error);
     progress?.stop();
+    this.#warnings.end();
     forget();
     this.#report(error, quiet, json);
     if (error === interrupted) return 130;

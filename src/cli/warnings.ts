@@ -1,0 +1,68 @@
+/**
+ * What the producer warns of, on standard error while the run goes on: otherwise a wrong address is a minute of silence.
+ *
+ * @module
+ */
+
+import type { LogFields, Logger } from "../producer/logger.ts";
+import { printable, printableJson, sentence } from "../show.ts";
+import type { CliIo } from "./io.ts";
+
+/** Failed records are told at the end of the run, with the counts. */
+const SHOWN = ["connect_failed", "topic_missing", "waiting", "rebootstrap", "data_loss_suspected"];
+
+/** When no server answers the run ends at once, and that is told by its last line. */
+const HOLD_MS = 1_000;
+
+/** Calls back after so many ms; what it returns takes that back. */
+export type SetTimer = (callback: () => void, delayMs: number) => () => void;
+
+const setSystemTimer: SetTimer = (callback, delayMs) => {
+  const timer = setTimeout(callback, delayMs);
+  return () => clearTimeout(timer);
+};
+
+/** Shows warnings until the run ends. */
+export class Warnings {
+  /** For the producer. */
+  readonly logger: Logger = { warn: (event, fields) => this.#onEvent(event, fields) };
+
+  readonly #io: Pick<CliIo, "stderr" | "isTTY">;
+  readonly #asJson: boolean;
+  readonly #setTimer: SetTimer;
+  /** Each takes a warning back that is held. */
+  readonly #held: Set<() => void> = new Set();
+
+  /** Writes to standard error: sentences, or lines of JSON where progress is told in JSON. */
+  constructor(io: Pick<CliIo, "stderr" | "isTTY">, asJson: boolean, setTimer: SetTimer = setSystemTimer) {
+    this.#io = io;
+    this.#setTimer = setTimer;
+    this.#asJson = asJson;
+  }
+
+  /** The run has ended: what is held back is not told any more. */
+  end(): void {
+    for (const cancel of this.#held) cancel();
+    this.#held.clear();
+  }
+
+  #onEvent(event: string, fields: LogFields): void {
+    if (!SHOWN.includes(event)) return;
+    if (event !== "connect_failed") return this.#show(event, fields);
+    const cancel = this.#setTimer(() => {
+      this.#held.delete(cancel);
+      this.#show(event, fields);
+    }, HOLD_MS);
+    this.#held.add(cancel);
+  }
+
+  #show(event: string, fields: LogFields): void {
+    if (this.#asJson) return this.#io.stderr(`${printableJson({ warning: event, ...fields })}\n`);
+    const { reason, advice, error } = fields as { reason?: string; advice?: string; error?: { message?: string } };
+    const parts = [reason ?? error?.message, advice].filter((part) => part !== undefined && part !== "");
+    const text = parts.map((part) => sentence(part!)).join(" ") || event;
+    // The line of progress is written anew a moment later.
+    const wipe = this.#io.isTTY ? "\r\x1b[K" : "";
+    this.#io.stderr(`${wipe}sluice: warning: ${printable(text)}\n`);
+  }
+}
