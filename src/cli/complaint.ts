@@ -29,7 +29,9 @@ export function explain(error: unknown, topic?: string): string {
 function adviceFor(error: KafkaError, topic: string | undefined): string {
   switch (error.code) {
     case "UNKNOWN_TOPIC_OR_PARTITION":
-      if (error.message.includes("allowAutoTopicCreation")) return "Here that is --property allowAutoTopicCreation=true";
+      if (error.message.includes("allowAutoTopicCreation")) {
+        return "Here that is --property allowAutoTopicCreation=true";
+      }
       return `Create the topic${topic === undefined ? "" : ` ${show(topic)}`}, or let the broker do it with ` +
         "--property allowAutoTopicCreation=true";
     case "NETWORK_EXCEPTION":

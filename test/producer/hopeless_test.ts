@@ -28,7 +28,9 @@ test("hopeless: what no attempt can mend fails sends, connect() and partitionsFo
   for (const promise of [sent]) assert.equal((await promise).name, "ConfigError");
   assert.match((await sent).message, /--allow-net/);
   assert.equal(s.runtime.now(), 0);
-  for (const call of [() => p.connect(), () => p.partitionsFor("orders"), () => p.send({ topic: "orders", value: "v" })]) {
+  for (
+    const call of [() => p.connect(), () => p.partitionsFor("orders"), () => p.send({ topic: "orders", value: "v" })]
+  ) {
     const startMs = s.runtime.now();
     const error = await s.failure(call());
     assert.deepEqual([error.name, error.option, error.retriable], ["ConfigError", "connect", false]);
@@ -68,7 +70,10 @@ test("hopeless: records whose leader must not be dialled fail at once, those of 
 
 test("hopeless: a runtime that denies a connection is a ConfigError that names what to start it with", async () => {
   const denied: [cause: Error, advice: RegExp][] = [
-    [Object.assign(new Error('Requires net access to "b:1"'), { name: "NotCapable" }), /^Start Deno with --allow-net.*"b:1"/],
+    [
+      Object.assign(new Error('Requires net access to "b:1"'), { name: "NotCapable" }),
+      /^Start Deno with --allow-net.*"b:1"/,
+    ],
     [Object.assign(new Error("restricted"), { code: "ERR_ACCESS_DENIED" }), /^Start Node with --allow-net/],
     [
       new AggregateError([1, 2].map(() => Object.assign(new Error("no"), { code: "ERR_ACCESS_DENIED" })), ""),

@@ -77,7 +77,12 @@ test("logger: a level that is switched on later is served from then on", () => {
 
 test("logger: bunyan gets the fields first as well", () => {
   const calls: unknown[][] = [];
-  const bunyan = { fields: {}, child: () => {}, addSerializers: () => {}, warn: (...args: unknown[]) => calls.push(args) };
+  const bunyan = {
+    fields: {},
+    child: () => {},
+    addSerializers: () => {},
+    warn: (...args: unknown[]) => calls.push(args),
+  };
   adaptLogger(bunyan as unknown as Logger).warn!("waiting", { topic: "t" });
   assert.deepEqual(calls, [[{ topic: "t" }, "waiting"]]);
 });
@@ -196,7 +201,12 @@ test("logger: an error has name, message, code and its causes in JSON, and a fau
 });
 
 test("logger: a line for people has nothing in it that a terminal would obey", () => {
-  const line = lineOf("waiting", { reason: "No \u001b[2Jbroker", advice: "Wait\u202e a bit", topic: "a\nb", records: 3 });
+  const line = lineOf("waiting", {
+    reason: "No \u001b[2Jbroker",
+    advice: "Wait\u202e a bit",
+    topic: "a\nb",
+    records: 3,
+  });
   // deno-lint-ignore no-control-regex
   assert.doesNotMatch(line, /[\u0000-\u001f\u202e]/);
   assert.match(line, /^sluice waiting: No .*broker\. Wait.* a bit\. \[topic=.* records=3\]$/);
@@ -205,7 +215,10 @@ test("logger: a line for people has nothing in it that a terminal would obey", (
 test("logger: of one event ten warnings are written in a row, then one a minute, and what is left out is counted", () => {
   const lines: [string, unknown][] = [];
   let nowMs = 0;
-  const logger = new PacedLogger({ warn: (event, { suppressed }) => void lines.push([event, suppressed]) }, () => nowMs);
+  const logger = new PacedLogger(
+    { warn: (event, { suppressed }) => void lines.push([event, suppressed]) },
+    () => nowMs,
+  );
   for (let i = 0; i < 100; i++) logger.warn!("a", {});
   logger.warn!("b", {});
   assert.deepEqual(lines, [...Array.from({ length: 10 }, () => ["a", undefined]), ["b", undefined]]);
@@ -216,7 +229,11 @@ test("logger: of one event ten warnings are written in a row, then one a minute,
   assert.deepEqual(lines.at(-1), ["a", 91]);
   nowMs = 600_000;
   for (let i = 0; i < 20; i++) logger.warn!("a", {});
-  assert.equal(lines.filter(([event]) => event === "a").length, 10 + 1 + 9, "time that passed isn't saved up beyond ten");
+  assert.equal(
+    lines.filter(([event]) => event === "a").length,
+    10 + 1 + 9,
+    "time that passed isn't saved up beyond ten",
+  );
   logger.settle();
   assert.deepEqual(lines.at(-1), ["lines_suppressed", 11]);
   logger.settle();
