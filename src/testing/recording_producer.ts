@@ -176,10 +176,12 @@ export class RecordingProducer<K = string | Uint8Array, V = string | Uint8Array>
   }
 
   /** Resolves at once. */
-  async connect(options?: { readonly signal?: AbortSignal | undefined }): Promise<void> {
-    const signal = checkSignal(readOptions("connect", options, ["signal"]).signal);
-    if (this.closed) throw closedError();
-    if (signal !== undefined && isAborted(signal)) throw reasonOfSignal(signal);
+  connect(options?: { readonly signal?: AbortSignal | undefined }): Promise<void> {
+    return attempt(() => {
+      const signal = checkSignal(readOptions("connect", options, ["signal"]).signal);
+      if (this.closed) throw closedError();
+      if (signal !== undefined && isAborted(signal)) throw reasonOfSignal(signal);
+    });
   }
 
   /** Takes a record. The promise settles as the test wants. */
@@ -247,12 +249,10 @@ export class RecordingProducer<K = string | Uint8Array, V = string | Uint8Array>
 
   /** Refuses new records and waits for the outcomes of the others, at most `timeoutMs`; then these fail. */
   close(options?: { readonly timeoutMs?: number | undefined }): Promise<void> {
-    try {
+    return attempt(() => {
       const timeoutMs = checkTimeoutMs(readOptions("close", options, ["timeoutMs"]).timeoutMs);
       return this.#closing ??= this.#close(timeoutMs);
-    } catch (error) {
-      return Promise.reject(error);
-    }
+    });
   }
 
   /**
@@ -284,20 +284,24 @@ export class RecordingProducer<K = string | Uint8Array, V = string | Uint8Array>
   }
 
   /** The partitions of a topic, led by brokers 1, 2, 3 in turn. */
-  async partitionsFor(
+  partitionsFor(
     topic: string,
   ): Promise<{ topic: string; partition: number; leader: number; leaderEpoch: number }[]> {
-    if (this.closed) throw closedError();
-    checkTopic(topic);
-    return Array.from({ length: this.#partitions.countOf(topic) }, (_, partition) => {
-      return { topic, partition, leader: 1 + partition % 3, leaderEpoch: 0 };
+    return attempt(() => {
+      if (this.closed) throw closedError();
+      checkTopic(topic);
+      return Array.from({ length: this.#partitions.countOf(topic) }, (_, partition) => {
+        return { topic, partition, leader: 1 + partition % 3, leaderEpoch: 0 };
+      });
     });
   }
 
   /** Resolves at once. */
-  async refreshMetadata(topic?: string): Promise<void> {
-    if (this.closed) throw closedError();
-    if (topic !== undefined) checkTopic(topic);
+  refreshMetadata(topic?: string): Promise<void> {
+    return attempt(() => {
+      if (this.closed) throw closedError();
+      if (topic !== undefined) checkTopic(topic);
+    });
   }
 
   /** The counters that make sense without a broker; the others are 0. */
@@ -455,6 +459,11 @@ function keep<R extends RecordedInput<unknown, unknown>>(record: R): R {
 /** Bytes as they are now: the caller may use his buffer again. */
 function copyOf<T>(value: T): T {
   return isByteArray(value) ? copyAlike(value) : value;
+}
+
+/** What a call returns, as a promise; what it throws, as a rejection. */
+function attempt<T>(call: () => T | Promise<T>): Promise<T> {
+  return new Promise((resolve) => resolve(call()));
 }
 
 function headersOf(

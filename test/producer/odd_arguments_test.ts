@@ -5,7 +5,7 @@ import {
   BatchDelivery,
   ConfigError,
   Kafka,
-  KafkaError,
+  type KafkaError,
   Producer,
   type ProducerOptions,
   type ProducerRecord,
