@@ -193,11 +193,12 @@ export function readSendOptions<E, M>(call: string, options: unknown): SendCall<
   );
 }
 
-function isList(value: object): boolean {
+/** `Array.isArray`, which throws for a proxy that was revoked. */
+export function isList(value: unknown): value is unknown[] {
   try {
     return Array.isArray(value);
   } catch {
-    // A proxy that was revoked: whoever reads it meets it again.
+    // Whoever reads it meets it again.
     return false;
   }
 }

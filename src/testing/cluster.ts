@@ -4,11 +4,18 @@
  * @module
  */
 
+import { isList, readOptions, refuse } from "../call_options.ts";
 import { ConfigError } from "../errors.ts";
 import type { Runtime, SocketFactory } from "../runtime/runtime.ts";
+import { show } from "../show.ts";
 import type { AnyApi } from "./apis.ts";
 import { Broker, type VersionRange } from "./broker.ts";
-import type { EmbeddedClusterOptions } from "./cluster_options.ts";
+import {
+  checkNumber,
+  type EmbeddedClusterOptions,
+  readClusterOptions,
+  readReplicationOptions,
+} from "./cluster_options.ts";
 import { type ClusterRuntime, realRuntime, runtimeWith } from "./cluster_runtime.ts";
 import { type ControlAction, type ControlFunction, type ControlOptions, Controls } from "./control.ts";
 import { Controller } from "./controller.ts";
@@ -95,7 +102,8 @@ export class EmbeddedCluster {
   #connections = 0;
 
   /** Starts the brokers. */
-  constructor(options: EmbeddedClusterOptions = {}) {
+  constructor(given?: EmbeddedClusterOptions) {
+    const options = readClusterOptions(given);
     this.#options = options;
     this.clock = options.runtime ?? realRuntime();
     this.network = new MemoryNetwork(this.clock, options.network);
@@ -110,9 +118,7 @@ export class EmbeddedCluster {
     this.#random = seededRandom(options.seed ?? 1);
     this.clusterId = this.#newId().slice(0, 22);
     const count = options.brokers ?? 1;
-    if (!Number.isInteger(count) || count < 1) {
-      throw new ConfigError("brokers", `Start "${count}" brokers failed, wanted a whole number from 1.`);
-    }
+    if (!Number.isInteger(count)) refuse("brokers", "a whole number from 1", count);
     this.brokers = Array.from({ length: count }, (_, i) => new Broker(this, i + 1, options.racks?.[i] ?? null));
     for (const broker of this.brokers) {
       broker.setEndpoint("memory", { host: `broker-${broker.id}.test`, port: DEFAULT_PORT });
@@ -209,6 +215,9 @@ export class EmbeddedCluster {
    * answered at once, with `throttleTimeMs`, and the next one of its connection is left unread for that time.
    */
   quota(options: QuotaOptions): () => void {
+    const { bytesPerSecond, clientId } = readOptions("quota", options, ["bytesPerSecond", "clientId"]);
+    checkNumber("bytesPerSecond", bytesPerSecond ?? null, 0);
+    if (clientId !== undefined && typeof clientId !== "string") refuse("clientId", "text", clientId);
     this.quotas.push(options);
     return () => void this.quotas.splice(this.quotas.indexOf(options), 1);
   }
@@ -217,7 +226,7 @@ export class EmbeddedCluster {
   broker(id: number): Broker {
     const broker = this.brokers.find((candidate) => candidate.id === id);
     if (broker === undefined) {
-      throw new ConfigError("broker", `There is no broker "${id}", wanted 1 to ${this.brokers.length}.`);
+      throw new ConfigError("broker", `There is no broker ${show(id)}, wanted 1 to ${this.brokers.length}.`);
     }
     return broker;
   }
@@ -239,9 +248,10 @@ export class EmbeddedCluster {
 
   /** A partition that must be there. */
   partition(topic: string, index: number): Partition {
-    const partition = this.topic(topic)?.partitions[index];
+    const partition = typeof index === "number" ? this.topic(topic)?.partitions[index] : undefined;
     if (partition === undefined) {
-      throw new ConfigError("partition", `There is no partition "${topic}-${index}", wanted one that was created.`);
+      const what = `partition ${show(index)} of topic ${show(topic)}`;
+      throw new ConfigError("partition", `There is no ${what}, wanted one that was created.`);
     }
     return partition;
   }
@@ -265,6 +275,7 @@ export class EmbeddedCluster {
 
   /** Drops the records of a partition before an offset, as retention does; what is known of producers stays. */
   deleteRecords(topic: string, partition: number, beforeOffset: bigint): void {
+    if (typeof beforeOffset !== "bigint") refuse("beforeOffset", "a bigint, such as 5n", beforeOffset);
     this.partition(topic, partition).deleteBefore(beforeOffset);
   }
 
@@ -275,7 +286,7 @@ export class EmbeddedCluster {
 
   /** Changes how fast followers copy and how fast news travels. */
   configure(options: ReplicationOptions): void {
-    this.controller.configure(options);
+    this.controller.configure(readReplicationOptions(options));
   }
 
   /**
@@ -292,15 +303,17 @@ export class EmbeddedCluster {
    * Elects a leader as {@link moveLeader} does, or uncleanly: then any replica that is there will do, and what it lacks
    * is lost even if it was acknowledged.
    */
-  electLeader(topic: string, partition: number, brokerId: number, options: { unclean?: boolean } = {}): boolean {
+  electLeader(topic: string, partition: number, brokerId: number, options?: { unclean?: boolean }): boolean {
+    const { unclean = false } = readOptions("electLeader", options, ["unclean"]);
+    if (typeof unclean !== "boolean") refuse("unclean", "true or false", unclean);
     const wanted = this.partition(topic, partition);
     if (!wanted.replicas.includes(this.broker(brokerId).id)) {
       throw new ConfigError(
         "broker",
-        `Elect broker "${brokerId}" for "${wanted.name}" failed, wanted one of its replicas, ${wanted.replicas}.`,
+        `Elect one of the replicas of ${show(wanted.name)}, ${wanted.replicas}: broker ${show(brokerId)} is not.`,
       );
     }
-    return this.controller.elect(wanted, brokerId, options.unclean ?? false);
+    return this.controller.elect(wanted, brokerId, unclean);
   }
 
   /**
@@ -308,6 +321,11 @@ export class EmbeddedCluster {
    * again, who is named joins when it has caught up.
    */
   setIsr(topic: string, partition: number, brokerIds: readonly number[]): void {
+    const { replicas } = this.partition(topic, partition);
+    const areReplicas = isList(brokerIds) && brokerIds.every((id) => replicas.includes(id as number));
+    if (!areReplicas || brokerIds.length === 0) {
+      refuse("brokerIds", `a list of some of the replicas, ${replicas}`, brokerIds);
+    }
     this.controller.setIsr(this.partition(topic, partition), brokerIds);
   }
 
@@ -376,8 +394,12 @@ export class EmbeddedCluster {
   }
 
   /** Listens on TCP, one port for each broker, on Node, Deno and Bun. */
-  async listen(options: ListenOptions = {}): Promise<Listening> {
-    const listening = await listen(this, options);
+  async listen(options?: ListenOptions): Promise<Listening> {
+    const { port = 0, host = "127.0.0.1" } = readOptions("listen", options, ["port", "host"]);
+    const isPort = typeof port === "number" && Number.isInteger(port) && port >= 0 && port <= 65_535;
+    if (!isPort) refuse("port", "a whole number from 0 to 65535", port);
+    if (typeof host !== "string" || host === "") refuse("host", "an address, as text", host);
+    const listening = await listen(this, { port, host });
     this.#listening.add(listening);
     return listening;
   }

@@ -4,8 +4,11 @@
  * @module
  */
 
+import { isList, isObject, readOptions, refuse } from "../call_options.ts";
+import { ConfigError } from "../errors.ts";
+import { sentenceOf } from "../show.ts";
 import type { Codec, CompressionType } from "../codec/codec.ts";
-import type { Release } from "./release.ts";
+import { type Release, RELEASES } from "./release.ts";
 import type { VersionRange } from "./broker.ts";
 import type { ClusterRuntime } from "./cluster_runtime.ts";
 import type { MemoryNetworkOptions } from "./network.ts";
@@ -57,4 +60,73 @@ export interface EmbeddedClusterOptions extends ReplicationOptions {
   readonly codecs?: Readonly<Partial<Record<CompressionType, Codec>>>;
   /** What ids of topics and the cluster are made from. @default 1 */
   readonly seed?: number;
+}
+
+/** Least value of each number; the greatest is Infinity. */
+const NUMBERS: Readonly<Record<string, number>> = {
+  brokers: 1,
+  defaultPartitions: 1,
+  maxRequestBytes: 1,
+  connectionsMaxIdleMs: 0,
+  producerIdExpirationMs: 0,
+  replicaLagTimeMaxMs: 0,
+  sessionTimeoutMs: 0,
+  seed: -Infinity,
+};
+const BOOLEANS = ["autoCreateTopics", "strictRequests"];
+const OBJECTS = ["topics", "apiVersions", "finalizedFeatures", "sasl", "runtime", "network", "codecs"];
+/** A number, or a function that is asked for one. */
+const LAGS = ["replicationLagMs", "metadataLagMs"];
+
+/** The options of a cluster, each read once. @throws {ConfigError} for one that is unknown or of a wrong type */
+export function readClusterOptions(options: unknown): EmbeddedClusterOptions {
+  const known = [...Object.keys(NUMBERS), ...BOOLEANS, ...OBJECTS, ...LAGS, "racks", "release", "record"];
+  const read: Readonly<Record<string, unknown>> = readOptions("EmbeddedCluster", options, known);
+  for (const [name, least] of Object.entries(NUMBERS)) checkNumber(name, read[name], least);
+  for (const name of BOOLEANS) {
+    if (read[name] !== undefined && typeof read[name] !== "boolean") refuse(name, "true or false", read[name]);
+  }
+  for (const name of OBJECTS) {
+    if (read[name] !== undefined && !isObject(read[name])) refuse(name, "an object", read[name]);
+  }
+  for (const name of LAGS) checkLag(name, read[name]);
+  if (read["record"] !== false) checkNumber("record", read["record"], 0);
+  const { racks, release } = read;
+  if (release !== undefined && !(typeof release === "string" && Object.hasOwn(RELEASES, release))) {
+    refuse("release", `one of ${Object.keys(RELEASES).join(", ")}`, release);
+  }
+  if (racks !== undefined && !isList(racks)) refuse("racks", "a list of names", racks);
+  // Those that weren't given must not hide defaults.
+  return Object.fromEntries(
+    Object.entries(read).filter(([, value]) => value !== undefined).map(([name, value]) => [name, copied(name, value)]),
+  );
+}
+
+/** A list of names by topic or feature as it is now; all else as it is. */
+function copied(name: string, value: unknown): unknown {
+  if (name !== "topics" && name !== "finalizedFeatures") return value;
+  try {
+    return { ...value as object };
+  } catch (error) {
+    throw new ConfigError(name, `Set "${name}" to an object that can be read: ${sentenceOf(error)}`, { cause: error });
+  }
+}
+
+/** The options of `configure`. @throws {ConfigError} as the constructor's do */
+export function readReplicationOptions(options: unknown): ReplicationOptions {
+  const known = [...LAGS, "replicaLagTimeMaxMs", "sessionTimeoutMs"];
+  const read: Readonly<Record<string, unknown>> = readOptions("configure", options, known);
+  for (const name of LAGS) checkLag(name, read[name]);
+  for (const name of ["replicaLagTimeMaxMs", "sessionTimeoutMs"]) checkNumber(name, read[name], 0);
+  return Object.fromEntries(Object.entries(read).filter(([, value]) => value !== undefined));
+}
+
+/** A number from some least one on, if anything. */
+export function checkNumber(name: string, value: unknown, least: number): void {
+  if (value === undefined || typeof value === "number" && value >= least) return;
+  refuse(name, least === -Infinity ? "a number" : `a number from ${least}`, value);
+}
+
+function checkLag(name: string, value: unknown): void {
+  if (typeof value !== "function") checkNumber(name, value, 0);
 }

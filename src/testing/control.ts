@@ -4,6 +4,7 @@
  * @module
  */
 
+import { isObject, readOptions, refuse } from "../call_options.ts";
 import { ConfigError } from "../errors.ts";
 import type { AnyApi, RequestOf, ResponseInputOf } from "./apis.ts";
 import type { ClusterView } from "./view.ts";
@@ -111,6 +112,15 @@ interface Control {
   left: number;
 }
 
+/** What is kept of the caller's is a declaration of an API, which has a number. */
+function isApi(api: unknown): api is AnyApi {
+  try {
+    return isObject(api) && typeof (api as Partial<AnyApi>).key === "number";
+  } catch {
+    return false;
+  }
+}
+
 /** The controls of a cluster. The one that was added last is asked first. */
 export class Controls {
   readonly #controls: Control[] = [];
@@ -119,15 +129,20 @@ export class Controls {
   add<A extends AnyApi>(
     api: A,
     control: ControlFunction<A> | ControlAction<A>,
-    options: ControlOptions = {},
+    options?: ControlOptions,
   ): () => void {
-    const { times = Infinity } = options;
-    if (!(times >= 1)) throw new ConfigError("times", `Set "times" to 1 or more: ${String(times)} is not.`);
+    const { times = Infinity, brokerId } = readOptions("control", options, ["times", "brokerId"]);
+    if (typeof times !== "number" || !(times >= 1)) refuse("times", "1 or more", times);
+    if (brokerId !== undefined && typeof brokerId !== "number") refuse("brokerId", "a broker's id", brokerId);
+    if (!isApi(api)) {
+      refuse("api", "one of the APIs of @sluice/kafka/testing, such as Produce", api);
+    }
+    if (typeof control !== "function" && !isObject(control)) refuse("control", "a function or an action", control);
     const decide = typeof control === "function" ? control : () => control;
     const added: Control = {
       api,
       decide: decide as unknown as ControlFunction<AnyApi>,
-      brokerId: options.brokerId,
+      brokerId,
       left: times,
     };
     this.#controls.unshift(added);

@@ -7,7 +7,9 @@
  * @module
  */
 
+import { isObject, readOptions, refuse } from "../call_options.ts";
 import { ConfigError } from "../errors.ts";
+import { show } from "../show.ts";
 import type { Timer } from "../runtime/runtime.ts";
 import type { Broker } from "./broker.ts";
 import type { ClusterRuntime } from "./cluster_runtime.ts";
@@ -82,20 +84,24 @@ export class Controller implements ReplicationHost {
   /** Creates a topic; {@link publish} makes it known. */
   createTopic(name: string, spec: TopicSpec, defaultPartitions: number): Topic {
     if (!isTopicName(name) || this.#topics.has(name)) {
-      throw new ConfigError("topics", `Create topic "${name}" failed, wanted a legal name that is not taken.`);
+      throw new ConfigError("topics", `Create topic ${show(name)} under a legal name that is not taken.`);
     }
-    const { partitions = defaultPartitions, config = {} } = spec;
-    const replicas = spec.replicationFactor ?? Math.min(MAX_REPLICATION_FACTOR, this.#brokers.length);
-    if (!(partitions >= 1) || !(replicas >= 1 && replicas <= this.#brokers.length)) {
+    const read = readOptions("createTopic", spec, ["partitions", "replicationFactor", "config", "id"]) as TopicSpec;
+    const { partitions = defaultPartitions, config = {} } = read;
+    const replicas = read.replicationFactor ?? Math.min(MAX_REPLICATION_FACTOR, this.#brokers.length);
+    const isCount = (count: unknown): boolean => Number.isInteger(count) && count as number >= 1;
+    if (!isCount(partitions) || !isCount(replicas) || replicas > this.#brokers.length) {
       throw new ConfigError(
         "topics",
-        `Create topic "${name}" with ${partitions} partitions on "${replicas}" brokers failed, ` +
-          `wanted at least 1 partition and at most ${this.#brokers.length} replicas.`,
+        `Create topic ${show(name)} with at least 1 partition and at most ${this.#brokers.length} replicas: ` +
+          `${show(partitions)} and ${show(replicas)} are not.`,
       );
     }
+    if (!isObject(config)) refuse("config", "an object", config);
+    if (read.id !== undefined && typeof read.id !== "string") refuse("id", "32 hexadecimal digits", read.id);
     const assignments = this.#assign(this.#created++, partitions, replicas);
     const { newId, topicDefaults } = this.#options;
-    const topic = new Topic(name, spec.id ?? newId(), config, assignments, topicDefaults);
+    const topic = new Topic(name, read.id ?? newId(), config, assignments, topicDefaults);
     this.#topics.set(name, topic);
     this.#announce(topic.partitions);
     return topic;

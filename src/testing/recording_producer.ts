@@ -249,10 +249,12 @@ export class RecordingProducer<K = string | Uint8Array, V = string | Uint8Array>
 
   /** Refuses new records and waits for the outcomes of the others, at most `timeoutMs`; then these fail. */
   close(options?: { readonly timeoutMs?: number | undefined }): Promise<void> {
-    return attempt(() => {
+    try {
       const timeoutMs = checkTimeoutMs(readOptions("close", options, ["timeoutMs"]).timeoutMs);
       return this.#closing ??= this.#close(timeoutMs);
-    });
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /**

@@ -187,6 +187,6 @@ export class Topic {
 }
 
 /** Whether Kafka takes this as a topic's name. */
-export function isTopicName(name: string): boolean {
-  return /^[a-zA-Z0-9._-]{1,249}$/.test(name) && name !== "." && name !== "..";
+export function isTopicName(name: unknown): name is string {
+  return typeof name === "string" && /^[a-zA-Z0-9._-]{1,249}$/.test(name) && name !== "." && name !== "..";
 }
