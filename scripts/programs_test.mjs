@@ -22,8 +22,14 @@ const source = pathToFileURL(join(root, "mod.ts")).href;
 
 /** How each runtime runs the program, up to its arguments. */
 const runtimes = {
-  node: { command: [process.execPath], library: pathToFileURL(join(root, "dist", "bundle", "mod.js")).href },
-  deno: { command: [findProgram("deno"), "run", "-A", "--no-check", "--no-lock"], library: source },
+  node: {
+    command: [process.execPath, "--expose-gc"],
+    library: pathToFileURL(join(root, "dist", "esm", "mod.js")).href,
+  },
+  deno: {
+    command: [findProgram("deno"), "run", "-A", "--no-check", "--no-lock", "--v8-flags=--expose-gc"],
+    library: source,
+  },
   bun: { command: [findProgram("bun"), "run"], library: source },
 };
 
@@ -119,6 +125,13 @@ test("it ends when its last record has failed, though its broker is still away",
   }).ended;
   assert.equal(code, 0);
   assert.match(stdout, /^[A-Z_]+\n$/);
+});
+
+test("it keeps nothing of the contexts of those who called first", async (runtime) => {
+  await withCluster(async (_, { brokers }) => {
+    const { stdout, code } = await run(runtime, brokers, "contexts").ended;
+    assert.deepEqual([stdout, code], ["free free\n", 0]);
+  });
 });
 
 test("its idle connection is asked for after a minute whether it is still there", async (runtime) => {

@@ -142,11 +142,13 @@ type Callback<A extends unknown[]> = ((...args: A) => unknown) | undefined;
 const PRODUCER_OPTIONS = ["acks", "compression", "timeout", "timeoutMs"];
 
 /** What was said with a record: read once, for a callback is needed when the caller's object may have changed. */
-export class SendCall<E, M> {
+export class SendCall<E, M, C = unknown> {
   readonly onDelivery: Callback<[error: E | null, metadata: M | null]>;
   readonly onSuccess: Callback<[metadata: M]>;
   readonly onError: Callback<[error: E]>;
   readonly signal: AbortSignal | undefined;
+  /** The asynchronous context in which the callbacks are called; whoever keeps account of those sets it. */
+  context: C | undefined = undefined;
   /** Why the record is refused; undefined if it isn't. */
   readonly refusal: ConfigError | undefined;
 
@@ -183,7 +185,7 @@ export class SendCall<E, M> {
 }
 
 /** Reads the options of a send; undefined if there are none. Never throws. */
-export function readSendOptions<E, M>(call: string, options: unknown): SendCall<E, M> | undefined {
+export function readSendOptions<E, M, C>(call: string, options: unknown): SendCall<E, M, C> | undefined {
   if (options === undefined || options === null) return undefined;
   if (typeof options === "object" && !isList(options)) return new SendCall(call, options);
   const hint = typeof options === "function" ? " Pass a callback as { onDelivery }." : "";
@@ -203,8 +205,8 @@ export function isList(value: unknown): value is unknown[] {
   }
 }
 
-function refusedCall<E, M>(refusal: ConfigError): SendCall<E, M> {
-  return Object.assign(new SendCall<E, M>("", {}), { refusal });
+function refusedCall<E, M, C>(refusal: ConfigError): SendCall<E, M, C> {
+  return Object.assign(new SendCall<E, M, C>("", {}), { refusal });
 }
 
 function unknownSendOption(call: string, name: string): ConfigError {

@@ -45,6 +45,27 @@ const plays = {
   failing() {
     producer.send(record("v")).catch((error) => console.log(error.code));
   },
+  /** Sends on behalf of callers with contexts of their own, and looks whether anything keeps those. */
+  async contexts() {
+    const { AsyncLocalStorage } = await import("node:async_hooks");
+    const storage = new AsyncLocalStorage();
+    const stores = [];
+    const sendAs = (name, options) => {
+      const store = { name };
+      stores.push(new WeakRef(store));
+      return storage.run(store, () => producer.send(record(name), options));
+    };
+    await sendAs("first");
+    await sendAs("second", { onDelivery() {} });
+    // What ran last may still be looked after by the runtime itself.
+    for (let i = 0; i < 10; i++) {
+      await storage.run(undefined, () => producer.send(record(i), { onDelivery() {} }));
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      if (globalThis.Bun) globalThis.Bun.gc(true);
+      else globalThis.gc();
+    }
+    console.log(stores.map((store) => store.deref()?.name ?? "free").join(" "));
+  },
   /** Stays, with an idle connection, until its standard input ends. */
   async idle() {
     await producer.connect();

@@ -8,6 +8,7 @@ import { errorLike } from "../error_like.ts";
 import { ConnectionError, KafkaError, TimeoutError, UnsupportedVersionError } from "../errors.ts";
 import { sharedVersion } from "../protocol/api.ts";
 import type { AnyApi } from "../protocol/schema.ts";
+import { outside } from "../runtime/async_context.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { causeKeyOf, connectAdvice, withAdvertiser } from "./advice.ts";
@@ -156,7 +157,7 @@ export class Broker {
   /** The ready connection, or the outcome of one attempt to make it, which first waits out the backoff. */
   connect(): Promise<Connection> {
     if (this.#connection !== undefined) return Promise.resolve(this.#connection);
-    this.#connecting ??= this.#attempt().finally(() => this.#connecting = undefined);
+    this.#connecting ??= outside(() => this.#attempt()).finally(() => this.#connecting = undefined);
     return this.#connecting;
   }
 

@@ -9,6 +9,7 @@
  */
 
 import { AuthenticationError, ConfigError, ConnectionError, type KafkaError, TimeoutError } from "../errors.ts";
+import { outside } from "../runtime/async_context.ts";
 import type { Runtime, Timer } from "../runtime/runtime.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { connectAdvice } from "./advice.ts";
@@ -171,7 +172,8 @@ export class Cluster {
     const { ended } = this.#next;
     if (!this.#running) {
       this.#running = true;
-      void this.#run();
+      // For all who will ask while it runs, and so in nobody's context.
+      outside(() => void this.#run());
     }
     return ended;
   }

@@ -8,10 +8,12 @@
 
 import { isAborted, reasonOfSignal } from "../call_options.ts";
 import { AbortError, type KafkaError, type Persisted } from "../errors.ts";
+import type { Context } from "../runtime/async_context.ts";
 import { onAbort } from "../runtime/on_abort.ts";
 import type { Batch, Resolve } from "./batch.ts";
+import type { Callbacks } from "./caller.ts";
 import type { PendingRun, PendingSend } from "./pending_send.ts";
-import type { RecordMetadata, SendOptions } from "./record.ts";
+import type { RecordMetadata } from "./record.ts";
 
 /** A signal in use, and who listens to it. */
 interface Watch {
@@ -22,7 +24,7 @@ interface Watch {
 }
 
 /** Stands in for the callbacks of a record, knows where the record is, and tells its outcome once. */
-export class AbortableSend implements SendOptions {
+export class AbortableSend implements Callbacks {
   /** The promise of the record. */
   readonly resolve: Resolve;
   /** While it waits for memory or metadata. */
@@ -31,16 +33,21 @@ export class AbortableSend implements SendOptions {
   batch: Batch | undefined = undefined;
   index = -1;
 
-  readonly #callbacks: SendOptions;
+  readonly #callbacks: Callbacks;
   readonly #onSettled: (send: AbortableSend) => void;
   /** What the caller was told: the first outcome, and none after it. */
   #outcome: KafkaError | RecordMetadata | null | undefined = undefined;
 
   /** Takes the caller's own callbacks. */
-  constructor(resolve: Resolve, callbacks: SendOptions, onSettled: (send: AbortableSend) => void) {
+  constructor(resolve: Resolve, callbacks: Callbacks, onSettled: (send: AbortableSend) => void) {
     this.resolve = resolve;
     this.#callbacks = callbacks;
     this.#onSettled = onSettled;
+  }
+
+  /** Whose callbacks they are. */
+  get context(): Context | undefined {
+    return this.#callbacks.context;
   }
 
   /** True once the outcome is told. */
@@ -93,7 +100,7 @@ export class AbortSignals {
   }
 
   /** Lets a send listen until it is told. */
-  watch(signal: AbortSignal, resolve: Resolve, callbacks: SendOptions): AbortableSend {
+  watch(signal: AbortSignal, resolve: Resolve, callbacks: Callbacks): AbortableSend {
     let watch = this.#watches.get(signal);
     if (watch === undefined) {
       watch = { signal, sends: new Set(), ignore: onAbort(signal, () => this.#abort(signal)) };

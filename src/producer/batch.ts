@@ -20,10 +20,12 @@ import {
 } from "../protocol/record_batch.ts";
 import { BATCH_OVERHEAD } from "../protocol/record_batch_layout.ts";
 import { sizeOfVarint } from "../protocol/varint.ts";
+import { dropContext } from "../runtime/async_context.ts";
 import { AbortableSend } from "./abortable_send.ts";
 import type { Barrier } from "./barrier.ts";
 import { chargeFor } from "./buffer_memory.ts";
 import type { BufferPool } from "./buffer_pool.ts";
+import type { Callbacks } from "./caller.ts";
 import type { Partition } from "./partition.ts";
 import { BatchResult, type RecordMetadata, type SendOptions } from "./record.ts";
 
@@ -457,7 +459,19 @@ export function rejectedPromise(error: KafkaError): Promise<never> {
 
 /** Calls whatever callbacks there are with an outcome. */
 export function tell(
-  callbacks: SendOptions,
+  callbacks: Callbacks,
+  error: KafkaError | null,
+  metadata: RecordMetadata | null,
+  onThrow: (error: unknown) => void,
+): void {
+  const { context } = callbacks;
+  if (context === undefined) return tellHere(callbacks, error, metadata, onThrow);
+  context.runInAsyncScope(tellHere, undefined, callbacks, error, metadata, onThrow);
+  dropContext(context);
+}
+
+function tellHere(
+  callbacks: Callbacks,
   error: KafkaError | null,
   metadata: RecordMetadata | null,
   onThrow: (error: unknown) => void,

@@ -6,6 +6,7 @@
 
 import type { ConnectionHooks } from "../cluster/hooks.ts";
 import type { KafkaError } from "../errors.ts";
+import { outside } from "../runtime/async_context.ts";
 import type { Logger } from "./logger.ts";
 
 /** A batch is going to be sent again. */
@@ -89,8 +90,11 @@ export function guardedHooks(hooks: ProducerHooks, logger: Logger): ProducerHook
   const waiting: (() => void)[] = [];
   const callSoon = (call: () => void): void => {
     if (waiting.push(call) > 1) return;
-    void Promise.resolve().then(() => {
-      for (const next of waiting.splice(0)) next();
+    // A hook is given for all callers: it is called in the context of none.
+    outside(() => {
+      void Promise.resolve().then(() => {
+        for (const next of waiting.splice(0)) next();
+      });
     });
   };
   for (const name of HOOK_NAMES) {

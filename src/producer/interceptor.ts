@@ -6,6 +6,8 @@
 
 import { isObject } from "../call_options.ts";
 import { ConfigError, type KafkaError } from "../errors.ts";
+import { callersContext } from "../runtime/async_context.ts";
+import type { Callbacks } from "./caller.ts";
 import { fieldsOf } from "./kept_record.ts";
 import type { Logger } from "./logger.ts";
 import type { ProducerRecord, RecordMetadata, SendOptions } from "./record.ts";
@@ -60,9 +62,11 @@ export class InterceptorChain {
   }
 
   /** The caller's callbacks, with the interceptors' before them. */
-  around(options: SendOptions | undefined): SendOptions {
+  around(options: SendOptions | undefined): Callbacks {
     return {
       ...options,
+      // What they are told belongs to the call that brought the record, too.
+      context: callersContext(),
       onDelivery: (error, metadata) => {
         for (const interceptor of this.#interceptors) {
           this.#isolated("onAcknowledgement", () => interceptor.onAcknowledgement?.(metadata, error));

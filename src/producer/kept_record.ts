@@ -6,7 +6,7 @@
 
 import { isObject } from "../call_options.ts";
 import { copyAlike, isByteArray } from "../protocol/byte_arrays.ts";
-
+import type { Context } from "../runtime/async_context.ts";
 import type { Headers, HeaderValue, ProducerRecord } from "./record.ts";
 
 /** What a partitioner is shown of a record. */
@@ -14,6 +14,8 @@ export interface KeptRecord {
   readonly key: unknown;
   readonly value: unknown;
   readonly headers: Headers | undefined;
+  /** The context of the send, in which the partitioner is called later. */
+  readonly context?: Context | undefined;
 }
 
 /** Reads each field and each header once: the next time, a getter may say something else, and an iterator nothing. */

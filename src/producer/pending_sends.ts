@@ -10,6 +10,7 @@ import { endsWaiting } from "../cluster/advice.ts";
 import { KafkaError } from "../errors.ts";
 import { brokerError } from "../protocol/error_codes.ts";
 import { copyOfBytes } from "../protocol/byte_arrays.ts";
+import { callersContext } from "../runtime/async_context.ts";
 import type { RecordBytes } from "../protocol/record_batch.ts";
 import { show } from "../show.ts";
 import { AbortableSend } from "./abortable_send.ts";
@@ -156,7 +157,7 @@ export class PendingSends implements Entry {
     resolve: Resolve | undefined,
     callbacks: SendOptions | undefined,
   ): void {
-    const kept = this.#keepsRecords ? keepBytes(record) : undefined;
+    const kept = this.#keepsRecords ? { ...keepBytes(record), context: callersContext() } : undefined;
     const since = this.#clock.moment;
     if (this.#memory.has(bytesWanted)) {
       const ordinal = ++this.#lastOrdinal;
@@ -307,7 +308,10 @@ export class PendingSends implements Entry {
       return true;
     }
     try {
-      const partition = this.#admission.choose(topic, wanted, record, bytes);
+      const { choose } = this.#admission;
+      const partition = record.context === undefined
+        ? choose(topic, wanted, record, bytes)
+        : record.context.runInAsyncScope(choose, undefined, topic, wanted, record, bytes);
       if (send.gone) return true;
       if (partition === undefined) this.#lookAgain(send);
       else this.#admit(send, partition);

@@ -12,6 +12,7 @@ import { isAborted, readSendOptions, type SendCall } from "../call_options.ts";
 import { ConfigError, type KafkaError, ProducerClosedError, TimeoutError } from "../errors.ts";
 import { copyOfRecords, notDisconnect } from "../other_clients.ts";
 import { brokerError } from "../protocol/error_codes.ts";
+import { callersContext, type Context, outside } from "../runtime/async_context.ts";
 import { detached } from "../runtime/detached.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { selectRuntime, systemRuntime } from "../runtime/select.ts";
@@ -219,7 +220,10 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     const promise = new Promise<RecordMetadata>(takeResolve);
     const resolve = takenResolve;
     const call: Call | undefined = options === undefined ? undefined : readSendOptions("send", options);
-    if (call?.hasCallback) promise.catch(ignore);
+    if (call?.hasCallback) {
+      promise.catch(ignore);
+      call.context = callersContext();
+    }
     this.#send(record, resolve, call, true);
     return promise;
   }
@@ -236,6 +240,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     if (all instanceof ConfigError) return new BatchDelivery(0, all);
     const call: Call | undefined = readSendOptions("sendBatch", options);
     const delivery = new BatchDelivery(all.length);
+    if (call?.hasCallback) call.context = callersContext();
     for (let index = 0; index < all.length; index++) {
       this.#accumulator.together = index > 0;
       this.#send(all[index]!, delivery.resolver(index), call, true);
@@ -254,7 +259,9 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
    * @throws {ConfigError} when the callback isn't a function; nothing else is thrown
    */
   produce(record: ProducerRecord<K, V>, onDelivery?: DeliveryCallback): boolean {
-    const callbacks = onDelivery === undefined || onDelivery === null ? undefined : { onDelivery };
+    const callbacks = onDelivery === undefined || onDelivery === null
+      ? undefined
+      : { onDelivery, context: callersContext() };
     if (callbacks !== undefined && typeof onDelivery !== "function") throw noCallback(onDelivery);
     // What can be looked at only once is taken, and waits if there isn't room for all of it.
     const isForOnce = !this.#interceptors.isEmpty;
@@ -312,7 +319,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   close(options?: { readonly timeoutMs?: number | undefined }): Promise<void> {
     try {
       const { timeoutMs } = readWaitOptions("close", options, ["timeoutMs"]);
-      return this.#closing ??= this.#outstanding.during(this.#close(timeoutMs)).finally(() =>
+      return this.#closing ??= this.#outstanding.during(outside(() => this.#close(timeoutMs))).finally(() =>
         this.#outstanding.close()
       );
     } catch (error) {
@@ -448,8 +455,8 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   async #connect(): Promise<void> {
     const error = await this.#cluster.requestUpdate();
     if (error !== undefined) throw error;
-    await this.#cluster.reach();
-    const refusal = await this.#identity?.acquire();
+    await outside(() => this.#cluster.reach());
+    const refusal = await outside(() => this.#identity?.acquire());
     if (refusal !== undefined) throw refusal;
   }
 
@@ -552,7 +559,7 @@ const MAX_RESPONSE_SIZE = 104_857_600;
 const READY_BYTES = 16_384;
 
 /** What was said with a record. */
-type Call = SendCall<KafkaError, RecordMetadata>;
+type Call = SendCall<KafkaError, RecordMetadata, Context>;
 const NO_CALL: Partial<Call> = {};
 
 /** The topic of a record that isn't sent, for an error. */

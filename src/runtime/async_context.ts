@@ -12,18 +12,37 @@ import { builtinModule } from "./builtin.ts";
 /** What is used of `node:async_hooks`. */
 interface AsyncHooks {
   readonly AsyncLocalStorage: { snapshot?(): Run };
-  readonly AsyncResource: new (type: string, options: { readonly requireManualDestroy: boolean }) => Context;
+  readonly AsyncResource: new (type: string, options: typeof UNTRACKED) => Context;
 }
+
+/** Half as dear: nobody asks to be told when it is collected. */
+const UNTRACKED = { requireManualDestroy: true } as const;
 
 type Run = <A extends unknown[], R>(callback: (...args: A) => R, ...args: A) => R;
 
 /** A caller's context, to come back to. */
 export interface Context {
   /** Calls a function in the context. */
-  runInAsyncScope<R>(callback: () => R): R;
+  runInAsyncScope<A extends unknown[], R>(callback: (...args: A) => R, self: undefined, ...args: A): R;
+  emitDestroy(): unknown;
 }
 
 const hooks = builtinModule<AsyncHooks>("node:async_hooks");
 
 /** Calls a function in no caller's context, but in that in which this module was loaded. */
 export const outside: Run = hooks?.AsyncLocalStorage.snapshot?.() ?? ((callback, ...args) => callback(...args));
+
+const AsyncResource = hooks?.AsyncResource;
+
+/** The context of whoever calls this function; undefined where the runtime keeps no account. */
+export function callersContext(): Context | undefined {
+  return AsyncResource && new AsyncResource("SluiceCall", UNTRACKED);
+}
+
+/**
+ * Says that a context is not needed any more; may be called again. Deno registers each with the garbage collector, and
+ * to take it off at once costs a third of leaving it there; elsewhere there is nothing to do.
+ */
+export const dropContext: (context: Context) => void = "Deno" in globalThis
+  ? (context) => void context.emitDestroy()
+  : () => {};

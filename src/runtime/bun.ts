@@ -65,7 +65,7 @@ async function open(options: ConnectOptions, events: SocketEvents, cancelled: Ab
       const others = (await addressesOf(options.host).catch(() => [])).slice(DIALS_AT_ONCE);
       if (others.length > 0) return await openFirst(others.map(openAt), cancelled);
       await first;
-      throw new Error("There is no further address");
+      throw closedError(options);
     },
   ], cancelled);
 }

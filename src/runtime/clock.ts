@@ -9,6 +9,7 @@
  * @module
  */
 
+import { outside } from "./async_context.ts";
 import type { Hold, Timer } from "./runtime.ts";
 
 interface Globals {
@@ -58,7 +59,8 @@ export class SystemHold implements Hold {
   #timer: ReturnType<typeof setInterval> | undefined;
 
   hold(): void {
-    if (this.#timer === undefined) this.#timer = setInterval(() => {}, LONGEST_DELAY_MS);
+    // The timer stays, and would keep what belongs to the first caller with it.
+    if (this.#timer === undefined) this.#timer = outside(() => setInterval(() => {}, LONGEST_DELAY_MS));
     else setRef(this.#timer, true);
   }
 
