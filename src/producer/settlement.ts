@@ -14,6 +14,7 @@ import {
   KafkaError,
   type KafkaErrorOptions,
   type Persisted,
+  UnsupportedVersionError,
 } from "../errors.ts";
 import { brokerError, errorOf, NONE, persistedAfter } from "../protocol/error_codes.ts";
 import type { Runtime } from "../runtime/runtime.ts";
@@ -388,7 +389,9 @@ export class Settlement {
     const error = reason instanceof KafkaError ? reason : new KafkaError("The request failed.", { cause: reason });
     batch.persisted = worse(batch.persisted, error.persisted);
     batch.strayed = true;
-    if (this.#options.acks === 0) {
+    // With acks 0 nothing is sent twice. When no version fits, it hasn't been sent once.
+    const isUnsent = error instanceof UnsupportedVersionError && error.retriable;
+    if (this.#options.acks === 0 && !isUnsent) {
       partition.landed(batch);
       this.conclude(batch, withFate(error, batch));
     } else if (error.retriable) {

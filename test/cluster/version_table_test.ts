@@ -50,6 +50,20 @@ test("version table: one that lacks what is needed, once, costs a connection and
   }
 });
 
+test("version table: with acks 0 and 1, too, a table that is wrong once costs no record", async () => {
+  for (const acks of [0, 1] as const) {
+    for (const [api, range] of SPOILT.filter(([{ name }]) => name !== "InitProducerId")) {
+      const s = stage({ network: { latencyMs: 5 } });
+      const p = s.producer({ acks });
+      spoil(s, api, range, 1);
+      await s.run(p.sendBatch([0, 1, 2].map((partition) => ({ topic: "orders", partition, value: "v" }))).all());
+      await s.run(p.close());
+      await s.runtime.advance(1_000);
+      assert.equal((await s.cluster.records("orders")).length, 3, `acks ${acks}, ${api.name} ${range}`);
+    }
+  }
+});
+
 test("version table: one that is wrong several times in a row is unlearnt with the same producer", async () => {
   for (const [api, range] of SPOILT) {
     for (const times of [2, 3, 5]) {
