@@ -96,3 +96,21 @@ test("frame assembler: TLS, HTTP and SSH in place of a length get a hint", () =>
   assert.match(hintOf(new TextEncoder().encode("SSH-2.0")), /SSH/);
   assert.doesNotMatch(hintOf(Uint8Array.of(0x7f, 0, 0, 0)), /looks like/);
 });
+
+test("frame assembler: a chunk whose slice is a view, as that of a Buffer is, may be used again for the next", () => {
+  class View extends Uint8Array {
+    override slice(start?: number, end?: number): Uint8Array<ArrayBuffer> {
+      return this.subarray(start, end) as Uint8Array<ArrayBuffer>;
+    }
+  }
+  const wanted = payloads(seededRandom(7));
+  const { frames, assembler } = collector();
+  const chunk = new View(250_000);
+  for (const payload of wanted) {
+    const bytes = framed(payload);
+    chunk.set(bytes);
+    assembler.push(chunk.subarray(0, bytes.length));
+  }
+  assert.equal(frames.length, wanted.length);
+  for (const [index, frame] of frames.entries()) assert.ok(frame.every((byte, at) => byte === wanted[index]![at]));
+});
