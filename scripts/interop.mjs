@@ -24,7 +24,7 @@ const everything = {
   codecs: ["none", "gzip", "snappy", "lz4", "zstd"],
   acks: ["0", "1", "all"],
   readers: ["java", "librdkafka", "kafkajs"],
-  parts: ["matrix", "schemas", "demo", "claims", "embedded", "probes"],
+  parts: ["matrix", "schemas", "demo", "claims", "embedded", "loggers", "probes"],
 };
 
 /**
@@ -48,6 +48,7 @@ export async function runInterop({ only = {}, log = (line) => console.log(line) 
   }
   mkdirSync(join(cacheDir, "interop"), { recursive: true });
   // Loaded here, as they import what has just been installed.
+  const { runLoggersPart } = await import("../test/interop/loggers.mjs");
   const { runMatrixPart } = await import("../test/interop/matrix.mjs");
   const { runClaimsPart } = await import("../test/interop/claims.mjs");
   const { runDemoPart } = await import("../test/interop/demo.mjs");
@@ -55,7 +56,7 @@ export async function runInterop({ only = {}, log = (line) => console.log(line) 
   const { runProbesPart } = await import("../test/interop/probes.mjs");
   const { runSchemasPart } = await import("../test/interop/schemas.mjs");
   const parts = wanted.parts;
-  const onKafka = parts.some((part) => part !== "embedded");
+  const onKafka = parts.some((part) => part !== "embedded" && part !== "loggers");
   for (const version of onKafka ? wanted.versions : []) {
     await tally.guard(`Kafka ${version}`, async () => {
       const libs = await ensureKafka(version);
@@ -79,6 +80,7 @@ export async function runInterop({ only = {}, log = (line) => console.log(line) 
       }
     });
   }
+  if (parts.includes("loggers")) await tally.guard("loggers", () => runLoggersPart({ tally }));
   if (parts.includes("embedded")) {
     const libs = await ensureKafka(wanted.versions[0]);
     await tally.guard("embedded broker", () => runEmbeddedPart({ libs, wanted, tally }));
