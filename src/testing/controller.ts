@@ -86,7 +86,9 @@ export class Controller implements ReplicationHost {
     if (!isTopicName(name) || this.#topics.has(name)) {
       throw new ConfigError("topics", `Create topic ${show(name)} under a legal name that is not taken.`);
     }
-    const read = readOptions("createTopic", spec, ["partitions", "replicationFactor", "config", "id"]) as TopicSpec;
+    // A plan of the simulator carries the name as well.
+    const known = ["partitions", "replicationFactor", "config", "id", "name"];
+    const read = readOptions("createTopic", spec, known) as TopicSpec;
     const { partitions = defaultPartitions, config = {} } = read;
     const replicas = read.replicationFactor ?? Math.min(MAX_REPLICATION_FACTOR, this.#brokers.length);
     const isCount = (count: unknown): boolean => Number.isInteger(count) && count as number >= 1;
