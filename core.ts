@@ -49,6 +49,7 @@ export type { DataLossEvent, EpochBumpEvent, ProducerHooks, RetryEvent } from ".
 export type { ProducerInterceptor } from "./src/producer/interceptor.ts";
 export type { LogFields, Logger, LogLevel } from "./src/producer/logger.ts";
 export type { ProducerMetrics } from "./src/producer/metrics.ts";
+export type { SecurityProtocol } from "./src/producer/security.ts";
 export { type Preset, presets } from "./src/producer/presets.ts";
 export { type PartitionInfo, Producer } from "./src/producer/producer.ts";
 export type { WaitOptions } from "./src/producer/within.ts";
@@ -78,6 +79,7 @@ export {
 } from "./src/producer/serializer.ts";
 export type {
   ConnectOptions,
+  Hold,
   Runtime,
   Socket,
   SocketCapabilities,

@@ -18,6 +18,7 @@ export { nodeSockets } from "./node.ts";
 export { QueueSocket, type SegmentSink } from "./queue_socket.ts";
 export type {
   ConnectOptions,
+  Hold,
   Runtime,
   Socket,
   SocketCapabilities,

@@ -18,12 +18,16 @@ import {
 import type { Producer as CoreProducer } from "@sluice/kafka/core";
 import { type Codec, crc32c, gzip, lz4, resolveCodec, zstdFromModule } from "@sluice/kafka/codecs";
 import { nodeSockets, selectRuntime, type SocketFactory } from "@sluice/kafka/sockets";
+import { Reader } from "@sluice/kafka/reader";
+import { plain, type SaslMechanism, scramSha256 } from "@sluice/kafka/sasl";
 import { EmbeddedCluster, RecordingProducer, VirtualRuntime } from "@sluice/kafka/testing";
 import { simulate } from "@sluice/kafka/testing/simulation";
 import { main } from "@sluice/kafka/cli";
 
+const sasl: SaslMechanism = scramSha256({ username: "app", password: "secret" });
 const options: ProducerOptions = { brokers: "localhost:9092", compression: lz4(), ...presets.durable() };
 validateConfig(options);
+use(sasl, plain, Reader);
 const cluster = new EmbeddedCluster({ topics: { orders: 1 } });
 const sockets: SocketFactory = cluster.sockets;
 const producer: Producer<string, { a: number }> = new Producer<string, { a: number }>({

@@ -40,6 +40,7 @@ export {
   type SimulatedError,
   type SimulatedInterceptor,
   type SimulatedMetadata,
+  type SimulatedMetrics,
   type SimulatedOptions,
   type SimulatedProducer,
   type SimulatedRecord,
