@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { LogFields, Logger } from "../producer/logger.ts";
+import type { LogFields, Logger } from "../../mod.ts";
 import { printable, printableJson, sentence } from "../show.ts";
 import type { CliIo } from "./io.ts";
 
