@@ -45,8 +45,9 @@ type TopicResponse = ResponseOf<typeof Metadata>["topics"][number];
 
 const LEADER_NOT_AVAILABLE = 5;
 /**
- * So many answers in a row that tell an older epoch than the one that is known are believed, unless the leader has
- * taken a batch since. A broker that lags behind catches up; an epoch that was a mistake would be known for ever.
+ * So many answers in a row that tell an older epoch than the one that is known, or know nothing of the partition, are
+ * believed, unless its leader has taken a batch since. A broker that lags behind catches up; an epoch or a partition
+ * that was a mistake would be known for ever.
  */
 const CONTRADICTIONS = 3;
 
@@ -155,15 +156,17 @@ function mergeTopic(
   // An answer lists all partitions (see checkAnswer), so there are as many as it has entries. A topic never loses
   // partitions; a broker that names fewer lags behind. Without ids it may be another topic.
   const { partitions } = answer;
-  const count = Math.max(partitions.length, answer.topicId === ZERO_TOPIC_ID ? 0 : known.length);
+  let count = Math.max(partitions.length, answer.topicId === ZERO_TOPIC_ID ? 0 : known.length);
+  // Nor did it ever have them, if nobody else has heard of them.
+  for (let index = partitions.length; index < count; index++) contradict(known[index]!, contradicted);
+  while (count > partitions.length && isMistaken(known[count - 1]!, contradicted)) count -= 1;
   const merged = Array.from({ length: count }, (_, index) => known[index] ?? { leaderId: -1, leaderEpoch: -1 });
   for (const partition of partitions) {
     const current = merged[partition.partitionIndex]!;
     const leaderEpoch = hasEpochs ? partition.leaderEpoch : -1;
     if (isOlder(leaderEpoch, current)) {
-      const times = (contradicted.get(current) ?? 0) + 1;
-      contradicted.set(current, times);
-      if (times < CONTRADICTIONS) continue;
+      contradict(current, contradicted);
+      if (!isMistaken(current, contradicted)) continue;
     } else {
       contradicted.delete(current);
     }
@@ -176,6 +179,14 @@ function mergeTopic(
   if (topic.partitions.length !== count) changed = true;
   topic.partitions = merged;
   return changed;
+}
+
+function contradict(known: PartitionMetadata, contradicted: Contradictions): void {
+  contradicted.set(known, (contradicted.get(known) ?? 0) + 1);
+}
+
+function isMistaken(known: PartitionMetadata, contradicted: Contradictions): boolean {
+  return (contradicted.get(known) ?? 0) >= CONTRADICTIONS;
 }
 
 /** A broker that lags behind must not move a partition back to an earlier leader. */

@@ -76,6 +76,23 @@ test("metadata: an older epoch that three answers in a row tell is believed, unl
   assert.deepEqual(leader(), [1, 5]);
 });
 
+test("metadata: a partition that three answers in a row don't know is forgotten, unless a batch was taken there", () => {
+  const cache = new MetadataCache();
+  const topic = cache.add("t", 0);
+  const counts = (): number[] =>
+    [1, 2, 3].map(() => {
+      cache.merge([answer("t", [[0, 1, 5]])]);
+      return topic.partitions.length;
+    });
+  cache.merge([answer("t", [[0, 1, 5], [1, 1, 5], [2, 1, 5]])]);
+  cache.confirm(topic.partitions[1]!);
+  assert.deepEqual(counts(), [3, 3, 1]);
+  cache.merge([answer("t", [[0, 1, 5], [1, 1, 5]])]);
+  cache.merge([answer("t", [[0, 1, 5]])]);
+  cache.confirm(topic.partitions[1]!);
+  assert.deepEqual(counts(), [2, 2, 1]);
+});
+
 test("metadata: an error keeps what is known, and topics nobody asked for are left alone", () => {
   const cache = new MetadataCache();
   const topic = cache.add("t", 0);

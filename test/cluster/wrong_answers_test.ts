@@ -198,6 +198,25 @@ for (const [what, change] of NO_LEADERS) {
   });
 }
 
+test("wrong answers: a partition that there isn't takes no keys any more once right answers don't know it", async () => {
+  const s = stage({ brokers: 2, topics: { orders: 1 } });
+  const producer = s.producer({ deliveryTimeoutMs: 20_000, requestTimeoutMs: 5_000 });
+  await delivers(s, producer, 1_000);
+  spoil(s, Metadata, ({ topics }) => ({
+    topics: topics.map((topic) => ({
+      ...topic,
+      partitions: Array.from({ length: 2 }, (_, partitionIndex) => ({ ...topic.partitions[0]!, partitionIndex })),
+    })),
+  }));
+  await s.run(producer.refreshMetadata());
+  const keys = ["a", "b", "c", "d", "e", "f"];
+  const lost = keys.map((key) => watch(s, producer.send({ topic: "orders", key, value: "v" })));
+  await s.runtime.advance(21_000);
+  assert.ok(states(lost).includes("DELIVERY_TIMEOUT"));
+  for (const key of keys) await delivers(s, producer, 100, key);
+  await s.run(producer.close());
+});
+
 test("wrong answers: what an answer to Produce says of other brokers' addresses moves nobody", async () => {
   const s = stage({ brokers: 2, topics: { orders: 2 } });
   const hosts: string[] = [];
