@@ -2,7 +2,14 @@
 
 import assert from "node:assert/strict";
 import type { Producer } from "../../src/producer/producer.ts";
-import { type AnyApi, InitProducerId, Metadata, Produce, type ResponseInputOf } from "../../src/testing/apis.ts";
+import {
+  type AnyApi,
+  ApiVersions,
+  InitProducerId,
+  Metadata,
+  Produce,
+  type ResponseInputOf,
+} from "../../src/testing/apis.ts";
 import { test } from "../harness.ts";
 import { type Stage, stage } from "./stage.ts";
 import { states, watch } from "../producer/wire.ts";
@@ -216,6 +223,32 @@ test("wrong answers: a partition that there isn't takes no keys any more once ri
   for (const key of keys) await delivers(s, producer, 100, key);
   await s.run(producer.close());
 });
+
+const TABLES: readonly (readonly [what: string, change: (key: number) => object | undefined])[] = [
+  ["without Produce", (apiKey) => apiKey === Produce.key ? undefined : {}],
+  ["with another Produce", (apiKey) => apiKey === Produce.key ? { minVersion: 0, maxVersion: 0 } : {}],
+  ["without Metadata", (apiKey) => apiKey === Metadata.key ? undefined : {}],
+  ["without InitProducerId", (apiKey) => apiKey === InitProducerId.key ? undefined : {}],
+];
+
+for (const [what, change] of TABLES) {
+  test(`wrong answers: a table of versions ${what} is believed no longer than its connection lives`, async () => {
+    const s = stage({ topics: { orders: 1 } });
+    spoil(s, ApiVersions, ({ apiKeys }) => ({
+      apiKeys: apiKeys.flatMap((each) => {
+        const changed = change(each.apiKey);
+        return changed === undefined ? [] : [{ ...each, ...changed }];
+      }),
+    }));
+    const producer = s.producer({ maxBlockMs: 5_000, deliveryTimeoutMs: 5_000, requestTimeoutMs: 1_000 });
+    const first = watch(s, producer.send({ topic: "orders", value: "first" }));
+    await s.runtime.advance(6_000);
+    assert.notEqual(first.state, "pending");
+    await delivers(s, producer, 1_000);
+    assert.ok(s.cluster.network.dials <= 3, `${s.cluster.network.dials} dials`);
+    await s.run(producer.close());
+  });
+}
 
 test("wrong answers: what an answer to Produce says of other brokers' addresses moves nobody", async () => {
   const s = stage({ brokers: 2, topics: { orders: 2 } });

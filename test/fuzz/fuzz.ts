@@ -46,6 +46,10 @@ export interface FuzzResult {
 export interface FuzzOptions {
   /** Some lists have a hundred thousand elements, which takes seconds in all. @default false */
   readonly huge?: boolean;
+  /** CPU time of this thread, in ms, and how much of it a chunk of an answer may take. Else nothing is timed. */
+  readonly cpuMs?: () => number;
+  /** What a chunk may take, and what is added for each KiB, in ms. */
+  readonly blockMs?: { readonly base: number; readonly perKiB: number };
   /** Takes the rejections that nobody handled. */
   readonly takeUnhandled?: () => readonly unknown[];
 }
@@ -93,6 +97,8 @@ class Schedule {
   readonly #trace: string[] = [];
   readonly #watched: Watched[] = [];
   readonly #sent: Sent[] = [];
+  /** What was delivered after everything was right again. */
+  readonly #probes: Sent[] = [];
   /** Topics of which an answer to Produce has lied. */
   readonly #liedOf = new Set<string>();
   #liedFatally = false;
@@ -138,12 +144,10 @@ class Schedule {
 
   async play(): Promise<FuzzResult> {
     const dice = this.#dice;
-    const runtime = countedRuntime(
-      this.#runtime,
-      this.#cluster,
-      () => this.#work += 1,
-      (bytes) => this.#bytes += bytes,
-    );
+    const runtime = countedRuntime(this.#runtime, this.#cluster, () => this.#work += 1, (chunk, take) => {
+      this.#bytes += chunk.length;
+      this.#take(chunk, take);
+    });
     const producer = new Producer({ brokers: this.#cluster.bootstrap, ...this.#producerOptions }, runtime);
     this.#say(
       `${this.#cluster.brokers.length} brokers, topics ${JSON.stringify([...this.#topics])}, ${
@@ -242,8 +246,8 @@ class Schedule {
       if (dice.oneIn(8)) this.#watch("partitionsFor", MAX_BLOCK_MS, producer.partitionsFor(topic));
       if (dice.oneIn(8)) this.#watch("refreshMetadata", waiting, producer.refreshMetadata());
       if (dice.oneIn(8)) this.#watch("flush", 500, producer.flush({ timeoutMs: 500 }));
-      producer.metrics();
-      producer.snapshot();
+      if (dice.oneIn(8)) producer.metrics();
+      if (dice.oneIn(8)) producer.snapshot();
       await this.#runtime.advance(dice.between(1, Math.max(1, forMs >> 3)));
     }
   }
@@ -313,7 +317,7 @@ class Schedule {
           () => isDone = true,
         );
       await this.#runtime.runUntil(() => isDone || leftMs() <= 0, Math.max(1, leftMs()) + 1).catch(() => {});
-      if (outcome !== undefined) return await this.#checkProbe(topic, value, outcome);
+      if (outcome !== undefined) return void this.#probes.push({ topic, value, metadata: outcome });
       if (error?.fatal) {
         this.#isFatal = true;
         if (!this.#liedFatally) this.#problem(`the producer gave up for good: ${error.message}`);
@@ -324,23 +328,6 @@ class Schedule {
     } while (leftMs() > 0);
     this.#problem(
       `nothing is delivered to ${topic} ${JSON.stringify(where)} any more: ${error?.message ?? "still pending"}`,
-    );
-  }
-
-  async #checkProbe(topic: string, value: string, { partition, offset }: RecordMetadata): Promise<void> {
-    this.#say(`${value} to ${topic} ${partition}: delivered at ${offset}`);
-    const places = await this.#placesOf(topic, value);
-    const isIdempotent = this.#producerOptions.idempotent === true;
-    const isThere = places.includes(`${partition}:${offset}`) || (offset < 0n && places.length > 0);
-    if (!isThere || (isIdempotent && places.length !== 1)) {
-      this.#problem(`${value} was told to be at ${partition}:${offset}, and is at ${places.join(" ") || "no place"}`);
-    }
-  }
-
-  async #placesOf(topic: string, value: string): Promise<string[]> {
-    const records = await this.#cluster.records(topic);
-    return records.filter((record) => textOf(record.value) === value).map(({ partition, offset }) =>
-      `${partition}:${offset}`
     );
   }
 
@@ -360,17 +347,24 @@ class Schedule {
 
   /** What the records were told, compared with the log, unless an answer that could be right has lied. */
   async #checkTruth(): Promise<void> {
-    const isIdempotent = this.#producerOptions.idempotent === true;
-    for (const { topic, value, metadata, error } of this.#sent) {
-      if (this.#liedOf.has(topic)) continue;
-      const places = await this.#placesOf(topic, value);
-      const told = metadata === undefined ? error?.persisted ?? "nothing" : `${metadata.partition}:${metadata.offset}`;
-      const isTrue = metadata === undefined
-        ? error?.persisted !== "no" || places.length === 0
-        : places.includes(told) || (metadata.offset < 0n && places.length > 0);
-      if (!isTrue || (isIdempotent && places.length > 1)) {
-        this.#problem(`${value} of ${topic} was told ${told}, and is at ${places.join(" ") || "no place"}`);
+    const places = new Map<string, string[]>();
+    for (const topic of this.#topics.keys()) {
+      for (const { value, partition, offset } of await this.#cluster.records(topic)) {
+        const text = textOf(value);
+        places.set(text, [...places.get(text) ?? [], `${partition}:${offset}`]);
       }
+    }
+    const told = [...this.#sent.filter(({ topic }) => !this.#liedOf.has(topic)), ...this.#probes];
+    for (const sent of told) this.#checkOutcome(sent, places.get(sent.value) ?? []);
+  }
+
+  #checkOutcome({ topic, value, metadata, error }: Sent, places: readonly string[]): void {
+    const told = metadata === undefined ? error?.persisted ?? "nothing" : `${metadata.partition}:${metadata.offset}`;
+    const isTrue = metadata === undefined
+      ? error?.persisted !== "no" || places.length === 0
+      : places.includes(told) || (metadata.offset < 0n && places.length > 0);
+    if (!isTrue || (this.#producerOptions.idempotent === true && places.length > 1)) {
+      this.#problem(`${value} of ${topic} was told ${told}, and is at ${places.join(" ") || "no place"}`);
     }
   }
 
@@ -387,6 +381,19 @@ class Schedule {
     }
     if (metrics.records_pending !== 0 || metrics["requests-in-flight"] !== 0) {
       this.#problem("records or requests are left");
+    }
+  }
+
+  /** Hands a chunk to the producer, and looks how long that takes. */
+  #take(chunk: Uint8Array, take: () => void): void {
+    const { cpuMs, blockMs } = this.#options;
+    if (cpuMs === undefined || blockMs === undefined) return take();
+    const startMs = cpuMs();
+    take();
+    const tookMs = cpuMs() - startMs;
+    // Of an answer that came in pieces all may be looked at with the last of them.
+    if (tookMs > blockMs.base + blockMs.perKiB * this.#bytes / 1_024) {
+      this.#problem(`${chunk.length} bytes took ${tookMs.toFixed(0)} ms of CPU time`);
     }
   }
 
@@ -412,7 +419,7 @@ function countedRuntime(
   runtime: VirtualRuntime,
   cluster: EmbeddedCluster,
   onCall: () => void,
-  onBytes: (bytes: number) => void,
+  onChunk: (chunk: Uint8Array, take: () => void) => void,
 ): Runtime {
   const { sockets } = cluster;
   const counted = <A extends readonly unknown[], R>(call: (...args: A) => R) => (...args: A): R => {
@@ -430,10 +437,7 @@ function countedRuntime(
       ...sockets,
       connect: counted((options, events) =>
         sockets.connect(options, {
-          onData: (chunk) => {
-            onBytes(chunk.length);
-            events.onData(chunk);
-          },
+          onData: (chunk) => onChunk(chunk, () => events.onData(chunk)),
           onClose: (error) => events.onClose(error),
         })
       ),
