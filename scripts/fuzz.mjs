@@ -17,8 +17,8 @@ import { flagsOf } from "./lib/flags.mjs";
 import { install } from "./lib/install.mjs";
 import { root } from "./lib/tools.mjs";
 
-/** Old space of a thread, in MiB: what an answer makes the producer keep doesn't fit if it is much more than the answer. */
-const heapMiB = 256;
+/** Old space of a thread, in MiB. The largest answers have 15 MiB, which the fuzzer itself holds several times. */
+const heapMiB = 384;
 /** CPU time that the producer may take over a chunk of an answer, in ms: so much, and so much for each KiB. */
 const blockMs = { base: 500, perKiB: 1 };
 const seedsInAShare = 20;
@@ -26,7 +26,7 @@ const shownProblems = 5;
 const shownFailures = 20;
 
 if (isMainThread) await main();
-else await serve();
+else serve();
 
 async function main() {
   const { values } = flagsOf(import.meta.url, {
@@ -147,7 +147,7 @@ async function play(bundle, seed) {
 }
 
 /** A thread: takes shares of seeds until it is ended. */
-async function serve() {
+function serve() {
   parentPort.on("message", async ({ first, end }) => {
     for (let seed = first; seed < end; seed++) {
       parentPort.postMessage(seed);

@@ -181,7 +181,17 @@ export class Broker {
     return connection;
   }
 
-  /** Moves to a new address; the old connection serves until it ends. */
+  /**
+   * It doesn't know what it was asked for. A connection to where it was said to be before may lead to another one, and
+   * is closed then.
+   */
+  denies(): void {
+    const connection = this.#connection;
+    if (connection === undefined || formatAddress(connection.address) === formatAddress(this.address)) return;
+    connection.close();
+  }
+
+  /** Moves to a new address; the old connection serves until it ends, or the broker at its other end {@link denies}. */
   moveTo(address: Address): void {
     if (formatAddress(address) === formatAddress(this.address)) return;
     this.address = address;

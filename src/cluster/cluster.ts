@@ -303,6 +303,11 @@ export class Cluster {
     if (leader.isHint && partitions?.[partition] === leader) partitions[partition] = { ...leader, leaderEpoch: -1 };
   }
 
+  /** A broker doesn't lead, or doesn't know, what metadata says that it does. */
+  brokerDenies(nodeId: number): void {
+    this.#brokers.get(nodeId)?.denies();
+  }
+
   /** A leader has taken a batch: what brokers that lag behind say of it doesn't count. */
   leaderConfirms(leader: PartitionMetadata): void {
     this.#metadata.confirm(leader);

@@ -204,19 +204,9 @@ export class Connection {
   /**
    * The highest version of an API that both ends speak, at most `cap`.
    *
-   * @throws {UnsupportedVersionError} when there is none. Nothing is written then, and the connection ends: what was told
-   * once, perhaps by mistake, is asked again on the next one
+   * @throws {UnsupportedVersionError} when there is none; nothing is written then
    */
   version(api: AnyApi, cap?: number): number {
-    try {
-      return this.#version(api, cap);
-    } catch (error) {
-      if (error instanceof KafkaError) this.destroy(error);
-      throw error;
-    }
-  }
-
-  #version(api: AnyApi, cap: number | undefined): number {
     const range = this.versions.get(api.key);
     return sharedVersion(api, range, cap) ?? this.#refuse(api, range, cap);
   }

@@ -214,6 +214,7 @@ export class Settlement {
     if (errorCode === NOT_LEADER_OR_FOLLOWER && !hinted) {
       this.#cluster.leaderDenies(partition.topic.name, partition.index, partition.sentTo);
     }
+    if (row.refreshMetadata) this.#cluster.brokerDenies(partition.sentTo.leaderId);
     if (this.#identity !== undefined && isOutOfOrder(errorCode)) {
       this.#onOutOfOrder(batch, error, result.logStartOffset);
     } else if (this.#identity !== undefined && FATAL.includes(errorCode)) {

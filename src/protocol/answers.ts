@@ -8,7 +8,7 @@
  */
 
 import { ProtocolError } from "../errors.ts";
-import { NO_LIMITS, type RequestLimits } from "./bounds.ts";
+import { NO_LIMITS, type RequestLimits, STRAYS } from "./bounds.ts";
 import { ApiVersions } from "./messages/api_versions.ts";
 import { InitProducerId } from "./messages/init_producer_id.ts";
 import { Metadata } from "./messages/metadata.ts";
@@ -22,23 +22,33 @@ type Batches = ProduceInput["topicData"][number]["partitionData"][number]["recor
 
 /** What the request tells of its answer. */
 export function limitsOf(api: AnyApi, request: unknown): RequestLimits {
-  return api.key === Produce.key ? new ProduceLimits(request as ProduceInput) : NO_LIMITS;
+  if (api.key === Produce.key) return new ProduceLimits(request as ProduceInput);
+  if (api.key !== Metadata.key) return NO_LIMITS;
+  const { topics } = request as RequestInputOf<typeof Metadata>;
+  return topics === null ? NO_LIMITS : { records: Infinity, entries: topics.length + STRAYS };
 }
 
-/** Counted when an answer lists record errors, which few do. */
+/** Counted when they are asked for: few answers list record errors. */
 class ProduceLimits implements RequestLimits {
   readonly #request: ProduceInput;
+  #entries: number | undefined;
+  #records: number | undefined;
 
   constructor(request: ProduceInput) {
     this.#request = request;
   }
 
+  get entries(): number {
+    return this.#entries ??= this.#request.topicData.reduce((sum, topic) => sum + topic.partitionData.length, STRAYS);
+  }
+
   get records(): number {
+    if (this.#records !== undefined) return this.#records;
     let most = 0;
     for (const { partitionData } of this.#request.topicData) {
       for (const { records } of partitionData) most = Math.max(most, recordCount(records));
     }
-    return most;
+    return this.#records = most;
   }
 }
 

@@ -11,8 +11,8 @@
 export interface Bound {
   /** The least value. @default 0 */
   readonly least?: number | bigint;
-  /** The largest value, or `"records"`: as many as the largest batch of the request has. */
-  readonly most: number | bigint | "records";
+  /** The largest value, or what of the {@link RequestLimits} it is. */
+  readonly most: number | bigint | keyof RequestLimits;
   /** What the bound follows from. */
   readonly why: string;
 }
@@ -21,10 +21,15 @@ export interface Bound {
 export interface RequestLimits {
   /** Records of its largest batch. */
   readonly records: number;
+  /** Topics that it names, or partitions of all of them, and {@link STRAYS}. */
+  readonly entries: number;
 }
 
+/** So many topics and partitions that weren't asked for are passed over. */
+export const STRAYS = 1_000;
+
 /** Of an answer to a request that nobody knows. */
-export const NO_LIMITS: RequestLimits = { records: Infinity };
+export const NO_LIMITS: RequestLimits = { records: Infinity, entries: Infinity };
 
 const MAX_INT16 = 0x7fff;
 const MAX_INT32 = 0x7fff_ffff;
@@ -39,6 +44,7 @@ export const MAX_PARTITIONS = 1_000_000;
 export type BoundName =
   | "throttle"
   | "brokers"
+  | "entries"
   | "nodeId"
   | "nodeIdOrNone"
   | "host"
@@ -63,6 +69,8 @@ export const BOUNDS: Readonly<Record<BoundName, Bound>> = {
   throttle: { most: MAX_INT32, why: "no time is negative" },
   /** A list of brokers. */
   brokers: { most: MAX_BROKERS, why: "no cluster has a tenth of that" },
+  /** A list of topics, or of partitions that records were sent to. */
+  entries: { most: "entries", why: "nobody was asked for more" },
   /** A broker's id. */
   nodeId: { most: MAX_INT32, why: "the ids of brokers begin with 0" },
   /** A broker's id where there may be none. */

@@ -286,7 +286,7 @@ function boundedCodec(codec: Codec, bound: Bound): Codec {
 
 function checkBound(reader: Reader, bound: Bound, size: number | bigint, isLength: boolean): void {
   const { least = 0, why } = bound;
-  const most = bound.most === "records" ? reader.limits.records : bound.most;
+  const most = typeof bound.most === "string" ? reader.limits[bound.most] : bound.most;
   if (size >= least && size <= most) return;
   const what = isLength ? `a length of ${size}` : `"${size}"`;
   throw new ProtocolError(`Reading ${what}: wanted ${least} to ${most}, ${why}.`);

@@ -224,6 +224,19 @@ test("wrong answers: a partition that there isn't takes no keys any more once ri
   await s.run(producer.close());
 });
 
+test("wrong answers: a broker that was said to be where another one is, is found again", async () => {
+  const s = stage({ brokers: 2, topics: { orders: 2 } });
+  const [first, second] = [1, 2].map((id) => s.cluster.broker(id).endpoint("memory"));
+  spoil(s, Metadata, ({ brokers }) => ({
+    brokers: brokers.map((broker) => ({ ...broker, ...(broker.nodeId === 2 ? first : second) })),
+  }));
+  const producer = s.producer();
+  const sent = [0, 1].map((partition) => watch(s, producer.send({ topic: "orders", partition, value: "v" })));
+  await s.runtime.advance(3_000);
+  assert.deepEqual(states(sent), ["acked 0", "acked 0"]);
+  await s.run(producer.close());
+});
+
 const TABLES: readonly (readonly [what: string, change: (key: number) => object | undefined])[] = [
   ["without Produce", (apiKey) => apiKey === Produce.key ? undefined : {}],
   ["with another Produce", (apiKey) => apiKey === Produce.key ? { minVersion: 0, maxVersion: 0 } : {}],

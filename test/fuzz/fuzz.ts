@@ -61,6 +61,8 @@ const SLACK_MS = 1_000;
 const LONGEST_THROTTLE_MS = 60_000;
 /** Backoffs, lost requests and dials in vain are over after this, when everything is right again. */
 const RECOVERY_MS = 20_000;
+/** A record that isn't delivered by then is followed by another one. */
+const PATIENCE_MS = 3_000;
 const MAX_BLOCK_MS = 8_000;
 /** Calls of the runtime for each byte of an answer, for each ms of virtual time, and for everything else. */
 const WORK = { perByte: 2, perMs: 4, base: 50_000 };
@@ -266,7 +268,11 @@ class Schedule {
     }]);
     const sent: Sent = { topic, value: `value ${this.#serial++}` };
     this.#sent.push(sent);
-    const outcome = producer.send({ topic, value: sent.value, ...where }).then(
+    this.#deliver(producer, sent, where);
+  }
+
+  #deliver(producer: Producer, sent: Sent, where: object): void {
+    const outcome = producer.send({ topic: sent.topic, value: sent.value, ...where }).then(
       (metadata) => sent.metadata = metadata,
       (error) => {
         sent.error = error;
@@ -304,31 +310,23 @@ class Schedule {
     if (this.#isFatal && !this.#liedFatally) this.#problem("the producer gave up for good");
   }
 
-  /** Sends again and again until it is delivered, or it is too late. */
+  /** Sends again and again until one is delivered, or it is too late. What went to a mistaken partition stays there. */
   async #probe(producer: Producer, topic: string, where: object, deadlineMs: number): Promise<void> {
-    let error: KafkaError | undefined;
-    const leftMs = (): number => deadlineMs - this.#runtime.now();
-    do {
-      const value = `probe ${this.#serial++}`;
-      let outcome: RecordMetadata | undefined;
-      let isDone = false;
-      producer.send({ topic, value, ...where }).then((metadata) => outcome = metadata, (reason) => error = reason)
-        .finally(
-          () => isDone = true,
-        );
-      await this.#runtime.runUntil(() => isDone || leftMs() <= 0, Math.max(1, leftMs()) + 1).catch(() => {});
-      if (outcome !== undefined) return void this.#probes.push({ topic, value, metadata: outcome });
-      if (error?.fatal) {
-        this.#isFatal = true;
-        if (!this.#liedFatally) this.#problem(`the producer gave up for good: ${error.message}`);
-        return;
-      }
+    let last: Sent | undefined;
+    while (this.#runtime.now() < deadlineMs) {
+      last = { topic, value: `probe ${this.#serial++}` };
+      this.#probes.push(last);
+      this.#deliver(producer, last, where);
+      const sent = last;
+      const isDone = (): boolean => sent.metadata !== undefined || sent.error !== undefined;
+      await this.#runtime.runUntil(isDone, PATIENCE_MS).catch(() => {});
+      if (last.metadata !== undefined) return;
+      if (last.error?.fatal) return this.#liedFatally ? undefined : this.#problem(`it gave up: ${last.error.message}`);
       // Also when nothing is left that could happen, which must not stop the clock.
       await this.#runtime.advance(100);
-    } while (leftMs() > 0);
-    this.#problem(
-      `nothing is delivered to ${topic} ${JSON.stringify(where)} any more: ${error?.message ?? "still pending"}`,
-    );
+    }
+    const reason = last?.error?.message ?? "still pending";
+    this.#problem(`nothing is delivered to ${topic} ${JSON.stringify(where)} any more: ${reason}`);
   }
 
   /** Lets time pass until everything has its outcome. */

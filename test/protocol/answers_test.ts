@@ -6,15 +6,11 @@ import { decodeAnswerFrame, encodeResponseFrame } from "../../src/protocol/api.t
 import { BOUNDS, MAX_BROKERS } from "../../src/protocol/bounds.ts";
 import { type Field, fieldsOf } from "../../src/protocol/compile.ts";
 import { ApiVersions, InitProducerId, Metadata, Produce } from "../../src/protocol/messages/mod.ts";
-import { writeBatchHeader } from "../../src/protocol/record_batch.ts";
-import { BATCH_OVERHEAD } from "../../src/protocol/record_batch_layout.ts";
 import { Reader } from "../../src/protocol/reader.ts";
 import type { AnyApi } from "../../src/protocol/schema.ts";
 import { test } from "../harness.ts";
 import { concatenated } from "./golden.ts";
-
-/** The APIs whose answers the client reads. */
-const APIS: readonly AnyApi[] = [ApiVersions, Metadata, InitProducerId, Produce];
+import { APIS, type Body, brokers, partitions, recordErrors, REQUESTS, rightAnswer } from "./right_answers.ts";
 
 /**
  * A field with a bound: the values at its ends, and values beyond, for which the answer is refused: a ProtocolError
@@ -79,7 +75,8 @@ const TABLE: Readonly<Record<string, Readonly<Record<string, Bounded | Free>>>> 
     "brokers.rack": UNUSED,
     "clusterId": UNUSED,
     "controllerId": nodeIdOrNone,
-    "topics": "those that were not asked for are passed over; none comes twice",
+    // Those that were not asked for are passed over, up to a thousand.
+    "topics": { ends: [[], topics(1), topics(1_001)], beyond: [topics(1_002), [...topics(1), ...topics(1)]] },
     "topics.errorCode": ERROR_CODE,
     "topics.name": "one that was not asked for is passed over",
     "topics.topicId":
@@ -106,10 +103,11 @@ const TABLE: Readonly<Record<string, Readonly<Record<string, Bounded | Free>>>> 
     "producerEpoch": { ends: [0, INT16], beyond: [-1, -2, -INT16] },
   },
   Produce: {
-    "responses": "a topic that wasn't sent is passed over",
+    // What wasn't sent is passed over, up to a thousand, and so is what is told a second time.
+    "responses": { ends: [[], responses(1_001)], beyond: [responses(1_002)] },
     "responses.name": "a topic that wasn't sent is passed over",
     "responses.topicId": "a topic that wasn't sent is passed over",
-    "responses.partitionResponses": "what wasn't sent is passed over, and so is what is told a second time",
+    "responses.partitionResponses": { ends: [[], results(1_001)], beyond: [results(1_002)] },
     "responses.partitionResponses.index": { ends: [0, INT32], beyond: [-1] },
     "responses.partitionResponses.errorCode": ERROR_CODE,
     "responses.partitionResponses.baseOffset": offset,
@@ -138,68 +136,19 @@ const TABLE: Readonly<Record<string, Readonly<Record<string, Bounded | Free>>>> 
   },
 };
 
-function brokers(count: number): unknown[] {
-  return Array.from({ length: count }, (_, index) => ({ nodeId: index, host: "h", port: 1, rack: null }));
+function topics(count: number): unknown[] {
+  return Array.from(
+    { length: count },
+    (_, index) => ({ errorCode: 0, name: `topic ${index}`, topicId: "a".repeat(32), partitions: [] }),
+  );
 }
 
-function partitions(...indexes: number[]): unknown[] {
-  return indexes.map((partitionIndex) => ({
-    ...{ errorCode: 0, partitionIndex, leaderId: 1, leaderEpoch: 0 },
-    ...{ replicaNodes: [1], isrNodes: [1], offlineReplicas: [] },
-  }));
+function results(count: number): unknown[] {
+  return Array.from({ length: count }, (_, index) => ({ index, errorCode: 0, baseOffset: 0n }));
 }
 
-function recordErrors(...indexes: number[]): unknown[] {
-  return indexes.map((batchIndex) => ({ batchIndex, batchIndexErrorMessage: null }));
-}
-
-/** A batch, as far as anybody looks at it before it is sent. */
-function batchOf(recordCount: number): Uint8Array {
-  const bytes = new Uint8Array(BATCH_OVERHEAD);
-  writeBatchHeader(bytes, { attributes: 0, recordCount, baseTimestamp: 0, maxTimestamp: 0 });
-  return bytes;
-}
-
-type Body = { [name: string]: unknown };
-
-const REQUESTS: Readonly<Record<string, Body>> = {
-  ApiVersions: {},
-  Metadata: { topics: [{ name: "orders" }] },
-  InitProducerId: { transactionalId: null, transactionTimeoutMs: 1 },
-  Produce: {
-    ...{ acks: -1, timeoutMs: 1 },
-    topicData: [{ name: "orders", topicId: "a".repeat(32), partitionData: [{ index: 0, records: batchOf(3) }] }],
-  },
-};
-
-/** An answer in which everything is right. */
-function rightAnswer(api: AnyApi): Body {
-  const answers: Record<string, () => Body> = {
-    ApiVersions: () => ({
-      errorCode: 0,
-      apiKeys: [{ apiKey: 3, minVersion: 5, maxVersion: 5 }],
-      supportedFeatures: [{ name: "f", minVersion: 5, maxVersion: 5 }],
-      finalizedFeatures: [{ name: "f", maxVersionLevel: 5, minVersionLevel: 5 }],
-    }),
-    Metadata: () => ({
-      brokers: brokers(1),
-      clusterId: "c",
-      controllerId: 0,
-      topics: [{ errorCode: 0, name: "orders", topicId: "a".repeat(32), partitions: partitions(0) }],
-    }),
-    InitProducerId: () => ({ errorCode: 0, producerId: 1n, producerEpoch: 1 }),
-    Produce: () => ({
-      responses: [{
-        topicId: "a".repeat(32),
-        partitionResponses: [{
-          ...{ index: 0, errorCode: 0, baseOffset: 1n, logAppendTimeMs: -1n, logStartOffset: 0n },
-          ...{ recordErrors: recordErrors(0), currentLeader: { leaderId: 1, leaderEpoch: 1 } },
-        }],
-      }],
-      nodeEndpoints: brokers(1),
-    }),
-  };
-  return answers[api.name]!();
+function responses(count: number): unknown[] {
+  return Array.from({ length: count }, () => ({ topicId: "b".repeat(32), partitionResponses: [] }));
 }
 
 function set(body: Body, path: readonly string[], value: unknown): void {

@@ -51,6 +51,7 @@ const declaration = {
         },
         topicAuthorizedOperations: { type: "int32", since: 8, default: -2147483648 },
       },
+      bound: "entries",
     },
     clusterAuthorizedOperations: { type: "int32", since: 8, until: 10, default: -2147483648 },
     errorCode: { type: "int16", since: 13, default: 0, ignorable: true },

@@ -49,8 +49,10 @@ const declaration = {
               tag: 0,
             },
           },
+          bound: "entries",
         },
       },
+      bound: "entries",
     },
     throttleTimeMs: { type: "int32", default: 0, bound: "throttle" },
     nodeEndpoints: {

@@ -1,0 +1,82 @@
+/**
+ * Answers to the requests of a client in which everything is right, and what they are made of.
+ *
+ * @module
+ */
+
+import { ApiVersions, InitProducerId, Metadata, Produce } from "../../src/protocol/messages/mod.ts";
+import { writeBatchHeader } from "../../src/protocol/record_batch.ts";
+import { BATCH_OVERHEAD } from "../../src/protocol/record_batch_layout.ts";
+import type { AnyApi } from "../../src/protocol/schema.ts";
+
+/** The APIs whose answers the client reads. */
+export const APIS: readonly AnyApi[] = [ApiVersions, Metadata, InitProducerId, Produce];
+
+/** Elements of a list of brokers. */
+export function brokers(count: number): unknown[] {
+  return Array.from({ length: count }, (_, index) => ({ nodeId: index, host: "h", port: 1, rack: null }));
+}
+
+/** Elements of a list of partitions. */
+export function partitions(...indexes: number[]): unknown[] {
+  return indexes.map((partitionIndex) => ({
+    ...{ errorCode: 0, partitionIndex, leaderId: 1, leaderEpoch: 0 },
+    ...{ replicaNodes: [1], isrNodes: [1], offlineReplicas: [] },
+  }));
+}
+
+/** Elements of a list of record errors. */
+export function recordErrors(...indexes: number[]): unknown[] {
+  return indexes.map((batchIndex) => ({ batchIndex, batchIndexErrorMessage: null }));
+}
+
+/** A batch, as far as anybody looks at it before it is sent. */
+function batchOf(recordCount: number): Uint8Array {
+  const bytes = new Uint8Array(BATCH_OVERHEAD);
+  writeBatchHeader(bytes, { attributes: 0, recordCount, baseTimestamp: 0, maxTimestamp: 0 });
+  return bytes;
+}
+
+/** A body as it may be changed. */
+export type Body = { [name: string]: unknown };
+
+/** The requests that the answers fit. */
+export const REQUESTS: Readonly<Record<string, Body>> = {
+  ApiVersions: {},
+  Metadata: { topics: [{ name: "orders" }] },
+  InitProducerId: { transactionalId: null, transactionTimeoutMs: 1 },
+  Produce: {
+    ...{ acks: -1, timeoutMs: 1 },
+    topicData: [{ name: "orders", topicId: "a".repeat(32), partitionData: [{ index: 0, records: batchOf(3) }] }],
+  },
+};
+
+/** An answer in which everything is right. */
+export function rightAnswer(api: AnyApi): Body {
+  const answers: Record<string, () => Body> = {
+    ApiVersions: () => ({
+      errorCode: 0,
+      apiKeys: [{ apiKey: 3, minVersion: 5, maxVersion: 5 }],
+      supportedFeatures: [{ name: "f", minVersion: 5, maxVersion: 5 }],
+      finalizedFeatures: [{ name: "f", maxVersionLevel: 5, minVersionLevel: 5 }],
+    }),
+    Metadata: () => ({
+      brokers: brokers(1),
+      clusterId: "c",
+      controllerId: 0,
+      topics: [{ errorCode: 0, name: "orders", topicId: "a".repeat(32), partitions: partitions(0) }],
+    }),
+    InitProducerId: () => ({ errorCode: 0, producerId: 1n, producerEpoch: 1 }),
+    Produce: () => ({
+      responses: [{
+        topicId: "a".repeat(32),
+        partitionResponses: [{
+          ...{ index: 0, errorCode: 0, baseOffset: 1n, logAppendTimeMs: -1n, logStartOffset: 0n },
+          ...{ recordErrors: recordErrors(0), currentLeader: { leaderId: 1, leaderEpoch: 1 } },
+        }],
+      }],
+      nodeEndpoints: brokers(1),
+    }),
+  };
+  return answers[api.name]!();
+}
