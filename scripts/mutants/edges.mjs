@@ -45,7 +45,7 @@ export const edges = [
     name: "Listeners stay on signals",
     edits: [{
       file: "src/producer/abortable_send.ts",
-      find: `    signal.removeEventListener("abort", watch.onAbort);\n`,
+      find: `    watch.ignore();\n`,
       replace: "",
     }],
   },

@@ -34,7 +34,7 @@ const plays = {
     console.log("sent");
   },
   /** Calls that no record is behind. */
-  async calls() {
+  calls() {
     console.log("calling");
     // These two are told at once that nobody is there; the third waits.
     producer.connect().catch(() => {});
