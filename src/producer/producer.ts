@@ -224,7 +224,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
       promise.catch(ignore);
       call.context = callersContext();
     }
-    this.#send(record, resolve, call, true);
+    this.#send(record, resolve, call, true, call);
     return promise;
   }
 
@@ -243,7 +243,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     if (call?.hasCallback) call.context = callersContext();
     for (let index = 0; index < all.length; index++) {
       this.#accumulator.together = index > 0;
-      this.#send(all[index]!, delivery.resolver(index), call, true);
+      this.#send(all[index]!, delivery.resolver(index), call, true, call);
     }
     this.#accumulator.together = false;
     return delivery;
@@ -417,14 +417,15 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   #send(
     record: ProducerRecord<K, V>,
     resolve: Resolve | undefined,
-    call: Call | { readonly onDelivery: DeliveryCallback } | undefined,
+    options: SendOptions | undefined,
     mayWait: boolean,
+    call?: Call,
   ): number {
     const isSeen = !this.#interceptors.isEmpty;
     const seen = isSeen ? this.#interceptors.onSend(record) : record;
-    const callbacks: SendOptions | undefined = isSeen ? this.#interceptors.around(call) : call;
-    const { signal, refusal }: Partial<Call> = call ?? NO_CALL;
-    const reason = this.#refusal() ?? refusal;
+    const callbacks: SendOptions | undefined = isSeen ? this.#interceptors.around(options) : options;
+    const signal = call?.signal;
+    const reason = this.#refusal() ?? call?.refusal;
     if (reason !== undefined) this.#refuse(reason, resolve, callbacks);
     else if (signal !== undefined) this.#submitAbortable(seen, resolve!, callbacks!, signal);
     else return this.#accumulator.submit(seen, resolve, callbacks, mayWait);
@@ -560,7 +561,6 @@ const READY_BYTES = 16_384;
 
 /** What was said with a record. */
 type Call = SendCall<KafkaError, RecordMetadata, Context>;
-const NO_CALL: Partial<Call> = {};
 
 /** The topic of a record that isn't sent, for an error. */
 function topicOf(record: ProducerRecord<unknown, unknown>): string | undefined {
