@@ -17,19 +17,6 @@ import { listFiles, newestMs, root, run } from "./lib/tools.mjs";
 
 const stamp = join(root, "dist", ".stamp");
 
-/** How esbuild makes what every runtime loads. */
-export const forEveryRuntime = {
-  absWorkingDir: root,
-  bundle: true,
-  format: "esm",
-  platform: "neutral",
-  target: "es2022",
-  mainFields: ["module", "main"],
-  packages: "external",
-  external: ["node:*", "cloudflare:*"],
-  logLevel: "warning",
-};
-
 /** Builds when needed; resolves to whether it did, rejects with the compiler's messages. */
 export async function build({ force = false } = {}) {
   const sources = [

@@ -3,8 +3,20 @@ import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
-import { forEveryRuntime } from "../build.mjs";
 import { cacheDir, root } from "../lib/tools.mjs";
+
+/** How esbuild makes what every runtime loads. */
+const forEveryRuntime = {
+  absWorkingDir: root,
+  bundle: true,
+  format: "esm",
+  platform: "neutral",
+  target: "es2022",
+  mainFields: ["module", "main"],
+  packages: "external",
+  external: ["node:*", "cloudflare:*"],
+  logLevel: "warning",
+};
 
 let bundleCount = 0;
 

@@ -13,8 +13,8 @@ import { root } from "./tools.mjs";
 
 /** The programs by name, with what they import, and the most bytes that each may have. */
 const programs = {
-  core: { entry: "./dist/esm/core.js", limit: 60_000 },
-  full: { entry: "./dist/esm/mod.js", limit: 66_000 },
+  core: { entry: "./dist/esm/core.js", limit: 72_000 },
+  full: { entry: "./dist/esm/mod.js", limit: 84_000 },
 };
 
 const program = (entry) =>
