@@ -15,9 +15,9 @@ export const network = [
     name: "A request that got no answer doesn't end its connection",
     edits: [{
       file: connection,
-      find: `this.destroy(this.#lateError(entry.api, "answer", nowMs));`,
+      find: `this.destroy(this.#lateError(entry.api, "answer", entry.sentMs));`,
       replace:
-        `this.#inFlight.splice(this.#inFlight.indexOf(entry), 1)[0]!.reject(this.#lateError(entry.api, "answer", nowMs));`,
+        `this.#inFlight.splice(this.#inFlight.indexOf(entry), 1)[0]!.reject(this.#lateError(entry.api, "answer", entry.sentMs));`,
     }],
   },
   {
