@@ -11,8 +11,9 @@ import type { CliIo } from "./io.ts";
 /** Failed records are told at the end of the run, with the counts. */
 const SHOWN = ["connect_failed", "topic_missing", "waiting", "rebootstrap", "data_loss_suspected"];
 
-/** When no server answers the run ends at once, and that is told by its last line. */
-const HOLD_MS = 1_000;
+/** When no server answers, or no topic is there, the run may end soon, and its last line tells that. */
+const HELD = ["connect_failed", "topic_missing"];
+const HOLD_MS = 2_000;
 
 /** Calls back after so many ms; what it returns takes that back. */
 export type SetTimer = (callback: () => void, delayMs: number) => () => void;
@@ -48,7 +49,7 @@ export class Warnings {
 
   #onEvent(event: string, fields: LogFields): void {
     if (!SHOWN.includes(event)) return;
-    if (event !== "connect_failed") return this.#show(event, fields);
+    if (!HELD.includes(event)) return this.#show(event, fields);
     const cancel = this.#setTimer(() => {
       this.#held.delete(cancel);
       this.#show(event, fields);

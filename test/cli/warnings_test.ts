@@ -11,7 +11,7 @@ import { world } from "./world.ts";
 test("cli warnings: a topic that is missing is told while the run waits for it, and the error comes last", async () => {
   const cluster = new EmbeddedCluster({ topics: { orders: 1 } });
   const io = world(["v\n"]);
-  const command = produceCommand(["-b", cluster.bootstrap, "-t", "nope", "--timeout-ms", "2500"]);
+  const command = produceCommand(["-b", cluster.bootstrap, "-t", "nope", "--timeout-ms", "5000"]);
   const exitCode = await produce(command, io, (options) => {
     return producerSink(new Producer({ ...options, connect: cluster.sockets } as never));
   });
@@ -49,7 +49,7 @@ test("cli warnings: that a server can't be dialled is told only while the run go
   await runtime.advance(5_000);
   assert.equal(text, "");
   warnings.logger.warn!("connect_failed", failed);
-  await runtime.advance(999);
+  await runtime.advance(1_999);
   assert.equal(text, "");
   await runtime.advance(1);
   assert.equal(text, "sluice: warning: Refused. Start it.\n");
