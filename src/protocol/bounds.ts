@@ -54,6 +54,7 @@ export type BoundName =
   | "leaderEpoch"
   | "offset"
   | "timestamp"
+  | "lifetime"
   | "recordErrors"
   | "record"
   | "apis"
@@ -96,6 +97,11 @@ export const BOUNDS: Readonly<Record<BoundName, Bound>> = {
     least: -1,
     most: BigInt(Number.MAX_SAFE_INTEGER),
     why: "-1 is no time, and later ones are no whole numbers of JavaScript",
+  },
+  /** How long a session lasts, in ms; 0 for ever. */
+  lifetime: {
+    most: BigInt(Number.MAX_SAFE_INTEGER),
+    why: "no time is negative, or more than a whole number of JavaScript",
   },
   /** The list of records that were refused. */
   recordErrors: { most: "records", why: "no batch of the request has more records" },

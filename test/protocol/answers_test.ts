@@ -102,6 +102,16 @@ const TABLE: Readonly<Record<string, Readonly<Record<string, Bounded | Free>>>> 
     "producerId": { ends: [0n, INT64], beyond: [-1n, -2n] },
     "producerEpoch": { ends: [0, INT16], beyond: [-1, -2, -INT16] },
   },
+  SaslHandshake: {
+    "errorCode": ERROR_CODE,
+    "mechanisms": SHOWN,
+  },
+  SaslAuthenticate: {
+    "errorCode": ERROR_CODE,
+    "errorMessage": SHOWN,
+    "authBytes": "the mechanism's business",
+    "sessionLifetimeMs": { ends: [0n, BigInt(Number.MAX_SAFE_INTEGER)], beyond: [-1n, 2n ** 53n, INT64] },
+  },
   Produce: {
     // What wasn't sent is passed over, up to a thousand, and so is what is told a second time.
     "responses": { ends: [[], responses(1_001)], beyond: [responses(1_002)] },

@@ -4,13 +4,27 @@
  * @module
  */
 
-import { ApiVersions, InitProducerId, Metadata, Produce } from "../../src/protocol/messages/mod.ts";
+import {
+  ApiVersions,
+  InitProducerId,
+  Metadata,
+  Produce,
+  SaslAuthenticate,
+  SaslHandshake,
+} from "../../src/protocol/messages/mod.ts";
 import { writeBatchHeader } from "../../src/protocol/record_batch.ts";
 import { BATCH_OVERHEAD } from "../../src/protocol/record_batch_layout.ts";
 import type { AnyApi } from "../../src/protocol/schema.ts";
 
 /** The APIs whose answers the client reads. */
-export const APIS: readonly AnyApi[] = [ApiVersions, Metadata, InitProducerId, Produce];
+export const APIS: readonly AnyApi[] = [
+  ApiVersions,
+  Metadata,
+  InitProducerId,
+  Produce,
+  SaslHandshake,
+  SaslAuthenticate,
+];
 
 /** Elements of a list of brokers. */
 export function brokers(count: number): unknown[] {
@@ -45,6 +59,8 @@ export const REQUESTS: Readonly<Record<string, Body>> = {
   ApiVersions: {},
   Metadata: { topics: [{ name: "orders" }] },
   InitProducerId: { transactionalId: null, transactionTimeoutMs: 1 },
+  SaslHandshake: { mechanism: "PLAIN" },
+  SaslAuthenticate: { authBytes: new Uint8Array(1) },
   Produce: {
     ...{ acks: -1, timeoutMs: 1 },
     topicData: [{ name: "orders", topicId: "a".repeat(32), partitionData: [{ index: 0, records: batchOf(3) }] }],
@@ -66,6 +82,8 @@ export function rightAnswer(api: AnyApi): Body {
       controllerId: 0,
       topics: [{ errorCode: 0, name: "orders", topicId: "a".repeat(32), partitions: partitions(0) }],
     }),
+    SaslHandshake: () => ({ errorCode: 0, mechanisms: ["PLAIN"] }),
+    SaslAuthenticate: () => ({ errorCode: 0, errorMessage: null, authBytes: new Uint8Array(1), sessionLifetimeMs: 1n }),
     InitProducerId: () => ({ errorCode: 0, producerId: 1n, producerEpoch: 1 }),
     Produce: () => ({
       responses: [{

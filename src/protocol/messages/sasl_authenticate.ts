@@ -10,7 +10,7 @@ const declaration = {
     errorCode: "int16",
     errorMessage: { type: "string?", default: "" },
     authBytes: "bytes",
-    sessionLifetimeMs: { type: "int64", since: 1, default: 0n, ignorable: true },
+    sessionLifetimeMs: { type: "int64", since: 1, default: 0n, ignorable: true, bound: "lifetime" },
   },
 } as const;
 
