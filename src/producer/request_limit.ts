@@ -39,7 +39,6 @@ export class RequestLimit {
   /** The connection has ended while a request of so many bytes was the first without an answer. True if that is news. */
   onCut(bytes: number, nowMs: number): boolean {
     if (bytes <= HARMLESS_BYTES) return false;
-    this.#forgetAt(nowMs);
     const before = this.cutBytes(nowMs);
     this.#cuts += 1;
     this.#cutBytes = Math.min(this.#cutBytes, bytes);

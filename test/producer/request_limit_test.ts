@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { RequestLimit } from "../../src/producer/request_limit.ts";
 import { Produce } from "../../src/protocol/messages/produce.ts";
 import type { EmbeddedCluster } from "../../src/testing/mod.ts";
 import { stage } from "../cluster/stage.ts";
@@ -226,4 +227,55 @@ test("request limit: a flush and signals follow the parts of a divided batch", a
   assert.deepEqual(sends.map(({ state }) => state), [...Array(59).fill("resolved"), "rejected"]);
   assert.equal(sends[59]!.error?.code, "ABORTED");
   await staged.run(producer.close());
+});
+
+test("request limit: one end is no news, a second one is, a further one only if it is at a smaller request", () => {
+  const limit = new RequestLimit();
+  const seen = [1_024, 1_025, 5_000, 5_000, 900, 4_000].map((bytes, index) => {
+    return [limit.onCut(bytes, index), limit.cuts, limit.cutBytes(index)];
+  });
+  assert.deepEqual(seen, [
+    [false, 0, Infinity],
+    [false, 1, Infinity],
+    [true, 2, 1_025],
+    [false, 3, 1_025],
+    [false, 3, 1_025],
+    [false, 4, 1_025],
+  ]);
+  assert.equal(limit.bytes(10), 512.5);
+});
+
+test("request limit: what was answered below the limit raises the size of requests, and at the limit refutes it", () => {
+  const limit = new RequestLimit();
+  limit.onAnswer(9_000);
+  for (const _ of [1, 2]) limit.onCut(10_000, 0);
+  assert.deepEqual([limit.isProven, limit.bytes(0)], [false, 5_000]);
+  limit.onAnswer(8_000);
+  limit.onAnswer(7_000);
+  assert.deepEqual([limit.isProven, limit.bytes(0)], [true, 8_000]);
+  limit.onCut(8_000, 0);
+  assert.deepEqual([limit.isProven, limit.bytes(0)], [false, 4_000]);
+  limit.onAnswer(8_000);
+  assert.deepEqual([limit.cuts, limit.isProven, limit.cutBytes(0), limit.bytes(0)], [0, false, Infinity, Infinity]);
+});
+
+test("request limit: what proves true again is heeded twice as long each time, up to an hour", () => {
+  const limit = new RequestLimit();
+  let nowMs = 0;
+  // A single end is forgotten too, and makes nothing longer.
+  limit.onCut(2_000, nowMs);
+  limit.onCut(2_000, nowMs += 60_000);
+  assert.deepEqual([limit.cuts, limit.cutBytes(nowMs)], [1, Infinity]);
+  for (const heededMs of [60_000, 120_000, 240_000, 480_000, 960_000, 1_920_000, 3_600_000, 3_600_000]) {
+    nowMs += 4_000_000;
+    limit.onAnswer(1_500);
+    for (const _ of [1, 2]) limit.onCut(2_000, nowMs);
+    limit.onAnswer(1_500);
+    assert.equal(limit.cutBytes(nowMs + heededMs - 1), 2_000, `${heededMs}`);
+    assert.deepEqual([limit.cutBytes(nowMs + heededMs), limit.cuts], [Infinity, 0], `${heededMs}`);
+    assert.equal(limit.bytes(nowMs + heededMs), Infinity);
+  }
+  // Nothing is left of it: neither the size nor what was answered.
+  for (const _ of [1, 2]) limit.onCut(6_000, nowMs + 4_000_000);
+  assert.deepEqual([limit.bytes(nowMs + 4_000_000), limit.isProven], [3_000, false]);
 });

@@ -1,0 +1,201 @@
+/**
+ * Breaks lines of `src` by chance, one at a time, and runs the nearest tests: each mutant must make one of them fail.
+ *
+ *     npm run mutate [-- --seed 1] [--count 200] [--minutes 60] [--only producer/batch] [--skip 20] [--list]
+ *
+ * The seed chooses the mutants; the same sources and the same seed give the same ones. They are made in a copy of the
+ * repository under `.cache`, never in place. A mutant that is no change at all is listed in `mutate_equivalents.json`
+ * with the reason. Exit code 1 when another one survives. When the time is over, the rest is left out and told.
+ */
+
+import { spawn } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { join, relative, sep } from "node:path";
+import { flagsOf } from "./lib/flags.mjs";
+import { root } from "./lib/tools.mjs";
+
+const layers = ["producer", "cluster", "protocol", "codec", "runtime"];
+/** Tests of the whole way of a record: they run when those of the layer itself have passed. */
+const wholeWay = ["producer/delivery", "producer/retry", "producer/ordering", "producer/close", "producer/rules"];
+const secondsOfOneRun = 120;
+/** What is looked for in code, and what it becomes. */
+const swaps = [
+  [/(?<![=!])===/g, () => "!=="],
+  [/!==/g, () => "==="],
+  [/ (<|>) (?=[\w#(-])/g, (found) => `${found.trimEnd()}= `],
+  [/ (<|>)= /g, (found) => ` ${found[1]} `],
+  [/ && /g, () => " || "],
+  [/ \|\| /g, () => " && "],
+  [/\b(true|false)\b(?=[;,)])/g, (found) => found === "true" ? "false" : "true"],
+  [/Math\.(min|max)\(/g, (found) => found === "Math.min(" ? "Math.max(" : "Math.min("],
+  [/ (\+|-) (?=1\b)/g, (found) => found === " + " ? " - " : " + "],
+];
+
+const { values } = flagsOf(import.meta.url, {
+  options: {
+    seed: { type: "string", default: "1" },
+    count: { type: "string", default: "200" },
+    minutes: { type: "string", default: "60" },
+    only: { type: "string", default: "" },
+    skip: { type: "string", default: "0" },
+    list: { type: "boolean", default: false },
+  },
+});
+
+/** The test that failed last. */
+let lastFailure = "they took too long";
+const equivalents = JSON.parse(readFileSync(new URL("./mutate_equivalents.json", import.meta.url), "utf8"));
+const node = join(root, "test", "runtimes", "node_modules", "node24", "bin", "node");
+const mutants = chosen(candidates(), Number(values.seed)).slice(0, Number(values.count)).slice(Number(values.skip));
+if (values.list) { for (const mutant of mutants) console.log(describe(mutant)); }
+else process.exitCode = await run();
+
+/** Every change that can be made, in the order of files and lines. */
+function candidates() {
+  return layers.flatMap((layer) => filesIn(join(root, "src", layer))).filter((path) => path.includes(values.only))
+    .flatMap((path) => changesOf(relative(root, path), readFileSync(path, "utf8")));
+}
+
+function filesIn(folder) {
+  return readdirSync(folder, { recursive: true }).filter((name) => name.endsWith(".ts") && !name.endsWith("_module.ts"))
+    .sort().map((name) => join(folder, name));
+}
+
+/** What can be written in place of what, on one line. */
+function changesOf(file, source) {
+  const changes = [];
+  source.split("\n").forEach((text, index) => {
+    if (/^\s*(\*|\/\/|\/\*|import |export type|export interface|readonly|type |\||@)/.test(text)) return;
+    const code = text.replace(/"[^"]*"|`[^`]*`|\/\/.*$/g, (quoted) => " ".repeat(quoted.length));
+    const add = (at, length, replacement) => {
+      const changed = text.slice(0, at) + replacement + text.slice(at + length);
+      if (changed !== text) changes.push({ file, line: index + 1, text, changed });
+    };
+    for (const [pattern, replacement] of swaps) {
+      for (const match of code.matchAll(pattern)) add(match.index, match[0].length, replacement(match[0]));
+    }
+    // A call for its effect, or an assignment, is left out.
+    if (/^\s+(void )?(this|[a-z]\w*)[\w.#?!()]*\(.*\);$/.test(code) && balanced(code)) add(0, text.length, "");
+    if (/^\s+(this|[a-z]\w*)[\w.#!]* (=|\+=|-=) [^=].*;$/.test(code) && balanced(code)) add(0, text.length, "");
+    if (/^\s+if \(.*\) (return|continue|break)\b.*;$/.test(code) && balanced(code)) add(0, text.length, "");
+  });
+  return changes;
+}
+
+function balanced(code) {
+  let depth = 0;
+  for (const character of code) {
+    if ("([{".includes(character)) depth++;
+    if (")]}".includes(character) && --depth < 0) return false;
+  }
+  return depth === 0;
+}
+
+/** All of them in the order of a seed. */
+function chosen(all, seed) {
+  let state = seed;
+  const random = () => (state = (state * 48_271) % 2_147_483_647) / 2_147_483_647;
+  for (let skipped = 0; skipped < 10; skipped++) random();
+  return all.map((mutant) => [random(), mutant]).sort(([a], [b]) => a - b).map(([, mutant]) => mutant);
+}
+
+/** The tests to run, nearest first. */
+function testsOf(file) {
+  const [, layer, ...rest] = file.split(sep);
+  const own = join("test", layer, rest.join(sep).replace(/\.ts$/, "_test.ts"));
+  const near = readdirSync(join(root, "test", layer)).filter((name) => name.endsWith("_test.ts"))
+    .map((name) => join("test", layer, name)).filter((path) => path !== own);
+  const far = wholeWay.map((name) => join("test", `${name}_test.ts`)).filter((path) => !near.includes(path));
+  return [existsSync(join(root, own)) ? [own] : [], near, far].filter((group) => group.length > 0);
+}
+
+async function run() {
+  const copy = join(root, ".cache", `mutate-${process.pid}`);
+  mkdirSync(copy, { recursive: true });
+  const files = readdirSync(root, { withFileTypes: true }).filter((entry) => entry.isFile()).map(({ name }) => name);
+  for (const name of ["src", "test", ...files]) {
+    cpSync(join(root, name), join(copy, name), {
+      recursive: true,
+      filter: (path) => !path.split(sep).includes("node_modules"),
+    });
+  }
+  symlinkSync(join(root, "node_modules"), join(copy, "node_modules"));
+  symlinkSync(join(root, "test", "runtimes", "node_modules"), join(copy, "test", "runtimes", "node_modules"));
+  const endMs = performance.now() + Number(values.minutes) * 60_000;
+  const count = { killed: 0, equivalent: 0, survived: 0, left: 0 };
+  try {
+    await checkTests(copy);
+    for (const mutant of mutants) {
+      const known = equivalents.find(({ file, text, changed }) =>
+        file === mutant.file && text === mutant.text.trim() && changed === mutant.changed.trim()
+      );
+      if (known !== undefined) count.equivalent++;
+      else if (performance.now() > endMs) count.left++;
+      else if (await isKilled(copy, mutant)) count.killed++;
+      else {
+        count.survived++;
+        console.log(`✗ ${describe(mutant)}`);
+      }
+    }
+  } finally {
+    rmSync(copy, { recursive: true, force: true });
+  }
+  const { killed, equivalent, survived, left } = count;
+  console.log(`${killed} killed, ${equivalent} equivalent, ${survived} survived, ${left} left out`);
+  return survived === 0 ? 0 : 1;
+}
+
+/** A test that fails by itself would kill every mutant. */
+async function checkTests(copy) {
+  const tests = new Set(mutants.flatMap(({ file }) => testsOf(file).flat()));
+  if (!await passes(copy, [...tests], 10 * secondsOfOneRun)) {
+    throw new Error(`Tests fail without any mutant: ${lastFailure}`);
+  }
+}
+
+async function isKilled(copy, { file, line, changed }) {
+  const path = join(copy, file);
+  const source = readFileSync(path, "utf8");
+  const lines = source.split("\n");
+  lines[line - 1] = changed;
+  writeFileSync(path, lines.join("\n"));
+  try {
+    for (const tests of testsOf(file)) if (!await passes(copy, tests)) return true;
+    return false;
+  } finally {
+    writeFileSync(path, source);
+  }
+}
+
+/** Whether all tests pass in time; the first that fails ends the run. */
+function passes(cwd, tests, seconds = secondsOfOneRun) {
+  return new Promise((resolve) => {
+    const child = spawn(node, ["--test", "--test-concurrency=2", ...tests], {
+      cwd,
+      detached: true,
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+    let isOver = false;
+    const end = (passed) => {
+      if (isOver) return;
+      isOver = true;
+      clearTimeout(timer);
+      try {
+        process.kill(-child.pid, "SIGKILL");
+      } catch {
+        // It has ended by itself.
+      }
+      resolve(passed);
+    };
+    const timer = setTimeout(() => end(false), seconds * 1_000);
+    child.stdout.on("data", (chunk) => {
+      lastFailure = /^(?:✖|not ok) .*/m.exec(chunk.toString())?.[0] ?? lastFailure;
+      if (/^(✖|not ok) /m.test(chunk.toString())) end(false);
+    });
+    child.on("exit", (code) => end(code === 0));
+  });
+}
+
+function describe({ file, line, text, changed }) {
+  return `${file}:${line}\n    ${text.trim()}\n    ${changed.trim() || "(left out)"}`;
+}
