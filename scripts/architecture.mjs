@@ -46,7 +46,7 @@ const runtimeNames = [
 ];
 
 /** The command line runs on the runtimes that have files; the embedded broker listens where one can. */
-const mayNameRuntimes = /^src\/(runtime|cli)\/|^src\/testing\/listen\.ts$/;
+const mayNameRuntimes = /^src\/(runtime|cli)\/|^src\/testing\/broker\/listen\.ts$/;
 
 /** Checks every source file; resolves to one result per rule: `{ name, status, detail }`. */
 export async function runArchitecture() {

@@ -8,8 +8,8 @@ import { isList, readOptions, refuse } from "../call_options.ts";
 import { ConfigError } from "../errors.ts";
 import type { Runtime, SocketFactory } from "../runtime/runtime.ts";
 import { show } from "../show.ts";
-import type { AnyApi } from "./apis.ts";
-import { Broker, type VersionRange } from "./broker.ts";
+import type { AnyApi } from "./broker/apis.ts";
+import { Broker, type VersionRange } from "./broker/broker.ts";
 import {
   checkNumber,
   type EmbeddedClusterOptions,
@@ -17,21 +17,21 @@ import {
   readReplicationOptions,
 } from "./cluster_options.ts";
 import { type ClusterRuntime, realRuntime, runtimeWith } from "./cluster_runtime.ts";
-import { type ControlAction, type ControlFunction, type ControlOptions, Controls } from "./control.ts";
-import { Controller } from "./controller.ts";
-import { decompressor } from "./decompression.ts";
-import { listen, type Listening, type ListenOptions } from "./listen.ts";
-import type { Decompress } from "./log.ts";
-import { MemoryNetwork } from "./network.ts";
-import { seededRandom } from "./random.ts";
-import type { QuotaOptions } from "./quota.ts";
-import type { ReplicationOptions } from "./replication.ts";
-import type { SaslOptions } from "./sasl_exchange.ts";
-import { readLog, type StoredRecord } from "./stored_record.ts";
-import { type RecordedRequest, Recording } from "./recording.ts";
-import { type Release, RELEASES } from "./release.ts";
-import type { Partition, Topic, TopicSpec } from "./topic.ts";
-import type { ClusterView } from "./view.ts";
+import { type ControlAction, type ControlFunction, type ControlOptions, Controls } from "./broker/control.ts";
+import { Controller } from "./control/controller.ts";
+import { decompressor } from "./storage/decompression.ts";
+import { listen, type Listening, type ListenOptions } from "./broker/listen.ts";
+import type { Decompress } from "./storage/log.ts";
+import { MemoryNetwork } from "./doubles/network.ts";
+import { seededRandom } from "./doubles/random.ts";
+import type { QuotaOptions } from "./broker/quota.ts";
+import type { ReplicationOptions } from "./control/replication.ts";
+import type { SaslOptions } from "./broker/sasl_exchange.ts";
+import { readLog, type StoredRecord } from "./storage/stored_record.ts";
+import { type RecordedRequest, Recording } from "./broker/recording.ts";
+import { type Release, RELEASES } from "./broker/release.ts";
+import type { Partition, Topic, TopicSpec } from "./control/topic.ts";
+import type { ClusterView } from "./control/view.ts";
 
 const DEFAULT_PORT = 9092;
 const DEFAULT_RECORDED = 10_000;

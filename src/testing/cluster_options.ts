@@ -8,13 +8,13 @@ import { isList, isObject, readOptions, refuse } from "../call_options.ts";
 import { ConfigError } from "../errors.ts";
 import { sentenceOf } from "../show.ts";
 import type { Codec, CompressionType } from "../codec/codec.ts";
-import { type Release, RELEASES } from "./release.ts";
-import type { VersionRange } from "./broker.ts";
+import { type Release, RELEASES } from "./broker/release.ts";
+import type { VersionRange } from "./broker/broker.ts";
 import type { ClusterRuntime } from "./cluster_runtime.ts";
-import type { MemoryNetworkOptions } from "./network.ts";
-import type { ReplicationOptions } from "./replication.ts";
-import type { SaslOptions } from "./sasl_exchange.ts";
-import type { TopicSpec } from "./topic.ts";
+import type { MemoryNetworkOptions } from "./doubles/network.ts";
+import type { ReplicationOptions } from "./control/replication.ts";
+import type { SaslOptions } from "./broker/sasl_exchange.ts";
+import type { TopicSpec } from "./control/topic.ts";
 
 /** How an embedded cluster is made. */
 export interface EmbeddedClusterOptions extends ReplicationOptions {

@@ -25,20 +25,25 @@ export {
   Produce,
   type RequestOf,
   type ResponseInputOf,
-} from "./apis.ts";
-export { type Release } from "./release.ts";
-export { Broker, type Endpoint, type VersionRange } from "./broker.ts";
+} from "./broker/apis.ts";
+export { type Release } from "./broker/release.ts";
+export { Broker, type Endpoint, type VersionRange } from "./broker/broker.ts";
 export { EmbeddedCluster } from "./cluster.ts";
 export { type EmbeddedClusterOptions } from "./cluster_options.ts";
 export { type ClusterRuntime } from "./cluster_runtime.ts";
-export { type ControlAction, type ControlFunction, type ControlOptions, type RequestContext } from "./control.ts";
-export { type SaslOptions } from "./sasl_exchange.ts";
-export { type Listening, type ListenOptions } from "./listen.ts";
-export { type Decompress, type EpochStart, PartitionLog, type StoredBatch } from "./log.ts";
-export { type Accept, type Chunking, MemoryNetwork, type MemoryNetworkOptions } from "./network.ts";
-export { type AppendedBatch, ProducerState, type SequencedBatch } from "./producer_state.ts";
-export { type QuotaOptions } from "./quota.ts";
-export { seededRandom } from "./random.ts";
+export {
+  type ControlAction,
+  type ControlFunction,
+  type ControlOptions,
+  type RequestContext,
+} from "./broker/control.ts";
+export { type SaslOptions } from "./broker/sasl_exchange.ts";
+export { type Listening, type ListenOptions } from "./broker/listen.ts";
+export { type Decompress, type EpochStart, PartitionLog, type StoredBatch } from "./storage/log.ts";
+export { type Accept, type Chunking, MemoryNetwork, type MemoryNetworkOptions } from "./doubles/network.ts";
+export { type AppendedBatch, ProducerState, type SequencedBatch } from "./storage/producer_state.ts";
+export { type QuotaOptions } from "./broker/quota.ts";
+export { seededRandom } from "./doubles/random.ts";
 export { readTopic, type ReadTopicOptions } from "./read_back.ts";
 export {
   type RecordedCallbacks,
@@ -49,13 +54,13 @@ export {
   type RecordingMetric,
   type RecordingMetrics,
   type RecordingPartitioner,
-} from "./recorded_record.ts";
-export { type RecordedRequest } from "./recording.ts";
-export { RecordingProducer, type RecordingProducerOptions } from "./recording_producer.ts";
-export { type FollowerProgress, Replica, type ReplicaRole } from "./replica.ts";
-export { type ReplicationOptions } from "./replication.ts";
-export { type StoredRecord } from "./stored_record.ts";
-export { Partition, Topic, type TopicDefaults, type TopicSpec } from "./topic.ts";
-export { type TopicConfig, type TopicRules } from "./topic_config.ts";
-export { ClusterView, type PartitionState } from "./view.ts";
-export { VirtualRuntime, type VirtualRuntimeOptions } from "./virtual_runtime.ts";
+} from "./doubles/recorded_record.ts";
+export { type RecordedRequest } from "./broker/recording.ts";
+export { RecordingProducer, type RecordingProducerOptions } from "./doubles/recording_producer.ts";
+export { type FollowerProgress, Replica, type ReplicaRole } from "./storage/replica.ts";
+export { type ReplicationOptions } from "./control/replication.ts";
+export { type StoredRecord } from "./storage/stored_record.ts";
+export { Partition, Topic, type TopicDefaults, type TopicSpec } from "./control/topic.ts";
+export { type TopicConfig, type TopicRules } from "./control/topic_config.ts";
+export { ClusterView, type PartitionState } from "./control/view.ts";
+export { VirtualRuntime, type VirtualRuntimeOptions } from "./doubles/virtual_runtime.ts";

@@ -21,7 +21,7 @@ import { ApiVersions, Fetch, ListOffsets, Metadata } from "../protocol/messages/
 import { readRecordBatches } from "../protocol/record_batch_reader.ts";
 import type { Socket, SocketFactory } from "../runtime/runtime.ts";
 import { FrameAssembler } from "../protocol/frame_assembler.ts";
-import type { StoredRecord } from "./stored_record.ts";
+import type { StoredRecord } from "./storage/stored_record.ts";
 
 /** What to read, and from where. */
 export interface ReadTopicOptions {

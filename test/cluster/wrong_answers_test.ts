@@ -9,7 +9,7 @@ import {
   Metadata,
   Produce,
   type ResponseInputOf,
-} from "../../src/testing/apis.ts";
+} from "../../src/testing/broker/apis.ts";
 import { test } from "../harness.ts";
 import { type Stage, stage } from "./stage.ts";
 import { states, watch } from "../producer/wire.ts";

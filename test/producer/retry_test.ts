@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { Backoff } from "../../src/cluster/backoff.ts";
 import { Metadata } from "../../src/protocol/messages/metadata.ts";
 import { Produce } from "../../src/protocol/messages/produce.ts";
-import { seededRandom } from "../../src/testing/random.ts";
+import { seededRandom } from "../../src/testing/doubles/random.ts";
 import { stage } from "../cluster/stage.ts";
 import { test } from "../harness.ts";
 import { assertLeavesNothing, sendApart, sentBatches, valuesIn, warmUp } from "./wire.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { Metadata } from "../../src/protocol/messages/metadata.ts";
 import { Produce } from "../../src/protocol/messages/produce.ts";
 import type { RecordMetadata } from "../../src/producer/record.ts";
-import { seededRandom } from "../../src/testing/random.ts";
+import { seededRandom } from "../../src/testing/doubles/random.ts";
 import { dice, stage } from "../cluster/stage.ts";
 import { test } from "../harness.ts";
 import { assertLeavesNothing, sendApart, sentBatches, states, valuesIn, warmUp, watch, type Watched } from "./wire.ts";

@@ -12,7 +12,7 @@ import {
 import { type AnyApi, decodeResponseFrame, encodeRequestFrame } from "../../src/protocol/api.ts";
 import type { ResponseInputOf } from "../../src/protocol/api.ts";
 import type { RequestContext } from "../../src/testing/mod.ts";
-import { releasedRange } from "../../src/testing/release.ts";
+import { releasedRange } from "../../src/testing/broker/release.ts";
 import { test } from "../harness.ts";
 import { batchOf, concat } from "./batches.ts";
 import { produceBody, producedBody, stage } from "./wire.ts";

@@ -3,7 +3,7 @@ import { resolveCodec } from "../../src/codec/registry.ts";
 import type { RequestInputOf, ResponseOf } from "../../src/protocol/api.ts";
 import { Fetch, FindCoordinator, ListOffsets, Metadata } from "../../src/protocol/messages/mod.ts";
 import { selectSockets } from "../../src/runtime/select.ts";
-import { BatchView } from "../../src/testing/batch_view.ts";
+import { BatchView } from "../../src/testing/storage/batch_view.ts";
 import { EmbeddedCluster, readTopic, type StoredRecord } from "../../src/testing/mod.ts";
 import { test } from "../harness.ts";
 import { batchOf, concat, NOW, section } from "./batches.ts";

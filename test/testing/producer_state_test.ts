@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { addToSequence, ProducerState } from "../../src/testing/producer_state.ts";
+import { addToSequence, ProducerState } from "../../src/testing/storage/producer_state.ts";
 import { test } from "../harness.ts";
 
 const PID = 7n;

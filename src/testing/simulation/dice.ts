@@ -4,7 +4,7 @@
  * @module
  */
 
-import { seededRandom } from "../random.ts";
+import { seededRandom } from "../doubles/random.ts";
 
 /** Throws dice. */
 export class Dice {

@@ -7,10 +7,10 @@
 import type { AnyApi, RequestOf, ResponseInputOf } from "../../protocol/api.ts";
 import { Metadata } from "../../protocol/messages/metadata.ts";
 import type { EmbeddedCluster } from "../cluster.ts";
-import type { ControlAction, RequestContext } from "../control.ts";
-import type { Partition, Topic } from "../topic.ts";
-import type { ClusterView } from "../view.ts";
-import type { VirtualRuntime } from "../virtual_runtime.ts";
+import type { ControlAction, RequestContext } from "../broker/control.ts";
+import type { Partition, Topic } from "../control/topic.ts";
+import type { ClusterView } from "../control/view.ts";
+import type { VirtualRuntime } from "../doubles/virtual_runtime.ts";
 import type { FaultPlan, Place, SimulationPlan, WorldFaultPlan } from "./plan.ts";
 import { actionOf, describeEffect, RequestFault } from "./request_faults.ts";
 

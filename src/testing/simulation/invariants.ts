@@ -13,7 +13,7 @@
  */
 
 import { PRODUCE_WITH_TOPIC_NAMES } from "../../protocol/api.ts";
-import { RELEASES } from "../release.ts";
+import { RELEASES } from "../broker/release.ts";
 import { isCompacted, TOO_LATE_MS } from "./generator.ts";
 import type { Entry } from "./ledger.ts";
 import type { Observation, ProducerObservation, Violation } from "./observation.ts";

@@ -7,7 +7,7 @@
 import { decodeRecords, readBatchHeader } from "../../protocol/record_batch_reader.ts";
 import { RECORDS } from "../../protocol/record_batch_layout.ts";
 import type { EmbeddedCluster } from "../cluster.ts";
-import type { Partition, Topic } from "../topic.ts";
+import type { Partition, Topic } from "../control/topic.ts";
 
 /** One record of a log. */
 export interface Entry {

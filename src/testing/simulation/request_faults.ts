@@ -6,8 +6,8 @@
 
 import type { AnyApi, ResponseInputOf } from "../../protocol/api.ts";
 import { ApiVersions, InitProducerId, Metadata, Produce } from "../../protocol/messages/mod.ts";
-import type { ControlAction, RequestContext } from "../control.ts";
-import { seededRandom } from "../random.ts";
+import type { ControlAction, RequestContext } from "../broker/control.ts";
+import { seededRandom } from "../doubles/random.ts";
 import { Dice } from "./dice.ts";
 import type { Effect, RequestFaultPlan } from "./plan.ts";
 

@@ -6,10 +6,10 @@
 
 import type { RequestOf, ResponseOf } from "../../protocol/api.ts";
 import { Metadata, Produce } from "../../protocol/messages/mod.ts";
-import { BatchView } from "../batch_view.ts";
+import { BatchView } from "../storage/batch_view.ts";
 import type { EmbeddedCluster } from "../cluster.ts";
-import { RecordCursor } from "../record_cursor.ts";
-import type { VirtualRuntime } from "../virtual_runtime.ts";
+import { RecordCursor } from "../storage/record_cursor.ts";
+import type { VirtualRuntime } from "../doubles/virtual_runtime.ts";
 import type { FaultPlan } from "./plan.ts";
 import type { Exchange } from "./tap.ts";
 import type { Sent, Told } from "./workload.ts";

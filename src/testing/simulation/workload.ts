@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { VirtualRuntime } from "../virtual_runtime.ts";
+import type { VirtualRuntime } from "../doubles/virtual_runtime.ts";
 import type { ProducerPlan, SendPlan } from "./plan.ts";
 import type {
   SimulatedError,

@@ -1,0 +1,48 @@
+/**
+ * What of the protocol a test names: the APIs, to control and to look at requests.
+ *
+ * @module
+ */
+
+import * as messages from "../../protocol/messages/mod.ts";
+
+/** Any API, as far as a test needs to know. */
+export interface AnyApi {
+  /** The number that stands in a request header. */
+  readonly key: number;
+  /** Kafka's name for it. */
+  readonly name: string;
+  /** First version that can be read and written. */
+  readonly minVersion: number;
+  /** Last version that can be read and written. */
+  readonly maxVersion: number;
+  /** Reads a request body. */
+  decodeRequest(reader: never, version: number): unknown;
+  /** Writes a response body. */
+  encodeResponse(writer: never, version: number, body: never): void;
+}
+
+/** The decoded request of an API; every field is there, those that the version lacks with their default. */
+export type RequestOf<A extends AnyApi> = ReturnType<A["decodeRequest"]>;
+
+/** A response of an API as it may be given to be sent; fields with a default may be left out. */
+export type ResponseInputOf<A extends AnyApi> = Parameters<A["encodeResponse"]>[2];
+
+/** Asks which APIs and versions a broker speaks. */
+export const ApiVersions: (typeof import("../../protocol/messages/mod.ts"))["ApiVersions"] = messages.ApiVersions;
+/** Creates topics. */
+export const CreateTopics: (typeof import("../../protocol/messages/mod.ts"))["CreateTopics"] = messages.CreateTopics;
+/** Reads record batches. */
+export const Fetch: (typeof import("../../protocol/messages/mod.ts"))["Fetch"] = messages.Fetch;
+/** Asks who coordinates a group or a transaction. */
+export const FindCoordinator: (typeof import("../../protocol/messages/mod.ts"))["FindCoordinator"] =
+  messages.FindCoordinator;
+/** Asks for a producer id. */
+export const InitProducerId: (typeof import("../../protocol/messages/mod.ts"))["InitProducerId"] =
+  messages.InitProducerId;
+/** Asks for offsets by timestamp. */
+export const ListOffsets: (typeof import("../../protocol/messages/mod.ts"))["ListOffsets"] = messages.ListOffsets;
+/** Asks for brokers, topics and leaders. */
+export const Metadata: (typeof import("../../protocol/messages/mod.ts"))["Metadata"] = messages.Metadata;
+/** Appends record batches. */
+export const Produce: (typeof import("../../protocol/messages/mod.ts"))["Produce"] = messages.Produce;

@@ -1,0 +1,106 @@
+/**
+ * The answer that carries one error, for any API.
+ *
+ * @module
+ */
+
+import { ProtocolError } from "../../errors.ts";
+import type { AnyApi, RequestOf, ResponseInputOf } from "../../protocol/api.ts";
+import {
+  type CreateTopics,
+  type Fetch,
+  FindCoordinator,
+  type ListOffsets,
+  type Metadata,
+  type Produce,
+} from "../../protocol/messages/mod.ts";
+import type { Outcome } from "./call.ts";
+
+type ErrorBody<A extends AnyApi> = (
+  errorCode: number,
+  request: RequestOf<A>,
+  served: ResponseInputOf<A> | undefined,
+) => ResponseInputOf<A>;
+
+const ZERO_ID = "0".repeat(32);
+
+const produce: ErrorBody<typeof Produce> = (errorCode, request, served) => ({
+  responses: request.topicData.map(({ name, topicId, partitionData }) => ({
+    name,
+    topicId,
+    partitionResponses: partitionData.map(({ index }) => {
+      // An error behind the append keeps the offset: Kafka's 7, and 6 when the leader moved meanwhile.
+      const appended = served?.responses.find((topic) => topic.name === name && topic.topicId === topicId)
+        ?.partitionResponses.find((partition) => partition.index === index);
+      return appended === undefined ? { index, errorCode, baseOffset: -1n } : { ...appended, errorCode };
+    }),
+  })),
+});
+
+const fetch: ErrorBody<typeof Fetch> = (errorCode, request) => ({
+  responses: request.topics.map(({ topic, topicId, partitions }) => ({
+    topic,
+    topicId,
+    partitions: partitions.map(({ partition }) => (
+      { partitionIndex: partition, errorCode, highWatermark: -1n, abortedTransactions: null, records: [] }
+    )),
+  })),
+});
+
+const listOffsets: ErrorBody<typeof ListOffsets> = (errorCode, request) => ({
+  topics: request.topics.map(({ name, partitions }) => ({
+    name,
+    partitions: partitions.map(({ partitionIndex }) => ({ partitionIndex, errorCode })),
+  })),
+});
+
+const metadata: ErrorBody<typeof Metadata> = (errorCode, request, served) => ({
+  ...(served ?? { brokers: [] }),
+  topics: (request.topics ?? []).map(({ name, topicId }) => ({ errorCode, name: name ?? "", topicId, partitions: [] })),
+});
+
+const createTopics: ErrorBody<typeof CreateTopics> = (errorCode, request) => ({
+  topics: request.topics.map(({ name }) => ({ name, topicId: ZERO_ID, errorCode, errorMessage: null })),
+});
+
+const BODIES: Readonly<Record<string, unknown>> = {
+  Produce: produce,
+  Fetch: fetch,
+  ListOffsets: listOffsets,
+  Metadata: metadata,
+  CreateTopics: createTopics,
+  ApiVersions: (errorCode: number) => ({ errorCode, apiKeys: [] }),
+  SaslHandshake: (errorCode: number) => ({ errorCode, mechanisms: [] }),
+  SaslAuthenticate: (errorCode: number) => ({ errorCode, authBytes: new Uint8Array(0) }),
+  InitProducerId: (errorCode: number) => ({ errorCode, producerId: -1n, producerEpoch: -1 }),
+};
+
+const FIRST_VERSION_WITH_COORDINATORS = 4;
+
+/**
+ * Makes the answer in which everything has failed with a code.
+ *
+ * `served` is what was answered really, when the request was served all the same.
+ */
+export function errorBody(
+  api: AnyApi,
+  version: number,
+  request: unknown,
+  errorCode: number,
+  served: Outcome,
+): Record<string, unknown> {
+  if (api.key === FindCoordinator.key) return findCoordinator(version, request as never, errorCode);
+  const make = BODIES[api.name] as ErrorBody<AnyApi> | undefined;
+  if (make === undefined) throw new ProtocolError(`Answering "${api.name}" with an error: wanted another action.`);
+  return make(errorCode, request as never, typeof served === "string" ? undefined : served) as Record<string, unknown>;
+}
+
+function findCoordinator(
+  version: number,
+  request: RequestOf<typeof FindCoordinator>,
+  errorCode: number,
+): Record<string, unknown> {
+  const nobody = { errorCode, nodeId: -1, host: "", port: -1 };
+  if (version < FIRST_VERSION_WITH_COORDINATORS) return nobody;
+  return { coordinators: request.coordinatorKeys.map((key) => ({ key, ...nobody })) };
+}

@@ -1,0 +1,54 @@
+/**
+ * Which API is served by which function.
+ *
+ * @module
+ */
+
+import type { AnyApi } from "../../protocol/api.ts";
+import {
+  ApiVersions,
+  CreateTopics,
+  Fetch,
+  FindCoordinator,
+  InitProducerId,
+  ListOffsets,
+  Metadata,
+  Produce,
+  SaslAuthenticate,
+  SaslHandshake,
+} from "../../protocol/messages/mod.ts";
+import { ProtocolError } from "../../errors.ts";
+import { serveApiVersions } from "./api_versions_handler.ts";
+import type { Call, Outcome } from "./call.ts";
+import { serveFetch, serveListOffsets } from "./fetch_handler.ts";
+import { serveCreateTopics, serveMetadata } from "./metadata_handler.ts";
+import { serveProduce } from "./produce_handler.ts";
+import { serveSaslAuthenticate, serveSaslHandshake } from "./sasl_handler.ts";
+import { serveFindCoordinator, serveInitProducerId } from "./producer_id_handler.ts";
+
+/** Serves one API. */
+export type Handler<A extends AnyApi = AnyApi> = (call: Call<A>) => Outcome<A> | Promise<Outcome<A>>;
+
+const HANDLERS = new Map<number, Handler>();
+
+handle(ApiVersions, serveApiVersions);
+handle(CreateTopics, serveCreateTopics);
+handle(Fetch, serveFetch);
+handle(FindCoordinator, serveFindCoordinator);
+handle(InitProducerId, serveInitProducerId);
+handle(ListOffsets, serveListOffsets);
+handle(Metadata, serveMetadata);
+handle(Produce, serveProduce);
+handle(SaslAuthenticate, serveSaslAuthenticate);
+handle(SaslHandshake, serveSaslHandshake);
+
+function handle<A extends AnyApi>(api: A, handler: Handler<A>): void {
+  HANDLERS.set(api.key, handler as unknown as Handler);
+}
+
+/** The function that serves an API. */
+export function handlerOf(api: AnyApi): Handler {
+  const handler = HANDLERS.get(api.key);
+  if (handler === undefined) throw new ProtocolError(`Serving "${api.name}": wanted an API that the broker knows.`);
+  return handler;
+}
