@@ -25,7 +25,7 @@ export {
   type ProducerOptions,
   type TopicCompression,
   validateConfig,
-} from "./src/producer/options.ts";
+} from "./src/producer/options/options.ts";
 export {
   keyHash,
   type Partitioner,
@@ -35,7 +35,7 @@ export {
   roundRobin,
   sticky,
   type StickyOptions,
-} from "./src/producer/partitioner.ts";
+} from "./src/producer/record/partitioner.ts";
 export type {
   ConnectEvent,
   ConnectFailedEvent,
@@ -45,12 +45,12 @@ export type {
   ResponseEvent,
   ThrottleEvent,
 } from "./src/cluster/hooks.ts";
-export type { DataLossEvent, EpochBumpEvent, ProducerHooks, RetryEvent } from "./src/producer/hooks.ts";
-export type { ProducerInterceptor } from "./src/producer/interceptor.ts";
-export type { LogFields, Logger, LogLevel } from "./src/producer/logger.ts";
-export type { ProducerMetrics } from "./src/producer/metrics.ts";
-export type { SecurityProtocol } from "./src/producer/security.ts";
-export { type Preset, presets } from "./src/producer/presets.ts";
+export type { DataLossEvent, EpochBumpEvent, ProducerHooks, RetryEvent } from "./src/producer/observe/hooks.ts";
+export type { ProducerInterceptor } from "./src/producer/record/interceptor.ts";
+export type { LogFields, Logger, LogLevel } from "./src/producer/observe/logger.ts";
+export type { ProducerMetrics } from "./src/producer/observe/metrics.ts";
+export type { SecurityProtocol } from "./src/producer/options/security.ts";
+export { type Preset, presets } from "./src/producer/options/presets.ts";
 export { type PartitionInfo, Producer } from "./src/producer/producer.ts";
 export type { WaitOptions } from "./src/producer/within.ts";
 export type {
@@ -67,8 +67,8 @@ export {
   type ProducerRecord,
   RecordMetadata,
   type SendOptions,
-} from "./src/producer/record.ts";
-export { RetryContext, RetryPolicy, type RetryPolicyOptions, type RetryRuntime } from "./src/producer/retry_policy.ts";
+} from "./src/producer/record/record.ts";
+export { RetryContext, RetryPolicy, type RetryPolicyOptions, type RetryRuntime } from "./src/app/retry_policy.ts";
 export { BatchDelivery } from "./src/producer/send_batch.ts";
 export {
   bytesSerializer,
@@ -76,7 +76,7 @@ export {
   type Serializer,
   type SerializerContext,
   stringSerializer,
-} from "./src/producer/serializer.ts";
+} from "./src/producer/record/serializer.ts";
 export type {
   ConnectOptions,
   Hold,

@@ -18,8 +18,9 @@ const base = ["errors.ts", "error_like.ts", "show.ts", "call_options.ts", "other
 
 /** What each layer may import besides itself and the base. */
 const layers = {
-  "mod.ts": ["core.ts", "producer", "cluster", "protocol", "codec", "runtime", "sasl"],
-  "core.ts": ["producer", "cluster", "protocol", "codec", "runtime"],
+  "mod.ts": ["core.ts", "app", "producer", "cluster", "protocol", "codec", "runtime", "sasl"],
+  "core.ts": ["app", "producer", "cluster", "protocol", "codec", "runtime"],
+  app: ["producer", "cluster", "runtime"],
   producer: ["cluster", "protocol", "codec", "runtime", "sasl"],
   cluster: ["protocol", "runtime", "sasl"],
   codec: ["runtime"],

@@ -79,7 +79,7 @@ const optionsTable = {
   name: "README.md options",
   async run() {
     const [source, readme] = await Promise.all(
-      ["src/producer/options.ts", "README.md"].map((file) => readFile(join(root, file), "utf8")),
+      ["src/producer/options/options.ts", "README.md"].map((file) => readFile(join(root, file), "utf8")),
     );
     const declared = new Map();
     const body = /^export interface ProducerOptions[^]*?^}/m.exec(source)[0];

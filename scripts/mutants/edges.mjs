@@ -1,9 +1,9 @@
 /** Orderly ends, large values, rests, refused records: rules that need a certain profile to be seen. */
 
-const batch = "src/producer/batch.ts";
-const partition = "src/producer/partition.ts";
-const settlement = "src/producer/settlement.ts";
-const sender = "src/producer/sender.ts";
+const batch = "src/producer/accumulator/batch.ts";
+const partition = "src/producer/accumulator/partition.ts";
+const settlement = "src/producer/sender/settlement.ts";
+const sender = "src/producer/sender/sender.ts";
 
 export const edges = [
   {
@@ -44,7 +44,7 @@ export const edges = [
   {
     name: "Listeners stay on signals",
     edits: [{
-      file: "src/producer/abortable_send.ts",
+      file: "src/producer/admission/abortable_send.ts",
       find: `    watch.ignore();\n`,
       replace: "",
     }],
@@ -52,7 +52,7 @@ export const edges = [
   {
     name: "Records of batches that have failed stay counted as pending",
     edits: [{
-      file: "src/producer/accumulator.ts",
+      file: "src/producer/accumulator/accumulator.ts",
       find: `this.recordsInBatches -= batch.liveCount + batch.refusedCount;`,
       replace: `if ("result" in batch.outcome!) this.recordsInBatches -= batch.liveCount + batch.refusedCount;`,
     }],
@@ -61,7 +61,7 @@ export const edges = [
     name: "Records that were refused one by one are not counted",
     profile: "refused records",
     edits: [{
-      file: "src/producer/accumulator.ts",
+      file: "src/producer/accumulator/accumulator.ts",
       find: `const failed = batch.refusedCount +`,
       replace: `const failed = 0 *`,
     }],

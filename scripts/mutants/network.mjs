@@ -61,7 +61,7 @@ export const network = [
   {
     name: "A retry doesn't ask who leads by now",
     edits: [{
-      file: "src/producer/settlement.ts",
+      file: "src/producer/sender/settlement.ts",
       find: `if (refresh && !hinted) {`,
       replace: `if (refresh && !hinted && refresh !== true) {`,
     }],

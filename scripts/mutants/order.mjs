@@ -1,8 +1,8 @@
 /** Order and exactly once: what stands in `producer/partition` and `producer/sequence`. */
 
-const partition = "src/producer/partition.ts";
-const sequence = "src/producer/sequence.ts";
-const settlement = "src/producer/settlement.ts";
+const partition = "src/producer/accumulator/partition.ts";
+const sequence = "src/producer/idempotence/sequence.ts";
+const settlement = "src/producer/sender/settlement.ts";
 
 export const order = [
   {
@@ -40,7 +40,7 @@ export const order = [
     name: "H5: sequences are forgotten when the topic vanishes from metadata",
     required: true,
     edits: [{
-      file: "src/producer/sender.ts",
+      file: "src/producer/sender/sender.ts",
       find: `    const stranded = this.#stranded;\n`,
       replace: `    for (const topic of this.#accumulator.topics.values()) {
       if (topic.metadata.errorCode !== 3) continue;
@@ -117,7 +117,7 @@ export const order = [
   {
     name: "The halves of a batch share one sequence",
     edits: [{
-      file: "src/producer/batch.ts",
+      file: "src/producer/accumulator/batch.ts",
       find: `(baseSequence + middle) % SEQUENCE_SPACE`,
       replace: `baseSequence`,
     }],

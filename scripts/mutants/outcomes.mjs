@@ -1,7 +1,7 @@
 /** What is told, when and to whom: settlement, accumulator, memory. */
 
-const settlement = "src/producer/settlement.ts";
-const accumulator = "src/producer/accumulator.ts";
+const settlement = "src/producer/sender/settlement.ts";
+const accumulator = "src/producer/accumulator/accumulator.ts";
 
 export const outcomes = [
   {
@@ -114,7 +114,7 @@ export const outcomes = [
   {
     name: "Scattered partitions wait for an answer though no request is in flight",
     edits: [{
-      file: "src/producer/sender.ts",
+      file: "src/producer/sender/sender.ts",
       find: `return lane.inFlight > 0 && lane.ready.length >= SCATTERED_PARTITIONS`,
       replace: `return lane.ready.length >= SCATTERED_PARTITIONS`,
     }],

@@ -6,10 +6,10 @@
 
 import { resolveCompressor } from "../codec/compressor.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import { type ProducerOptions, resolveOptions } from "./options.ts";
+import { type ProducerOptions, resolveOptions } from "./options/options.ts";
 import { namedMechanism } from "../sasl/named.ts";
 import { Producer as CoreProducer } from "./producer.ts";
-import type { Names } from "./security.ts";
+import type { Names } from "./options/security.ts";
 
 /** Codecs and mechanisms by their names. */
 export const NAMES: Names = { compressor: resolveCompressor, mechanism: namedMechanism };

@@ -6,9 +6,9 @@
 
 import type { ClusterSnapshot } from "../cluster/snapshot.ts";
 import type { KafkaError } from "../errors.ts";
-import type { ProducerMetrics } from "./metrics.ts";
+import type { ProducerMetrics } from "./observe/metrics.ts";
 import type { PartitionInfo } from "./producer.ts";
-import type { ProducerRecord, RecordMetadata } from "./record.ts";
+import type { ProducerRecord, RecordMetadata } from "./record/record.ts";
 import type { WaitOptions } from "./within.ts";
 
 /** What {@link RecordMetadata} tells, without the class. */

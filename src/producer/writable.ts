@@ -5,9 +5,9 @@
  */
 
 import type { KafkaError } from "../errors.ts";
-import { keep } from "./kept_record.ts";
+import { keep } from "./record/kept_record.ts";
 import { onAbort } from "../runtime/on_abort.ts";
-import type { DeliveryCallback, ProducerRecord } from "./record.ts";
+import type { DeliveryCallback, ProducerRecord } from "./record/record.ts";
 
 /** What a stream needs of a producer. */
 export interface StreamTarget<K, V> {

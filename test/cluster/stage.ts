@@ -5,7 +5,7 @@
  */
 
 import { Producer } from "../../src/producer/named_producer.ts";
-import type { ProducerOptions } from "../../src/producer/options.ts";
+import type { ProducerOptions } from "../../src/producer/options/options.ts";
 import type { SocketEvents } from "../../src/runtime/runtime.ts";
 import { EmbeddedCluster, type EmbeddedClusterOptions, VirtualRuntime } from "../../src/testing/mod.ts";
 

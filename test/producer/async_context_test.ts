@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Producer } from "../../src/producer/producer.ts";
-import type { ProducerOptions } from "../../src/producer/options.ts";
-import type { ProducerRecord } from "../../src/producer/record.ts";
+import type { ProducerOptions } from "../../src/producer/options/options.ts";
+import type { ProducerRecord } from "../../src/producer/record/record.ts";
 import { Metadata, Produce } from "../../src/protocol/messages/mod.ts";
 import { builtinModule } from "../../src/runtime/builtin.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";

@@ -2,14 +2,14 @@
 
 import assert from "node:assert/strict";
 import type { ProducerOptions } from "../../mod.ts";
-import { Batch } from "../../src/producer/batch.ts";
-import { BufferPool } from "../../src/producer/buffer_pool.ts";
+import { Batch } from "../../src/producer/accumulator/batch.ts";
+import { BufferPool } from "../../src/producer/accumulator/buffer_pool.ts";
 import type { Producer } from "../../src/producer/producer.ts";
-import type { ProducerRecord } from "../../src/producer/record.ts";
+import type { ProducerRecord } from "../../src/producer/record/record.ts";
 import { Produce } from "../../src/protocol/messages/produce.ts";
 import { BATCH_OVERHEAD } from "../../src/protocol/record_batch_layout.ts";
 import { decodeRecords, readBatchHeader } from "../../src/protocol/record_batch_reader.ts";
-import { RecordEncoder } from "../../src/producer/record_encoder.ts";
+import { RecordEncoder } from "../../src/producer/record/record_encoder.ts";
 import { type Stage, stage } from "../cluster/stage.ts";
 import { test } from "../harness.ts";
 import { assertLeavesNothing, warmUp, watch } from "./wire.ts";

@@ -3,7 +3,7 @@ import { encodeResponseFrame } from "../../src/protocol/api.ts";
 import { Metadata } from "../../src/protocol/messages/metadata.ts";
 import { Produce } from "../../src/protocol/messages/produce.ts";
 import type { KafkaError } from "../../src/errors.ts";
-import type { ProducerOptions } from "../../src/producer/options.ts";
+import type { ProducerOptions } from "../../src/producer/options/options.ts";
 import { seededRandom } from "../../src/testing/doubles/random.ts";
 import { dice, type Stage, stage } from "../cluster/stage.ts";
 import { test } from "../harness.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { copyOf } from "../../src/producer/pending_send.ts";
-import { checkRecordNumbers, checkTopicName, RecordEncoder } from "../../src/producer/record_encoder.ts";
+import { copyOf } from "../../src/producer/admission/waiting_send.ts";
+import { checkRecordNumbers, checkTopicName, RecordEncoder } from "../../src/producer/record/record_encoder.ts";
 import { seededRandom } from "../../src/testing/mod.ts";
 import { dice } from "../cluster/stage.ts";
 import { assertBytes } from "../bytes.ts";

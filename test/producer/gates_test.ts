@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import type { PartitionMetadata } from "../../src/cluster/metadata.ts";
-import type { Batch } from "../../src/producer/batch.ts";
-import { type Gate, Partition } from "../../src/producer/partition.ts";
-import type { ProducerIdentity } from "../../src/producer/sequence.ts";
+import type { Batch } from "../../src/producer/accumulator/batch.ts";
+import { type Gate, Partition } from "../../src/producer/accumulator/partition.ts";
+import type { ProducerIdentity } from "../../src/producer/idempotence/sequence.ts";
 import { test } from "../harness.ts";
 
 const LEADER: PartitionMetadata = { leaderId: 1, leaderEpoch: 4 };

@@ -3,7 +3,7 @@ import { assertBytes } from "../bytes.ts";
 import { InitProducerId } from "../../src/protocol/messages/init_producer_id.ts";
 import { Metadata } from "../../src/protocol/messages/metadata.ts";
 import { Produce } from "../../src/protocol/messages/produce.ts";
-import { PartitionSequence, ProducerIdentity } from "../../src/producer/sequence.ts";
+import { PartitionSequence, ProducerIdentity } from "../../src/producer/idempotence/sequence.ts";
 import { stage } from "../cluster/stage.ts";
 import { test } from "../harness.ts";
 import { assertLeavesNothing, firstBatch, sendApart, sentBatches, states, valuesIn, warmUp, watch } from "./wire.ts";

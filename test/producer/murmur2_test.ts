@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { murmur2, partitionForKey } from "../../src/producer/murmur2.ts";
+import { murmur2, partitionForKey } from "../../src/producer/record/murmur2.ts";
 import { seededRandom } from "../../src/testing/mod.ts";
 import golden from "../golden/murmur2.json" with { type: "json" };
 import { test } from "../harness.ts";

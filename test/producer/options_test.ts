@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { Producer, validateConfig } from "../../mod.ts";
 import { ConfigError } from "../../src/errors.ts";
 import { NAMES } from "../../src/producer/named_producer.ts";
-import { resolveOptions } from "../../src/producer/options.ts";
+import { resolveOptions } from "../../src/producer/options/options.ts";
 import type { SocketFactory } from "../../src/runtime/runtime.ts";
 import { VirtualRuntime } from "../../src/testing/mod.ts";
 import { test } from "../harness.ts";

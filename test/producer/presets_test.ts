@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { presets, type ProducerOptions, validateConfig } from "../../mod.ts";
 import { NAMES as ALL } from "../../src/producer/named_producer.ts";
-import { resolveOptions } from "../../src/producer/options.ts";
+import { resolveOptions } from "../../src/producer/options/options.ts";
 import { test } from "../harness.ts";
 
 const NAMES = ["highThroughput", "lowLatency", "durable", "exactlyOnce", "lowMemory"] as const;

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { RequestLimit } from "../../src/producer/request_limit.ts";
+import { RequestLimit } from "../../src/producer/sender/request_limit.ts";
 import { Produce } from "../../src/protocol/messages/produce.ts";
 import type { EmbeddedCluster } from "../../src/testing/mod.ts";
 import { stage } from "../cluster/stage.ts";

@@ -5,7 +5,7 @@ import {
   StickyPartition,
   type StickyTopic,
   weightedIndex,
-} from "../../src/producer/sticky_partition.ts";
+} from "../../src/producer/record/sticky_partition.ts";
 import { seededRandom } from "../../src/testing/mod.ts";
 import { stage } from "../cluster/stage.ts";
 import { test } from "../harness.ts";

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { Agenda, type Entry } from "../../src/producer/agenda.ts";
-import { BufferMemory, type MemoryWaiter } from "../../src/producer/buffer_memory.ts";
-import { BufferPool } from "../../src/producer/buffer_pool.ts";
-import { TurnClock } from "../../src/producer/turn_clock.ts";
+import { Agenda, type Entry } from "../../src/producer/accumulator/agenda.ts";
+import { BufferMemory, type MemoryWaiter } from "../../src/producer/accumulator/buffer_memory.ts";
+import { BufferPool } from "../../src/producer/accumulator/buffer_pool.ts";
+import { TurnClock } from "../../src/producer/accumulator/turn_clock.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
 import { seededRandom, VirtualRuntime } from "../../src/testing/mod.ts";
 import { dice } from "../cluster/stage.ts";

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { assertBytes } from "../bytes.ts";
 import { crc32c } from "../../src/codec/crc32c.ts";
-import { copyOf } from "../../src/producer/pending_send.ts";
-import { RecordEncoder } from "../../src/producer/record_encoder.ts";
+import { copyOf } from "../../src/producer/admission/waiting_send.ts";
+import { RecordEncoder } from "../../src/producer/record/record_encoder.ts";
 import {
   maxSizeOfRecord,
   type ProducerStamp,

@@ -1,0 +1,493 @@
+/**
+ * The records that one partition sends together: bytes that grow until the batch is drained, and one settle point.
+ *
+ * @module
+ */
+
+import type { Compressor } from "../../codec/codec.ts";
+import { crc32c } from "../../codec/crc32c.ts";
+import type { KafkaError, Persisted } from "../../errors.ts";
+import { lengthOf } from "../../protocol/byte_arrays.ts";
+import {
+  type ProducerStamp,
+  readRecords,
+  type RecordBytes,
+  sealBatch,
+  SEQUENCE_SPACE,
+  sizeOfRecordBody,
+  writeBatchHeader,
+  writeRecord,
+} from "../../protocol/record_batch.ts";
+import { BATCH_OVERHEAD } from "../../protocol/record_batch_layout.ts";
+import { sizeOfVarint } from "../../protocol/varint.ts";
+import { dropContext } from "../../runtime/async_context.ts";
+import { AbortableSend } from "../admission/abortable_send.ts";
+import type { Barrier } from "./barrier.ts";
+import { chargeFor } from "./buffer_memory.ts";
+import type { BufferPool } from "./buffer_pool.ts";
+import type { Callbacks } from "../record/caller.ts";
+import type { Partition } from "./partition.ts";
+import { BatchResult, type RecordMetadata, type SendOptions } from "../record/record.ts";
+
+/** Settles a record's promise; a rejected promise passed to it rejects. */
+export type Resolve = (outcome: RecordMetadata | Promise<never>) => void;
+
+/** How a batch ended. `errors` holds the records whose error is not that of the others, by index (KIP-467). */
+export type Outcome =
+  | { readonly result: BatchResult }
+  | { readonly error: KafkaError; readonly errors?: ReadonlyMap<number, KafkaError> | undefined };
+
+/** A record that the broker has refused by itself, while the others of its batch go out again. */
+interface RefusedRecord {
+  /** It is told in front of the record at this place. */
+  readonly before: number;
+  readonly error: KafkaError;
+  readonly resolve: Resolve | undefined;
+  readonly callbacks: SendOptions | undefined;
+}
+
+const NOBODY: never[] = [];
+const NONE_REFUSED: readonly RefusedRecord[] = [];
+/** Of a batch whose records have one timestamp; never written to. */
+const NO_DELTAS: number[] = [];
+const NO_STAMP: ProducerStamp = { producerId: -1n, producerEpoch: -1, baseSequence: -1 };
+
+/** A batch of one partition. */
+export class Batch {
+  readonly partition: Partition;
+  /** When it was opened, on the monotonic clock: linger counts from here. */
+  readonly createdMs: number;
+  /** When its oldest record must have an outcome. */
+  deadlineMs: number;
+  /** Bytes that it holds of the buffer memory. */
+  reservedBytes: number = BATCH_OVERHEAD;
+  /** What it would take of the buffer memory for the records that it holds now. */
+  chargedBytes: number = BATCH_OVERHEAD;
+  /** Bytes so far, header included. */
+  length: number = BATCH_OVERHEAD;
+  recordCount = 0;
+  /** No record is added any more. */
+  closed = false;
+  /** Doesn't wait for company: a flush wants it. */
+  urgent = false;
+  /** How often it was sent and failed. */
+  attempts = 0;
+  /** Set when it is first drained, and never changed but by an epoch bump (KIP-98, KIP-360). */
+  stamp: ProducerStamp = NO_STAMP;
+  /** True from the first drain on: its sequence is taken. */
+  drained = false;
+  /** Its sequences don't follow those of the batch before it any more, which has become smaller. */
+  misnumbered = false;
+  /** True while {@link wire} carries the stamp. */
+  sealed = false;
+  /** The bytes that every attempt sends; undefined until they are made. */
+  wire: Uint8Array | undefined;
+  /** True while a codec that answers later is at work. */
+  encoding = false;
+  /** Sticky: once an attempt may have been written, no later refusal makes it "no" again. */
+  persisted: Persisted = "no";
+  /** An attempt ended without an answer: a socket may still read the bytes, so they are left alone from then on. */
+  strayed = false;
+  /** Why the last attempt failed. */
+  lastError: KafkaError | undefined;
+  /** How often the broker has repeated its last answer. */
+  repeats = 0;
+  /** Where a leader appended it that didn't take it for delivered all the same; −1n if none told. */
+  appendedAt = -1n;
+  /** How often the broker has hung up on a request of this batch alone. */
+  hangUps = 0;
+  /** A half of a batch that may have been appended as a whole: its broker may know the whole and not the half. */
+  dividedInDoubt = false;
+  /** Past its deadline, and waiting for an answer all the same (`waitForOutcome`). */
+  overdue = false;
+  /** Known, though perhaps not told yet because an earlier batch is still on its way. */
+  outcome: Outcome | undefined;
+  /** Its place in the order of first drains of its partition; −1 before. */
+  ordinal = -1;
+  /** The id that the topic had when it was last sent. */
+  sentUnder = "";
+  /** That request told the broker the topic's name and not its id (Produce up to 12). */
+  sentByName = false;
+  /** How far the next ordinal is; the halves of a split batch share it. */
+  ordinalSpan = 1;
+  /** Who waits for it in a flush. */
+  barriers: Barrier[] | undefined;
+
+  readonly #pool: BufferPool;
+  #buffer: Uint8Array;
+  #baseTimestamp = 0;
+  #maxTimestamp = 0;
+  #timestampDeltas: number[] = NO_DELTAS;
+  #resolves: (Resolve | undefined)[] = NOBODY;
+  #callbacks: (SendOptions | undefined)[] | undefined;
+  /** Records that the broker has refused and that are yet to be told, in order. */
+  #refused: readonly RefusedRecord[] = NONE_REFUSED;
+  /** Records that were taken out and whose bytes are still there. */
+  #dropped: Set<number> | undefined;
+  #inUse = true;
+
+  /** Opens an empty batch. */
+  constructor(partition: Partition, createdMs: number, deadlineMs: number, sizeHint: number, pool: BufferPool) {
+    this.partition = partition;
+    this.createdMs = createdMs;
+    this.deadlineMs = deadlineMs;
+    this.#pool = pool;
+    this.#buffer = pool.take(sizeHint);
+  }
+
+  /** What a record would add, in bytes. */
+  sizeOf(record: RecordBytes, timestamp: number): number {
+    const index = this.recordCount;
+    const body = sizeOfRecordBody(record, index, index === 0 ? 0 : timestamp - this.#baseTimestamp);
+    return sizeOfVarint(body) + body;
+  }
+
+  /**
+   * Adds a record, whose size is that of {@link sizeOf}, and who is to be told of it. When it throws, because there is
+   * no memory for a larger buffer or the caller's bytes have gone, the batch is as it was.
+   */
+  append(
+    record: RecordBytes,
+    timestamp: number,
+    size: number,
+    resolve: Resolve | undefined,
+    callbacks: SendOptions | undefined,
+  ): void {
+    const index = this.recordCount;
+    const delta = index === 0 ? 0 : timestamp - this.#baseTimestamp;
+    const end = this.length + size;
+    if (end > this.#buffer.length) this.#grow(end);
+    this.length = writeRecord(this.#buffer, this.length, record, index, delta, bodyOf(size));
+    if (index === 0) {
+      this.#baseTimestamp = timestamp;
+      this.#maxTimestamp = timestamp;
+      // An array of one, where a push would make room for seventeen: most batches of many partitions stay that small.
+      this.#resolves = [resolve];
+    } else if (timestamp > this.#maxTimestamp) {
+      this.#maxTimestamp = timestamp;
+    }
+    this.reservedBytes += chargeFor(size);
+    this.chargedBytes += chargeFor(size);
+    this.recordCount = index + 1;
+    if (delta !== 0 || this.#timestampDeltas.length > 0) {
+      // Records of one turn have one timestamp, and then nothing is kept.
+      if (this.#timestampDeltas === NO_DELTAS) this.#timestampDeltas = [];
+      while (this.#timestampDeltas.length < index) this.#timestampDeltas.push(0);
+      this.#timestampDeltas.push(delta);
+    }
+    if (index > 0) this.#resolves.push(resolve);
+    if (callbacks === undefined) return;
+    (this.#callbacks ??= [])[index] = callbacks;
+    if (callbacks instanceof AbortableSend) callbacks.entered(this, index);
+  }
+
+  /** How many records have not been taken out. */
+  get liveCount(): number {
+    return this.recordCount - (this.#dropped?.size ?? 0);
+  }
+
+  /** Takes a record out, with whoever was to be told of it. Only while nothing of the batch has been sent. */
+  drop(index: number): void {
+    this.#resolves[index] = undefined;
+    this.#callbacks![index] = undefined;
+    (this.#dropped ??= new Set()).add(index);
+    this.wire = undefined;
+  }
+
+  /** Writes the batch anew without the records that were taken out. It keeps what it has of the buffer memory. */
+  compact(): void {
+    const dropped = this.#dropped;
+    if (dropped === undefined) return;
+    this.#dropped = undefined;
+    this.#rewrite(dropped);
+  }
+
+  /** Records that the broker has refused one by one and that are yet to be told. */
+  get refusedCount(): number {
+    return this.#refused.length;
+  }
+
+  /**
+   * Takes out the records that the broker has refused, by their places; they are told in their order among the others.
+   * It appended none of the batch, so what is left can go out again. It keeps what it has of the buffer memory.
+   */
+  refuse(errors: ReadonlyMap<number, KafkaError>): void {
+    const refused: RefusedRecord[] = [];
+    let earlier = 0;
+    for (let index = 0, before = 0; index <= this.recordCount; index++) {
+      // One that was refused before stands in front of the one that is at this place now.
+      while (this.#refused[earlier]?.before === index) refused.push({ ...this.#refused[earlier++]!, before });
+      const error = errors.get(index);
+      if (error === undefined) {
+        before += 1;
+        continue;
+      }
+      const callbacks = this.#callbacks?.[index];
+      if (callbacks instanceof AbortableSend) callbacks.left();
+      refused.push({ before, error, resolve: this.#resolves[index], callbacks });
+    }
+    this.#refused = refused;
+    this.#rewrite(errors);
+    this.wire = undefined;
+    this.sealed = false;
+  }
+
+  #rewrite(without: { has(index: number): boolean }): void {
+    const records = this.#decode();
+    const [buffer, resolves, callbacks] = [this.#buffer, this.#resolves.splice(0), this.#callbacks];
+    const { reservedBytes } = this;
+    this.#callbacks = undefined;
+    this.#timestampDeltas = NO_DELTAS;
+    this.#buffer = this.#pool.take(this.length);
+    this.recordCount = 0;
+    this.length = BATCH_OVERHEAD;
+    this.chargedBytes = BATCH_OVERHEAD;
+    for (const [index, [record, timestamp]] of records.entries()) {
+      if (without.has(index)) continue;
+      this.append(record, timestamp, this.sizeOf(record, timestamp), resolves[index], callbacks?.[index]);
+    }
+    this.reservedBytes = reservedBytes;
+    // A socket may still read the old bytes; nothing has been written of the new ones.
+    if (!this.strayed) this.#pool.give(buffer);
+    this.strayed = false;
+  }
+
+  /**
+   * Makes the bytes that will be sent, all but the producer's stamp. Undefined if they are there at once; a promise
+   * if the codec answers later. Fails with a `CompressionError`.
+   */
+  encode(codec: Compressor | undefined): Promise<void> | undefined {
+    this.compact();
+    if (codec === undefined) {
+      this.#finish(this.#buffer.subarray(0, this.length), 0);
+      return undefined;
+    }
+    const compressed = codec.compress(this.#buffer.subarray(BATCH_OVERHEAD, this.length));
+    if (!(compressed instanceof Uint8Array)) {
+      return compressed.then((bytes) => this.#finishCompressed(bytes, codec.id));
+    }
+    this.#finishCompressed(compressed, codec.id);
+    return undefined;
+  }
+
+  /** Gives it a stamp: on the first drain, and again only after an epoch bump. */
+  setStamp(stamp: ProducerStamp): void {
+    if (this.strayed) this.wire = this.wire?.slice();
+    this.stamp = stamp;
+    this.misnumbered = false;
+    this.sealed = false;
+  }
+
+  /** Writes the stamp and the checksum; from here on the bytes are what every attempt sends. */
+  seal(): void {
+    if (this.sealed) return;
+    sealBatch(this.wire!, this.stamp, crc32c);
+    this.sealed = true;
+  }
+
+  /**
+   * Divides a batch that is too large for the broker into two, in order, which share its sequences if it has any. This
+   * batch is of no more use then.
+   */
+  split(): [Batch, Batch] {
+    const records = this.#decode();
+    const middle = this.recordCount >> 1;
+    const parts = [[0, middle], [middle, this.recordCount]].map(([from, to]) => {
+      const part = new Batch(this.partition, this.createdMs, this.deadlineMs, this.length >> 1, this.#pool);
+      for (let index = from!; index < to!; index++) {
+        const [record, timestamp] = records[index]!;
+        const size = part.sizeOf(record, timestamp);
+        part.append(record, timestamp, size, this.#resolves[index], this.#callbacks?.[index]);
+      }
+      part.closed = true;
+      part.urgent = this.urgent;
+      part.drained = this.drained;
+      part.lastError = this.lastError;
+      part.persisted = this.persisted;
+      part.dividedInDoubt = this.dividedInDoubt || this.persisted !== "no";
+      part.sentUnder = this.sentUnder;
+      part.sentByName = this.sentByName;
+      part.overdue = this.overdue;
+      part.misnumbered = this.misnumbered;
+      part.ordinalSpan = this.drained ? this.ordinalSpan / 2 : 1;
+      return part;
+    }) as [Batch, Batch];
+    const { producerId, producerEpoch, baseSequence } = this.stamp;
+    parts[0].ordinal = this.ordinal;
+    parts[0].stamp = this.stamp;
+    parts[1].ordinal = this.drained ? this.ordinal + this.ordinalSpan / 2 : -1;
+    const next = baseSequence < 0 ? -1 : (baseSequence + middle) % SEQUENCE_SPACE;
+    parts[1].stamp = { producerId, producerEpoch, baseSequence: next };
+    for (const refused of this.#refused) {
+      const { before } = refused;
+      const part = parts[before <= middle ? 0 : 1];
+      part.#refused = [...part.#refused, before <= middle ? refused : { ...refused, before: before - middle }];
+    }
+    this.recycle();
+    return parts;
+  }
+
+  /**
+   * True if it may stand in a topic that was created anew after it was sent: a request that names a topic by its name
+   * is good for every topic of that name.
+   */
+  get mayHaveStrayed(): boolean {
+    return this.persisted !== "no" && this.sentByName && this.sentUnder !== this.partition.topic.metadata.topicId;
+  }
+
+  /** The highest timestamp among the records. */
+  get maxTimestamp(): number {
+    return this.#maxTimestamp;
+  }
+
+  /** What to tell of the records after a success. */
+  resultOf(baseOffset: bigint, logAppendTimeMs: number, delivery: BatchResult["delivery"]): BatchResult {
+    const { topic, index } = this.partition;
+    return new BatchResult(
+      topic.name,
+      index,
+      baseOffset,
+      logAppendTimeMs,
+      this.#baseTimestamp,
+      this.#timestampDeltas,
+      delivery,
+    );
+  }
+
+  /** Tells everybody who asked. Called once. What a callback throws goes to `onThrow`. */
+  settle(onThrow: (error: unknown) => void): void {
+    const outcome = this.outcome!;
+    const refused = this.#refused;
+    let told = 0;
+    if ("result" in outcome) {
+      for (let index = 0; index < this.recordCount; index++) {
+        if (told < refused.length) told = this.#tellRefused(told, index, onThrow);
+        const callbacks = this.#callbacks?.[index];
+        const resolve = this.#resolves[index];
+        if (callbacks === undefined && resolve === undefined) continue;
+        const metadata = outcome.result.metadataOf(index);
+        if (callbacks !== undefined) tell(callbacks, null, metadata, onThrow);
+        resolve?.(metadata);
+      }
+    } else {
+      // One rejected promise for all that share the error.
+      const rejected = rejectedPromise(outcome.error);
+      for (let index = 0; index < this.recordCount; index++) {
+        if (told < refused.length) told = this.#tellRefused(told, index, onThrow);
+        const callbacks = this.#callbacks?.[index];
+        const own = outcome.errors?.get(index);
+        if (callbacks !== undefined) tell(callbacks, own ?? outcome.error, null, onThrow);
+        this.#resolves[index]?.(own === undefined ? rejected : rejectedPromise(own));
+      }
+    }
+    if (told < refused.length) this.#tellRefused(told, this.recordCount, onThrow);
+    this.#resolves = NOBODY;
+    this.#callbacks = undefined;
+  }
+
+  /** Tells the refused records that stand in front of a place, from the given one on; returns the next one. */
+  #tellRefused(from: number, index: number, onThrow: (error: unknown) => void): number {
+    let next = from;
+    for (; this.#refused[next]?.before === index; next++) {
+      const { error, resolve, callbacks } = this.#refused[next]!;
+      if (callbacks !== undefined) tell(callbacks, error, null, onThrow);
+      resolve?.(rejectedPromise(error));
+    }
+    return next;
+  }
+
+  /** Gives the buffers back. Only when no socket and no retry can need them: after an answer, or if never sent. */
+  recycle(): void {
+    if (!this.#inUse) return;
+    this.#inUse = false;
+    this.wire = undefined;
+    if (!this.strayed) this.#pool.give(this.#buffer);
+  }
+
+  /** The records as they were appended, with their timestamps. */
+  #decode(): [record: RecordBytes, timestamp: number][] {
+    const records = readRecords(this.#buffer.subarray(BATCH_OVERHEAD, this.length), this.recordCount);
+    return records.map((record, index) => [record, this.#baseTimestamp + (this.#timestampDeltas[index] ?? 0)]);
+  }
+
+  #grow(needed: number): void {
+    const grown = this.#pool.take(needed);
+    grown.set(this.#buffer.subarray(0, this.length));
+    this.#pool.give(this.#buffer);
+    this.#buffer = grown;
+  }
+
+  #finishCompressed(compressed: Uint8Array, codecId: number): void {
+    const bytes = new Uint8Array(BATCH_OVERHEAD + lengthOf(compressed));
+    bytes.set(compressed, BATCH_OVERHEAD);
+    this.#finish(bytes, codecId);
+  }
+
+  #finish(bytes: Uint8Array, attributes: number): void {
+    // A record was taken out while the codec was at work: it has to begin again.
+    if (this.#dropped !== undefined) return;
+    this.#writeHeader(bytes, attributes);
+    this.wire = bytes;
+  }
+
+  #writeHeader(bytes: Uint8Array, attributes: number): void {
+    writeBatchHeader(bytes, {
+      attributes,
+      recordCount: this.recordCount,
+      baseTimestamp: this.#baseTimestamp,
+      maxTimestamp: this.#maxTimestamp,
+    });
+  }
+}
+
+/** The size of a record's body, from that of the body and the length before it. */
+function bodyOf(size: number): number {
+  let body = size - 1;
+  while (sizeOfVarint(body) + body > size) body--;
+  return body;
+}
+
+/**
+ * Rejects whoever is resolved with it. Handled itself, because a runtime that looks at once (workerd) would report it
+ * beside the caller's own promise; a record that nobody watches is still reported.
+ */
+export function rejectedPromise(error: KafkaError): Promise<never> {
+  const rejected = Promise.reject(error);
+  rejected.catch(() => {});
+  return rejected;
+}
+
+/** Calls whatever callbacks there are with an outcome. */
+export function tell(
+  callbacks: Callbacks,
+  error: KafkaError | null,
+  metadata: RecordMetadata | null,
+  onThrow: (error: unknown) => void,
+): void {
+  const { context } = callbacks;
+  if (context === undefined) return tellHere(callbacks, error, metadata, onThrow);
+  context.runInAsyncScope(tellHere, undefined, callbacks, error, metadata, onThrow);
+  dropContext(context);
+}
+
+function tellHere(
+  callbacks: Callbacks,
+  error: KafkaError | null,
+  metadata: RecordMetadata | null,
+  onThrow: (error: unknown) => void,
+): void {
+  const { onDelivery, onSuccess, onError } = callbacks;
+  if (onDelivery) call(() => onDelivery(error, metadata), onThrow);
+  if (metadata && onSuccess) call(() => onSuccess(metadata), onThrow);
+  if (error && onError) call(() => onError(error), onThrow);
+}
+
+/** An async callback that rejects is one that throws: nobody else looks at its promise, and Node would end for it. */
+function call(callback: () => unknown, onThrow: (error: unknown) => void): void {
+  try {
+    const returned = callback();
+    if (returned instanceof Promise) returned.catch(onThrow);
+  } catch (thrown) {
+    onThrow(thrown);
+  }
+}

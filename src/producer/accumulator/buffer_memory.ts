@@ -1,0 +1,201 @@
+/**
+ * The memory that records may take until they have an outcome, and the line of those who wait for it.
+ *
+ * @module
+ */
+
+import { BufferFullError } from "../../errors.ts";
+import type { TurnClock } from "./turn_clock.ts";
+
+/** What a record takes beside its bytes, about, while it has no outcome; most of it is the caller's promise. */
+export const OBJECT_BYTES = 256;
+
+/**
+ * What a record of so many bytes counts for: no less than its objects take, or millions of empty ones would fit. Whoever
+ * sends larger ones has about as much beside the buffer memory as in it, at most.
+ */
+export function chargeFor(bytes: number): number {
+  return bytes < OBJECT_BYTES ? OBJECT_BYTES : bytes;
+}
+
+/** Somebody who waits for memory. */
+export interface MemoryWaiter {
+  /** How many bytes are wanted. */
+  readonly bytesWanted: number;
+  /** False if it wants more after that, and stays where it is. */
+  readonly isLast: boolean;
+  /** Nobody waits behind it any more (timed out, aborted, closed): it is passed over. */
+  readonly gone: boolean;
+  /** The bytes have been reserved. */
+  onMemory(): void;
+}
+
+/**
+ * What the line may hold while nothing comes free. Within one turn, and while a broker takes what it is given, the line
+ * is as long as callers make it; with a broker that stands still, the process holds `bufferMemory` and this.
+ */
+const LINE_BYTES = 8_388_608;
+/** When nothing has come free for so long, nothing will soon. */
+const STALLED_AFTER_MS = 100;
+/** The same while no answer could have been read, because the runtime hasn't looked at its sockets. */
+const DEAF_AFTER_MS = 500;
+/** What has expired says nothing of the broker any more after so long. */
+const FORGOTTEN_AFTER_MS = 1_000;
+/** Those who left the middle of the line are swept out of it when there are so many, and more of them than others. */
+const SWEEP_AFTER = 1_024;
+
+type Clock = Pick<TurnClock, "nowMs" | "polls">;
+
+/** Counts bytes; hands what comes free to whoever has waited longest. */
+export class BufferMemory {
+  /** All there is, in bytes. */
+  readonly totalBytes: number;
+  /** What is left, in bytes. Below 0 for a moment when a batch's header didn't fit any more. */
+  availableBytes: number;
+
+  readonly #clock: Clock;
+  readonly #onUse: (inUse: boolean) => void;
+  #inUse = false;
+  #line: MemoryWaiter[] = [];
+  #head = 0;
+  #goneInLine = 0;
+  #bytesInLine = 0;
+  #progressMs = -Infinity;
+  #progressPolls = 0;
+  #expiredMs = -Infinity;
+  #serving = false;
+  #refusal: BufferFullError | undefined;
+  #refusedMs = 0;
+
+  /** Starts with everything free; `onUse` is called when some of it is taken, and when all of it is free again. */
+  constructor(totalBytes: number, clock: Clock, onUse: (inUse: boolean) => void = () => {}) {
+    this.totalBytes = totalBytes;
+    this.availableBytes = totalBytes;
+    this.#clock = clock;
+    this.#onUse = onUse;
+  }
+
+  /** True while somebody waits. Whoever comes then goes to the end of the line, even if there were room. */
+  get contended(): boolean {
+    while (this.#head < this.#line.length && this.#line[this.#head]!.gone) {
+      this.#shift();
+      this.#goneInLine -= 1;
+    }
+    return this.#head < this.#line.length;
+  }
+
+  /** What those in line hold, in bytes. */
+  get bytesInLine(): number {
+    return this.#bytesInLine;
+  }
+
+  /** True if so much can be had at once. */
+  has(bytes: number): boolean {
+    return bytes <= this.availableBytes && !this.contended;
+  }
+
+  /** Takes bytes. The caller has asked {@link has} before. */
+  reserve(bytes: number): void {
+    // The first after a pause. What is empty because all of it has expired is nothing to go by.
+    const isFirst = this.availableBytes === this.totalBytes;
+    if (isFirst) {
+      if (this.#clock.nowMs - this.#expiredMs >= FORGOTTEN_AFTER_MS) this.#progress();
+      if (!this.#inUse) this.#setInUse(true);
+    }
+    this.availableBytes -= bytes;
+  }
+
+  /**
+   * Gives bytes back and serves those in line who can be served now. `answered`: true if a broker has seen to it that
+   * they are free, false if nobody has until their time was up.
+   */
+  release(bytes: number, answered?: boolean): void {
+    if (answered) this.#progress();
+    else if (answered === false) this.#expiredMs = this.#clock.nowMs;
+    this.availableBytes += bytes;
+    this.serve();
+    if (this.availableBytes === this.totalBytes && this.#inUse) this.#setInUse(false);
+  }
+
+  /**
+   * Why nobody who holds so many bytes may stand in line at present; undefined if he may. Who is refused is likely to
+   * be one of very many: those of one turn share the error.
+   */
+  refusal(bytesHeld: number): BufferFullError | undefined {
+    if (this.#bytesInLine + bytesHeld <= LINE_BYTES) return undefined;
+    const { nowMs, polls } = this.#clock;
+    const patienceMs = polls - this.#progressPolls < 1 ? DEAF_AFTER_MS : STALLED_AFTER_MS;
+    if (nowMs - this.#progressMs < patienceMs) return undefined;
+    if (this.#refusal === undefined || this.#refusedMs !== nowMs) {
+      this.#refusedMs = nowMs;
+      this.#refusal = new BufferFullError(
+        `Await sends, use produce() and ready(), or raise "bufferMemory": all ${this.totalBytes} bytes are taken, ` +
+          `nothing comes free, and ${this.#bytesInLine} bytes wait in line.`,
+      );
+    }
+    return this.#refusal;
+  }
+
+  /** Those who wait, in order. */
+  *line(): Generator<MemoryWaiter, void, undefined> {
+    for (let at = this.#head; at < this.#line.length; at++) if (!this.#line[at]!.gone) yield this.#line[at]!;
+  }
+
+  /** Goes to the end of the line. */
+  wait(waiter: MemoryWaiter): void {
+    this.#line.push(waiter);
+  }
+
+  /** Somebody in line holds so many bytes more, or less. */
+  hold(bytes: number): void {
+    this.#bytesInLine += bytes;
+  }
+
+  /** Somebody who stands in line is gone. */
+  leave(): void {
+    this.#goneInLine += 1;
+    if (this.#goneInLine < SWEEP_AFTER || this.#goneInLine * 2 < this.#line.length - this.#head) return;
+    this.#line = this.#line.slice(this.#head).filter(({ gone }) => !gone);
+    this.#head = 0;
+    this.#goneInLine = 0;
+  }
+
+  /** Serves the line in order; stops at the first for whom there isn't enough, so that nobody is overtaken. */
+  serve(): void {
+    if (this.#serving) return;
+    this.#serving = true;
+    while (this.contended) {
+      const waiter = this.#line[this.#head]!;
+      if (waiter.bytesWanted > this.availableBytes) break;
+      this.reserve(waiter.bytesWanted);
+      if (waiter.isLast) this.#shift();
+      waiter.onMemory();
+    }
+    this.#serving = false;
+  }
+
+  #setInUse(inUse: boolean): void {
+    this.#inUse = inUse;
+    this.#onUse(inUse);
+  }
+
+  #progress(): void {
+    this.#progressMs = this.#clock.nowMs;
+    this.#progressPolls = this.#clock.polls;
+  }
+
+  #shift(): void {
+    // What a list still names isn't garbage yet.
+    this.#line[this.#head] = SERVED;
+    this.#head += 1;
+    if (this.#head === this.#line.length) {
+      this.#line = [];
+      this.#head = 0;
+    } else if (this.#head >= SWEEP_AFTER && this.#head * 2 >= this.#line.length) {
+      this.#line = this.#line.slice(this.#head);
+      this.#head = 0;
+    }
+  }
+}
+
+const SERVED: MemoryWaiter = { bytesWanted: 0, isLast: true, gone: true, onMemory: () => {} };

@@ -1,0 +1,61 @@
+/**
+ * A clock that is read once in a turn of the event loop, however many records the turn hands over.
+ *
+ * @module
+ */
+
+import type { Runtime } from "../../runtime/runtime.ts";
+
+/** A turn's time, on both clocks. */
+export interface Moment {
+  readonly nowMs: number;
+  readonly wallMs: number;
+}
+
+/** Monotonic and wall time of the present turn. Reading the real clock costs as much as encoding a record. */
+export class TurnClock {
+  /** How often the runtime has looked at its sockets meanwhile, at least; only differences mean anything. */
+  polls = 0;
+
+  readonly #runtime: Runtime;
+  #read = false;
+  #nowMs = 0;
+  #wallMs = 0;
+  #moment: Moment | undefined;
+
+  /** Takes both clocks from the runtime. */
+  constructor(runtime: Runtime) {
+    this.#runtime = runtime;
+  }
+
+  /** Monotonic ms. */
+  get nowMs(): number {
+    if (!this.#read) this.#refresh();
+    return this.#nowMs;
+  }
+
+  /** Ms since the epoch. */
+  get wallMs(): number {
+    if (!this.#read) this.#refresh();
+    return this.#wallMs;
+  }
+
+  /** Both, as one object for all who keep the time of a turn. */
+  get moment(): Moment {
+    if (!this.#read) this.#refresh();
+    return this.#moment ??= { nowMs: this.#nowMs, wallMs: this.#wallMs };
+  }
+
+  #refresh(): void {
+    this.#moment = undefined;
+    this.#nowMs = this.#runtime.now();
+    this.#wallMs = this.#runtime.wallNow();
+    this.#read = true;
+    this.polls += 1 / (this.#runtime.turnsPerPoll ?? 1);
+    this.#runtime.defer(this.#forget);
+  }
+
+  readonly #forget = (): void => {
+    this.#read = false;
+  };
+}

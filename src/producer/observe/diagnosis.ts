@@ -1,0 +1,268 @@
+/**
+ * Why something doesn't go on: for warnings while it lasts, and for the errors of those who have waited in vain.
+ *
+ * @module
+ */
+
+import { formatAddress } from "../../cluster/address.ts";
+import { connectAdvice } from "../../cluster/advice.ts";
+import type { Broker } from "../../cluster/broker.ts";
+import type { Cluster } from "../../cluster/cluster.ts";
+import { isUsable } from "../../cluster/metadata.ts";
+import type { KafkaError } from "../../errors.ts";
+import { brokerError, errorOf } from "../../protocol/error_codes.ts";
+import { sentence, show } from "../../show.ts";
+import type { Partition } from "../accumulator/partition.ts";
+import type { ProducerIdentity } from "../idempotence/sequence.ts";
+import type { Topic } from "../accumulator/topic.ts";
+
+/** What kind of thing a record waits for. */
+export type WaitCause =
+  | "memory" // everything of bufferMemory is taken
+  | "metadata" // nobody has told yet which brokers and topics there are
+  | "topic_missing" // the cluster has no such topic
+  | "topic_unavailable" // the cluster tells another error of the topic
+  | "partition_missing" // the topic has no such partition
+  | "no_leader" // nobody leads the partition
+  | "producer_id" // no broker has given a producer id
+  | "unreachable" // the leader can't be connected to
+  | "throttled" // the leader wants to be left alone
+  | "no_answer" // the leader has been sent records and keeps silent
+  | "refused" // the leader refuses, and may accept later
+  | "backlog"; // the leader answers, and isn't as fast as the sends
+
+/** Why something waits. Thousands of batches may wait for the same thing, so words are made only for whom they are told. */
+export interface Diagnosis {
+  readonly cause: WaitCause;
+  explain(): Explanation;
+}
+
+/** A diagnosis in words. */
+export interface Explanation {
+  /** One sentence or more. */
+  readonly reason: string;
+  /** What to do about it, in one sentence. */
+  readonly advice: string;
+  /** The error behind it. */
+  readonly error?: KafkaError | undefined;
+}
+
+const UNKNOWN_TOPIC_OR_PARTITION = 3;
+/** A broker that has been silent for less time has hardly had time to answer. */
+const SILENT_MS = 1_000;
+
+/** What to do about what a broker answers again and again. */
+const ADVICE: Readonly<Record<number, string>> = {
+  3: "Create the topic again, or stop sending to it.",
+  5: "Wait for the election, or bring back a broker that holds a replica of the partition.",
+  6: "Wait for the metadata to settle; if it doesn't, look at the controller's log.",
+  7: "Look at the replicas of the partition: they don't confirm in time.",
+  19: "Bring back brokers that hold replicas, or lower min.insync.replicas of the topic.",
+  20: "Bring back brokers that hold replicas, or lower min.insync.replicas of the topic.",
+  56: "Look at the disks of the broker.",
+  89: "Send slower, or raise the quota of this client.",
+};
+const BROKER_LOG = "Look at the log of the broker.";
+const CREATE_TOPIC = 'Create the topic, correct its name, or set "allowAutoTopicCreation" to true.';
+
+/** Finds out why something of one producer doesn't go on. */
+export class Diagnostics {
+  readonly #cluster: Cluster;
+  readonly #identity: ProducerIdentity | undefined;
+
+  /** Looks at a cluster, and at the identity of an idempotent producer. */
+  constructor(cluster: Cluster, identity: ProducerIdentity | undefined) {
+    this.#cluster = cluster;
+    this.#identity = identity;
+  }
+
+  /** Why there is no metadata, or no connection to any broker. */
+  ofCluster(): Diagnosis {
+    return { cause: "metadata", explain: () => this.#explainCluster() };
+  }
+
+  /** Why there is no producer id. */
+  ofIdentity(): Diagnosis {
+    return { cause: "producer_id", explain: () => this.#explainIdentity() };
+  }
+
+  /** Why records of a topic, or whoever asks for its partitions, can't go on. */
+  ofTopic(topic: Topic, partition?: number): Diagnosis {
+    const { metadata: { errorCode } } = topic;
+    if (isUsable(topic.metadata)) return partitionMissing(topic, partition);
+    // An answer of long ago says little when nobody can be asked any more.
+    if (errorCode === 0 || this.#cluster.lastError !== undefined) return this.ofCluster();
+    const isMissing = errorCode === UNKNOWN_TOPIC_OR_PARTITION;
+    return {
+      cause: isMissing ? "topic_missing" : "topic_unavailable",
+      explain: () => {
+        const error = brokerError(errorCode, { topic: topic.name });
+        const times = topic.unknownAnswers > 1 ? ` (${topic.unknownAnswers} times)` : "";
+        const advice = isMissing ? CREATE_TOPIC : ADVICE[errorCode] ?? BROKER_LOG;
+        return { reason: error.message.replace(/\.$/, `${times}.`), advice, error };
+      },
+    };
+  }
+
+  /** Why the first batch of a partition has no outcome yet. */
+  ofPartition(partition: Partition): Diagnosis {
+    const { topic, index, inFlight, leader } = partition;
+    if (inFlight.length > 0) {
+      const broker = this.#cluster.broker(partition.sentTo.leaderId);
+      return throttled(broker) ?? unanswered(broker) ?? retried(partition);
+    }
+    if (!isUsable(topic.metadata)) return this.ofTopic(topic);
+    if (leader === undefined) {
+      return index < topic.metadata.partitions.length ? leaderless(partition) : partitionMissing(topic, index);
+    }
+    const broker = this.#cluster.broker(leader.leaderId);
+    if (broker === undefined) return unlisted(partition, leader.leaderId);
+    if (this.#identity?.held === false && broker.lastError === undefined) return this.ofIdentity();
+    if (broker.connection === undefined) return unreachable(partition, broker);
+    return throttled(broker) ?? retried(partition);
+  }
+
+  #explainCluster(): Explanation {
+    const { lastError, unreached } = this.#cluster;
+    const failed = unreached.filter((broker) => broker.lastError !== undefined);
+    const [worst] = failed.sort((a, b) => b.failures - a.failures);
+    const advice = worst === undefined ? BROKER_LOG : adviceOf(worst);
+    if (lastError !== undefined) {
+      const times = worst === undefined || worst.failures < 2
+        ? ""
+        : ` ${formatAddress(worst.address)} was dialled ${worst.failures} times.`;
+      return { reason: `${sentence(lastError.message)}${times}`, advice, error: lastError };
+    }
+    if (worst !== undefined) return { reason: failuresOf(worst), advice, error: worst.lastError };
+    const [dialled] = unreached;
+    if (dialled !== undefined) return dialling(dialled);
+    // Nobody is unreached: a broker that wants to be left alone may be the reason.
+    const { trouble } = this.#cluster;
+    if (trouble !== undefined) return { reason: sentence(trouble.message), advice: BROKER_LOG, error: trouble };
+    return { reason: "No broker has answered with metadata yet.", advice: BROKER_LOG };
+  }
+
+  #explainIdentity(): Explanation {
+    const error = this.#identity?.lastError;
+    // Where nobody can be asked, that is the reason, and not what would be asked.
+    const isRefused = error?.errorCode !== undefined && this.#cluster.lastError === undefined;
+    if (isRefused) {
+      const reason = `There is no producer id yet. ${sentence(error.message)}`;
+      return { reason, advice: ADVICE[error.errorCode!] ?? BROKER_LOG, error };
+    }
+    if (this.#cluster.lastError === undefined && this.#cluster.unreached.length === 0) {
+      const last = error === undefined ? "no broker has answered InitProducerId." : sentence(error.message);
+      return { reason: `There is no producer id yet: ${last}`, advice: BROKER_LOG, error };
+    }
+    const { reason, ...rest } = this.#explainCluster();
+    return { reason: `There is no producer id yet. ${reason}`, ...rest };
+  }
+}
+
+function throttled(broker: Broker | undefined): Diagnosis | undefined {
+  const connection = broker?.connection;
+  // Made only for a connection that is throttled.
+  const error = connection?.throttleError;
+  if (error === undefined) return undefined;
+  const explain = (): Explanation => ({
+    reason: sentence(error.message),
+    advice: "Send slower, or raise the quota of this client.",
+    error,
+  });
+  return { cause: "throttled", explain };
+}
+
+function partitionMissing({ name, metadata: { partitions } }: Topic, partition: number | undefined): Diagnosis {
+  const wanted = partition === undefined ? "" : `, not ${partition}`;
+  const explain = (): Explanation => ({
+    reason: `Topic ${show(name)} has partitions 0 to ${partitions.length - 1}${wanted}.`,
+    advice: "Choose another partition, or add partitions to the topic.",
+  });
+  return { cause: "partition_missing", explain };
+}
+
+function leaderless({ topic: { name: topic, metadata }, index: partition }: Partition): Diagnosis {
+  const explain = (): Explanation => {
+    const errorCode = metadata.partitions[partition]?.errorCode ?? metadata.errorCode;
+    const advice = "Bring back a broker that holds a replica of the partition.";
+    const reason = `Topic ${show(topic)} partition ${partition} has no leader`;
+    if (errorCode === 0) return { reason: `${reason}.`, advice };
+    const error = brokerError(errorCode, { topic, partition });
+    return { reason: `${reason}: the broker tells ${errorOf(errorCode).name} (${errorCode}) of it.`, advice, error };
+  };
+  return { cause: "no_leader", explain };
+}
+
+function unlisted({ topic, index }: Partition, leaderId: number): Diagnosis {
+  const explain = (): Explanation => ({
+    reason:
+      `Topic ${show(topic.name)} partition ${index} has no leader that can be dialled: it is broker ${leaderId}, and ` +
+      "the metadata doesn't tell where that listens.",
+    advice: `Look whether broker ${leaderId} is up.`,
+  });
+  return { cause: "no_leader", explain };
+}
+
+function unreachable({ topic, index }: Partition, broker: Broker): Diagnosis {
+  const explain = (): Explanation => {
+    const which = `Broker ${broker.nodeId} leads topic ${show(topic.name)} partition ${index}.`;
+    if (broker.lastError === undefined) {
+      const { reason, advice } = dialling(broker);
+      return { reason: `${which} ${reason}`, advice };
+    }
+    return { reason: `${which} ${failuresOf(broker)}`, advice: adviceOf(broker), error: broker.lastError };
+  };
+  return { cause: "unreachable", explain };
+}
+
+function unanswered(broker: Broker | undefined): Diagnosis | undefined {
+  const silentMs = broker?.connection?.silentMs ?? 0;
+  if (broker === undefined || silentMs < SILENT_MS) return undefined;
+  const explain = (): Explanation => ({
+    reason: `The broker at ${formatAddress(broker.address)} has not answered for ${Math.round(silentMs)} ms.`,
+    advice: "Look whether the broker is overloaded or has stopped.",
+  });
+  return { cause: "no_answer", explain };
+}
+
+function retried({ untold, queue }: Partition): Diagnosis {
+  const head = untold.find(({ outcome }) => outcome === undefined) ?? queue[0];
+  const error = head?.lastError;
+  if (head === undefined || error === undefined) {
+    const explain = (): Explanation => ({
+      reason: "The broker answers, and there is more than it takes.",
+      advice: "Send slower, or let more brokers and partitions share the work.",
+    });
+    return { cause: "backlog", explain };
+  }
+  const explain = (): Explanation => {
+    const times = head.attempts > 1
+      ? `${head.attempts} attempts have failed, the last: `
+      : "The last attempt has failed: ";
+    return { reason: `${times}${sentence(error.message)}`, advice: ADVICE[error.errorCode ?? 0] ?? BROKER_LOG, error };
+  };
+  return { cause: "refused", explain };
+}
+
+function failuresOf(broker: Broker): string {
+  const { failures, lastError } = broker;
+  const message = sentence(lastError!.message);
+  return failures > 1 ? `${failures} attempts to connect have failed, the last: ${message}` : message;
+}
+
+function dialling(broker: Broker): Pick<Explanation, "reason" | "advice"> {
+  const name = formatAddress(broker.address);
+  const forMs = Math.round(broker.dialledForMs);
+  const { advertisedBy, nodeId } = broker;
+  const origin = advertisedBy === undefined
+    ? ""
+    : ` The broker at ${advertisedBy} advertises this address for node ${nodeId} (advertised.listeners).`;
+  const reason = forMs === 0
+    ? `The broker at ${name} is about to be dialled.${origin}`
+    : `Connecting to ${name} has taken ${forMs} ms so far.${origin}`;
+  return { reason, advice: `Check that ${name} can be reached from here, and firewalls on the way.` };
+}
+
+function adviceOf(broker: Broker): string {
+  return connectAdvice(broker.lastError!, broker);
+}
