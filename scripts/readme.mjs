@@ -15,7 +15,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 import { build } from "./build.mjs";
 import { compiled, findProgram } from "./demo/runtimes.mjs";
-import { cacheDir, root, runtimeBinary } from "./lib/tools.mjs";
+import { cacheDir, listFiles, root, runtimeBinary } from "./lib/tools.mjs";
 
 const dir = join(cacheDir, "readme");
 const topics = ["orders:3", "readings:4", "lines:1", "posts:1", "hits:1"];
@@ -31,7 +31,7 @@ export async function runReadme({ log = console.log, filter = "" } = {}) {
   const tests = [];
   const broker = await startBroker();
   try {
-    for (const piece of [optionsTable, promises, commands, ...await snippets(), ...examples]) {
+    for (const piece of [optionsTable, promises, deliveryTests, commands, ...await snippets(), ...examples]) {
       if (!piece.name.includes(filter)) continue;
       const { name } = piece;
       try {
@@ -115,6 +115,21 @@ const promises = {
         assert.ok(source.includes(`"${name.replace(/\s+/g, " ")}"`), `${file} has no test "${name}"`);
       }
     }
+  },
+};
+
+/** Each rule of delivery names tests, and those are there. */
+const deliveryTests = {
+  name: "docs/delivery.md tests",
+  async run() {
+    const text = await readFile(join(root, "docs", "delivery.md"), "utf8");
+    const names = [...text.matchAll(/_Tests?:_([^]*?)(?:\n\n|$)/g)]
+      .flatMap(([, list]) => [...list.matchAll(/`([^`]+)`/g)].map(([, name]) => name.replace(/\s+/g, " ")));
+    assert.ok(names.length >= 40, `${names.length} tests are named, wanted at least 40`);
+    const files = await listFiles("test", (path) => path.endsWith("_test.ts") && !path.includes("node_modules"));
+    const sources = await Promise.all(files.map((file) => readFile(join(root, file), "utf8")));
+    const missing = names.filter((name) => !sources.some((source) => source.includes(JSON.stringify(name))));
+    assert.deepEqual(missing, []);
   },
 };
 

@@ -175,7 +175,7 @@ function shapeHint(record: unknown): string | undefined {
  * @deprecated Write `new Producer({ brokers, clientId })`.
  */
 export class Kafka {
-  /** @throws {ConfigError} always: it names what there is instead */
+  /** Says what there is instead. @throws {ConfigError} always */
   constructor(..._config: unknown[]) {
     throw new ConfigError(
       "Kafka",

@@ -73,9 +73,6 @@ export function checkSnapshot(value: unknown): ClusterSnapshot | undefined {
 function readBroker(path: string, value: unknown): BrokerSnapshot {
   const { nodeId, host, port, versions } = objectAt(path, value);
   const ranges = Object.entries(objectAt(`${path}.versions`, versions)).map(([key, range]) => {
-    // As JSON has it, for that is where it comes from.
-    const number = typeof value === "number" ? JSON.stringify(value) : undefined;
-    const shown = value === undefined ? "nothing" : Array.isArray(value) ? "an object" : number ?? show(value);
     const where = `${path}.versions.${key}`;
     const [min, max] = listAt(where, range, 2);
     const first = numberAt(where, min, 0, MAX_INT16);
@@ -98,9 +95,6 @@ function readTopic(path: string, value: unknown): TopicSnapshot {
     name: textAt(`${path}.name`, name),
     topicId,
     partitions: listAt(`${path}.partitions`, partitions, MAX_PARTITIONS).map((partition, at) => {
-      // As JSON has it, for that is where it may come from.
-      const number = typeof value === "number" ? JSON.stringify(value) : undefined;
-      const shown = value === undefined ? "nothing" : Array.isArray(value) ? "an object" : number ?? show(value);
       const where = `${path}.partitions[${at}]`;
       const [leaderId, leaderEpoch] = listAt(where, partition, 2);
       return [numberAt(where, leaderId, -1, MAX_INT32), numberAt(where, leaderEpoch, -1, MAX_INT32)] as const;
