@@ -1,0 +1,102 @@
+/**
+ * What an error code means to each call of a transaction: the matrix of Kafka's own client, as a table.
+ *
+ * @module
+ */
+
+import { errorOf } from "../../protocol/error_codes.ts";
+
+/** The calls that a transaction is made of. */
+export type TransactionCall =
+  | "InitProducerId"
+  | "AddPartitionsToTxn"
+  | "AddOffsetsToTxn"
+  | "TxnOffsetCommit"
+  | "EndTxn";
+
+/** What to do. */
+export type Action =
+  | "retry" // the same again, after a pause
+  | "find" // look for the coordinator anew, then the same again
+  | "fenced" // another producer has taken over: nothing is left but close()
+  | "fatal" // nothing is left but close()
+  | "abortable" // the transaction can only be aborted
+  | "uninitialized"; // this call fails; init() may be called again
+
+const COORDINATOR_LOAD_IN_PROGRESS = 14;
+const COORDINATOR_NOT_AVAILABLE = 15;
+const NOT_COORDINATOR = 16;
+const REQUEST_TIMED_OUT = 7;
+const CONCURRENT_TRANSACTIONS = 51;
+const INVALID_PRODUCER_EPOCH = 47;
+const PRODUCER_FENCED = 90;
+const TRANSACTION_ABORTABLE = 120;
+
+const FENCED = { [INVALID_PRODUCER_EPOCH]: "fenced", [PRODUCER_FENCED]: "fenced" } as const;
+const COORDINATION = {
+  [COORDINATOR_LOAD_IN_PROGRESS]: "retry",
+  [COORDINATOR_NOT_AVAILABLE]: "find",
+  [NOT_COORDINATOR]: "find",
+  [CONCURRENT_TRANSACTIONS]: "retry",
+} as const;
+
+/** Codes that mean something of their own to a call. */
+const ACTIONS: Readonly<Record<TransactionCall, Readonly<Record<number, Action>>>> = {
+  InitProducerId: {
+    ...COORDINATION,
+    ...FENCED,
+    31: "uninitialized", // CLUSTER_AUTHORIZATION_FAILED
+    53: "uninitialized", // TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+    50: "fatal", // INVALID_TRANSACTION_TIMEOUT
+    [TRANSACTION_ABORTABLE]: "uninitialized",
+  },
+  AddPartitionsToTxn: {
+    ...COORDINATION,
+    ...FENCED,
+    3: "retry", // UNKNOWN_TOPIC_OR_PARTITION: it was created just now
+    29: "abortable", // TOPIC_AUTHORIZATION_FAILED
+    55: "abortable", // OPERATION_NOT_ATTEMPTED: because of another partition
+    59: "abortable", // UNKNOWN_PRODUCER_ID
+    [TRANSACTION_ABORTABLE]: "abortable",
+  },
+  AddOffsetsToTxn: {
+    ...COORDINATION,
+    ...FENCED,
+    30: "abortable", // GROUP_AUTHORIZATION_FAILED
+    59: "abortable",
+    [TRANSACTION_ABORTABLE]: "abortable",
+  },
+  TxnOffsetCommit: {
+    ...COORDINATION,
+    ...FENCED,
+    3: "retry",
+    [REQUEST_TIMED_OUT]: "find",
+    22: "abortable", // ILLEGAL_GENERATION
+    25: "abortable", // UNKNOWN_MEMBER_ID
+    30: "abortable",
+    69: "abortable", // GROUP_ID_NOT_FOUND
+    82: "abortable", // FENCED_INSTANCE_ID
+    113: "abortable", // STALE_MEMBER_EPOCH
+    [TRANSACTION_ABORTABLE]: "abortable",
+  },
+  EndTxn: {
+    ...COORDINATION,
+    ...FENCED,
+    30: "abortable",
+    59: "abortable",
+    // Of an abort that is refused with it, another abort would be, too: that ends in `endTransaction`.
+    [TRANSACTION_ABORTABLE]: "abortable",
+  },
+};
+
+/** What a code means to a call. UNKNOWN_SERVER_ERROR, and what isn't known at all, is never a success and never harmless. */
+export function actionOf(call: TransactionCall, errorCode: number): Action {
+  return ACTIONS[call][errorCode] ?? (errorOf(errorCode).retriable ? "retry" : "fatal");
+}
+
+/** Pauses between answers of CONCURRENT_TRANSACTIONS, which may last for ever (KAFKA-19999): longer the longer it does. */
+export function concurrentPauseMs(elapsedMs: number): number {
+  if (elapsedMs < 1_000) return 20;
+  if (elapsedMs < 2_500) return 200;
+  return elapsedMs < 5_000 ? 500 : 1_000;
+}
