@@ -9,8 +9,8 @@
 
 import { ProtocolError } from "../errors.ts";
 import { type Bound, BOUNDS } from "./bounds.ts";
+import type { Fields, FieldSpec, WireType } from "./declaration.ts";
 import type { Reader } from "./reader.ts";
-import type { Fields, FieldSpec, WireType } from "./schema.ts";
 import { unfit, Writer } from "./writer.ts";
 
 /** Reads and writes one type in one version. */

@@ -10,6 +10,7 @@ import type { Runtime, SocketFactory } from "../runtime/runtime.ts";
 import { show } from "../show.ts";
 import type { AnyApi } from "./broker/apis.ts";
 import { Broker, type VersionRange } from "./broker/broker.ts";
+import { BrokerConnection } from "./broker/broker_connection.ts";
 import {
   checkNumber,
   type EmbeddedClusterOptions,
@@ -119,7 +120,7 @@ export class EmbeddedCluster {
     this.clusterId = this.#newId().slice(0, 22);
     const count = options.brokers ?? 1;
     if (!Number.isInteger(count)) refuse("brokers", "a whole number from 1", count);
-    this.brokers = Array.from({ length: count }, (_, i) => new Broker(this, i + 1, options.racks?.[i] ?? null));
+    this.brokers = Array.from({ length: count }, (_, i) => this.#newBroker(i + 1, options.racks?.[i] ?? null));
     for (const broker of this.brokers) {
       broker.setEndpoint("memory", { host: `broker-${broker.id}.test`, port: DEFAULT_PORT });
       this.#listenInMemory(broker);
@@ -399,7 +400,7 @@ export class EmbeddedCluster {
     const isPort = typeof port === "number" && Number.isInteger(port) && port >= 0 && port <= 65_535;
     if (!isPort) refuse("port", "a whole number from 0 to 65535", port);
     if (typeof host !== "string" || host === "") refuse("host", "an address, as text", host);
-    const listening = await listen(this, { port, host });
+    const listening = await listen(this.brokers, { port, host });
     this.#listening.add(listening);
     return listening;
   }
@@ -438,6 +439,14 @@ export class EmbeddedCluster {
   /** @internal */
   sleep(durationMs: number): Promise<void> {
     return new Promise((resolve) => void this.clock.setTimer(resolve, durationMs));
+  }
+
+  #newBroker(id: number, rack: string | null): Broker {
+    return new Broker(
+      id,
+      rack,
+      (broker, socket, listener, ended) => new BrokerConnection(this, broker, socket, listener, ended),
+    );
   }
 
   #listenInMemory(broker: Broker): void {

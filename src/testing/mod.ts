@@ -39,9 +39,10 @@ export {
 } from "./broker/control.ts";
 export { type SaslOptions } from "./broker/sasl_exchange.ts";
 export { type Listening, type ListenOptions } from "./broker/listen.ts";
+export { type SequencedBatch } from "./storage/batch_view.ts";
 export { type Decompress, type EpochStart, PartitionLog, type StoredBatch } from "./storage/log.ts";
 export { type Accept, type Chunking, MemoryNetwork, type MemoryNetworkOptions } from "./doubles/network.ts";
-export { type AppendedBatch, ProducerState, type SequencedBatch } from "./storage/producer_state.ts";
+export { type AppendedBatch, ProducerState } from "./storage/producer_state.ts";
 export { type QuotaOptions } from "./broker/quota.ts";
 export { seededRandom } from "./doubles/random.ts";
 export { readTopic, type ReadTopicOptions } from "./read_back.ts";
@@ -57,10 +58,16 @@ export {
 } from "./doubles/recorded_record.ts";
 export { type RecordedRequest } from "./broker/recording.ts";
 export { RecordingProducer, type RecordingProducerOptions } from "./doubles/recording_producer.ts";
-export { type FollowerProgress, Replica, type ReplicaRole } from "./storage/replica.ts";
+export {
+  type FollowerProgress,
+  type PartitionState,
+  Replica,
+  type ReplicaRole,
+  type ReplicatedPartition,
+} from "./storage/replica.ts";
 export { type ReplicationOptions } from "./control/replication.ts";
 export { type StoredRecord } from "./storage/stored_record.ts";
 export { Partition, Topic, type TopicDefaults, type TopicSpec } from "./control/topic.ts";
-export { type TopicConfig, type TopicRules } from "./control/topic_config.ts";
-export { ClusterView, type PartitionState } from "./control/view.ts";
+export { type TopicConfig, type TopicRules } from "./storage/topic_config.ts";
+export { ClusterView } from "./control/view.ts";
 export { VirtualRuntime, type VirtualRuntimeOptions } from "./doubles/virtual_runtime.ts";

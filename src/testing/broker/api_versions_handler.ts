@@ -10,7 +10,7 @@ import { Produce } from "../../protocol/messages/produce.ts";
 import { API_BY_KEY } from "../../protocol/request_header.ts";
 import type { Broker } from "./broker.ts";
 import type { Call } from "./call.ts";
-import type { EmbeddedCluster } from "../cluster.ts";
+import type { BrokerHost } from "./host.ts";
 import { releasedRange, RELEASES } from "./release.ts";
 
 /** From this version on features that may be at 0 are told too. */
@@ -18,7 +18,7 @@ const FIRST_VERSION_WITH_OPTIONAL_FEATURES = 4;
 
 /** The range of an API that a broker advertises. */
 export function advertisedRange(
-  cluster: EmbeddedCluster,
+  cluster: BrokerHost,
   broker: Broker,
   api: AnyApi,
 ): readonly [number, number] | undefined {
@@ -29,7 +29,7 @@ export function advertisedRange(
 }
 
 /** Whether a broker serves a version. Kafka 4 advertises Produce from 0 and closes the connection on 0 to 2. */
-export function isServed(cluster: EmbeddedCluster, broker: Broker, api: AnyApi, version: number): boolean {
+export function isServed(cluster: BrokerHost, broker: Broker, api: AnyApi, version: number): boolean {
   const range = advertisedRange(cluster, broker, api);
   if (range === undefined || version < api.minVersion || version > api.maxVersion) return false;
   const min = api.key === Produce.key ? Math.max(range[0], Produce.minVersion) : range[0];

@@ -7,8 +7,6 @@
 import { ConfigError } from "../../errors.ts";
 import type { Socket, SocketEvents } from "../../runtime/runtime.ts";
 import type { AnyApi } from "./apis.ts";
-import { BrokerConnection } from "./broker_connection.ts";
-import type { EmbeddedCluster } from "../cluster.ts";
 import { Quotas } from "./quota.ts";
 import type { ClusterView } from "../control/view.ts";
 
@@ -23,6 +21,17 @@ export interface Endpoint {
 /** First and last version of an API that are advertised and served; null: the API isn't there. */
 export type VersionRange = readonly [number, number] | null;
 
+/** A connection at the broker's side. */
+export interface ServedConnection extends SocketEvents {
+  /** Ends it at once; answers that have not left are lost, what has begun is finished. */
+  reset(): void;
+  /** The broker is no more: what it has begun isn't finished either. */
+  die(): void;
+}
+
+/** Serves what comes to a broker by a socket through a listener; calls back when that has ended. */
+export type Serve = (broker: Broker, socket: Socket, listener: string, ended: () => void) => ServedConnection;
+
 /** One broker. */
 export class Broker {
   /** Its number in the cluster. */
@@ -33,18 +42,18 @@ export class Broker {
   lives = 0;
   /** @internal What its clients have produced lately. */
   readonly quotas: Quotas = new Quotas();
-  readonly #cluster: EmbeddedCluster;
+  readonly #serve: Serve;
   readonly #endpoints = new Map<string, Endpoint>();
   readonly #versions = new Map<number, VersionRange>();
-  readonly #connections = new Set<BrokerConnection>();
+  readonly #connections = new Set<ServedConnection>();
   /** What it knows of the cluster; one that is cut off knows what was. */
   view!: ClusterView;
   #running = true;
   #isolated = false;
 
   /** @internal */
-  constructor(cluster: EmbeddedCluster, id: number, rack: string | null) {
-    this.#cluster = cluster;
+  constructor(id: number, rack: string | null, serve: Serve) {
+    this.#serve = serve;
     this.id = id;
     this.rack = rack;
   }
@@ -89,15 +98,9 @@ export class Broker {
     return this.#versions.get(api.key);
   }
 
-  /** Takes a connection that came through a listener. For {@link EmbeddedCluster}, and for an own listener. */
+  /** Takes a connection that came through a listener. For `EmbeddedCluster`, and for an own listener. */
   accept(socket: Socket, listener: string): SocketEvents {
-    const connection: BrokerConnection = new BrokerConnection(
-      this.#cluster,
-      this,
-      socket,
-      listener,
-      () => this.#connections.delete(connection),
-    );
+    const connection = this.#serve(this, socket, listener, () => void this.#connections.delete(connection));
     this.#connections.add(connection);
     if (!this.#running) connection.reset();
     return connection;

@@ -9,16 +9,16 @@ import { Produce } from "../../protocol/messages/produce.ts";
 import { type AnyApi, encodeResponseFrame, type RequestOf } from "../../protocol/api.ts";
 import { decodeRequestHeader, type RequestHeader } from "../../protocol/request_header.ts";
 import { Reader } from "../../protocol/reader.ts";
-import type { Socket, SocketEvents, Timer } from "../../runtime/runtime.ts";
+import type { Socket, Timer } from "../../runtime/runtime.ts";
 import { isDisturbed, sendDisturbed } from "./answer_faults.ts";
 import { advertisedRange, isServed } from "./api_versions_handler.ts";
-import type { Broker } from "./broker.ts";
+import type { Broker, ServedConnection } from "./broker.ts";
 import type { Call, Outcome } from "./call.ts";
-import type { EmbeddedCluster } from "../cluster.ts";
 import type { ControlAction, RequestContext } from "./control.ts";
 import { errorBody } from "./error_body.ts";
 import { FrameAssembler } from "../../protocol/frame_assembler.ts";
 import { handlerOf } from "./handlers.ts";
+import type { BrokerHost } from "./host.ts";
 import { RELEASES } from "./release.ts";
 import { type Admission, SaslGate } from "./sasl.ts";
 import type { ClusterView } from "../control/view.ts";
@@ -30,8 +30,8 @@ const UNSUPPORTED_VERSION = 35;
 const FAILURE_DELAY_MS = 100;
 
 /** One connection, from its first byte to its end. */
-export class BrokerConnection implements SocketEvents {
-  readonly #cluster: EmbeddedCluster;
+export class BrokerConnection implements ServedConnection {
+  readonly #cluster: BrokerHost;
   readonly #broker: Broker;
   readonly #socket: Socket;
   readonly #listener: string;
@@ -50,7 +50,7 @@ export class BrokerConnection implements SocketEvents {
   #muted: Timer | undefined;
 
   /** Serves what comes by a socket. */
-  constructor(cluster: EmbeddedCluster, broker: Broker, socket: Socket, listener: string, ended: () => void) {
+  constructor(cluster: BrokerHost, broker: Broker, socket: Socket, listener: string, ended: () => void) {
     this.#cluster = cluster;
     this.#broker = broker;
     this.#socket = socket;

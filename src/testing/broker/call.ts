@@ -6,13 +6,13 @@
 
 import type { AnyApi, RequestOf, ResponseInputOf } from "../../protocol/api.ts";
 import type { Broker } from "./broker.ts";
-import type { EmbeddedCluster } from "../cluster.ts";
 import type { ClusterView } from "../control/view.ts";
+import type { BrokerHost } from "./host.ts";
 
 /** A request that is being served. */
 export interface Call<A extends AnyApi = AnyApi> {
   /** The cluster that the broker belongs to. */
-  readonly cluster: EmbeddedCluster;
+  readonly cluster: BrokerHost;
   /** The broker that got it. */
   readonly broker: Broker;
   /** What the broker knows of the cluster, at the time of asking. */

@@ -9,8 +9,7 @@ import type { Fetch } from "../../protocol/messages/fetch.ts";
 import type { ListOffsets } from "../../protocol/messages/list_offsets.ts";
 import { type Call, nodeEndpoints } from "./call.ts";
 import type { Partition } from "../control/topic.ts";
-import type { Replica } from "../storage/replica.ts";
-import type { PartitionState } from "../control/view.ts";
+import type { PartitionState, Replica } from "../storage/replica.ts";
 
 type FetchBody = ResponseInputOf<typeof Fetch>;
 type FetchTopic = FetchBody["responses"][number];

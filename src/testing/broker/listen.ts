@@ -10,7 +10,6 @@ import { builtinModule } from "../../runtime/builtin.ts";
 import { QueueSocket } from "../../runtime/queue_socket.ts";
 import type { SocketEvents } from "../../runtime/runtime.ts";
 import type { Broker } from "./broker.ts";
-import type { EmbeddedCluster } from "../cluster.ts";
 
 /** Where a cluster listens. */
 export interface ListenOptions {
@@ -31,7 +30,7 @@ export interface Listening {
 }
 
 /** Opens one port for each broker. Fails with a `ConfigError` where the runtime can't listen. */
-export async function listen(cluster: EmbeddedCluster, options: ListenOptions): Promise<Listening> {
+export async function listen(brokers: readonly Broker[], options: ListenOptions): Promise<Listening> {
   const net = builtinModule<typeof import("node:net")>("node:net");
   if (net === undefined || globalThis.navigator?.userAgent === "Cloudflare-Workers") {
     throw new ConfigError("listen", "This runtime can't listen, wanted Node, Deno or Bun; use cluster.sockets here.");
@@ -42,7 +41,7 @@ export async function listen(cluster: EmbeddedCluster, options: ListenOptions): 
     await Promise.all(servers.map((server) => server.close()));
   };
   try {
-    for (const [i, broker] of cluster.brokers.entries()) {
+    for (const [i, broker] of brokers.entries()) {
       const server = new BrokerServer(net, broker);
       servers.push(server);
       await server.listen(host, port === 0 ? 0 : port + i);
@@ -51,8 +50,8 @@ export async function listen(cluster: EmbeddedCluster, options: ListenOptions): 
     await close();
     throw error;
   }
-  const brokers = servers.map((server) => server.address);
-  return { address: brokers[0]!, brokers: brokers.join(","), close };
+  const addresses = servers.map((server) => server.address);
+  return { address: addresses[0]!, brokers: addresses.join(","), close };
 }
 
 /** One broker's port. */

@@ -10,7 +10,7 @@ import type { Metadata } from "../../protocol/messages/metadata.ts";
 import { KafkaError } from "../../errors.ts";
 import type { Call } from "./call.ts";
 import { isTopicName, type Topic } from "../control/topic.ts";
-import { topicRules } from "../control/topic_config.ts";
+import { topicRules } from "../storage/topic_config.ts";
 
 type MetadataTopic = ResponseInputOf<typeof Metadata>["topics"][number];
 type CreatableTopic = RequestOf<typeof CreateTopics>["topics"][number];

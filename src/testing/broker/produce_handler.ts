@@ -7,7 +7,7 @@
 import type { RequestOf, ResponseInputOf } from "../../protocol/api.ts";
 import type { Produce } from "../../protocol/messages/produce.ts";
 import { acknowledged, type Served } from "./acknowledgement.ts";
-import type { BatchView } from "../storage/batch_view.ts";
+import type { BatchView, SequencedBatch } from "../storage/batch_view.ts";
 import {
   checkFirstHeader,
   isTransactional,
@@ -17,8 +17,8 @@ import {
 } from "../storage/batch_validation.ts";
 import type { ValidBatch } from "../storage/batch_validation.ts";
 import { type Call, nodeEndpoints, type Outcome } from "./call.ts";
-import { addToSequence, type SequencedBatch } from "../storage/producer_state.ts";
-import type { Replica } from "../storage/replica.ts";
+import { addToSequence } from "../storage/producer_state.ts";
+import type { Replica, ReplicatedPartition } from "../storage/replica.ts";
 import type { Partition } from "../control/topic.ts";
 
 type Body = ResponseInputOf<typeof Produce>;
@@ -205,7 +205,7 @@ function failure(
   return version < FIRST_VERSION_WITH_RECORD_ERRORS ? body : { ...body, errorMessage, recordErrors };
 }
 
-function notLeader(call: Call<typeof Produce>, partition: Partition): PartitionBody {
+function notLeader(call: Call<typeof Produce>, partition: ReplicatedPartition): PartitionBody {
   const body = failure(call, partition.index, refusal(NOT_LEADER_OR_FOLLOWER));
   const { leaderId, leaderEpoch } = call.view.stateOf(partition) ?? partition.state;
   return call.version < FIRST_VERSION_WITH_HINTS ? body : { ...body, currentLeader: { leaderId, leaderEpoch } };

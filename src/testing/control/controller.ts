@@ -13,7 +13,7 @@ import { show } from "../../show.ts";
 import type { Timer } from "../../runtime/runtime.ts";
 import type { Broker } from "../broker/broker.ts";
 import type { ClusterRuntime } from "../cluster_runtime.ts";
-import type { Replica } from "../storage/replica.ts";
+import type { Replica, ReplicatedPartition } from "../storage/replica.ts";
 import { Replication, type ReplicationHost, type ReplicationOptions } from "./replication.ts";
 import { isTopicName, type Partition, Topic, type TopicDefaults, type TopicSpec } from "./topic.ts";
 import { ClusterView } from "./view.ts";
@@ -43,7 +43,7 @@ export class Controller implements ReplicationHost {
   readonly #replication: Replication;
   #replicationOptions: Required<ReplicationOptions>;
   #view: ClusterView;
-  #changed = new Set<Partition>();
+  #changed = new Set<ReplicatedPartition>();
   #created = 0;
 
   /** All brokers are there. */
@@ -156,7 +156,7 @@ export class Controller implements ReplicationHost {
     return this.#isConnected(one) && this.#isConnected(other);
   }
 
-  mayBeInSync(partition: Partition, brokerId: number): boolean {
+  mayBeInSync(partition: ReplicatedPartition, brokerId: number): boolean {
     return this.#alive.has(brokerId) && !partition.isHeldBack(brokerId);
   }
 
@@ -286,7 +286,7 @@ export class Controller implements ReplicationHost {
     if (partition.leaderId >= 0) this.#decide(partition, { leaderId: -1, leaderEpoch });
   }
 
-  #decide(partition: Partition, change: Parameters<Partition["decide"]>[0]): void {
+  #decide(partition: ReplicatedPartition, change: Parameters<Partition["decide"]>[0]): void {
     partition.decide(change);
     this.#changed.add(partition);
   }

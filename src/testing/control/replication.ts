@@ -8,8 +8,7 @@
  */
 
 import type { ClusterRuntime } from "../cluster_runtime.ts";
-import type { FollowerProgress, Replica } from "../storage/replica.ts";
-import type { Partition } from "./topic.ts";
+import type { FollowerProgress, Replica, ReplicatedPartition } from "../storage/replica.ts";
 
 /** How long the parts of a cluster need to learn of each other; `configure` changes it while the cluster runs. */
 export interface ReplicationOptions {
@@ -35,7 +34,7 @@ export interface ReplicationHost {
   /** Whether two brokers can talk to each other. */
   canReach(one: number, other: number): boolean;
   /** Whether a broker may be in the ISR of a partition. */
-  mayBeInSync(partition: Partition, brokerId: number): boolean;
+  mayBeInSync(partition: ReplicatedPartition, brokerId: number): boolean;
   /** The leader wants another ISR; the controller decides. */
   alterIsr(leader: Replica, isr: readonly number[]): void;
 }

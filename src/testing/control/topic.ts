@@ -6,10 +6,9 @@
 
 import type { PartitionLog } from "../storage/log.ts";
 import type { ProducerState } from "../storage/producer_state.ts";
-import { Replica } from "../storage/replica.ts";
+import { type PartitionState, Replica, type ReplicatedPartition } from "../storage/replica.ts";
 import type { Release } from "../broker/release.ts";
-import { type TopicConfig, type TopicRules, topicRules } from "./topic_config.ts";
-import type { PartitionState } from "./view.ts";
+import { type TopicConfig, type TopicRules, topicRules } from "../storage/topic_config.ts";
 
 /** A topic as it is asked for. */
 export interface TopicSpec {
@@ -32,7 +31,7 @@ export interface TopicDefaults {
 }
 
 /** One partition: what the controller has decided about it, and its replicas. */
-export class Partition {
+export class Partition implements ReplicatedPartition {
   /** The topic that it belongs to. */
   readonly topic: Topic;
   /** Its number. */

@@ -7,21 +7,8 @@
  * @module
  */
 
+import type { PartitionState, ReplicatedPartition } from "../storage/replica.ts";
 import type { Partition, Topic } from "./topic.ts";
-
-/** Who leads a partition, and who keeps up. */
-export interface PartitionState {
-  /** The broker that takes writes, -1 if there is none. */
-  readonly leaderId: number;
-  /** Grows with every election. */
-  readonly leaderEpoch: number;
-  /** Grows with every decision: of two states the one with the higher number is the newer one. */
-  readonly partitionEpoch: number;
-  /** The brokers that keep up with the leader. */
-  readonly isr: readonly number[];
-  /** The brokers that hold it. */
-  readonly replicas: readonly number[];
-}
 
 /**
  * The cluster at one moment, as Metadata tells it.
@@ -42,24 +29,24 @@ export class ClusterView {
   /** The brokers that are there, as the controller thinks. */
   readonly brokerIds: readonly number[];
   /** @internal What is new since the view before. */
-  readonly changed: readonly Partition[];
+  readonly changed: readonly ReplicatedPartition[];
   readonly #topics: ReadonlyMap<string, Topic>;
   readonly #topicsById: ReadonlyMap<string, Topic>;
-  readonly #states: ReadonlyMap<Partition, PartitionState>;
+  readonly #states: ReadonlyMap<ReplicatedPartition, PartitionState>;
 
   /** @internal */
   constructor(
     version: number,
     brokerIds: readonly number[],
     topics: ReadonlyMap<string, Topic>,
-    changed: readonly Partition[],
+    changed: readonly ReplicatedPartition[],
   ) {
     this.version = version;
     this.brokerIds = brokerIds;
     this.changed = changed;
     this.#topics = new Map(topics);
     this.#topicsById = new Map([...topics.values()].map((topic) => [topic.id, topic]));
-    const states = new Map<Partition, PartitionState>();
+    const states = new Map<ReplicatedPartition, PartitionState>();
     for (const topic of topics.values()) {
       for (const partition of topic.partitions) states.set(partition, partition.state);
     }
@@ -87,12 +74,12 @@ export class ClusterView {
   }
 
   /** A partition's leader and replicas; undefined when it wasn't there. */
-  stateOf(partition: Partition): PartitionState | undefined {
+  stateOf(partition: ReplicatedPartition): PartitionState | undefined {
     return this.#states.get(partition);
   }
 
   /** All partitions. */
-  get partitions(): Iterable<Partition> {
+  get partitions(): Iterable<ReplicatedPartition> {
     return this.#states.keys();
   }
 }

@@ -6,7 +6,7 @@
 
 import type { Release } from "../broker/release.ts";
 import type { Chunking } from "../doubles/network.ts";
-import type { TopicConfig } from "../control/topic_config.ts";
+import type { TopicConfig } from "../storage/topic_config.ts";
 
 /** Everything that a run depends on. The same plan gives the same run, on every runtime. */
 export interface SimulationPlan {

@@ -18,7 +18,7 @@ import {
 } from "../../protocol/record_batch_layout.ts";
 import { BatchView } from "./batch_view.ts";
 import { RecordCursor } from "./record_cursor.ts";
-import type { TopicRules } from "../control/topic_config.ts";
+import type { TopicRules } from "./topic_config.ts";
 
 /** One record at fault, as Produce 8 and later tells it. */
 export interface RecordError {

@@ -7,6 +7,18 @@
 import { crc32c } from "../../codec/crc32c.ts";
 import * as layout from "../../protocol/record_batch_layout.ts";
 
+/** What decides about a batch of an idempotent producer. */
+export interface SequencedBatch {
+  /** The producer id, 0 or more. */
+  readonly producerId: bigint;
+  /** The producer's epoch. */
+  readonly epoch: number;
+  /** The sequence of the first record. */
+  readonly firstSequence: number;
+  /** The sequence of the last record. */
+  readonly lastSequence: number;
+}
+
 /** One batch, its header read where it lies. */
 export class BatchView {
   /** The batch, exactly. */

@@ -8,8 +8,7 @@
  */
 
 import { LOG_APPEND_TIME_BIT } from "../../protocol/record_batch_layout.ts";
-import { BatchView } from "./batch_view.ts";
-import type { SequencedBatch } from "./producer_state.ts";
+import { BatchView, type SequencedBatch } from "./batch_view.ts";
 import { RecordCursor } from "./record_cursor.ts";
 
 /** A batch in the log. Its bytes are the log's own copy. */

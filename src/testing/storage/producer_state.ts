@@ -8,19 +8,8 @@
  * @module
  */
 
+import type { SequencedBatch } from "./batch_view.ts";
 import type { StoredBatch } from "./log.ts";
-
-/** What of a batch decides. */
-export interface SequencedBatch {
-  /** The producer id, 0 or more. */
-  readonly producerId: bigint;
-  /** The producer's epoch. */
-  readonly epoch: number;
-  /** The sequence of the first record. */
-  readonly firstSequence: number;
-  /** The sequence of the last record. */
-  readonly lastSequence: number;
-}
 
 /** A batch that was appended. */
 export interface AppendedBatch {

@@ -9,8 +9,39 @@ import type { AppendOptions, StoredBatch } from "./log.ts";
 import { PartitionLog } from "./log.ts";
 import type { BatchView } from "./batch_view.ts";
 import { ProducerState } from "./producer_state.ts";
-import type { Partition } from "../control/topic.ts";
-import type { PartitionState } from "../control/view.ts";
+import type { TopicRules } from "./topic_config.ts";
+
+/** Who leads a partition, and who keeps up. */
+export interface PartitionState {
+  /** The broker that takes writes, -1 if there is none. */
+  readonly leaderId: number;
+  /** Grows with every election. */
+  readonly leaderEpoch: number;
+  /** Grows with every decision: of two states the one with the higher number is the newer one. */
+  readonly partitionEpoch: number;
+  /** The brokers that keep up with the leader. */
+  readonly isr: readonly number[];
+  /** The brokers that hold it. */
+  readonly replicas: readonly number[];
+}
+
+/** The partition that replicas are copies of, as far as they and what moves them need it. */
+export interface ReplicatedPartition {
+  /** Its number. */
+  readonly index: number;
+  /** `topic-partition`, as Kafka writes it. */
+  readonly name: string;
+  /** The topic that it belongs to. */
+  readonly topic: { readonly name: string; readonly rules: TopicRules };
+  /** What the controller has decided last. */
+  readonly state: PartitionState;
+  /** The copy that a broker holds. */
+  replica(brokerId: number): Replica | undefined;
+  /** @internal Whether a test keeps this replica from copying. */
+  isHeldBack(brokerId: number): boolean;
+  /** @internal Notes what the controller decides. */
+  decide(change: Partial<Omit<PartitionState, "partitionEpoch">>): void;
+}
 
 /** How far a follower has come, as its leader knows. */
 export interface FollowerProgress {
@@ -30,7 +61,7 @@ export type ReplicaRole = "leader" | "follower" | "offline";
 /** One replica. */
 export class Replica {
   /** The partition that it is a copy of. */
-  readonly partition: Partition;
+  readonly partition: ReplicatedPartition;
   /** The broker that holds it. */
   readonly brokerId: number;
   /** Its batches, on its own disk: they outlive the broker's death. */
@@ -47,7 +78,7 @@ export class Replica {
   #agreedEpoch = -1;
 
   /** @internal */
-  constructor(partition: Partition, brokerId: number, state: PartitionState, producerIdExpirationMs: number) {
+  constructor(partition: ReplicatedPartition, brokerId: number, state: PartitionState, producerIdExpirationMs: number) {
     this.partition = partition;
     this.brokerId = brokerId;
     this.producers = new ProducerState(producerIdExpirationMs);
