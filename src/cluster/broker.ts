@@ -15,7 +15,7 @@ import { causeKeyOf, connectAdvice, withAdvertiser } from "./advice.ts";
 import type { Backoff } from "./backoff.ts";
 import type { Connection, ConnectionOptions, VersionRange } from "./connection.ts";
 import type { Greetings } from "./greeting.ts";
-import { type Flight, openConnection } from "./handshake.ts";
+import { type Addressee, type Flight, openConnection } from "./handshake.ts";
 import type { BrokerHealth } from "./health.ts";
 import type { DialPace } from "./pace.ts";
 import { sleep } from "./sleep.ts";
@@ -27,6 +27,10 @@ export interface BrokerContext {
   readonly greetings: Greetings;
   /** What to ask of a broker together with the handshake. */
   flight(broker: Broker): Flight | undefined;
+  /** Who should be found at a broker's address; undefined while that isn't known. */
+  addressee(broker: Broker): Addressee | undefined;
+  /** Its address leads to somebody else by now. */
+  onMisplaced(broker: Broker): void;
   /** A broker owes an answer and says nothing. Repeated while it lasts. */
   onSilence(broker: Broker): void;
   /** A broker takes long to connect to. */
@@ -39,6 +43,8 @@ export interface BrokerContext {
 const SLOW_DIAL_MS = 1_000;
 /** Causes of failed attempts that are told for one broker; whoever finds more of them is not worth a line each. */
 const MAX_CAUSES = 8;
+
+const REBOOTSTRAP_REQUIRED = 129;
 
 interface Misfit {
   readonly api: AnyApi;
@@ -240,6 +246,7 @@ export class Broker {
       this.#nextAttemptMs = this.#runtime.now() + this.#context.backoff.delayMs(this.#failures);
       this.lastError = this.#explained(error as KafkaError);
       this.#tellFailure(this.lastError);
+      if (this.lastError.errorCode === REBOOTSTRAP_REQUIRED) this.#context.onMisplaced(this);
       throw this.lastError;
     }
   }
@@ -279,6 +286,7 @@ export class Broker {
     try {
       return await openConnection(this.#runtime, this.address, this.#options, signal, {
         greeting: greetings.of(this.address),
+        addressee: this.#context.addressee(this),
         flight: this.#context.flight(this),
         pace,
       });

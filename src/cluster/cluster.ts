@@ -36,6 +36,8 @@ export interface ClusterOptions extends ConnectionOptions {
   readonly metadataMaxAgeMs: number;
   readonly metadataMaxIdleMs: number;
   readonly allowAutoTopicCreation: boolean;
+  /** Tell brokers whom the client takes them for, and leave those that are somebody else (KIP-1242). @default true */
+  readonly clusterCheck?: boolean | undefined;
   /** What another client has learnt of the cluster. */
   readonly snapshot?: ClusterSnapshot | undefined;
 }
@@ -76,6 +78,8 @@ const FLUSH_POLL_MS = 10;
 /** A server that offers no Metadata is found out without a wait, and `retryBackoffMs` may be 0. */
 const LEAST_BACKOFF_MS = 50;
 const REBOOTSTRAP_REQUIRED = 129;
+/** Addresses that lead to somebody else within so long of each other are in a row. */
+const MISPLACEMENTS_IN_A_ROW_MS = 30_000;
 
 /** The brokers of a cluster and what they lead. */
 export class Cluster {
@@ -93,10 +97,17 @@ export class Cluster {
   readonly #separate: Set<Broker> = new Set();
   readonly #context: ConstructorParameters<typeof Broker>[4];
   readonly #refreshBackoff: Backoff;
-  readonly #greetings = new Greetings();
+  readonly #greetings: Greetings;
   readonly #enquiry: Enquiry;
   readonly #silenceMs: number;
   readonly #brokerOptions: ConnectionOptions;
+  /** The cluster's id, as the last metadata tells; undefined while none was told. */
+  #clusterId: string | undefined;
+  /** How often in a row an address has led to somebody else, and when that was last. */
+  #misplacements = 0;
+  #misplacedAtMs = -Infinity;
+  /** How often everything was given up. */
+  #starts = 0;
   /** When the last metadata came, in ms since the epoch. */
   #heardAtMs: number;
   #refreshing = false;
@@ -122,6 +133,7 @@ export class Cluster {
     this.#silenceMs = Math.min(options.requestTimeoutMs / 3, SILENCE_MS);
     const random = (): number => runtime.random();
     this.#refreshBackoff = new Backoff(options.retryBackoffMs, options.retryBackoffMaxMs, random);
+    this.#greetings = new Greetings(options.clusterCheck);
     const { signal } = this.#closing;
     this.#enquiry = new Enquiry(runtime, options, this.#greetings, () => this.#metadata.names(), signal);
     this.#context = {
@@ -134,6 +146,11 @@ export class Cluster {
           if (ahead !== undefined) this.#turns.set(broker, ++this.#turn);
           return ahead;
         }),
+      addressee: ({ nodeId }) => {
+        const clusterId = this.#clusterId;
+        return clusterId === undefined || nodeId < 0 ? undefined : { clusterId, nodeId };
+      },
+      onMisplaced: (broker) => this.#onMisplaced(broker),
       // A tour that is under way goes on to others by itself.
       onSilence: () => this.#refreshing || void this.requestUpdate(),
       onSlowDial: () => this.#refreshing || this.#listed.size === 0 || void this.requestUpdate(),
@@ -261,6 +278,7 @@ export class Cluster {
     const topics = [...this.#metadata.values()].filter(isUsable);
     return {
       format: 1,
+      ...(this.#clusterId === undefined ? {} : { clusterId: this.#clusterId }),
       takenAtMs: this.#heardAtMs,
       bootstrap: this.#bootstrap.map(({ address }) => formatAddress(address)),
       brokers: this.#known().map(({ nodeId, address: { host, port }, versions }) => {
@@ -386,11 +404,13 @@ export class Cluster {
   }
 
   async #ask(): Promise<Answer> {
+    const starts = this.#starts;
     try {
       return await this.#tour();
     } catch (error) {
       if ((error as KafkaError).errorCode !== REBOOTSTRAP_REQUIRED) throw error;
-      this.#startOver("a broker asks for it", true);
+      // A broker that was dialled and is somebody else has led to that already.
+      if (this.#starts === starts) this.#startOver("a broker asks for it", true);
       return await this.#tour();
     }
   }
@@ -407,6 +427,7 @@ export class Cluster {
     const listed = new Set(response.brokers.map(({ nodeId }) => nodeId));
     let changed = listed.size !== this.#listed.size || [...listed].some((nodeId) => !this.#listed.has(nodeId));
     this.#listed = listed;
+    this.#clusterId = response.clusterId || undefined;
     const by = formatAddress(answer.broker.address);
     for (const { nodeId, host, port } of response.brokers) this.#place(nodeId, { host, port }, by);
     this.#adoptBootstrap();
@@ -450,6 +471,7 @@ export class Cluster {
 
   /** Rebootstrap: every connection is closed, nobody leads anything, and, if need be, no broker is known any more. */
   #startOver(reason: string, forget: boolean): void {
+    this.#starts += 1;
     for (const server of this.#bootstrap) server.release()?.close();
     for (const broker of [...this.#brokers.values()]) {
       if (forget) broker.close();
@@ -457,13 +479,29 @@ export class Cluster {
     }
     if (forget) {
       this.#brokers.clear();
+      this.#clusterId = undefined;
       this.#listed = new Set();
     }
     this.#metadata.forgetLeaders();
     this.#listener.onRebootstrap?.(reason);
   }
 
-  #restore({ bootstrap, takenAtMs, brokers, topics }: ClusterSnapshot): void {
+  /** A broker's address leads to somebody else: what is known is of a time that is over. */
+  #onMisplaced(broker: Broker): void {
+    if (this.#brokers.get(broker.nodeId) !== broker || this.#closing.signal.aborted) return;
+    this.#startOver(`${formatAddress(broker.address)} is not node ${broker.nodeId} of this cluster`, true);
+    // Servers that go on to name it would lead us there again and again.
+    const nowMs = this.#runtime.now();
+    this.#misplacements = nowMs - this.#misplacedAtMs > MISPLACEMENTS_IN_A_ROW_MS ? 0 : this.#misplacements + 1;
+    this.#misplacedAtMs = nowMs;
+    if (this.#misplacements > 0) {
+      const waitMs = Math.max(LEAST_BACKOFF_MS, this.#refreshBackoff.delayMs(this.#misplacements));
+      this.#notBeforeMs = Math.max(this.#notBeforeMs, nowMs + waitMs);
+    }
+    void this.requestUpdate();
+  }
+
+  #restore({ bootstrap, clusterId, takenAtMs, brokers, topics }: ClusterSnapshot): void {
     const own = new Set(this.#bootstrap.map(({ address }) => formatAddress(address)));
     // Another cluster's, perhaps: its brokers would take our records just as well.
     if (bootstrap.length !== own.size || bootstrap.some((server) => !own.has(server))) return;
@@ -475,6 +513,7 @@ export class Cluster {
     const ageMs = Math.max(0, this.#runtime.wallNow() - takenAtMs);
     if (ageMs >= metadataMaxAgeMs || brokers.length === 0) return;
     this.#heardAtMs = takenAtMs;
+    this.#clusterId = clusterId;
     for (const { nodeId, host, port } of brokers) this.#place(nodeId, { host, port }, bootstrap[0]!);
     this.#listed = new Set(this.#brokers.keys());
     for (const topic of topics) {

@@ -9,9 +9,12 @@ import { ApiVersions } from "../protocol/messages/api_versions.ts";
 import { type Address, formatAddress } from "./address.ts";
 import type { VersionRange } from "./connection.ts";
 
-const NEWEST = ApiVersions.clientVersions[1];
-/** The versions that are tried, in this order: brokers before 2.4 know no 3, and Azure Event Hubs resets on 4. */
-const LADDER: readonly number[] = [NEWEST, 3, 0];
+/** The first version that says to whom the client believes to talk (KIP-1242, Kafka 4.4). */
+export const API_VERSIONS_WITH_ADDRESSEE = 5;
+/** The versions that are tried, the newest first: brokers before 2.4 know no 3, and Azure Event Hubs resets on 4. */
+const VERSIONS: readonly number[] = [API_VERSIONS_WITH_ADDRESSEE, 4, 3, 0];
+/** The newest for a stranger: most brokers would refuse a newer one, which costs a round trip. */
+const NEWEST_FOR_STRANGERS = 4;
 /** A version that a server hung up on, though it offers it, is tried again after so long: it may have been restarting. */
 const RECONSIDER_MS = 600_000;
 /** Addresses come and go where brokers are containers; so many are remembered, a table of versions (5 kB) with each. */
@@ -30,17 +33,25 @@ export class Greeting {
   /** How often in a row an attempt has failed without a hang-up, which would have led to another version at once. */
   #failures = 0;
   #reconsiderAtMs = 0;
+  readonly #greetings: Greetings;
+
+  /** Begins as well as all that is known of the other servers allows. */
+  constructor(greetings: Greetings = new Greetings()) {
+    this.#greetings = greetings;
+  }
 
   /** The ApiVersions versions to try on the next attempt, one after the other, each on a connection of its own. */
   attempts(nowMs: number): number[] {
-    const offered = newestOf(this.offers);
+    const { newest } = this.#greetings;
+    const offered = newestOf(this.offers, newest);
     // A server that hangs up once on what it has answered before is going down; if it does so again, it has changed.
     if (this.#proven !== undefined && this.#stumbles === 0) {
       const isBetter = offered !== undefined && offered > this.#proven && nowMs >= this.#reconsiderAtMs;
       return isBetter ? [offered, this.#proven] : [this.#proven];
     }
     const first = [this.#proven ?? offered].filter((version) => version !== undefined);
-    const versions = [...new Set([...first, ...LADDER])];
+    const ladder = VERSIONS.filter((version) => version === this.#greetings.expected || version < NEWEST_FOR_STRANGERS);
+    const versions = [...new Set([...first, ...ladder])];
     // One version for each attempt that took a whole deadline, so that each gets its chance.
     const turn = Math.max(0, this.#failures - 1) % versions.length;
     return [...versions.slice(turn), ...versions.slice(0, turn)];
@@ -51,6 +62,7 @@ export class Greeting {
     this.offers = offers;
     this.isShy = false;
     this.#proven = version;
+    this.#greetings.expected = Math.max(NEWEST_FOR_STRANGERS, newestOf(offers, this.#greetings.newest) ?? 0);
     this.#stumbles = 0;
     this.#failures = 0;
   }
@@ -77,12 +89,21 @@ export class Greeting {
 
 /** The greetings of one client, by address: a broker that is found under another number is still the same server. */
 export class Greetings {
+  /** The newest version to use at all: without a check of the cluster there is nothing to say to whom one talks. */
+  readonly newest: number;
+  /** What a server is greeted with of which nothing is known: brokers of one cluster are mostly of one release. */
+  expected: number = NEWEST_FOR_STRANGERS;
   readonly #known = new Map<string, Greeting>();
+
+  /** Knows whether servers are to be told to whom the client believes to talk. */
+  constructor(checksCluster = true) {
+    this.newest = checksCluster ? API_VERSIONS_WITH_ADDRESSEE : NEWEST_FOR_STRANGERS;
+  }
 
   /** How an address is greeted. */
   of(address: Address): Greeting {
     const name = formatAddress(address);
-    const greeting = this.#known.get(name) ?? new Greeting();
+    const greeting = this.#known.get(name) ?? new Greeting(this);
     // The one that was wanted last stands last.
     this.#known.delete(name);
     this.#known.set(name, greeting);
@@ -91,8 +112,8 @@ export class Greetings {
   }
 }
 
-/** The newest of our ApiVersions versions within what a server offers; undefined if that isn't known. */
-function newestOf(offers: ReadonlyMap<number, VersionRange> | undefined): number | undefined {
+/** The newest ApiVersions version up to `newest` that a server offers; undefined if that isn't known. */
+function newestOf(offers: ReadonlyMap<number, VersionRange> | undefined, newest: number): number | undefined {
   const range = offers?.get(ApiVersions.key);
-  return range === undefined ? undefined : LADDER.find((version) => version <= range.max) ?? 0;
+  return range === undefined ? undefined : VERSIONS.find((version) => version <= Math.min(range.max, newest)) ?? 0;
 }

@@ -4,7 +4,14 @@
  * @module
  */
 
-import { AuthenticationError, ConnectionError, KafkaError, ProtocolError, TimeoutError } from "../errors.ts";
+import {
+  AuthenticationError,
+  BrokerError,
+  ConnectionError,
+  KafkaError,
+  ProtocolError,
+  TimeoutError,
+} from "../errors.ts";
 import { nextApiVersionsVersion } from "../protocol/api.ts";
 import { brokerError } from "../protocol/error_codes.ts";
 import { ApiVersions } from "../protocol/messages/api_versions.ts";
@@ -14,11 +21,19 @@ import type { Runtime } from "../runtime/runtime.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { Connection, type ConnectionOptions, type VersionRange } from "./connection.ts";
 import { authenticate } from "./authentication.ts";
-import { Greeting } from "./greeting.ts";
+import { API_VERSIONS_WITH_ADDRESSEE, Greeting } from "./greeting.ts";
 import type { DialPace } from "./pace.ts";
+import { show } from "../show.ts";
 import { SOFTWARE_NAME, SOFTWARE_VERSION } from "./software.ts";
 
 const UNSUPPORTED_VERSION = 35;
+const REBOOTSTRAP_REQUIRED = 129;
+
+/** To whom a client believes to talk: a node of a cluster. A broker that is somebody else says so (KIP-1242). */
+export interface Addressee {
+  readonly clusterId: string;
+  readonly nodeId: number;
+}
 
 /** Requests that are written together with the first one of a connection, in versions that are guessed. */
 export interface Flight {
@@ -36,6 +51,8 @@ export interface Flight {
 export interface OpenOptions {
   /** What is known of the server; what happens is noted there. */
   readonly greeting?: Greeting | undefined;
+  /** Who should be there; undefined for a bootstrap server, which may be anybody. */
+  readonly addressee?: Addressee | undefined;
   /** What else to ask in the same breath. */
   readonly flight?: Flight | undefined;
   /** Keeps further attempts within the pace of the client. */
@@ -55,7 +72,7 @@ export async function openConnection(
   address: Address,
   options: ConnectionOptions,
   signal: AbortSignal,
-  { greeting = new Greeting(), flight, pace }: OpenOptions = {},
+  { greeting = new Greeting(), addressee, flight, pace }: OpenOptions = {},
 ): Promise<Connection> {
   const deadlineMs = runtime.now() + options.connectTimeoutMs;
   let versions = greeting.attempts(runtime.now());
@@ -68,7 +85,7 @@ export async function openConnection(
       const answered = await withinDeadline(
         runtime,
         connection,
-        { deadlineMs, version, signal },
+        { deadlineMs, version, addressee, signal },
         options,
         ahead,
         guessesSasl,
@@ -113,7 +130,12 @@ class HungUpError extends ConnectionError {
 async function withinDeadline(
   runtime: Runtime,
   connection: Connection,
-  { deadlineMs, version, signal }: { deadlineMs: number; version: number; signal: AbortSignal },
+  { deadlineMs, version, addressee, signal }: {
+    readonly deadlineMs: number;
+    readonly version: number;
+    readonly addressee: Addressee | undefined;
+    readonly signal: AbortSignal;
+  },
   { sasl: mechanism }: ConnectionOptions,
   flight: Flight | undefined,
   guessesSasl: boolean,
@@ -134,7 +156,7 @@ async function withinDeadline(
   try {
     if (signal.aborted) abandon();
     await connection.dial(leftMs, attempt.signal);
-    const shaken = shakeHands(connection, leftMs, version);
+    const shaken = shakeHands(connection, leftMs, version, addressee);
     const prove = (versions: Connection["versions"] | undefined): Promise<number> =>
       authenticate(runtime, connection.address, (...request) => connection.request(...request), {
         mechanism: mechanism!,
@@ -178,14 +200,21 @@ function refuseMisguess(connection: Connection, { guesses }: Flight): void {
   }
 }
 
-async function shakeHands(connection: Connection, timeoutMs: number, firstVersion: number): Promise<number> {
+async function shakeHands(
+  connection: Connection,
+  timeoutMs: number,
+  firstVersion: number,
+  addressee: Addressee | undefined,
+): Promise<number> {
   let version = firstVersion;
   while (true) {
-    const response = await ask(connection, version, timeoutMs, version === firstVersion ? undefined : version);
+    const named = version === firstVersion ? undefined : version;
+    const response = await ask(connection, version, { timeoutMs, named, addressee });
     if (response.errorCode === 0) {
       connection.versions = offered(response);
       return version;
     }
+    if (response.errorCode === REBOOTSTRAP_REQUIRED) throw misplaced(connection, addressee);
     const next = nextApiVersionsVersion(version, response);
     if (next === undefined) {
       throw brokerError(response.errorCode, { api: "ApiVersions", broker: formatAddress(connection.address) });
@@ -197,12 +226,16 @@ async function shakeHands(connection: Connection, timeoutMs: number, firstVersio
 async function ask(
   connection: Connection,
   version: number,
-  timeoutMs: number,
-  named: number | undefined,
+  { timeoutMs, named, addressee }: {
+    readonly timeoutMs: number;
+    readonly named: number | undefined;
+    readonly addressee: Addressee | undefined;
+  },
 ): Promise<ResponseOf<typeof ApiVersions>> {
   const body = version < 3 ? {} : {
     clientSoftwareName: SOFTWARE_NAME,
     clientSoftwareVersion: SOFTWARE_VERSION,
+    ...(version < API_VERSIONS_WITH_ADDRESSEE ? undefined : addressee),
   };
   try {
     return await connection.request(ApiVersions, version, body, timeoutMs);
@@ -215,6 +248,19 @@ async function ask(
     }
     throw error;
   }
+}
+
+/** The address leads to somebody else by now, in this cluster or in another one. */
+function misplaced({ address }: Connection, addressee: Addressee | undefined): KafkaError {
+  const broker = formatAddress(address);
+  const who = addressee === undefined
+    ? ""
+    : ` is not node ${addressee.nodeId} of cluster ${show(addressee.clusterId)} and`;
+  return new BrokerError(
+    `Connecting to ${broker} led elsewhere: the broker there${who} wants the bootstrap servers asked anew. Set ` +
+      `"clusterCheck" to false if a proxy with ids of its own stands in between.`,
+    { code: "REBOOTSTRAP_REQUIRED", errorCode: REBOOTSTRAP_REQUIRED, retriable: true, broker },
+  );
 }
 
 function offered(response: ResponseOf<typeof ApiVersions>): Map<number, VersionRange> {

@@ -36,6 +36,8 @@ export interface TopicSnapshot {
 export interface ClusterSnapshot {
   /** Tells this layout from later ones. */
   readonly format: 1;
+  /** The cluster's id; left out if the brokers tell none. */
+  readonly clusterId?: string;
   /** When a broker said so, in ms since the epoch. */
   readonly takenAtMs: number;
   /** Whose cluster it is: the bootstrap servers, as `host:port`. */
@@ -67,7 +69,10 @@ export function checkSnapshot(value: unknown): ClusterSnapshot | undefined {
     readBroker(`brokers[${at}]`, broker)
   );
   const topics = listAt("topics", snapshot.topics, MAX_TOPICS).map((topic, at) => readTopic(`topics[${at}]`, topic));
-  return { format: 1, takenAtMs, bootstrap, brokers, topics };
+  const { clusterId } = snapshot;
+  // Snapshots of earlier versions have none.
+  const id = clusterId === undefined || clusterId === null ? {} : { clusterId: textAt("clusterId", clusterId) };
+  return { format: 1, ...id, takenAtMs, bootstrap, brokers, topics };
 }
 
 function readBroker(path: string, value: unknown): BrokerSnapshot {

@@ -37,10 +37,24 @@ test("greeting: a newer version that is offered is tried, ten minutes after the 
   greeting.hungUp(1_000);
   greeting.answered(3, offering(127));
   assert.deepEqual(greeting.attempts(1_000 + TEN_MINUTES_MS - 1), [3]);
-  assert.deepEqual(greeting.attempts(1_000 + TEN_MINUTES_MS), [4, 3]);
+  assert.deepEqual(greeting.attempts(1_000 + TEN_MINUTES_MS), [5, 3]);
   const upgraded = new Greeting();
   upgraded.answered(3, offering(4));
   assert.deepEqual(upgraded.attempts(0), [4, 3], "nobody has hung up");
+});
+
+test("greeting: where one server offers version 5, strangers are asked in it, unless the cluster isn't to be checked", () => {
+  for (const [checksCluster, newest] of [[true, 5], [false, 4]] as const) {
+    const greetings = new Greetings(checksCluster);
+    const server = greetings.of({ host: "a.test", port: 1 });
+    assert.deepEqual(server.attempts(0), [4, 3, 0], "no round trip is risked on a first contact");
+    server.answered(4, offering(5));
+    assert.deepEqual(server.attempts(0), newest === 5 ? [5, 4] : [4]);
+    const stranger = greetings.of({ host: "b.test", port: 1 });
+    assert.deepEqual(stranger.attempts(0), [newest, 3, 0]);
+    stranger.answered(3, offering(3));
+    assert.deepEqual(greetings.of({ host: "c.test", port: 1 }).attempts(0), [4, 3, 0], "as the last one has answered");
+  }
 });
 
 test("greeting: each attempt that times out lets another version begin, from the second on", () => {

@@ -18,6 +18,7 @@ const RELEASES: readonly (readonly [release: Release, dials: number, greeted: nu
   ["event-hubs", 3, 3],
   ["3.9", 1, 4],
   ["4.1", 1, 4],
+  ["4.4", 1, 5],
 ];
 
 /** Api and version of every request since the last call. */

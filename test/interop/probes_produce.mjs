@@ -60,7 +60,7 @@ export function produceProbes({ Metadata, Produce, batchOf, bodyOf, code, dated,
     },
     {
       name: "Produce 13 by id",
-      releases: ["4.1.1"],
+      releases: ["4.1.1", "4.4.0"],
       run: async ({ wires, idOf }) => {
         const wire = await wires.open();
         const seen = [];

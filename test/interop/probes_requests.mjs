@@ -56,7 +56,8 @@ export function requestsProbes(
         const wire = await wires.open();
         const needed = [Produce, Fetch, ListOffsets, Metadata, ApiVersions, CreateTopics, InitProducerId];
         const ranges = {};
-        for (let version = 0; version <= 4; version++) {
+        const newest = (await wire.ask(ApiVersions, 0, {})).apiKeys.find(({ apiKey }) => apiKey === ApiVersions.key);
+        for (let version = 0; version <= newest.maxVersion; version++) {
           const body = version < 3 ? {} : { clientSoftwareName: "sluice-kafka", clientSoftwareVersion: "1.0.0-beta.1" };
           const { apiKeys, errorCode, finalizedFeatures } = await wire.ask(ApiVersions, version, body);
           const found = apiKeys.filter(({ apiKey }) => needed.some(({ key }) => key === apiKey));
@@ -75,7 +76,7 @@ export function requestsProbes(
           strange[name] = typeof answer === "string" ? answer : [answer.errorCode, answer.apiKeys.length > 0];
         }
         const high = [];
-        for (const version of [5, 127]) {
+        for (const version of [newest.maxVersion + 1, 127]) {
           const request = wire.request(ApiVersions, 4, { clientSoftwareName: "a", clientSoftwareVersion: "1" });
           request.writeInt16BE(version, 6);
           wire.write(request);
@@ -83,6 +84,24 @@ export function requestsProbes(
           high.push(Buffer.isBuffer(frame) ? frame.subarray(4).toString("hex") : frame);
         }
         return { ranges, strange, high };
+      },
+    },
+    {
+      name: "ApiVersions 5: who is told the id of its cluster, of another one, its own node id, or half of both",
+      releases: ["4.4.0"],
+      run: async ({ wires }) => {
+        const wire = await wires.open();
+        const { clusterId: ours, brokers: [{ nodeId }] } = await wire.ask(Metadata, 12, { topics: [] });
+        const seen = [];
+        for (const clusterId of [null, ours, "another", ""]) {
+          for (const id of [-1, nodeId, nodeId + 1]) {
+            const body = { clientSoftwareName: "probe", clientSoftwareVersion: "1", clusterId, nodeId: id };
+            const answer = await wire.ask(ApiVersions, 5, body);
+            const said = typeof answer === "string" ? answer : [answer.errorCode, answer.apiKeys.length > 0];
+            seen.push([clusterId === ours ? "ours" : clusterId, id - nodeId, said]);
+          }
+        }
+        return seen;
       },
     },
     {

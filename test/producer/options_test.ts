@@ -73,6 +73,7 @@ test("options: defaults are those of the documentation", () => {
     metadataMaxIdleMs: 300_000,
     connectionMaxIdleMs: 540_000,
     allowAutoTopicCreation: false,
+    clusterCheck: true,
     partitioner: "sticky",
     interceptors: [],
     tls: false,

@@ -73,7 +73,7 @@ const TABLE: Readonly<Record<string, Readonly<Record<string, Bounded | Free>>>> 
     "brokers.host": host,
     "brokers.port": port,
     "brokers.rack": UNUSED,
-    "clusterId": UNUSED,
+    "clusterId": "a wrong one is told to brokers, which refuse it, and the next metadata corrects it",
     "controllerId": nodeIdOrNone,
     // Those that were not asked for are passed over, up to a thousand.
     "topics": { ends: [[], topics(1), topics(1_001)], beyond: [topics(1_002), [...topics(1), ...topics(1)]] },

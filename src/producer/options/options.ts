@@ -134,6 +134,12 @@ export interface ProducerOptions<K = string | Uint8Array, V = string | Uint8Arra
   readonly allowAutoTopicCreation?: boolean;
   /** A built-in strategy or an own function. Unset: by key, and sticky without a key. @default "sticky" */
   readonly partitioner?: PartitionerName | Partitioner;
+  /**
+   * Tell brokers from Kafka 4.4 on which node of which cluster they are taken for. One that is somebody else by now,
+   * since addresses are given to others, says so; nothing is sent there, and the bootstrap servers are asked anew
+   * (KIP-1242). Switch it off for a proxy that has ids of its own. @default true
+   */
+  readonly clusterCheck?: boolean;
   /** Turns keys into bytes. @default strings and bytes as they are */
   readonly keySerializer?: Serializer<K>;
   /** Turns values into bytes. @default strings and bytes as they are */
@@ -204,6 +210,7 @@ export interface ResolvedOptions {
   readonly metadataMaxIdleMs: number;
   readonly connectionMaxIdleMs: number;
   readonly allowAutoTopicCreation: boolean;
+  readonly clusterCheck: boolean;
   readonly partitioner: PartitionerName | Partitioner;
   readonly keySerializer: Serializer<never> | undefined;
   readonly valueSerializer: Serializer<never> | undefined;
@@ -261,6 +268,7 @@ const OTHERS = [
   "compression",
   "codecs",
   "allowAutoTopicCreation",
+  "clusterCheck",
   "partitioner",
   "keySerializer",
   "valueSerializer",
@@ -343,6 +351,7 @@ function resolve<K, V>(
     gapless: needsIdempotence("gapless", options.gapless, idempotent),
     onDataLoss: checkChoice("onDataLoss", options.onDataLoss, ["continue", "fatal"]),
     allowAutoTopicCreation: checkBoolean("allowAutoTopicCreation", options.allowAutoTopicCreation) ?? false,
+    clusterCheck: checkBoolean("clusterCheck", options.clusterCheck) ?? true,
     partitioner: checkPartitioner(options.partitioner),
     keySerializer: checkFunction("keySerializer", options.keySerializer) as Serializer<never> | undefined,
     valueSerializer: checkFunction("valueSerializer", options.valueSerializer) as Serializer<never> | undefined,

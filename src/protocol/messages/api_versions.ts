@@ -4,7 +4,7 @@ const declaration = {
   key: 18,
   name: "ApiVersions",
   versions: [0, 5],
-  clientVersions: [0, 4],
+  clientVersions: [0, 5],
   flexible: 3,
   request: {
     clientSoftwareName: { type: "string", since: 3, ignorable: true },
@@ -55,5 +55,8 @@ const declaration = {
   },
 } as const;
 
-/** Asks which APIs and versions a broker speaks (KIP-35, KIP-511, KIP-584); the first request of a connection. */
+/**
+ * Asks which APIs and versions a broker speaks (KIP-35, KIP-511, KIP-584); the first request of a connection. From
+ * version 5 on it says to whom the client believes to talk (KIP-1242).
+ */
 export const ApiVersions: Api<typeof declaration> = defineApi(declaration);

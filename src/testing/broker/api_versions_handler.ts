@@ -38,6 +38,7 @@ export function isServed(cluster: BrokerHost, broker: Broker, api: AnyApi, versi
 
 const SOFTWARE_NAME = /^[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?$/;
 const INVALID_REQUEST = 42;
+const REBOOTSTRAP_REQUIRED = 129;
 const FIRST_VERSION_WITH_NAME = 3;
 
 /** Whether a client's name for itself is one that Kafka takes (KIP-511). */
@@ -46,10 +47,20 @@ export function hasGoodName(request: RequestOf<typeof ApiVersions>, version: num
   return version < FIRST_VERSION_WITH_NAME || names.every((name) => SOFTWARE_NAME.test(name));
 }
 
+/** What a client says to whom it believes to talk (KIP-1242): refused when it is half of it, or somebody else. */
+function addresseeError({ broker, cluster, request }: Call<typeof ApiVersions>): number {
+  const { clusterId, nodeId } = request;
+  if (clusterId === null && nodeId < 0) return 0;
+  if (clusterId === null || nodeId < 0) return INVALID_REQUEST;
+  return clusterId === cluster.clusterId && nodeId === broker.id ? 0 : REBOOTSTRAP_REQUIRED;
+}
+
 /** Serves ApiVersions. */
 export function serveApiVersions(call: Call<typeof ApiVersions>): ResponseInputOf<typeof ApiVersions> {
   const { broker, cluster, request, version } = call;
   if (!hasGoodName(request, version)) return { errorCode: INVALID_REQUEST, apiKeys: [] };
+  const refusal = addresseeError(call);
+  if (refusal !== 0) return { errorCode: refusal, apiKeys: [] };
   const apiKeys = [...API_BY_KEY.values()].flatMap((api) => {
     const range = advertisedRange(cluster, broker, api);
     return range === undefined ? [] : [{ apiKey: api.key, minVersion: range[0], maxVersion: range[1] }];

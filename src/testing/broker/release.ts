@@ -1,8 +1,8 @@
 /**
  * What the brokers of a release speak, and how they treat what they don't.
  *
- * The numbers were read from brokers of the release: Kafka 1.0.2, 2.0.1, 2.3.1, 2.7.2, 3.9.1 and 4.1.1 were started and
- * asked, Redpanda's are in its sources (23.1), and Azure Event Hubs' are those that its users have reported.
+ * The numbers were read from brokers of the release: Kafka 1.0.2, 2.0.1, 2.3.1, 2.7.2, 3.9.1, 4.1.1 and 4.4.0 were
+ * started and asked, Redpanda's are in its sources (23.1), and Azure Event Hubs' are those that its users have reported.
  *
  * @module
  */
@@ -10,7 +10,7 @@
 import type { AnyApi } from "./apis.ts";
 
 /** The release whose version ranges, features, defaults and ways of hanging up a cluster shows. */
-export type Release = "1.0" | "2.0" | "2.3" | "2.7" | "3.9" | "4.1" | "redpanda" | "event-hubs";
+export type Release = "1.0" | "2.0" | "2.3" | "2.7" | "3.9" | "4.1" | "4.4" | "redpanda" | "event-hubs";
 
 /** A feature that a broker supports. */
 export interface Feature {
@@ -164,6 +164,41 @@ export const RELEASES: Readonly<Record<Release, ReleaseProfile>> = {
       "transaction.version": 2,
       "eligible.leader.replicas.version": 1,
       "metadata.version": 27,
+    },
+  },
+  "4.4": {
+    ...OLD,
+    namesApiVersions: true,
+    featuresEpoch: 1n,
+    boundsFutureTimestamps: true,
+    versions: {
+      Produce: [0, 13],
+      Fetch: [4, 18],
+      ListOffsets: [1, 11],
+      Metadata: [0, 13],
+      FindCoordinator: [0, 6],
+      SaslHandshake: [0, 1],
+      ApiVersions: [0, 5],
+      CreateTopics: [2, 7],
+      InitProducerId: [0, 5],
+      SaslAuthenticate: [0, 2],
+    },
+    supportedFeatures: [
+      { name: "group.version", minVersion: 0, maxVersion: 1 },
+      { name: "kraft.version", minVersion: 0, maxVersion: 1 },
+      { name: "metadata.version", minVersion: 7, maxVersion: 33 },
+      { name: "share.version", minVersion: 0, maxVersion: 2 },
+      { name: "streams.version", minVersion: 0, maxVersion: 1 },
+      { name: "transaction.version", minVersion: 0, maxVersion: 2 },
+      { name: "eligible.leader.replicas.version", minVersion: 0, maxVersion: 1 },
+    ],
+    finalizedFeatures: {
+      "group.version": 1,
+      "streams.version": 1,
+      "transaction.version": 2,
+      "eligible.leader.replicas.version": 1,
+      "share.version": 2,
+      "metadata.version": 33,
     },
   },
   "redpanda": {
