@@ -20,6 +20,9 @@ import {
 import { type ClusterRuntime, realRuntime, runtimeWith } from "./cluster_runtime.ts";
 import { type ControlAction, type ControlFunction, type ControlOptions, Controls } from "./broker/control.ts";
 import { Controller } from "./control/controller.ts";
+import { Coordinators, type CoordinatorType, type MoveCoordinatorOptions } from "./coordination/coordinators.ts";
+import { GroupCoordinator } from "./coordination/group_coordinator.ts";
+import { TransactionCoordinator } from "./coordination/transaction_coordinator.ts";
 import { decompressor } from "./storage/decompression.ts";
 import { listen, type Listening, type ListenOptions } from "./broker/listen.ts";
 import type { Decompress } from "./storage/log.ts";
@@ -71,8 +74,6 @@ export class EmbeddedCluster {
   readonly clock: ClusterRuntime;
   /** The release that is shown. */
   readonly release: Release;
-  /** What ApiVersions says is finalized. */
-  readonly finalizedFeatures: Readonly<Record<string, number>>;
   /** The cluster's id. */
   readonly clusterId: string;
   /** Longer requests close the connection. */
@@ -91,6 +92,12 @@ export class EmbeddedCluster {
   readonly controller: Controller;
   /** @internal */
   readonly controls: Controls = new Controls();
+  /** What the coordinators of transactions know, and how they work. */
+  readonly transactions: TransactionCoordinator;
+  /** What the coordinators of groups know. */
+  readonly groups: GroupCoordinator;
+  /** @internal */
+  readonly coordinators: Coordinators;
   /** @internal */
   readonly recording: Recording;
   /** Errors of control functions and other surprises; a test that wants none checks that it is empty. */
@@ -99,6 +106,8 @@ export class EmbeddedCluster {
   readonly #random: () => number;
   readonly #unlisten = new Map<number, () => void>();
   readonly #listening = new Set<Listening>();
+  #finalizedFeatures: Readonly<Record<string, number>>;
+  #featuresEpoch: bigint;
   #nextProducerId = FIRST_PRODUCER_ID;
   #connections = 0;
 
@@ -109,12 +118,16 @@ export class EmbeddedCluster {
     this.clock = options.runtime ?? realRuntime();
     this.network = new MemoryNetwork(this.clock, options.network);
     this.release = options.release ?? "4.1";
-    this.finalizedFeatures = options.finalizedFeatures ?? RELEASES[this.release].finalizedFeatures;
+    this.#finalizedFeatures = options.finalizedFeatures ?? RELEASES[this.release].finalizedFeatures;
+    this.#featuresEpoch = RELEASES[this.release].featuresEpoch;
     this.maxRequestBytes = options.maxRequestBytes ?? DEFAULT_MAX_REQUEST_BYTES;
     this.connectionsMaxIdleMs = options.connectionsMaxIdleMs ?? Infinity;
     this.strictRequests = options.strictRequests ?? true;
     this.sasl = options.sasl;
     this.decompress = decompressor(this.clock, options.codecs);
+    this.coordinators = new Coordinators(this);
+    this.transactions = new TransactionCoordinator(this, options.transactions);
+    this.groups = new GroupCoordinator(this);
     this.recording = new Recording(options.record === false ? 0 : options.record ?? DEFAULT_RECORDED);
     this.#random = seededRandom(options.seed ?? 1);
     this.clusterId = this.#newId().slice(0, 22);
@@ -174,6 +187,16 @@ export class EmbeddedCluster {
   /** What the controller has decided, and every broker knows that has the news; to be answered as old metadata later. */
   get view(): ClusterView {
     return this.controller.view;
+  }
+
+  /** What ApiVersions says is finalized. */
+  get finalizedFeatures(): Readonly<Record<string, number>> {
+    return this.#finalizedFeatures;
+  }
+
+  /** How often features have been finalized, as ApiVersions tells it; -1 where there is no such thing. */
+  get featuresEpoch(): bigint {
+    return this.#featuresEpoch;
   }
 
   /** The requests that came, oldest first, as far as they are kept. */
@@ -381,6 +404,31 @@ export class EmbeddedCluster {
     if (broker.isRunning) this.controller.resume(id);
   }
 
+  /**
+   * Finalizes a feature at another level, as an upgrade or a downgrade of a running cluster does; 0 takes it away.
+   * Clients hear of it when they connect anew.
+   */
+  finalizeFeature(name: string, level: number): void {
+    if (typeof name !== "string") refuse("name", 'a feature, such as "transaction.version"', name);
+    if (!Number.isInteger(level) || level < 0) refuse("level", "a whole number from 0", level);
+    const { [name]: _, ...others } = this.#finalizedFeatures;
+    this.#finalizedFeatures = level === 0 ? others : { ...others, [name]: level };
+    this.#featuresEpoch += 1n;
+  }
+
+  /** The broker that coordinates a group or a transactional id; undefined while there is none. */
+  coordinator(type: CoordinatorType, key: string): Broker | undefined {
+    return this.coordinators.find(type, key);
+  }
+
+  /**
+   * Makes another broker the coordinator of a group or a transactional id, at once or after a time in which requests
+   * are answered 14, 15 or 16. What it coordinates goes on where it was.
+   */
+  moveCoordinator(type: CoordinatorType, key: string, brokerId: number, options?: MoveCoordinatorOptions): void {
+    this.coordinators.move(type, key, brokerId, options);
+  }
+
   /** The offset that the next record of a partition will have. */
   endOffset(topic: string, partition: number): bigint {
     return this.partition(topic, partition).log.endOffset;
@@ -408,6 +456,8 @@ export class EmbeddedCluster {
   /** Ends every connection, stops listening and cancels what would happen later. */
   async close(): Promise<void> {
     this.controller.close();
+    this.transactions.close();
+    this.groups.close();
     for (const broker of this.brokers) {
       this.#unlisten.get(broker.id)?.();
       broker.disconnectAll();

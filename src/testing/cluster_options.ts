@@ -15,6 +15,7 @@ import type { MemoryNetworkOptions } from "./doubles/network.ts";
 import type { ReplicationOptions } from "./control/replication.ts";
 import type { SaslOptions } from "./broker/sasl_exchange.ts";
 import type { TopicSpec } from "./control/topic.ts";
+import type { TransactionOptions } from "./coordination/transaction_coordinator.ts";
 
 /** How an embedded cluster is made. */
 export interface EmbeddedClusterOptions extends ReplicationOptions {
@@ -56,6 +57,8 @@ export interface EmbeddedClusterOptions extends ReplicationOptions {
   readonly runtime?: ClusterRuntime;
   /** How the network in memory behaves. */
   readonly network?: MemoryNetworkOptions;
+  /** How transactions are coordinated. */
+  readonly transactions?: TransactionOptions;
   /** Own codecs, by compression type, to check compressed batches with. */
   readonly codecs?: Readonly<Partial<Record<CompressionType, Codec>>>;
   /** What ids of topics and the cluster are made from. @default 1 */
@@ -74,7 +77,7 @@ const NUMBERS: Readonly<Record<string, number>> = {
   seed: -Infinity,
 };
 const BOOLEANS = ["autoCreateTopics", "strictRequests"];
-const OBJECTS = ["topics", "apiVersions", "finalizedFeatures", "sasl", "runtime", "network", "codecs"];
+const OBJECTS = ["topics", "apiVersions", "finalizedFeatures", "sasl", "runtime", "network", "codecs", "transactions"];
 /** A number, or a function that is asked for one. */
 const LAGS = ["replicationLagMs", "metadataLagMs"];
 

@@ -14,9 +14,12 @@
  */
 
 export {
+  AddOffsetsToTxn,
+  AddPartitionsToTxn,
   type AnyApi,
   ApiVersions,
   CreateTopics,
+  EndTxn,
   Fetch,
   FindCoordinator,
   InitProducerId,
@@ -25,6 +28,7 @@ export {
   Produce,
   type RequestOf,
   type ResponseInputOf,
+  TxnOffsetCommit,
 } from "./broker/apis.ts";
 export { type Release } from "./broker/release.ts";
 export { Broker, type Endpoint, type VersionRange } from "./broker/broker.ts";

@@ -142,12 +142,18 @@ test("embedded broker: list offsets finds both ends and timestamps, also in comp
   assert.deepEqual(await ask(-2n), [0, 3n, -1n]);
 });
 
-test("embedded broker: there is no coordinator to be found", async () => {
-  const { connect } = stage();
+test("embedded broker: the coordinator of a group is found by both ways of asking, and moves", async () => {
+  const { cluster, connect } = stage({ brokers: 2 });
   const wire = await connect();
-  assert.equal((await wire.ask(FindCoordinator, 3, { key: "g" }))!.errorCode, 15);
+  const find = async (key: string) => (await wire.ask(FindCoordinator, 3, { key }))!;
+  const first = (await find("g")).nodeId;
+  assert.equal(first, cluster.coordinator("group", "g")!.id);
+  cluster.moveCoordinator("group", "g", 3 - first);
+  assert.deepEqual([(await find("g")).errorCode, (await find("g")).nodeId], [0, 3 - first]);
   const answer = await wire.ask(FindCoordinator, 4, { coordinatorKeys: ["g", "h"] });
-  assert.deepEqual(answer!.coordinators.map(({ key, errorCode }) => [key, errorCode]), [["g", 15], ["h", 15]]);
+  assert.deepEqual(answer!.coordinators.map(({ key, errorCode }) => [key, errorCode]), [["g", 0], ["h", 0]]);
+  const unknown = await wire.ask(FindCoordinator, 4, { keyType: 9, coordinatorKeys: ["g"] });
+  assert.equal(unknown!.coordinators[0]!.errorCode, 42);
 });
 
 async function collect(records: AsyncIterable<StoredRecord>): Promise<string[]> {

@@ -71,7 +71,7 @@ export function serveApiVersions(call: Call<typeof ApiVersions>): ResponseInputO
     supportedFeatures: RELEASES[cluster.release].supportedFeatures.filter((feature) =>
       feature.minVersion > 0 || version >= FIRST_VERSION_WITH_OPTIONAL_FEATURES
     ),
-    finalizedFeaturesEpoch: RELEASES[cluster.release].featuresEpoch,
+    finalizedFeaturesEpoch: cluster.featuresEpoch,
     finalizedFeatures: Object.entries(cluster.finalizedFeatures).map(([name, level]) => (
       { name, maxVersionLevel: level, minVersionLevel: level }
     )),

@@ -46,3 +46,14 @@ export const ListOffsets: (typeof import("../../protocol/messages/mod.ts"))["Lis
 export const Metadata: (typeof import("../../protocol/messages/mod.ts"))["Metadata"] = messages.Metadata;
 /** Appends record batches. */
 export const Produce: (typeof import("../../protocol/messages/mod.ts"))["Produce"] = messages.Produce;
+/** Tells that a transaction commits offsets of a group. */
+export const AddOffsetsToTxn: (typeof import("../../protocol/messages/mod.ts"))["AddOffsetsToTxn"] =
+  messages.AddOffsetsToTxn;
+/** Tells which partitions a transaction writes to. */
+export const AddPartitionsToTxn: (typeof import("../../protocol/messages/mod.ts"))["AddPartitionsToTxn"] =
+  messages.AddPartitionsToTxn;
+/** Commits or aborts a transaction. */
+export const EndTxn: (typeof import("../../protocol/messages/mod.ts"))["EndTxn"] = messages.EndTxn;
+/** Commits offsets of a group as part of a transaction. */
+export const TxnOffsetCommit: (typeof import("../../protocol/messages/mod.ts"))["TxnOffsetCommit"] =
+  messages.TxnOffsetCommit;

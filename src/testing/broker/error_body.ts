@@ -7,12 +7,14 @@
 import { ProtocolError } from "../../errors.ts";
 import type { AnyApi, RequestOf, ResponseInputOf } from "../../protocol/api.ts";
 import {
+  type AddPartitionsToTxn,
   type CreateTopics,
   type Fetch,
   FindCoordinator,
   type ListOffsets,
   type Metadata,
   type Produce,
+  type TxnOffsetCommit,
 } from "../../protocol/messages/mod.ts";
 import type { Outcome } from "./call.ts";
 
@@ -63,6 +65,27 @@ const createTopics: ErrorBody<typeof CreateTopics> = (errorCode, request) => ({
   topics: request.topics.map(({ name }) => ({ name, topicId: ZERO_ID, errorCode, errorMessage: null })),
 });
 
+const addPartitionsToTxn: ErrorBody<typeof AddPartitionsToTxn> = (errorCode, request) => {
+  const failed = (topics: typeof request.v3AndBelowTopics) =>
+    topics.map(({ name, partitions }) => ({
+      name,
+      resultsByPartition: partitions.map((partitionIndex) => ({ partitionIndex, partitionErrorCode: errorCode })),
+    }));
+  if (request.transactions.length === 0) return { resultsByTopicV3AndBelow: failed(request.v3AndBelowTopics) };
+  return {
+    resultsByTransaction: request.transactions.map(({ topics, transactionalId }) => (
+      { transactionalId, topicResults: failed(topics) }
+    )),
+  };
+};
+
+const txnOffsetCommit: ErrorBody<typeof TxnOffsetCommit> = (errorCode, request) => ({
+  topics: request.topics.map(({ name, partitions, topicId }) => ({
+    ...{ name, topicId },
+    partitions: partitions.map(({ partitionIndex }) => ({ partitionIndex, errorCode })),
+  })),
+});
+
 const BODIES: Readonly<Record<string, unknown>> = {
   Produce: produce,
   Fetch: fetch,
@@ -72,6 +95,10 @@ const BODIES: Readonly<Record<string, unknown>> = {
   ApiVersions: (errorCode: number) => ({ errorCode, apiKeys: [] }),
   SaslHandshake: (errorCode: number) => ({ errorCode, mechanisms: [] }),
   SaslAuthenticate: (errorCode: number) => ({ errorCode, authBytes: new Uint8Array(0) }),
+  AddOffsetsToTxn: (errorCode: number) => ({ errorCode }),
+  AddPartitionsToTxn: addPartitionsToTxn,
+  EndTxn: (errorCode: number) => ({ errorCode }),
+  TxnOffsetCommit: txnOffsetCommit,
   InitProducerId: (errorCode: number) => ({ errorCode, producerId: -1n, producerEpoch: -1 }),
 };
 

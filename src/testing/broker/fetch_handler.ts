@@ -117,19 +117,25 @@ function readPartition(
     const tells = version >= FIRST_VERSION_WITH_CURRENT_LEADER && errorCode !== UNKNOWN_LEADER_EPOCH;
     return tells ? { ...body, currentLeader: { leaderId, leaderEpoch } } : body;
   }
-  const { highWatermark, log } = replica;
+  const { highWatermark, lastStableOffset, log } = replica;
   if (wanted.fetchOffset < log.startOffset || wanted.fetchOffset > log.endOffset) {
     return refused(index, OFFSET_OUT_OF_RANGE);
   }
   const maxBytes = Math.max(0, Math.min(wanted.partitionMaxBytes, budget));
+  const isCommittedOnly = request.isolationLevel === READ_COMMITTED;
+  const endOffset = isCommittedOnly ? lastStableOffset : highWatermark;
   return {
     partitionIndex: index,
     errorCode: 0,
     highWatermark,
-    lastStableOffset: highWatermark,
+    lastStableOffset,
     logStartOffset: log.startOffset,
-    abortedTransactions: request.isolationLevel === READ_COMMITTED ? [] : null,
-    records: log.read(wanted.fetchOffset, maxBytes, isFirst, highWatermark),
+    abortedTransactions: isCommittedOnly
+      ? replica.transactions.abortedBetween(wanted.fetchOffset, endOffset).map(({ firstOffset, producerId }) => (
+        { firstOffset, producerId }
+      ))
+      : null,
+    records: log.read(wanted.fetchOffset, maxBytes, isFirst, endOffset),
   };
 }
 
@@ -187,6 +193,7 @@ async function listOffset(
   if (replica === undefined) return { partitionIndex, errorCode };
   const epoch = (leaderEpoch: number) => version < FIRST_VERSION_WITH_LEADER_EPOCH ? {} : { leaderEpoch };
   const { epochStartOffset, highWatermark, log } = replica;
+  const endOffset = call.request.isolationLevel === READ_COMMITTED ? replica.lastStableOffset : highWatermark;
   if (timestamp === EARLIEST || timestamp === EARLIEST_LOCAL) {
     return { partitionIndex, errorCode: 0, offset: log.startOffset, ...epoch(state.leaderEpoch) };
   }
@@ -196,12 +203,12 @@ async function listOffset(
     return { partitionIndex, errorCode: isKnown ? OFFSET_NOT_AVAILABLE : LEADER_NOT_AVAILABLE };
   }
   if (timestamp === LATEST) {
-    return { partitionIndex, errorCode: 0, offset: highWatermark, ...epoch(state.leaderEpoch) };
+    return { partitionIndex, errorCode: 0, offset: endOffset, ...epoch(state.leaderEpoch) };
   }
   const wanted = timestamp === MAX_TIMESTAMP ? log.maxTimestampMs : timestamp;
   const found = wanted === undefined || wanted < 0n
     ? undefined
     : await log.offsetForTimestamp(wanted, cluster.decompress);
-  if (found === undefined || found.offset >= highWatermark) return { partitionIndex, errorCode: 0 };
+  if (found === undefined || found.offset >= endOffset) return { partitionIndex, errorCode: 0 };
   return { partitionIndex, errorCode: 0, ...found, ...epoch(found.leaderEpoch) };
 }

@@ -6,8 +6,11 @@
 
 import type { AnyApi } from "../../protocol/api.ts";
 import {
+  AddOffsetsToTxn,
+  AddPartitionsToTxn,
   ApiVersions,
   CreateTopics,
+  EndTxn,
   Fetch,
   FindCoordinator,
   InitProducerId,
@@ -16,6 +19,7 @@ import {
   Produce,
   SaslAuthenticate,
   SaslHandshake,
+  TxnOffsetCommit,
 } from "../../protocol/messages/mod.ts";
 import { ProtocolError } from "../../errors.ts";
 import { serveApiVersions } from "./api_versions_handler.ts";
@@ -25,14 +29,23 @@ import { serveCreateTopics, serveMetadata } from "./metadata_handler.ts";
 import { serveProduce } from "./produce_handler.ts";
 import { serveSaslAuthenticate, serveSaslHandshake } from "./sasl_handler.ts";
 import { serveFindCoordinator, serveInitProducerId } from "./producer_id_handler.ts";
+import {
+  serveAddOffsetsToTxn,
+  serveAddPartitionsToTxn,
+  serveEndTxn,
+  serveTxnOffsetCommit,
+} from "./transaction_handlers.ts";
 
 /** Serves one API. */
 export type Handler<A extends AnyApi = AnyApi> = (call: Call<A>) => Outcome<A> | Promise<Outcome<A>>;
 
 const HANDLERS = new Map<number, Handler>();
 
+handle(AddOffsetsToTxn, serveAddOffsetsToTxn);
+handle(AddPartitionsToTxn, serveAddPartitionsToTxn);
 handle(ApiVersions, serveApiVersions);
 handle(CreateTopics, serveCreateTopics);
+handle(EndTxn, serveEndTxn);
 handle(Fetch, serveFetch);
 handle(FindCoordinator, serveFindCoordinator);
 handle(InitProducerId, serveInitProducerId);
@@ -41,6 +54,7 @@ handle(Metadata, serveMetadata);
 handle(Produce, serveProduce);
 handle(SaslAuthenticate, serveSaslAuthenticate);
 handle(SaslHandshake, serveSaslHandshake);
+handle(TxnOffsetCommit, serveTxnOffsetCommit);
 
 function handle<A extends AnyApi>(api: A, handler: Handler<A>): void {
   HANDLERS.set(api.key, handler as unknown as Handler);

@@ -6,6 +6,9 @@
 
 import type { ClusterRuntime } from "../cluster_runtime.ts";
 import type { Topic, TopicSpec } from "../control/topic.ts";
+import type { Coordinators } from "../coordination/coordinators.ts";
+import type { GroupCoordinator } from "../coordination/group_coordinator.ts";
+import type { TransactionCoordinator } from "../coordination/transaction_coordinator.ts";
 import type { Decompress } from "../storage/log.ts";
 import type { Replica } from "../storage/replica.ts";
 import type { AnyApi } from "./apis.ts";
@@ -28,6 +31,14 @@ export interface BrokerHost {
   readonly release: Release;
   /** What ApiVersions says is finalized. */
   readonly finalizedFeatures: Readonly<Record<string, number>>;
+  /** How often features have been finalized. */
+  readonly featuresEpoch: bigint;
+  /** Who coordinates what. */
+  readonly coordinators: Coordinators;
+  /** Who remembers transactions. */
+  readonly transactions: TransactionCoordinator;
+  /** Who remembers groups. */
+  readonly groups: GroupCoordinator;
   /** Longer requests close the connection. */
   readonly maxRequestBytes: number;
   /** After how long without a request a connection is closed, in ms. */

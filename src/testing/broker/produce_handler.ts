@@ -20,6 +20,7 @@ import { type Call, nodeEndpoints, type Outcome } from "./call.ts";
 import { addToSequence } from "../storage/producer_state.ts";
 import type { Replica, ReplicatedPartition } from "../storage/replica.ts";
 import type { Partition } from "../control/topic.ts";
+import { addsPartitions, enlist, isEnlisted, isOfTransaction } from "./transactional_append.ts";
 
 type Body = ResponseInputOf<typeof Produce>;
 type TopicBody = Body["responses"][number];
@@ -30,6 +31,8 @@ const UNKNOWN_TOPIC_OR_PARTITION = 3;
 const NOT_LEADER_OR_FOLLOWER = 6;
 const NOT_ENOUGH_REPLICAS = 19;
 const INVALID_REQUIRED_ACKS = 21;
+const OUT_OF_ORDER_SEQUENCE_NUMBER = 45;
+const INVALID_TXN_STATE = 48;
 const TRANSACTIONAL_ID_AUTHORIZATION_FAILED = 53;
 const UNKNOWN_TOPIC_ID = 100;
 
@@ -131,6 +134,21 @@ function appendPartition(
   if ("errorCode" in header) return { body: failure(call, index, header) };
   const leader = partition.replica(call.broker.id);
   if (!leader?.isLeader) return { body: notLeader(call, partition) };
+  const enlisted = isOfTransaction(header) ? enlist(call, leader, header) : 0;
+  if (enlisted instanceof Promise) return enlisted.then((code) => validate(call, leader, header, code));
+  return validate(call, leader, header, enlisted);
+}
+
+function validate(
+  call: Call<typeof Produce>,
+  leader: Replica,
+  header: BatchView,
+  enlisted: number,
+): Served | Promise<Served> {
+  const { partition } = leader;
+  const { index } = partition;
+  if (enlisted !== 0) return { body: failure(call, index, refusal(enlisted)) };
+  if (!leader.isLeader) return { body: notLeader(call, partition) };
   const { rules } = partition.topic;
   const { isr, replicas } = leader.state;
   if (call.request.acks === -1 && isr.length < Math.min(rules.minInsyncReplicas, replicas.length)) {
@@ -156,7 +174,9 @@ function append(call: Call<typeof Produce>, leader: Replica, valid: ValidBatch |
   if (!leader.isLeader || !call.isAlive) return { body: notLeader(call, partition) };
   const appendedAtMs = call.cluster.clock.now();
   const sequenced = sequencedBatch(valid.header);
+  const isTransactional = isOfTransaction(valid.header);
   if (sequenced !== undefined) {
+    const isFirst = producers.isUnknown(sequenced.producerId, appendedAtMs);
     const verdict = producers.check(sequenced, appendedAtMs);
     if (verdict.kind === "refuse") return { body: failure(call, index, refusal(verdict.errorCode), log.startOffset) };
     if (verdict.kind === "duplicate") {
@@ -165,6 +185,14 @@ function append(call: Call<typeof Produce>, leader: Replica, valid: ValidBatch |
       const body = success(index, baseOffset, maxTimestampMs, log.startOffset);
       return { body, leader, endOffset: baseOffset + BigInt(valid.header.lastOffsetDelta) + 1n };
     }
+    // Under version 2 of transactions a producer that isn't known is at its beginning.
+    if (isTransactional && addsPartitions(call) && isFirst && sequenced.firstSequence !== 0) {
+      return { body: failure(call, index, refusal(OUT_OF_ORDER_SEQUENCE_NUMBER), log.startOffset) };
+    }
+    const isWelcome = isTransactional
+      ? isEnlisted(call, leader, valid.header)
+      : leader.transactions.openOf(sequenced.producerId) === undefined;
+    if (!isWelcome) return { body: failure(call, index, refusal(INVALID_TXN_STATE), log.startOffset) };
   }
   const logAppendTimeMs = partition.topic.rules.usesLogAppendTime ? call.cluster.clock.wallNow() : undefined;
   const { maxTimestampMs } = valid;
@@ -175,6 +203,9 @@ function append(call: Call<typeof Produce>, leader: Replica, valid: ValidBatch |
     logAppendTimeMs,
     appendedAtMs,
     sequenced,
+    transactional: isTransactional && sequenced !== undefined
+      ? { producerId: sequenced.producerId, epoch: sequenced.epoch, kind: "records" }
+      : undefined,
   });
   call.cluster.controller.appended(leader);
   const body = success(index, baseOffset, BigInt(logAppendTimeMs ?? -1), log.startOffset);

@@ -1,5 +1,5 @@
 /**
- * InitProducerId and FindCoordinator: the first steps of idempotent producing. Nothing is coordinated here yet.
+ * InitProducerId and FindCoordinator: the first steps of idempotent and of transactional producing.
  *
  * @module
  */
@@ -10,25 +10,43 @@ import type { InitProducerId } from "../../protocol/messages/init_producer_id.ts
 import type { Call } from "./call.ts";
 
 const COORDINATOR_NOT_AVAILABLE = 15;
-const NOT_COORDINATOR = 16;
 const INVALID_REQUEST = 42;
+const INVALID_PRODUCER_EPOCH = 47;
+const PRODUCER_FENCED = 90;
 const FIRST_VERSION_WITH_BATCH = 4;
+const FIRST_VERSION_WITH_FENCED = 4;
+const TYPES = ["group", "transaction"] as const;
 
 /** Serves InitProducerId. Without a transactional id every call gives a new producer id in epoch 0. */
 export function serveInitProducerId(call: Call<typeof InitProducerId>): ResponseInputOf<typeof InitProducerId> {
-  const { transactionalId, producerId, producerEpoch } = call.request;
+  const { broker, cluster, request, version } = call;
+  const { producerEpoch, producerId, transactionalId, transactionTimeoutMs } = request;
   if (transactionalId === "" || (producerId === -1n) !== (producerEpoch === -1)) return refused(INVALID_REQUEST);
-  if (transactionalId !== null) return refused(NOT_COORDINATOR);
-  return { errorCode: 0, producerId: call.cluster.nextProducerId(), producerEpoch: 0 };
+  if (transactionalId === null) return { errorCode: 0, producerId: cluster.nextProducerId(), producerEpoch: 0 };
+  const refusal = cluster.coordinators.refusalOf(broker, "transaction", transactionalId);
+  if (refusal !== 0) return refused(refusal);
+  const expected = producerId === -1n ? undefined : { producerId, epoch: producerEpoch };
+  const identity = cluster.transactions.initProducerId(transactionalId, transactionTimeoutMs, expected);
+  const isFenced = identity.errorCode === PRODUCER_FENCED && version < FIRST_VERSION_WITH_FENCED;
+  return isFenced ? refused(INVALID_PRODUCER_EPOCH) : identity;
 }
 
 function refused(errorCode: number): ResponseInputOf<typeof InitProducerId> {
   return { errorCode, producerId: -1n, producerEpoch: -1 };
 }
 
-/** Serves FindCoordinator: there is none. */
+/** Serves FindCoordinator. */
 export function serveFindCoordinator(call: Call<typeof FindCoordinator>): ResponseInputOf<typeof FindCoordinator> {
-  const nobody = { errorCode: COORDINATOR_NOT_AVAILABLE, nodeId: -1, host: "", port: -1 };
-  if (call.version < FIRST_VERSION_WITH_BATCH) return nobody;
-  return { coordinators: call.request.coordinatorKeys.map((key) => ({ key, ...nobody })) };
+  const { cluster, listener, request, version } = call;
+  const find = (key: string) => {
+    const type = TYPES[request.keyType];
+    const broker = type && cluster.coordinators.find(type, key);
+    if (broker !== undefined) return { errorCode: 0, nodeId: broker.id, ...broker.endpoint(listener) };
+    return { errorCode: type ? COORDINATOR_NOT_AVAILABLE : INVALID_REQUEST, nodeId: -1, host: "", port: -1 };
+  };
+  if (version >= FIRST_VERSION_WITH_BATCH) {
+    return { coordinators: request.coordinatorKeys.map((key) => ({ key, ...find(key) })) };
+  }
+  const found = find(request.key);
+  return found.errorCode === 0 ? { ...found, errorMessage: "NONE" } : found;
 }

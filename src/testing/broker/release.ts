@@ -38,6 +38,10 @@ export interface ReleaseProfile {
   readonly resetsApiVersionsFrom: number;
   /** How far in the future a timestamp may lie is bounded (Kafka 4.0). */
   readonly boundsFutureTimestamps: boolean;
+  /** Leaders ask the coordinator whether a batch belongs to an open transaction (KIP-890, Kafka 3.6). */
+  readonly verifiesTransactions: boolean;
+  /** A transaction that a leader knows to be open must be of the batch's epoch (Kafka 4.0). */
+  readonly verifiesEpochs: boolean;
 }
 
 const OLD: Omit<ReleaseProfile, "versions"> = {
@@ -47,6 +51,8 @@ const OLD: Omit<ReleaseProfile, "versions"> = {
   namesApiVersions: false,
   resetsApiVersionsFrom: Infinity,
   boundsFutureTimestamps: false,
+  verifiesTransactions: false,
+  verifiesEpochs: false,
 };
 
 /** The releases. */
@@ -64,6 +70,10 @@ export const RELEASES: Readonly<Record<Release, ReleaseProfile>> = {
       CreateTopics: [0, 2],
       InitProducerId: [0, 0],
       SaslAuthenticate: [0, 0],
+      AddPartitionsToTxn: [0, 0],
+      AddOffsetsToTxn: [0, 0],
+      EndTxn: [0, 0],
+      TxnOffsetCommit: [0, 0],
     },
   },
   "2.0": {
@@ -79,6 +89,10 @@ export const RELEASES: Readonly<Record<Release, ReleaseProfile>> = {
       CreateTopics: [0, 3],
       InitProducerId: [0, 1],
       SaslAuthenticate: [0, 0],
+      AddPartitionsToTxn: [0, 1],
+      AddOffsetsToTxn: [0, 1],
+      EndTxn: [0, 1],
+      TxnOffsetCommit: [0, 1],
     },
   },
   "2.3": {
@@ -94,6 +108,10 @@ export const RELEASES: Readonly<Record<Release, ReleaseProfile>> = {
       CreateTopics: [0, 3],
       InitProducerId: [0, 1],
       SaslAuthenticate: [0, 1],
+      AddPartitionsToTxn: [0, 1],
+      AddOffsetsToTxn: [0, 1],
+      EndTxn: [0, 1],
+      TxnOffsetCommit: [0, 2],
     },
   },
   "2.7": {
@@ -111,10 +129,15 @@ export const RELEASES: Readonly<Record<Release, ReleaseProfile>> = {
       CreateTopics: [0, 6],
       InitProducerId: [0, 4],
       SaslAuthenticate: [0, 2],
+      AddPartitionsToTxn: [0, 2],
+      AddOffsetsToTxn: [0, 2],
+      EndTxn: [0, 2],
+      TxnOffsetCommit: [0, 3],
     },
   },
   "3.9": {
     ...OLD,
+    verifiesTransactions: true,
     namesApiVersions: true,
     featuresEpoch: 1n,
     versions: {
@@ -128,6 +151,10 @@ export const RELEASES: Readonly<Record<Release, ReleaseProfile>> = {
       CreateTopics: [0, 7],
       InitProducerId: [0, 5],
       SaslAuthenticate: [0, 2],
+      AddPartitionsToTxn: [0, 5],
+      AddOffsetsToTxn: [0, 4],
+      EndTxn: [0, 4],
+      TxnOffsetCommit: [0, 4],
     },
     supportedFeatures: [
       { name: "kraft.version", minVersion: 0, maxVersion: 1 },
@@ -137,6 +164,8 @@ export const RELEASES: Readonly<Record<Release, ReleaseProfile>> = {
   },
   "4.1": {
     ...OLD,
+    verifiesTransactions: true,
+    verifiesEpochs: true,
     namesApiVersions: true,
     featuresEpoch: 1n,
     boundsFutureTimestamps: true,
@@ -151,6 +180,10 @@ export const RELEASES: Readonly<Record<Release, ReleaseProfile>> = {
       CreateTopics: [2, 7],
       InitProducerId: [0, 5],
       SaslAuthenticate: [0, 2],
+      AddPartitionsToTxn: [0, 5],
+      AddOffsetsToTxn: [0, 4],
+      EndTxn: [0, 5],
+      TxnOffsetCommit: [0, 5],
     },
     supportedFeatures: [
       { name: "group.version", minVersion: 0, maxVersion: 1 },

@@ -111,7 +111,10 @@ export class Partition implements ReplicatedPartition {
   deleteBefore(offset: bigint): void {
     const { highWatermark, log } = this.leader;
     log.deleteBefore(offset < highWatermark ? offset : highWatermark);
-    for (const replica of this.#replicas.values()) replica.log.deleteBefore(log.startOffset);
+    for (const replica of this.#replicas.values()) {
+      replica.log.deleteBefore(log.startOffset);
+      replica.transactions.deleteBefore(log.startOffset);
+    }
   }
 
   /** All replicas forget a producer, or all of them, as `producer.id.expiration.ms` has it. */

@@ -27,6 +27,18 @@ export interface StoredBatch {
   readonly appendedAtMs: number;
   /** The sequence numbers that an idempotent producer gave it. */
   readonly sequenced: SequencedBatch | undefined;
+  /** What it has to do with a transaction. */
+  readonly transactional: TransactionalBatch | undefined;
+}
+
+/** A batch of a transaction, or the marker that ends it. */
+export interface TransactionalBatch {
+  /** The producer whose transaction it is. */
+  readonly producerId: bigint;
+  /** The producer's epoch; that of a marker holds from then on. */
+  readonly epoch: number;
+  /** Records, or how the transaction has ended. */
+  readonly kind: "records" | "commit" | "abort";
 }
 
 /** Where the batches of a leader begin. */
@@ -45,6 +57,8 @@ export interface AppendOptions {
   readonly appendedAtMs?: number;
   /** The sequence numbers of an idempotent producer. */
   readonly sequenced?: SequencedBatch | undefined;
+  /** What it has to do with a transaction. */
+  readonly transactional?: TransactionalBatch | undefined;
   /** The latest timestamp of the records. */
   readonly maxTimestampMs: bigint;
   /** The broker's date, when the topic's timestamps are the broker's. */
@@ -118,6 +132,7 @@ export class PartitionLog {
       leaderEpoch,
       appendedAtMs: options.appendedAtMs ?? 0,
       sequenced: options.sequenced,
+      transactional: options.transactional,
     };
     this.#push(batch);
     return batch;

@@ -42,6 +42,8 @@ const DAY_MS = 86_400_000;
 interface ProducerEntry {
   epoch: number;
   batches: AppendedBatch[];
+  /** When a marker has come last, by the cluster's clock in ms. */
+  markedAtMs?: number;
 }
 
 /** The sequence that is `count` further; 2^31 - 1 is followed by 0. */
@@ -76,8 +78,9 @@ export class ProducerState {
       appended.firstSequence === batch.firstSequence && appended.lastSequence === batch.lastSequence
     );
     if (original !== undefined) return { kind: "duplicate", original };
-    const last = entry.batches.at(-1)!;
-    return batch.firstSequence === addToSequence(last.lastSequence, 1)
+    const last = entry.batches.at(-1);
+    // Behind a marker that has raised the epoch nothing but 0 is the next one (KAFKA-18202).
+    return batch.firstSequence === (last === undefined ? 0 : addToSequence(last.lastSequence, 1))
       ? { kind: "append" }
       : { kind: "refuse", errorCode: OUT_OF_ORDER_SEQUENCE_NUMBER };
   }
@@ -93,11 +96,27 @@ export class ProducerState {
     if (entry.batches.length > REMEMBERED_BATCHES) entry.batches.shift();
   }
 
+  /** @internal A marker has ended a transaction: the producer's epoch is the marker's, and a new one starts anew. */
+  mark(producerId: bigint, epoch: number, markedAtMs: number): void {
+    const entry = this.#producers.get(producerId);
+    const batches = entry?.epoch === epoch ? entry.batches : [];
+    this.#producers.set(producerId, { epoch, batches, markedAtMs });
+  }
+
+  /** @internal Whether nothing is known of a producer. */
+  isUnknown(producerId: bigint, nowMs: number): boolean {
+    const entry = this.#producers.get(producerId);
+    return entry === undefined || nowMs - lastAppendOf(entry) >= this.#expirationMs;
+  }
+
   /** @internal Forgets the batches from an offset on, then takes what is known of the rest from what is left of the log. */
   rebuild(endOffset: bigint, remaining: readonly StoredBatch[]): void {
     const before = this.#producers;
     this.#producers = new Map();
-    for (const { sequenced, baseOffset, maxTimestampMs, appendedAtMs } of remaining) {
+    for (const { sequenced, transactional, baseOffset, maxTimestampMs, appendedAtMs } of remaining) {
+      if (transactional !== undefined && transactional.kind !== "records") {
+        this.mark(transactional.producerId, transactional.epoch, appendedAtMs);
+      }
       if (sequenced === undefined) continue;
       const { firstSequence, lastSequence } = sequenced;
       this.record(sequenced, { firstSequence, lastSequence, baseOffset, maxTimestampMs, appendedAtMs });
@@ -119,6 +138,7 @@ export class ProducerState {
   reload(wallMs: number): void {
     for (const [producerId, { batches }] of this.#producers) {
       batches.splice(0, batches.length - 1);
+      if (batches.length === 0) continue;
       if (wallMs - Number(batches[0]!.maxTimestampMs) >= this.#expirationMs) this.#producers.delete(producerId);
     }
   }
@@ -132,10 +152,10 @@ export class ProducerState {
   /** The epoch and the last sequence that are known of a producer. */
   lastOf(producerId: bigint): { readonly epoch: number; readonly lastSequence: number } | undefined {
     const entry = this.#producers.get(producerId);
-    return entry && { epoch: entry.epoch, lastSequence: entry.batches.at(-1)!.lastSequence };
+    return entry && { epoch: entry.epoch, lastSequence: entry.batches.at(-1)?.lastSequence ?? -1 };
   }
 }
 
-function lastAppendOf({ batches }: ProducerEntry): number {
-  return batches.at(-1)?.appendedAtMs ?? 0;
+function lastAppendOf({ batches, markedAtMs = 0 }: ProducerEntry): number {
+  return Math.max(batches.at(-1)?.appendedAtMs ?? 0, markedAtMs);
 }

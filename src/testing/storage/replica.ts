@@ -9,6 +9,7 @@ import type { AppendOptions, StoredBatch } from "./log.ts";
 import { PartitionLog } from "./log.ts";
 import type { BatchView } from "./batch_view.ts";
 import { ProducerState } from "./producer_state.ts";
+import { TransactionLog } from "./transaction_log.ts";
 import type { TopicRules } from "./topic_config.ts";
 
 /** Who leads a partition, and who keeps up. */
@@ -68,6 +69,8 @@ export class Replica {
   readonly log: PartitionLog = new PartitionLog();
   /** What it remembers of idempotent producers. */
   readonly producers: ProducerState;
+  /** What it knows of transactions. */
+  readonly transactions: TransactionLog = new TransactionLog();
   /** @internal How far each follower has come; of no meaning unless it leads. */
   readonly followers: Map<number, FollowerProgress> = new Map();
   readonly #watchers = new Set<() => void>();
@@ -103,6 +106,11 @@ export class Replica {
   /** The offset up to which all of the ISR have it, as far as this replica knows; consumers read to here. */
   get highWatermark(): bigint {
     return this.#highWatermark;
+  }
+
+  /** The offset up to which every transaction is decided; who wants only what was committed reads to here. */
+  get lastStableOffset(): bigint {
+    return this.transactions.lastStableOffset(this.#highWatermark);
   }
 
   /** Where its leadership began; until the high watermark has come there, latest offsets are not told. */
@@ -183,9 +191,15 @@ export class Replica {
   #truncateTo(offset: bigint): void {
     this.log.truncateTo(offset);
     this.producers.rebuild(offset, this.log.batches);
+    this.transactions.truncateTo(offset);
   }
 
-  #remember({ sequenced, baseOffset, maxTimestampMs, appendedAtMs }: StoredBatch): void {
+  #remember(batch: StoredBatch): void {
+    const { sequenced, transactional, baseOffset, maxTimestampMs, appendedAtMs } = batch;
+    this.transactions.record(batch);
+    if (transactional !== undefined && transactional.kind !== "records") {
+      this.producers.mark(transactional.producerId, transactional.epoch, appendedAtMs);
+    }
     if (sequenced === undefined) return;
     const { firstSequence, lastSequence } = sequenced;
     this.producers.record(sequenced, { firstSequence, lastSequence, baseOffset, maxTimestampMs, appendedAtMs });
