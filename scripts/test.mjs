@@ -33,12 +33,17 @@ async function main() {
   // Only now, because they import what was just installed.
   const { build } = await import("./build.mjs");
   const { runArchitecture } = await import("./architecture.mjs");
+  const { runLint } = await import("./lint.mjs");
   const { allowedSkips, checkFeatures, describeResults, runMatrix } = await import("./matrix.mjs");
   const { runOneBundle } = await import("./lib/one_bundle.mjs");
 
   await build().then((built) => progress(built ? "Built dist" : "dist is up to date"));
   const checksFromMs = performance.now();
-  const legs = [leg("checks", [...await runArchitecture(), ...await runOneBundle()], checksFromMs)];
+  const legs = [leg(
+    "checks",
+    [...await runArchitecture(), ...await runLint({ only: ["circles", "runtimes"] }), ...await runOneBundle()],
+    checksFromMs,
+  )];
   progress(`Architecture and bundle: ${legs[0].passed} passed, ${legs[0].failed} failed`);
   for (const { summary } of legs[0].tests) if (summary !== undefined) progress(`A Worker: ${summary}`);
 
