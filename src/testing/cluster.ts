@@ -11,12 +11,8 @@ import { show } from "../show.ts";
 import type { AnyApi } from "./broker/apis.ts";
 import { Broker, type VersionRange } from "./broker/broker.ts";
 import { BrokerConnection } from "./broker/broker_connection.ts";
-import {
-  checkNumber,
-  type EmbeddedClusterOptions,
-  readClusterOptions,
-  readReplicationOptions,
-} from "./cluster_options.ts";
+import { checkNumber } from "./check_number.ts";
+import { type EmbeddedClusterOptions, readClusterOptions, readReplicationOptions } from "./cluster_options.ts";
 import { type ClusterRuntime, realRuntime, runtimeWith } from "./cluster_runtime.ts";
 import { type ControlAction, type ControlFunction, type ControlOptions, Controls } from "./broker/control.ts";
 import { Controller } from "./control/controller.ts";

@@ -9,6 +9,7 @@ import { ConfigError } from "../errors.ts";
 import { sentenceOf } from "../show.ts";
 import type { Codec, CompressionType } from "../codec/codec.ts";
 import { type Release, RELEASES } from "./broker/release.ts";
+import { checkNumber } from "./check_number.ts";
 import type { VersionRange } from "./broker/broker.ts";
 import type { ClusterRuntime } from "./cluster_runtime.ts";
 import type { MemoryNetworkOptions } from "./doubles/network.ts";
@@ -122,12 +123,6 @@ export function readReplicationOptions(options: unknown): ReplicationOptions {
   for (const name of LAGS) checkLag(name, read[name]);
   for (const name of ["replicaLagTimeMaxMs", "sessionTimeoutMs"]) checkNumber(name, read[name], 0);
   return Object.fromEntries(Object.entries(read).filter(([, value]) => value !== undefined));
-}
-
-/** A number from some least one on, if anything. */
-export function checkNumber(name: string, value: unknown, least: number): void {
-  if (value === undefined || typeof value === "number" && value >= least) return;
-  refuse(name, least === -Infinity ? "a number" : `a number from ${least}`, value);
 }
 
 function checkLag(name: string, value: unknown): void {

@@ -10,7 +10,7 @@
 import { readOptions, refuse } from "../../call_options.ts";
 import type { Broker } from "../broker/broker.ts";
 import type { CoordinatorHost } from "./host.ts";
-import { checkNumber } from "../cluster_options.ts";
+import { checkNumber } from "../check_number.ts";
 
 /** What is coordinated. */
 export type CoordinatorType = "group" | "transaction";

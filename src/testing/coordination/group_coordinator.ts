@@ -8,7 +8,7 @@ import type { RequestOf } from "../../protocol/api.ts";
 import type { TxnOffsetCommit } from "../../protocol/messages/txn_offset_commit.ts";
 import type { Broker } from "../broker/broker.ts";
 import type { CoordinatorHost } from "./host.ts";
-import { coordinatorPartition } from "./coordinators.ts";
+import { coordinatorPartition, type Coordinators } from "./coordinators.ts";
 import { GroupOffsets } from "./group_offsets.ts";
 import { RELEASES } from "../broker/release.ts";
 import type { ReplicatedPartition } from "../storage/replica.ts";
@@ -35,14 +35,20 @@ interface Group {
   readonly offsets: GroupOffsets;
 }
 
+/** What the group coordinator takes from its cluster. */
+export interface GroupCoordinatorHost extends CoordinatorHost {
+  /** Who coordinates what. */
+  readonly coordinators: Coordinators;
+}
+
 /** The group coordinator of one cluster. */
 export class GroupCoordinator {
-  readonly #cluster: CoordinatorHost;
+  readonly #cluster: GroupCoordinatorHost;
   readonly #groups = new Map<string, Group>();
   readonly #producers = new Map<number, Map<bigint, OffsetsProducer>>();
 
   /** For one cluster. */
-  constructor(cluster: CoordinatorHost) {
+  constructor(cluster: GroupCoordinatorHost) {
     this.#cluster = cluster;
   }
 

@@ -9,8 +9,6 @@ import type { Release } from "../broker/release.ts";
 import type { ClusterRuntime } from "../cluster_runtime.ts";
 import type { Topic } from "../control/topic.ts";
 import type { Replica, ReplicatedPartition } from "../storage/replica.ts";
-import type { Coordinators } from "./coordinators.ts";
-import type { GroupCoordinator } from "./group_coordinator.ts";
 
 /** The cluster as its coordinators see it; `EmbeddedCluster` is one. */
 export interface CoordinatorHost {
@@ -22,10 +20,6 @@ export interface CoordinatorHost {
   readonly release: Release;
   /** What is finalized. */
   readonly finalizedFeatures: Readonly<Record<string, number>>;
-  /** Who coordinates what. */
-  readonly coordinators: Coordinators;
-  /** Who remembers groups. */
-  readonly groups: GroupCoordinator;
   /** Who is alive, what there is, and who can talk to whom. */
   readonly controller: {
     readonly view: { readonly brokerIds: readonly number[] };

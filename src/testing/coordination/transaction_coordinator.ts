@@ -13,8 +13,8 @@
 
 import { readOptions, refuse } from "../../call_options.ts";
 import type { Timer } from "../../runtime/runtime.ts";
-import type { CoordinatorHost } from "./host.ts";
-import { checkNumber } from "../cluster_options.ts";
+import type { GroupCoordinator, GroupCoordinatorHost } from "./group_coordinator.ts";
+import { checkNumber } from "../check_number.ts";
 import { controlBatch } from "../storage/control_batch.ts";
 import type { Replica, ReplicatedPartition } from "../storage/replica.ts";
 
@@ -113,9 +113,15 @@ interface MarkerWrite {
   endOffset?: bigint;
 }
 
+/** What the transaction coordinator takes from its cluster. */
+export interface TransactionCoordinatorHost extends GroupCoordinatorHost {
+  /** Who remembers groups. */
+  readonly groups: GroupCoordinator;
+}
+
 /** The transaction coordinator of one cluster. */
 export class TransactionCoordinator {
-  readonly #cluster: CoordinatorHost;
+  readonly #cluster: TransactionCoordinatorHost;
   readonly #transactions = new Map<string, Transaction>();
   readonly #timers = new Set<Timer>();
   /** Markers that are written when they are no longer to be held back for ever. */
@@ -124,7 +130,7 @@ export class TransactionCoordinator {
   #closed = false;
 
   /** For one cluster. */
-  constructor(cluster: CoordinatorHost, options?: TransactionOptions) {
+  constructor(cluster: TransactionCoordinatorHost, options?: TransactionOptions) {
     this.#cluster = cluster;
     this.#options = { maxTimeoutMs: 900_000, markerLagMs: 0, commitAfterAbort: 48, ...readTransactionOptions(options) };
   }
