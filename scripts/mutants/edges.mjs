@@ -11,7 +11,7 @@ export const edges = [
     profile: "orderly ends",
     edits: [{
       file: batch,
-      find: `if (!this.strayed) this.#pool.give(this.#buffer);`,
+      find: `if (!this.socketMayHoldBytes) this.#pool.give(this.#buffer);`,
       replace: `this.#pool.give(this.#buffer);`,
     }],
   },
@@ -20,8 +20,8 @@ export const edges = [
     profile: "data loss",
     edits: [{
       file: partition,
-      find: `for (const batch of this.#setAside.splice(0)) this.putBack(batch);`,
-      replace: `this.#setAside.splice(0);`,
+      find: `for (const batch of this.#probed.splice(0)) this.putBack(batch);`,
+      replace: `this.#probed.splice(0);`,
     }],
   },
   {

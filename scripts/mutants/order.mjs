@@ -1,7 +1,7 @@
 /** Order and exactly once: what stands in `producer/partition` and `producer/sequence`. */
 
 const partition = "src/producer/accumulator/partition.ts";
-const sequence = "src/producer/idempotence/sequence.ts";
+const sequence = "src/producer/idempotence/partition_sequence.ts";
 const settlement = "src/producer/sender/settlement.ts";
 
 export const order = [
@@ -32,8 +32,8 @@ export const order = [
     required: true,
     edits: [{
       file: settlement,
-      find: `if (this.#identity !== undefined && batch.drained) batch.partition.sequence.doubt(batch);`,
-      replace: `if (this.#identity !== undefined && batch.attempts > 0) batch.partition.sequence.doubt(batch);`,
+      find: `if (this.#stamping.stamps && batch.drained) batch.partition.sequence.markUnresolved(batch);`,
+      replace: `if (this.#stamping.stamps && batch.attempts > 0) batch.partition.sequence.markUnresolved(batch);`,
     }],
   },
   {
@@ -60,7 +60,7 @@ export const order = [
     edits: [{
       file: partition,
       find: `    batch.closed = true;\n    this.sizeHint`,
-      replace: `    else if (idempotent) batch.setStamp(this.sequence.stamp(batch.recordCount));
+      replace: `    else if (stamps) batch.setStamp(this.sequence.stamp(batch.recordCount));
     batch.closed = true;\n    this.sizeHint`,
     }],
   },
@@ -69,7 +69,7 @@ export const order = [
     required: true,
     edits: [{
       file: partition,
-      find: `if (sequence.unresolved && !stampedWaits && sequence.isAt(identity)) identity.bumpEpoch();`,
+      find: `if (sequence.unresolved && !stampedWaits && sequence.isAt(stamping.identity)) stamping.onGap(undefined);`,
       replace: "",
     }],
   },
@@ -85,7 +85,7 @@ export const order = [
     name: "A stamped batch that has failed leaves no doubt",
     edits: [{
       file: settlement,
-      find: `if (this.#identity !== undefined && batch.drained) batch.partition.sequence.doubt(batch);`,
+      find: `if (this.#stamping.stamps && batch.drained) batch.partition.sequence.markUnresolved(batch);`,
       replace: `void batch;`,
     }],
   },

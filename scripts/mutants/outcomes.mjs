@@ -8,15 +8,15 @@ export const outcomes = [
     name: "A refusal makes it certain again that a record isn't in the log",
     edits: [{
       file: settlement,
-      find: `function worse(a: Persisted, b: Persisted): Persisted {\n  return a === "no" ? b : a;`,
-      replace: `function worse(a: Persisted, b: Persisted): Persisted {\n  return a === "yes" ? a : b;`,
+      find: `function stickyPersisted(a: Persisted, b: Persisted): Persisted {\n  return a === "no" ? b : a;`,
+      replace: `function stickyPersisted(a: Persisted, b: Persisted): Persisted {\n  return a === "yes" ? a : b;`,
     }],
   },
   {
     name: "A batch that expires in flight is told as not persisted",
     edits: [{
       file: settlement,
-      find: `if (inFlight) batch.persisted = worse(batch.persisted, "possibly");`,
+      find: `if (inFlight) batch.persisted = stickyPersisted(batch.persisted, "possibly");`,
       replace: "",
     }],
   },
@@ -32,11 +32,11 @@ export const outcomes = [
     name: "Outcomes are told as they come",
     edits: [{
       file: accumulator,
-      find: `    while (untold.length > 0 && untold[0]!.outcome !== undefined) {
-      const batch = untold.shift()!;`,
-      replace: `    for (const batch of untold.filter(({ outcome }) => outcome !== undefined)) {
-      if (!untold.includes(batch)) continue;
-      untold.splice(untold.indexOf(batch), 1);`,
+      find: `    while (incomplete.length > 0 && incomplete[0]!.outcome !== undefined) {
+      const batch = incomplete.shift()!;`,
+      replace: `    for (const batch of incomplete.filter(({ outcome }) => outcome !== undefined)) {
+      if (!incomplete.includes(batch)) continue;
+      incomplete.splice(incomplete.indexOf(batch), 1);`,
     }],
   },
   {

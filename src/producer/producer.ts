@@ -34,7 +34,8 @@ import { checkTopicName } from "./record/record_encoder.ts";
 import { BatchDelivery } from "./send_batch.ts";
 import { type Names, NO_NAMES } from "./options/security.ts";
 import { Sender } from "./sender/sender.ts";
-import { ProducerIdentity } from "./idempotence/sequence.ts";
+import { Idempotence } from "./idempotence/idempotence.ts";
+import { type Stamping, type StampingParts, unstamped } from "./idempotence/stamping.ts";
 import type { Topic, TopicWaiter } from "./accumulator/topic.ts";
 import { TurnClock } from "./accumulator/turn_clock.ts";
 import { Watch } from "./observe/watch.ts";
@@ -84,7 +85,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   readonly #agenda: Agenda;
   readonly #accumulator: Accumulator;
   readonly #sender: Sender;
-  readonly #identity: ProducerIdentity | undefined;
+  readonly #stamping: Stamping;
   readonly #metrics: Metrics;
   readonly #interceptors: InterceptorChain;
   readonly #outstanding: Outstanding;
@@ -104,9 +105,15 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
    * @param options at least `brokers`
    * @param runtime sockets, clock and randomness; the runtime's own unless a test brings others
    * @param names finds codecs and mechanisms by name; the core knows none, so that a bundle has what it imports as values
+   * @param stampingOf makes who stamps the batches: by `idempotent`, unless a transactional producer brings its own
    * @throws {ConfigError} for an option that is unknown, wrong or in conflict with another
    */
-  constructor(options: ProducerOptions<K, V>, runtime?: Runtime, names: Names = NO_NAMES) {
+  constructor(
+    options: ProducerOptions<K, V>,
+    runtime?: Runtime,
+    names: Names = NO_NAMES,
+    stampingOf: (parts: StampingParts) => Stamping = stampingByOptions,
+  ) {
     const read = readProducerOptions(options);
     const given = runtime ?? (read.connect === undefined ? selectRuntime() : systemRuntime(read.connect));
     const resolved = resolveOptions(read, given.sockets, names);
@@ -136,17 +143,23 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
         for (const { partition } of this.#accumulator.incomplete) if (partition.isOvertaken(nodeId)) return true;
         return false;
       },
-      ahead: () => this.#identity?.ahead(),
+      ahead: () => this.#stamping.pipelined(),
       onDisconnect: (nodeId) => this.#sender.onDisconnect(nodeId),
       onRebootstrap: (reason) => this.#options.logger.warn?.("rebootstrap", { reason }),
     });
-    this.#identity = this.#options.idempotent ? new ProducerIdentity(own, this.#cluster, this.#options) : undefined;
+    this.#stamping = stampingOf({
+      runtime: own,
+      cluster: this.#cluster,
+      options: this.#options,
+      failUndrained: (error) => this.#sender.failUndrained(error),
+    });
     this.#accumulator = new Accumulator(
       this.#options,
       this.#cluster,
       new TurnClock(own),
       this.#agenda,
       () => own.random(),
+      this.#stamping,
       this.#metrics,
       {
         onReady: (partition) => this.#sender.schedule(partition),
@@ -165,7 +178,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
         },
       },
     );
-    this.#diagnostics = new Diagnostics(this.#cluster, this.#identity);
+    this.#diagnostics = new Diagnostics(this.#cluster, this.#stamping);
     this.#watch = new Watch(
       this.#agenda,
       this.#accumulator,
@@ -180,7 +193,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
       this.#cluster,
       this.#accumulator,
       this.#agenda,
-      this.#identity,
+      this.#stamping,
       this.#diagnostics,
       this.#metrics,
     );
@@ -242,10 +255,10 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     const delivery = new BatchDelivery(all.length);
     if (call?.hasCallback) call.context = callersContext();
     for (let index = 0; index < all.length; index++) {
-      this.#accumulator.together = index > 0;
+      this.#accumulator.sameCall = index > 0;
       this.#send(all[index]!, delivery.resolver(index), call, true, call);
     }
-    this.#accumulator.together = false;
+    this.#accumulator.sameCall = false;
     return delivery;
   }
 
@@ -410,7 +423,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
 
   /** True once a producer id is held: from then on, retries can't duplicate. */
   isIdempotent(): boolean {
-    return this.#identity?.held === true;
+    return this.#stamping.identity !== undefined;
   }
 
   /** Returns 0; or, when `mayWait` is false and nothing was taken, the bytes of memory that there weren't. */
@@ -457,7 +470,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     const error = await this.#cluster.requestUpdate();
     if (error !== undefined) throw error;
     await outside(() => this.#cluster.reach());
-    const refusal = await outside(() => this.#identity?.acquire());
+    const refusal = await outside(() => this.#stamping.ensure());
     if (refusal !== undefined) throw refusal;
   }
 
@@ -486,7 +499,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
       const detail = fate === "no" ? "The record was never sent." : "The record may be in the log.";
       return closedError(detail, fate);
     });
-    this.#identity?.close();
+    this.#stamping.close();
     // With acks 0 nobody answers, so what was sent last may still be here: a process that ends now would lose it.
     if (acks === 0) {
       const why = "The operating system has not taken all bytes (acks 0): the broker reads too slowly, or not at all.";
@@ -570,6 +583,10 @@ function topicOf(record: ProducerRecord<unknown, unknown>): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+function stampingByOptions({ runtime, cluster, options }: StampingParts): Stamping {
+  return options.idempotent ? new Idempotence(runtime, cluster, options) : unstamped;
 }
 
 function noCallback(value: unknown): ConfigError {

@@ -391,7 +391,7 @@ test("bytes: an append that fails leaves the batch as it was, and the records be
   fails(() => {});
   isExhausted = false;
   add(3_000, "third", utf8.encode("3"));
-  void batch.encode(undefined);
+  void batch.encode(undefined, 0);
   batch.seal();
   const header = readBatchHeader(batch.wire!);
   const records = decodeRecords(header, batch.wire!.subarray(BATCH_OVERHEAD));

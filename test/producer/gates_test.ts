@@ -4,12 +4,13 @@ import assert from "node:assert/strict";
 import type { PartitionMetadata } from "../../src/cluster/metadata.ts";
 import type { Batch } from "../../src/producer/accumulator/batch.ts";
 import { type Gate, Partition } from "../../src/producer/accumulator/partition.ts";
-import type { ProducerIdentity } from "../../src/producer/idempotence/sequence.ts";
+import { type Stamping, unstamped } from "../../src/producer/idempotence/stamping.ts";
 import { test } from "../harness.ts";
 
 const LEADER: PartitionMetadata = { leaderId: 1, leaderEpoch: 4 };
 const OTHER: PartitionMetadata = { leaderId: 2, leaderEpoch: 5 };
-const identity = { producerId: 5n, producerEpoch: 3, held: true } as ProducerIdentity;
+const identity = { producerId: 5n, producerEpoch: 3 };
+const stamping: Stamping = { ...unstamped, stamps: true, identity };
 
 /** As much of a batch as a gate looks at. */
 function fake(): Batch {
@@ -46,17 +47,17 @@ function play(): Play {
     },
     send: () => partition.take(LEADER, true),
     accept(batch) {
-      partition.landed(batch);
+      partition.removeInFlight(batch);
       partition.sequence.accepted(batch, LEADER, 0n);
     },
     refuse(batch) {
-      partition.landed(batch);
-      partition.sequence.disturbed();
+      partition.removeInFlight(batch);
+      partition.sequence.requireProof();
       partition.putBack(batch);
     },
     gate(leader = LEADER, oneAtATime = false) {
       const head = partition.queue[0]!;
-      return partition.gate(head, leader, 1_000, oneAtATime) ?? partition.idempotentGate(head, leader, identity);
+      return partition.gate(head, leader, 1_000, oneAtATime) ?? partition.stampedGate(head, leader, stamping);
     },
   };
 }
@@ -157,8 +158,8 @@ test("gates: after a batch has ended in doubt nothing new is sent before an answ
   p.add();
   p.add();
   const [doubtful, behind] = [p.send(), p.send()];
-  p.partition.landed(doubtful);
-  p.partition.sequence.doubt(doubtful);
+  p.partition.removeInFlight(doubtful);
+  p.partition.sequence.markUnresolved(doubtful);
   p.add();
   assert.equal(p.gate(), "proof");
   p.accept(behind);
@@ -168,15 +169,14 @@ test("gates: after a batch has ended in doubt nothing new is sent before an answ
 test("gates: without a producer id, or in an older epoch with batches to finish, the partition waits (I8)", () => {
   const p = proven();
   p.add();
-  const nobody = { producerId: -1n, producerEpoch: -1, held: false } as ProducerIdentity;
-  const newer = { producerId: 5n, producerEpoch: 4, held: true } as ProducerIdentity;
-  const gate = (who: ProducerIdentity): Gate | undefined =>
-    p.partition.idempotentGate(p.partition.queue[0]!, LEADER, who);
+  const nobody: Stamping = { ...stamping, identity: undefined };
+  const newer: Stamping = { ...stamping, identity: { producerId: 5n, producerEpoch: 4 } };
+  const gate = (who: Stamping): Gate | undefined => p.partition.stampedGate(p.partition.queue[0]!, LEADER, who);
   assert.equal(gate(nobody), "identity");
   p.send();
   p.add();
   assert.equal(gate(newer), "identity", "an answer of the old epoch is still to come");
   p.accept(p.partition.inFlight[0]!);
   assert.equal(gate(newer), undefined);
-  assert.equal(p.partition.sequence.isAt(newer), true);
+  assert.equal(p.partition.sequence.isAt(newer.identity), true);
 });

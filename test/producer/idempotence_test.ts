@@ -3,7 +3,8 @@ import { assertBytes } from "../bytes.ts";
 import { InitProducerId } from "../../src/protocol/messages/init_producer_id.ts";
 import { Metadata } from "../../src/protocol/messages/metadata.ts";
 import { Produce } from "../../src/protocol/messages/produce.ts";
-import { PartitionSequence, ProducerIdentity } from "../../src/producer/idempotence/sequence.ts";
+import { HeldIdentity } from "../../src/producer/idempotence/identity.ts";
+import { PartitionSequence } from "../../src/producer/idempotence/partition_sequence.ts";
 import { stage } from "../cluster/stage.ts";
 import { test } from "../harness.ts";
 import { assertLeavesNothing, firstBatch, sendApart, sentBatches, states, valuesIn, warmUp, watch } from "./wire.ts";
@@ -258,22 +259,18 @@ test("idempotence: after the last epoch a partition that holds nothing but new b
 });
 
 test("idempotence: an epoch is raised up to 32,767, then the id is given up", () => {
-  const identity = new ProducerIdentity(
-    undefined as never,
-    undefined as never,
-    { requestTimeoutMs: 1, retryBackoffMs: 1, retryBackoffMaxMs: 1 },
-  );
-  identity.producerId = 5n;
-  identity.producerEpoch = 32_766;
-  identity.bumpEpoch();
-  assert.deepEqual([identity.producerId, identity.producerEpoch, identity.held], [5n, 32_767, true]);
-  identity.bumpEpoch();
-  assert.equal(identity.held, false);
+  const held = new HeldIdentity();
+  held.give({ producerId: 5n, producerEpoch: 32_766 });
+  held.give({ producerId: 6n, producerEpoch: 0 });
+  held.bump();
+  assert.deepEqual(held.current, { producerId: 5n, producerEpoch: 32_767 }, "the first answer counts");
+  held.bump();
+  assert.equal(held.current, undefined);
 });
 
 test("idempotence: sequences count records and wrap from 2^31 - 1 to 0", () => {
   const sequence = new PartitionSequence();
-  const identity = { producerId: 5n, producerEpoch: 3, held: true } as ProducerIdentity;
+  const identity = { producerId: 5n, producerEpoch: 3 };
   sequence.adopt(identity);
   assert.deepEqual(sequence.stamp(10), { producerId: 5n, producerEpoch: 3, baseSequence: 0 });
   assert.equal(sequence.stamp(2 ** 31 - 13).baseSequence, 10);
@@ -281,7 +278,7 @@ test("idempotence: sequences count records and wrap from 2^31 - 1 to 0", () => {
   assert.equal(sequence.stamp(1).baseSequence, 2);
   sequence.stamp(2 ** 31 - 3);
   assert.equal(sequence.stamp(1).baseSequence, 0, "2^31 - 1 was the last of the one before");
-  sequence.adopt({ ...identity, producerEpoch: 4 } as ProducerIdentity);
+  sequence.adopt({ ...identity, producerEpoch: 4 });
   assert.deepEqual(sequence.stamp(1), { producerId: 5n, producerEpoch: 4, baseSequence: 0 });
 });
 

@@ -21,6 +21,7 @@ import { BufferMemory, chargeFor, type MemoryWaiter } from "./buffer_memory.ts";
 import { BufferPool } from "./buffer_pool.ts";
 import type { Explanation } from "../observe/diagnosis.ts";
 import { headersOf, type KeptRecord } from "../record/kept_record.ts";
+import type { Stamping } from "../idempotence/stamping.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { ResolvedOptions } from "../options/options.ts";
 import type { Partition } from "./partition.ts";
@@ -65,13 +66,14 @@ export class Accumulator {
   /** Records in batches that have not been told. */
   recordsInBatches = 0;
   /** True while records are handed over that were given in one call with those before them. */
-  together = false;
+  sameCall = false;
 
   readonly #options: ResolvedOptions;
   readonly #cluster: Cluster;
   readonly #clock: TurnClock;
   readonly #agenda: Agenda;
   readonly #random: () => number;
+  readonly #stamping: Stamping;
   readonly #events: AccumulatorEvents;
   readonly #metrics: Metrics;
   #encoder: RecordEncoder | undefined;
@@ -91,6 +93,7 @@ export class Accumulator {
     clock: TurnClock,
     agenda: Agenda,
     random: () => number,
+    stamping: Stamping,
     metrics: Metrics,
     events: AccumulatorEvents,
   ) {
@@ -99,6 +102,7 @@ export class Accumulator {
     this.#clock = clock;
     this.#agenda = agenda;
     this.#random = random;
+    this.#stamping = stamping;
     this.#metrics = metrics;
     this.#events = events;
     const { partitioner } = options;
@@ -222,7 +226,7 @@ export class Accumulator {
 
   /** Puts the next moment at which something happens to the partition by itself on the agenda. */
   watch(partition: Partition, nowMs: number): void {
-    const oldest = partition.untold[0] ?? partition.queue[0];
+    const oldest = partition.incomplete[0] ?? partition.queue[0];
     if (oldest === undefined) return;
     let dueMs = oldest.overdue ? nextDeadlineOf(partition) : oldest.deadlineMs;
     const head = partition.queue[0];
@@ -252,13 +256,16 @@ export class Accumulator {
 
   /** Tells the outcomes of a partition that are known, in the order of the sends. */
   tell(partition: Partition): void {
-    const { untold } = partition;
-    while (untold.length > 0 && untold[0]!.outcome !== undefined) {
-      const batch = untold.shift()!;
+    const { incomplete } = partition;
+    while (incomplete.length > 0 && incomplete[0]!.outcome !== undefined) {
+      const batch = incomplete.shift()!;
       this.incomplete.delete(batch);
       this.recordsInBatches -= batch.liveCount + batch.refusedCount;
       const failed = batch.refusedCount + ("error" in batch.outcome! ? batch.liveCount : 0);
-      if (failed > 0) this.#metrics.failed(failed);
+      if (failed > 0) {
+        this.#metrics.failed(failed);
+        this.#stamping.onFailed(batch.failure!, failed);
+      }
       batch.settle((error) => this.#logThrow(error));
       this.memory.release(batch.reservedBytes, isAnswer(batch.outcome!));
       for (const barrier of batch.barriers ?? []) barrier.done();
@@ -391,7 +398,7 @@ export class Accumulator {
       });
     }
     if (bytes.key !== null) return partitionForKey(bytes.key, bytes.keyLength, partitionCount);
-    return topic.sticky.choose(topic, this.together);
+    return topic.sticky.choose(topic, this.sameCall);
   }
 
   #append(
@@ -453,6 +460,7 @@ export class Accumulator {
     const reason = isKafkaError(error)
       ? error
       : new KafkaError("The record can't be sent.", { code: "UNEXPECTED", cause: error });
+    this.#stamping.onFailed(reason, 1);
     // Whoever takes it back himself knows.
     if (!(reason instanceof AbortError)) {
       const { topic, persisted } = reason;
@@ -484,9 +492,9 @@ function isAnswer(outcome: Outcome): boolean {
 }
 
 /** When the first batch falls due that doesn't wait for its outcome beyond its deadline. */
-function nextDeadlineOf({ untold, queue }: Partition): number {
+function nextDeadlineOf({ incomplete, queue }: Partition): number {
   let dueMs = Infinity;
-  for (const batches of [untold, queue]) {
+  for (const batches of [incomplete, queue]) {
     for (const { deadlineMs, outcome } of batches) if (outcome === undefined) dueMs = Math.min(dueMs, deadlineMs);
   }
   return dueMs;

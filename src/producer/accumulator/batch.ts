@@ -87,7 +87,7 @@ export class Batch {
   /** Sticky: once an attempt may have been written, no later refusal makes it "no" again. */
   persisted: Persisted = "no";
   /** An attempt ended without an answer: a socket may still read the bytes, so they are left alone from then on. */
-  strayed = false;
+  socketMayHoldBytes = false;
   /** Why the last attempt failed. */
   lastError: KafkaError | undefined;
   /** How often the broker has repeated its last answer. */
@@ -207,6 +207,12 @@ export class Batch {
     return this.#refused.length;
   }
 
+  /** Why records of it have failed; undefined if none has. */
+  get failure(): KafkaError | undefined {
+    const { outcome } = this;
+    return outcome !== undefined && "error" in outcome ? outcome.error : this.#refused[0]?.error;
+  }
+
   /**
    * Takes out the records that the broker has refused, by their places; they are told in their order among the others.
    * It appended none of the batch, so what is left can go out again. It keeps what it has of the buffer memory.
@@ -248,31 +254,31 @@ export class Batch {
     }
     this.reservedBytes = reservedBytes;
     // A socket may still read the old bytes; nothing has been written of the new ones.
-    if (!this.strayed) this.#pool.give(buffer);
-    this.strayed = false;
+    if (!this.socketMayHoldBytes) this.#pool.give(buffer);
+    this.socketMayHoldBytes = false;
   }
 
   /**
    * Makes the bytes that will be sent, all but the producer's stamp. Undefined if they are there at once; a promise
    * if the codec answers later. Fails with a `CompressionError`.
    */
-  encode(codec: Compressor | undefined): Promise<void> | undefined {
+  encode(codec: Compressor | undefined, attributes: number): Promise<void> | undefined {
     this.compact();
     if (codec === undefined) {
-      this.#finish(this.#buffer.subarray(0, this.length), 0);
+      this.#finish(this.#buffer.subarray(0, this.length), attributes);
       return undefined;
     }
     const compressed = codec.compress(this.#buffer.subarray(BATCH_OVERHEAD, this.length));
     if (!(compressed instanceof Uint8Array)) {
-      return compressed.then((bytes) => this.#finishCompressed(bytes, codec.id));
+      return compressed.then((bytes) => this.#finishCompressed(bytes, codec.id | attributes));
     }
-    this.#finishCompressed(compressed, codec.id);
+    this.#finishCompressed(compressed, codec.id | attributes);
     return undefined;
   }
 
   /** Gives it a stamp: on the first drain, and again only after an epoch bump. */
   setStamp(stamp: ProducerStamp): void {
-    if (this.strayed) this.wire = this.wire?.slice();
+    if (this.socketMayHoldBytes) this.wire = this.wire?.slice();
     this.stamp = stamp;
     this.misnumbered = false;
     this.sealed = false;
@@ -331,7 +337,7 @@ export class Batch {
    * True if it may stand in a topic that was created anew after it was sent: a request that names a topic by its name
    * is good for every topic of that name.
    */
-  get mayHaveStrayed(): boolean {
+  get mayBeInOlderTopic(): boolean {
     return this.persisted !== "no" && this.sentByName && this.sentUnder !== this.partition.topic.metadata.topicId;
   }
 
@@ -401,7 +407,7 @@ export class Batch {
     if (!this.#inUse) return;
     this.#inUse = false;
     this.wire = undefined;
-    if (!this.strayed) this.#pool.give(this.#buffer);
+    if (!this.socketMayHoldBytes) this.#pool.give(this.#buffer);
   }
 
   /** The records as they were appended, with their timestamps. */
@@ -417,10 +423,10 @@ export class Batch {
     this.#buffer = grown;
   }
 
-  #finishCompressed(compressed: Uint8Array, codecId: number): void {
+  #finishCompressed(compressed: Uint8Array, attributes: number): void {
     const bytes = new Uint8Array(BATCH_OVERHEAD + lengthOf(compressed));
     bytes.set(compressed, BATCH_OVERHEAD);
-    this.#finish(bytes, codecId);
+    this.#finish(bytes, attributes);
   }
 
   #finish(bytes: Uint8Array, attributes: number): void {

@@ -8,7 +8,8 @@ import { isUsable, type PartitionMetadata } from "../../cluster/metadata.ts";
 import type { KafkaError } from "../../errors.ts";
 import type { Entry } from "./agenda.ts";
 import type { Batch } from "./batch.ts";
-import { PartitionSequence, type ProducerIdentity } from "../idempotence/sequence.ts";
+import { PartitionSequence } from "../idempotence/partition_sequence.ts";
+import type { Stamping } from "../idempotence/stamping.ts";
 import type { Topic, TopicGap } from "./topic.ts";
 
 /** Batches of a partition that a broker remembers of an idempotent producer. */
@@ -25,7 +26,8 @@ export type Gate =
   | "recovery" // a retry goes alone, in sequence order (I5)
   | "proof" // the leader has accepted nothing of this epoch yet (H1)
   | "unresolved" // an earlier batch may or may not be in the log (I7)
-  | "identity"; // the partition still finishes an older epoch (I8)
+  | "identity" // there is no producer id yet, or the partition still finishes an older epoch (I1, I8)
+  | "registration"; // the partition is not part of the transaction yet
 
 /** Up to where records may not be sent, because one before them failed (`gapless`). */
 export interface Gap extends TopicGap {
@@ -42,9 +44,9 @@ export class Partition implements Entry {
   /** Sent and not answered, told or not. */
   readonly inFlight: Batch[] = [];
   /** Taken out of the queue while a batch behind them is sent in their stead: its answer is theirs too. */
-  #setAside: Batch[] = [];
+  #probed: Batch[] = [];
   /** Drained and not told yet, in the order of the first drain. */
-  readonly untold: Batch[] = [];
+  readonly incomplete: Batch[] = [];
   /** Sequence numbers. */
   readonly sequence: PartitionSequence = new PartitionSequence();
   /** True while the sender has it on a list. */
@@ -98,7 +100,7 @@ export class Partition implements Entry {
 
   /** True while any record has no outcome. */
   get busy(): boolean {
-    return this.queue.length > 0 || this.untold.length > 0;
+    return this.queue.length > 0 || this.incomplete.length > 0;
   }
 
   /** What keeps the first batch in the queue from being sent to this leader now; undefined if nothing does. */
@@ -112,8 +114,8 @@ export class Partition implements Entry {
     return undefined;
   }
 
-  /** The further gates of an idempotent producer. */
-  idempotentGate(head: Batch, leader: PartitionMetadata, identity: ProducerIdentity): Gate | undefined {
+  /** The further gates of a producer that stamps its batches. */
+  stampedGate(head: Batch, leader: PartitionMetadata, stamping: Stamping): Gate | undefined {
     const { sequence, inFlight } = this;
     // Counted from the oldest without an answer, not by number: while it is sent again and again, the batches behind
     // it must not push it out of the broker's memory, or its next attempt would look like a gap. (The halves of a
@@ -122,25 +124,27 @@ export class Partition implements Entry {
     if (oldest !== undefined && this.#ordinal - Math.floor(oldest.ordinal) >= BROKER_WINDOW) return "window";
     if (inFlight.length > 0 && head.drained) return "recovery";
     if (inFlight.length > 0 && !sequence.isProvenAt(leader)) return "proof";
-    this.resolve(identity);
-    if (!identity.held) return "identity";
+    this.advanceSequence(stamping);
+    const { identity } = stamping;
+    if (identity === undefined) return "identity";
     if (head.drained) return sequence.rewrite ? "identity" : undefined;
     if (sequence.unresolved) return "unresolved";
     return sequence.isAt(identity) ? undefined : "identity";
   }
 
   /** Moves the sequence state on as far as the batches in flight allow: gap, rewrite, lazy move to a new epoch. */
-  resolve(identity: ProducerIdentity): void {
+  advanceSequence(stamping: Stamping): void {
     const { sequence } = this;
     if (this.inFlight.length > 0) return;
     const stampedWaits = this.queue[0]?.drained === true;
     // Nothing is left whose answer could tell: what is in doubt is a gap.
-    if (sequence.unresolved && !stampedWaits && sequence.isAt(identity)) identity.bumpEpoch();
+    if (sequence.unresolved && !stampedWaits && sequence.isAt(stamping.identity)) stamping.onGap(undefined);
     if (this.queue[0]?.misnumbered) {
-      if (!sequence.rewrite && sequence.isAt(identity)) identity.bumpEpoch();
+      if (!sequence.rewrite && sequence.isAt(stamping.identity)) stamping.onGap(undefined);
       sequence.rewrite = true;
     }
-    if (!identity.held) return;
+    const { identity } = stamping;
+    if (identity === undefined) return;
     if (sequence.rewrite) {
       sequence.adopt(identity);
       for (const batch of this.queue) {
@@ -156,13 +160,13 @@ export class Partition implements Entry {
    * Takes the first batch out of the queue to be sent. On its first drain, and never again, it gets its place in the
    * order and (idempotent) its sequences.
    */
-  take(leader: PartitionMetadata, idempotent: boolean): Batch {
+  take(leader: PartitionMetadata, stamps: boolean): Batch {
     const batch = this.queue.shift()!;
     if (!batch.drained) {
       batch.drained = true;
       batch.ordinal = this.#ordinal++;
-      if (idempotent) batch.setStamp(this.sequence.stamp(batch.recordCount));
-      this.untold.push(batch);
+      if (stamps) batch.setStamp(this.sequence.stamp(batch.recordCount));
+      this.incomplete.push(batch);
     }
     batch.closed = true;
     this.sizeHint = batch.length;
@@ -181,7 +185,7 @@ export class Partition implements Entry {
   }
 
   /** Takes an answered or lost batch off the list of those in flight. */
-  landed(batch: Batch): void {
+  removeInFlight(batch: Batch): void {
     const at = this.inFlight.indexOf(batch);
     // Answers come in order, and a splice makes an array of what it takes out.
     if (at === 0) this.inFlight.shift();
@@ -200,33 +204,33 @@ export class Partition implements Entry {
    * earlier one is no duplicate to it. So the next one that may be in the log is asked for instead, by sending it: if
    * it is there, so is this one. False if there is none.
    */
-  setAside(batch: Batch): boolean {
+  awaitProbe(batch: Batch): boolean {
     const next = this.queue[0];
     if (next === undefined || !next.drained || next.persisted === "no") return false;
-    this.landed(batch);
-    this.#setAside.push(batch);
+    this.removeInFlight(batch);
+    this.#probed.push(batch);
     return true;
   }
 
   /** True while a batch is sent in the stead of earlier ones. */
-  get hasSetAside(): boolean {
-    return this.#setAside.length > 0;
+  get isProbing(): boolean {
+    return this.#probed.length > 0;
   }
 
   /** What was set aside is to be sent again after all. */
-  restore(): void {
-    for (const batch of this.#setAside.splice(0)) this.putBack(batch);
+  requeueProbed(): void {
+    for (const batch of this.#probed.splice(0)) this.putBack(batch);
   }
 
   /** Puts the halves of the first batch of the queue in its place. */
   divide(batch: Batch, parts: readonly Batch[]): void {
     this.queue.splice(0, 1, ...parts);
-    if (batch.drained) this.untold.splice(this.untold.indexOf(batch), 1, ...parts);
+    if (batch.drained) this.incomplete.splice(this.incomplete.indexOf(batch), 1, ...parts);
   }
 
   /** Puts the halves of a split batch in its place. */
   replace(batch: Batch, parts: readonly Batch[]): void {
-    this.untold.splice(this.untold.indexOf(batch), 1, ...parts);
+    this.incomplete.splice(this.incomplete.indexOf(batch), 1, ...parts);
     for (const part of parts) this.putBack(part);
   }
 
@@ -241,7 +245,7 @@ export class Partition implements Entry {
   }
 
   /** A record has failed, and what was handed over behind it must not be sent, unless it may be in the log already. */
-  breakOff(cause: KafkaError, lastPending: number): Batch[] {
+  openGap(cause: KafkaError, lastPending: number): Batch[] {
     this.gap = { ordinal: this.#ordinal, lastPending, cause };
     for (const batch of this.queue) batch.closed = true;
     return this.queue.filter(({ persisted }) => persisted === "no");
@@ -249,7 +253,7 @@ export class Partition implements Entry {
 
   /** Takes a batch out of the queue, for good. */
   removeFromQueue(batch: Batch): void {
-    this.restore();
+    this.requeueProbed();
     const at = this.queue.indexOf(batch);
     if (at >= 0) this.queue.splice(at, 1);
   }

@@ -13,7 +13,7 @@ import type { KafkaError } from "../../errors.ts";
 import { brokerError, errorOf } from "../../protocol/error_codes.ts";
 import { sentence, show } from "../../show.ts";
 import type { Partition } from "../accumulator/partition.ts";
-import type { ProducerIdentity } from "../idempotence/sequence.ts";
+import type { Stamping } from "../idempotence/stamping.ts";
 import type { Topic } from "../accumulator/topic.ts";
 
 /** What kind of thing a record waits for. */
@@ -68,12 +68,12 @@ const CREATE_TOPIC = 'Create the topic, correct its name, or set "allowAutoTopic
 /** Finds out why something of one producer doesn't go on. */
 export class Diagnostics {
   readonly #cluster: Cluster;
-  readonly #identity: ProducerIdentity | undefined;
+  readonly #stamping: Stamping;
 
-  /** Looks at a cluster, and at the identity of an idempotent producer. */
-  constructor(cluster: Cluster, identity: ProducerIdentity | undefined) {
+  /** Looks at a cluster, and at who stamps the batches. */
+  constructor(cluster: Cluster, stamping: Stamping) {
     this.#cluster = cluster;
-    this.#identity = identity;
+    this.#stamping = stamping;
   }
 
   /** Why there is no metadata, or no connection to any broker. */
@@ -117,7 +117,9 @@ export class Diagnostics {
     }
     const broker = this.#cluster.broker(leader.leaderId);
     if (broker === undefined) return unlisted(partition, leader.leaderId);
-    if (this.#identity?.held === false && broker.lastError === undefined) return this.ofIdentity();
+    if (this.#stamping.stamps && this.#stamping.identity === undefined && broker.lastError === undefined) {
+      return this.ofIdentity();
+    }
     if (broker.connection === undefined) return unreachable(partition, broker);
     return throttled(broker) ?? retried(partition);
   }
@@ -143,7 +145,7 @@ export class Diagnostics {
   }
 
   #explainIdentity(): Explanation {
-    const error = this.#identity?.lastError;
+    const error = this.#stamping.lastError;
     // Where nobody can be asked, that is the reason, and not what would be asked.
     const isRefused = error?.errorCode !== undefined && this.#cluster.lastError === undefined;
     if (isRefused) {
@@ -225,8 +227,8 @@ function unanswered(broker: Broker | undefined): Diagnosis | undefined {
   return { cause: "no_answer", explain };
 }
 
-function retried({ untold, queue }: Partition): Diagnosis {
-  const head = untold.find(({ outcome }) => outcome === undefined) ?? queue[0];
+function retried({ incomplete, queue }: Partition): Diagnosis {
+  const head = incomplete.find(({ outcome }) => outcome === undefined) ?? queue[0];
   const error = head?.lastError;
   if (head === undefined || error === undefined) {
     const explain = (): Explanation => ({

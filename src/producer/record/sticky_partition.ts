@@ -33,7 +33,7 @@ export class StickyPartition {
   /** Bytes that went to the partition since it was chosen. */
   #bytes = 0;
   /** It is time to move on. */
-  #outworn = true;
+  #isSpent = true;
   /** The record that is appended next was sent here by {@link StickyPartition.choose}. */
   #chosen = false;
   /** Running sums of the weights of {@link StickyTopic.available}; undefined while all weigh the same. */
@@ -53,13 +53,13 @@ export class StickyPartition {
   }
 
   /** The partition for the next record, which may belong together with the one before. */
-  choose(topic: StickyTopic, together: boolean): number {
+  choose(topic: StickyTopic, sameCall: boolean): number {
     this.#chosen = true;
     const isThere = this.#partition < topic.partitionCount;
-    if (together && isThere && this.#bytes < this.#togetherBytes) return this.#partition;
+    if (sameCall && isThere && this.#bytes < this.#togetherBytes) return this.#partition;
     // What had to stay to fill a batch may go as soon as that batch is full or gone.
-    if (this.#bytes >= this.#batchSize && !this.#outworn) this.#judge(topic);
-    if (this.#outworn || !isThere) this.#move(topic);
+    if (this.#bytes >= this.#batchSize && !this.#isSpent) this.#updateSpent(topic);
+    if (this.#isSpent || !isThere) this.#move(topic);
     return this.#partition;
   }
 
@@ -68,12 +68,12 @@ export class StickyPartition {
     if (!this.#chosen) return;
     this.#chosen = false;
     this.#bytes += bytes;
-    if (this.#bytes >= this.#batchSize) this.#judge(topic);
+    if (this.#bytes >= this.#batchSize) this.#updateSpent(topic);
   }
 
-  #judge(topic: StickyTopic): void {
+  #updateSpent(topic: StickyTopic): void {
     const enough = 2 * this.#batchSize;
-    this.#outworn = this.#bytes >= enough || topic.isFull(this.#partition, this.#batchSize);
+    this.#isSpent = this.#bytes >= enough || topic.isFull(this.#partition, this.#batchSize);
   }
 
   #move(topic: StickyTopic): void {
@@ -89,7 +89,7 @@ export class StickyPartition {
       ? this.#another(available)
       : available[weightedIndex(this.#weights, this.#random())]!;
     this.#bytes = 0;
-    this.#outworn = false;
+    this.#isSpent = false;
   }
 
   /** Any of the partitions but the present one, each as likely as the others. */

@@ -10,6 +10,7 @@ import { encodeRequestFrame, PRODUCE_WITH_TOPIC_NAMES } from "../../protocol/api
 import { Produce } from "../../protocol/messages/produce.ts";
 import type { RequestInputOf, ResponseOf } from "../../protocol/schema.ts";
 import type { Batch } from "../accumulator/batch.ts";
+import type { Stamping } from "../idempotence/stamping.ts";
 import type { Topic } from "../accumulator/topic.ts";
 
 /** A request, and the version in which it is written. */
@@ -49,6 +50,7 @@ export function produceRequest(
   batches: readonly Batch[],
   acks: number,
   timeoutMs: number,
+  { transactionalId, produceCap }: Pick<Stamping, "transactionalId" | "produceCap">,
 ): ProduceRequest {
   const topics = new Map<Topic, TopicData>();
   let idsKnown = true;
@@ -62,8 +64,9 @@ export function produceRequest(
     }
     data.partitionData.push({ index, records: wire! });
   }
-  const version = connection.version(Produce, idsKnown ? undefined : PRODUCE_WITH_TOPIC_NAMES);
-  return { version, body: { acks, timeoutMs, topicData: [...topics.values()] } };
+  const cap = idsKnown ? produceCap : Math.min(produceCap ?? Infinity, PRODUCE_WITH_TOPIC_NAMES);
+  const version = connection.version(Produce, cap);
+  return { version, body: { transactionalId, acks, timeoutMs, topicData: [...topics.values()] } };
 }
 
 /** The bytes of the request's frame without its length prefix, which is what brokers and `maxRequestSize` count. */

@@ -11,6 +11,7 @@
 import type { Cluster } from "../../cluster/cluster.ts";
 import { type Connection, MAX_THROTTLE_MS } from "../../cluster/connection.ts";
 import { endsWaiting } from "../../cluster/advice.ts";
+import type { PartitionMetadata } from "../../cluster/metadata.ts";
 import { ConnectionError, KafkaError, type KafkaErrorOptions, RecordTooLargeError } from "../../errors.ts";
 import { PRODUCE_WITH_TOPIC_NAMES, PRODUCE_WITH_ZSTD } from "../../protocol/api.ts";
 import { brokerError } from "../../protocol/error_codes.ts";
@@ -22,10 +23,10 @@ import type { Batch } from "../accumulator/batch.ts";
 import type { Diagnostics } from "../observe/diagnosis.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { ResolvedOptions } from "../options/options.ts";
-import type { Partition } from "../accumulator/partition.ts";
+import type { Gate, Partition } from "../accumulator/partition.ts";
 import { frameSize, frameSizeBound, overheadBound, produceRequest, resultsOf } from "./produce_request.ts";
 import { RequestLimit } from "./request_limit.ts";
-import type { ProducerIdentity } from "../idempotence/sequence.ts";
+import type { Stamping } from "../idempotence/stamping.ts";
 import { Settlement } from "./settlement.ts";
 
 /** The way to one broker. It is on the agenda while the broker wants to be left alone (throttling). */
@@ -63,7 +64,7 @@ export class Sender {
   readonly #cluster: Cluster;
   readonly #accumulator: Accumulator;
   readonly #agenda: Agenda;
-  readonly #identity: ProducerIdentity | undefined;
+  readonly #stamping: Stamping;
   readonly #metrics: Metrics;
   readonly #settlement: Settlement;
   readonly #lanes = new Map<number, Lane>();
@@ -76,14 +77,14 @@ export class Sender {
   #closed = false;
   #fatal: KafkaError | undefined;
 
-  /** Makes a sender; `identity` is there for an idempotent producer. */
+  /** Makes a sender without anything to send. */
   constructor(
     runtime: Runtime,
     options: ResolvedOptions,
     cluster: Cluster,
     accumulator: Accumulator,
     agenda: Agenda,
-    identity: ProducerIdentity | undefined,
+    stamping: Stamping,
     diagnostics: Diagnostics,
     metrics: Metrics,
   ) {
@@ -92,9 +93,9 @@ export class Sender {
     this.#cluster = cluster;
     this.#accumulator = accumulator;
     this.#agenda = agenda;
-    this.#identity = identity;
+    this.#stamping = stamping;
     this.#metrics = metrics;
-    this.#settlement = new Settlement(runtime, options, cluster, accumulator, identity, diagnostics, metrics, {
+    this.#settlement = new Settlement(runtime, options, cluster, accumulator, stamping, diagnostics, metrics, {
       onReady: (partition) => this.schedule(partition),
       onStale: (partition) => {
         this.#awaitingMetadata.add(partition);
@@ -174,12 +175,11 @@ export class Sender {
   /** Sends what is ready. Called once in a turn, and when an answer has freed a slot. */
   drain(): void {
     if (this.#closed) return;
-    const identity = this.#identity;
     const ready = [...this.#lanes.values()].filter((lane) => lane.ready.length > 0);
-    if (identity !== undefined && !identity.held) {
+    if (this.#lacksIdentity) {
       // The leaders are dialled meanwhile, and first: one of them is asked for the id, so that it takes no other broker.
       for (const lane of ready) if (this.#cluster.broker(lane.nodeId)?.connection === undefined) this.#connect(lane);
-      if (ready.length > 0) void this.#acquireIdentity(identity);
+      if (ready.length > 0) void this.#ensureIdentity();
       return;
     }
     for (const lane of ready) this.#drainLane(lane);
@@ -192,6 +192,13 @@ export class Sender {
       const fate = batch.partition.inFlight.includes(batch) || batch.persisted !== "no" ? "possibly" : "no";
       this.#settlement.conclude(batch, reason(fate, batch.partition));
     }
+  }
+
+  /** Fails all records that have not been drained; what was drained goes on. */
+  failUndrained(error: KafkaError): void {
+    // First, or they would enter batches with the memory that the others give back.
+    this.#accumulator.pending.dropAll(error);
+    for (const batch of [...this.#accumulator.incomplete]) if (!batch.drained) this.#settlement.refuse(batch, error);
   }
 
   #deferDrain(): void {
@@ -226,10 +233,15 @@ export class Sender {
     return lane;
   }
 
-  async #acquireIdentity(identity: ProducerIdentity): Promise<void> {
+  /** True while batches must wait for a producer id. */
+  get #lacksIdentity(): boolean {
+    return this.#stamping.stamps && this.#stamping.identity === undefined;
+  }
+
+  async #ensureIdentity(): Promise<void> {
     if (this.#acquiring) return;
     this.#acquiring = true;
-    const error = await identity.acquire();
+    const error = await this.#stamping.ensure();
     this.#acquiring = false;
     if (this.#closed) return;
     if (error === undefined) {
@@ -361,11 +373,11 @@ export class Sender {
     }
     const oneAtATime = this.#options.maxInFlight === 1;
     const gate = partition.gate(head, leader, nowMs, oneAtATime) ??
-      (this.#identity && partition.idempotentGate(head, leader, this.#identity));
+      (this.#stamping.stamps ? this.#stampedGate(partition, head, leader) : undefined);
     if (gate !== undefined) {
       if (gate === "backoff") this.#accumulator.watch(partition, nowMs);
       // The epochs of the last id are used up, and the partition waits for a new one.
-      if (this.#identity?.held === false) void this.#acquireIdentity(this.#identity);
+      if (this.#lacksIdentity) void this.#ensureIdentity();
       return 0;
     }
     if (head.wire === undefined) this.#encode(partition, head);
@@ -373,6 +385,15 @@ export class Sender {
     if (wire === undefined) return 0;
     if (!this.#isLarge(lane, partition, wire.length, nowMs) || !this.#settlement.divide(head)) return wire.length;
     return this.#sendableBytes(lane, partition, nowMs);
+  }
+
+  #stampedGate(partition: Partition, head: Batch, leader: PartitionMetadata): Gate | undefined {
+    const gate = partition.stampedGate(head, leader, this.#stamping);
+    if (gate !== undefined || head.drained) return gate;
+    const admitted = this.#stamping.admit(partition.topic.name, partition.index);
+    if (admitted === undefined) return undefined;
+    void admitted.then(() => this.schedule(partition));
+    return "registration";
   }
 
   /** True when a request with nothing but this batch is as large as those on which the broker hangs up. */
@@ -384,7 +405,7 @@ export class Sender {
     batch.closed = true;
     let later: Promise<void> | undefined;
     try {
-      later = batch.encode(partition.topic.codec);
+      later = batch.encode(partition.topic.codec, this.#stamping.attributes);
     } catch (error) {
       this.#settlement.refuse(batch, error as KafkaError);
       this.schedule(partition);
@@ -412,7 +433,7 @@ export class Sender {
       const connection = this.#cluster.broker(lane.nodeId)!.connection!;
       let size: number;
       try {
-        size = frameSize(produceRequest(connection, batches, acks, requestTimeoutMs), clientId);
+        size = frameSize(produceRequest(connection, batches, acks, requestTimeoutMs, this.#stamping), clientId);
       } catch {
         break; // broker and client share no version: that is told where the request is made
       }
@@ -440,7 +461,7 @@ export class Sender {
     const batches: Batch[] = [];
     for (const partition of partitions) {
       partition.scheduled = false;
-      const batch = partition.take(partition.leader!, this.#identity !== undefined);
+      const batch = partition.take(partition.leader!, this.#stamping.stamps);
       batch.seal();
       batches.push(batch);
       if (partition.queue.length > 0) this.schedule(partition);
@@ -466,7 +487,7 @@ export class Sender {
   /** Writes the request, and sees to it that its slot is freed and its batches hear what has become of them. */
   #exchange(lane: Lane, connection: Connection, batches: readonly Batch[], lost: (error: unknown) => void): void {
     const { acks, requestTimeoutMs } = this.#options;
-    const request = produceRequest(connection, batches, acks, requestTimeoutMs);
+    const request = produceRequest(connection, batches, acks, requestTimeoutMs, this.#stamping);
     const { version, body } = request;
     if (version < PRODUCE_WITH_ZSTD && batches.some(({ partition }) => partition.topic.codec?.id === ZSTD)) {
       throw brokerError(UNSUPPORTED_COMPRESSION_TYPE, { api: "Produce" });

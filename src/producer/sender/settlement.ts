@@ -28,7 +28,7 @@ import type { ResolvedOptions } from "../options/options.ts";
 import type { Partition } from "../accumulator/partition.ts";
 import type { PartitionResult, ProduceAnswer } from "./produce_request.ts";
 import type { Delivery } from "../record/record.ts";
-import type { ProducerIdentity } from "../idempotence/sequence.ts";
+import type { Stamping } from "../idempotence/stamping.ts";
 
 /** What a settlement asks of the sender. */
 export interface SettlementEvents {
@@ -82,13 +82,13 @@ const PATIENCE_IN_DOUBT = 4;
 /** Some damage shows as an invalid record (broker-facts W11); really invalid ones are listed one by one. */
 const INVALID_RETRIES = 1;
 
-/** Decides about batches; `identity` is there for an idempotent producer. */
+/** Decides about batches. */
 export class Settlement {
   readonly #runtime: Runtime;
   readonly #options: ResolvedOptions;
   readonly #cluster: Cluster;
   readonly #accumulator: Accumulator;
-  readonly #identity: ProducerIdentity | undefined;
+  readonly #stamping: Stamping;
   readonly #diagnostics: Diagnostics;
   readonly #metrics: Metrics;
   readonly #backoff: Backoff;
@@ -100,7 +100,7 @@ export class Settlement {
     options: ResolvedOptions,
     cluster: Cluster,
     accumulator: Accumulator,
-    identity: ProducerIdentity | undefined,
+    stamping: Stamping,
     diagnostics: Diagnostics,
     metrics: Metrics,
     events: SettlementEvents,
@@ -109,7 +109,7 @@ export class Settlement {
     this.#options = options;
     this.#cluster = cluster;
     this.#accumulator = accumulator;
-    this.#identity = identity;
+    this.#stamping = stamping;
     this.#diagnostics = diagnostics;
     this.#metrics = metrics;
     this.#events = events;
@@ -142,7 +142,7 @@ export class Settlement {
   /** The records are in the log, or (acks 0) as far as anybody will tell; `isRead` when no socket holds the bytes. */
   onAccepted(batch: Batch, baseOffset: bigint, appendTimeMs: number, delivery: Delivery, isRead: boolean = true): void {
     const { partition } = batch;
-    partition.landed(batch);
+    partition.removeInFlight(batch);
     this.#cluster.leaderConfirms(partition.sentTo);
     this.#acceptEarlier(batch, baseOffset);
     partition.sequence.accepted(batch, partition.sentTo, baseOffset);
@@ -158,10 +158,10 @@ export class Settlement {
    */
   #acceptEarlier(batch: Batch, baseOffset: bigint): void {
     const { partition } = batch;
-    if (this.#identity === undefined || partition.untold[0] === batch) return;
+    if (!this.#stamping.stamps || partition.incomplete[0] === batch) return;
     // A log that goes back is another one, whose leader knew nothing of what was sent before.
     if (baseOffset >= 0n && baseOffset <= partition.sequence.lastAckedOffset) return;
-    for (const earlier of [...partition.untold]) {
+    for (const earlier of [...partition.incomplete]) {
       if (earlier.ordinal >= batch.ordinal) break;
       const implied = earlier.outcome === undefined && earlier.persisted !== "no" &&
         !partition.inFlight.includes(earlier);
@@ -193,7 +193,7 @@ export class Settlement {
     const row = errorOf(errorCode);
     if (baseOffset >= 0n) batch.appendedAt = baseOffset;
     batch.repeats = errorCode === batch.lastError?.errorCode ? batch.repeats + 1 : 0;
-    batch.persisted = worse(batch.persisted, persistedAfter(errorCode, baseOffset));
+    batch.persisted = stickyPersisted(batch.persisted, persistedAfter(errorCode, baseOffset));
     const error = brokerError(errorCode, {
       topic: partition.topic.name,
       partition: partition.index,
@@ -215,10 +215,10 @@ export class Settlement {
       this.#cluster.leaderDenies(partition.topic.name, partition.index, partition.sentTo);
     }
     if (row.refreshMetadata) this.#cluster.brokerDenies(partition.sentTo.leaderId);
-    if (this.#identity !== undefined && isOutOfOrder(errorCode)) {
+    if (this.#stamping.stamps && isOutOfOrder(errorCode)) {
       this.#onOutOfOrder(batch, error, result.logStartOffset);
-    } else if (this.#identity !== undefined && FATAL.includes(errorCode)) {
-      partition.landed(batch);
+    } else if (this.#stamping.stamps && FATAL.includes(errorCode)) {
+      partition.removeInFlight(batch);
       this.#events.onFatal(error);
     } else if (errorCode === MESSAGE_TOO_LARGE && batch.recordCount > 1 && batch.persisted === "no") {
       this.#split(batch, error);
@@ -243,8 +243,8 @@ export class Settlement {
     if (!isSome || batch.persisted !== "no" || batch.outcome !== undefined || this.#options.gapless) {
       return this.#failAttempt(batch, rest, errors);
     }
-    partition.landed(batch);
-    if (this.#identity === undefined) batch.refuse(errors);
+    partition.removeInFlight(batch);
+    if (!this.#stamping.stamps) batch.refuse(errors);
     else partition.shorten(batch, errors);
     this.#accumulator.releaseSpare(batch);
     this.#options.logger.info?.("records_refused", {
@@ -274,7 +274,7 @@ export class Settlement {
 
   /**
    * The broker misses an earlier sequence (delivery rule I10). If an earlier batch is still to be answered, that is
-   * why; if one behind it may be in the log, that one is asked for (see {@link Partition.setAside}); if neither, there
+   * why; if one behind it may be in the log, that one is asked for (see {@link Partition.awaitProbe}); if neither, there
    * is a gap in the log: this batch wasn't appended, and goes out again under a new epoch.
    */
   #onOutOfOrder(batch: Batch, error: KafkaError, logStartOffset: bigint): void {
@@ -286,12 +286,12 @@ export class Settlement {
     const earlier = [...inFlight, ...queue].some((other) => other.drained && other.ordinal < batch.ordinal);
     // Brokers before 2.4 forgot a producer when its last record was deleted; some didn't say where the log starts then.
     const forgotten = error.errorCode === UNKNOWN_PRODUCER_ID && logStartOffset < 0n;
-    if (!earlier && !forgotten && batch.outcome === undefined && this.#identity!.held) {
+    if (!earlier && !forgotten && batch.outcome === undefined && this.#stamping.identity !== undefined) {
       if (batch.persisted !== "no" && error.errorCode === OUT_OF_ORDER_SEQUENCE_NUMBER) {
         // A name may mean another topic by now: that is looked up first.
-        const isKnown = !batch.sentByName || batch.repeats > 0 || partition.hasSetAside;
+        const isKnown = !batch.sentByName || batch.repeats > 0 || partition.isProbing;
         if (!isKnown) return this.#retry(batch, error, { refresh: true, uncounted: true });
-        if (!queue.some(({ mayHaveStrayed }) => mayHaveStrayed) && partition.setAside(batch)) {
+        if (!queue.some(({ mayBeInOlderTopic }) => mayBeInOlderTopic) && partition.awaitProbe(batch)) {
           batch.lastError = error;
           return;
         }
@@ -301,7 +301,7 @@ export class Settlement {
       const deleted = error.errorCode === UNKNOWN_PRODUCER_ID && sequence.lastAckedOffset < logStartOffset;
       const isKnownGap = sequence.unresolved || deleted || batch.dividedInDoubt;
       if (!isKnownGap && this.#onDataLoss(batch, error)) return;
-      if (!sequence.rewrite && sequence.isAt(this.#identity!)) this.#identity!.bumpEpoch();
+      if (!sequence.rewrite && sequence.isAt(this.#stamping.identity)) this.#stamping.onGap(error);
       sequence.rewrite = true;
     }
     // What came before is to blame, not the record: it uses up none of its own retries.
@@ -336,7 +336,7 @@ export class Settlement {
     const where = { topic: partition.topic.name, partition: partition.index };
     this.#options.hooks.onDataLossSuspected?.({ ...where, baseSequence, records, error });
     if (this.#options.onDataLoss !== "fatal") return false;
-    partition.landed(batch);
+    partition.removeInFlight(batch);
     const message = `Records that were acknowledged are missing (onDataLoss). ${error.message}`;
     this.#events.onFatal(
       new KafkaError(message, { ...error as KafkaErrorOptions, code: "DATA_LOSS_SUSPECTED", cause: error }),
@@ -350,8 +350,8 @@ export class Settlement {
    */
   #split(batch: Batch, error: KafkaError): void {
     const { partition } = batch;
-    partition.landed(batch);
-    partition.sequence.disturbed();
+    partition.removeInFlight(batch);
+    partition.sequence.requireProof();
     if (batch.outcome !== undefined) return;
     batch.lastError = error;
     partition.topic.batchSizeCap = Math.min(partition.topic.batchSizeCap, batch.length >> 1);
@@ -388,12 +388,13 @@ export class Settlement {
   onLost(batch: Batch, reason: unknown, isUnread: boolean = false): void {
     const { partition } = batch;
     const error = reason instanceof KafkaError ? reason : new KafkaError("The request failed.", { cause: reason });
-    batch.persisted = worse(batch.persisted, error.persisted);
-    batch.strayed = true;
+    batch.persisted = stickyPersisted(batch.persisted, error.persisted);
+    batch.socketMayHoldBytes = true;
+    this.#stamping.onUnanswered(error);
     // With acks 0 nothing is sent twice. When no version fits, it hasn't been sent once.
     const isUnsent = error instanceof UnsupportedVersionError && error.retriable;
     if (this.#options.acks === 0 && !isUnsent) {
-      partition.landed(batch);
+      partition.removeInFlight(batch);
       this.conclude(batch, withFate(error, batch));
     } else if (error.retriable) {
       // Not a byte of it left: the broker can't have seen it, and it was no attempt (network rule N4).
@@ -407,9 +408,9 @@ export class Settlement {
   #retry(batch: Batch, error: KafkaError, options: RetryOptions): void {
     const { refresh, hinted = false, atOnce = false, uncounted = false } = options;
     const { partition } = batch;
-    partition.landed(batch);
-    partition.restore();
-    partition.sequence.disturbed();
+    partition.removeInFlight(batch);
+    partition.requeueProbed();
+    partition.sequence.requireProof();
     batch.lastError = error;
     // Its deadline has passed while it was in flight: it has been told, and is not sent again.
     if (batch.outcome !== undefined) return;
@@ -443,7 +444,7 @@ export class Settlement {
   }
 
   #failAttempt(batch: Batch, error: KafkaError, errors?: ReadonlyMap<number, KafkaError>): void {
-    batch.partition.landed(batch);
+    batch.partition.removeInFlight(batch);
     if (batch.outcome === undefined) this.#fail(batch, error, errors);
   }
 
@@ -453,7 +454,7 @@ export class Settlement {
     this.#endInDoubt(batch);
     if (!this.#options.gapless) return this.conclude(batch, error, errors);
     partition.removeFromQueue(batch);
-    const behind = partition.breakOff(error, this.#accumulator.pending.lastOrdinal);
+    const behind = partition.openGap(error, this.#accumulator.pending.lastOrdinal);
     this.conclude(batch, error, errors);
     for (const later of behind) {
       this.#endInDoubt(later);
@@ -463,7 +464,7 @@ export class Settlement {
 
   /** Nobody may use its sequence again, and what comes after must not be sent as if nothing had happened. */
   #endInDoubt(batch: Batch): void {
-    if (this.#identity !== undefined && batch.drained) batch.partition.sequence.doubt(batch);
+    if (this.#stamping.stamps && batch.drained) batch.partition.sequence.markUnresolved(batch);
   }
 
   /** Fails a batch that waits to be sent, for the first time or again. */
@@ -485,7 +486,7 @@ export class Settlement {
     });
     partition.removeFromQueue(batch);
     if (!batch.drained) {
-      partition.untold.push(batch);
+      partition.incomplete.push(batch);
       if (!batch.encoding) batch.recycle();
     }
     this.#accumulator.tell(partition);
@@ -493,7 +494,7 @@ export class Settlement {
 
   /** Fails what is past its deadline, in order, whether it waits or is in flight. */
   expire(partition: Partition, nowMs: number): void {
-    for (const batch of [...partition.untold, ...partition.queue]) {
+    for (const batch of [...partition.incomplete, ...partition.queue]) {
       if (batch.deadlineMs > nowMs || batch.outcome !== undefined) continue;
       const inFlight = partition.inFlight.includes(batch);
       if (this.#options.waitForOutcome && (inFlight || batch.persisted !== "no")) {
@@ -501,7 +502,7 @@ export class Settlement {
         batch.deadlineMs = Infinity;
         continue;
       }
-      if (inFlight) batch.persisted = worse(batch.persisted, "possibly");
+      if (inFlight) batch.persisted = stickyPersisted(batch.persisted, "possibly");
       this.#fail(batch, this.#expiryError(batch, inFlight));
     }
     this.#events.onReady(partition);
@@ -522,6 +523,6 @@ function isOutOfOrder(errorCode: number): boolean {
 }
 
 /** Once a record may be in the log, nothing makes it certain that it is not. */
-function worse(a: Persisted, b: Persisted): Persisted {
+function stickyPersisted(a: Persisted, b: Persisted): Persisted {
   return a === "no" ? b : a;
 }
