@@ -110,6 +110,77 @@ export async function runCollected(): Promise<void> {
   if (failed > 0) throw new Error(`${failed} of ${collected.length} tests failed`);
 }
 
+/** What is used of workerd's bindings, requests and connections. */
+interface WorkerEnvironment {
+  /** The worker itself. */
+  readonly SELF: {
+    fetch(url: string): Promise<Response>;
+    connect(address: unknown, options?: unknown): unknown;
+  };
+}
+
+let environment: WorkerEnvironment | undefined;
+const visits: Map<string, () => Promise<void>> = new Map();
+
+/** The handlers of the worker that runs the tests. */
+export interface WorkerHandlers {
+  /** Runs the tests. */
+  test(controller: unknown, env: WorkerEnvironment): Promise<void>;
+  /** Runs what {@link inOwnRequest} was given. */
+  fetch(request: Request): Promise<Response>;
+  /** Hands a connection to whoever has called {@link acceptConnections}. */
+  connect(socket: unknown): Promise<void>;
+}
+
+/** What `scripts/lib/legs.mjs` makes a worker of. */
+export function workerHandlers(): WorkerHandlers {
+  return {
+    async test(_, env) {
+      environment = env;
+      await runCollected();
+    },
+    async fetch(request) {
+      await visits.get(new URL(request.url).pathname)!();
+      return new Response("done");
+    },
+    async connect(socket) {
+      await acceptor(socket);
+    },
+  };
+}
+
+/** The binding of the worker to itself, which can be connected to; undefined but on workerd. */
+export function workerItself(): WorkerEnvironment["SELF"] | undefined {
+  return environment?.SELF;
+}
+
+let acceptor: (socket: unknown) => Promise<void> = () => Promise.reject(new Error("No test accepts connections"));
+
+/** On workerd: takes what connects to {@link workerItself}. */
+export function acceptConnections(accept: (socket: unknown) => Promise<void>): void {
+  acceptor = accept;
+}
+
+/** Runs a function in a request of its own on workerd; elsewhere there are none, and it is just run. */
+export async function inOwnRequest<T>(run: () => Promise<T>): Promise<T> {
+  if (environment === undefined) return await run();
+  const path = `/${crypto.randomUUID()}`;
+  // What a request makes must not be awaited in another one, so what comes of it is looked at when it is over.
+  let outcome: { readonly value: T } | { readonly error: unknown } | undefined;
+  visits.set(path, async () => {
+    try {
+      outcome = { value: await run() };
+    } catch (error) {
+      outcome = { error };
+    }
+  });
+  await (await environment.SELF.fetch(`http://worker${path}`)).text();
+  visits.delete(path);
+  if (outcome === undefined) throw new Error("The request has ended without an outcome");
+  if ("error" in outcome) throw outcome.error;
+  return (outcome as { readonly value: T }).value;
+}
+
 async function runBody(body: TestBody, timeoutMs: number): Promise<void> {
   const cleanUps: (() => void | Promise<void>)[] = [];
   const controller = new AbortController();

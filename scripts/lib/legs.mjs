@@ -87,8 +87,8 @@ async function runWorkerd({ files, ports, timeoutMs, dir }) {
     join(dir, "entry.mjs"),
     `import "./ports.mjs";
 ${imports.join("\n")}
-import { runCollected } from ${JSON.stringify(relative(dir, join(root, "test/harness.ts")))};
-export default { test: () => runCollected() };
+import { workerHandlers } from ${JSON.stringify(relative(dir, join(root, "test/harness.ts")))};
+export default workerHandlers();
 `,
   );
   await writeFile(join(dir, "ports.mjs"), `globalThis.${portsName} = ${JSON.stringify(JSON.stringify(ports))};\n`);
@@ -153,6 +153,7 @@ const worker :Workerd.Worker = (
   modules = [(name = "worker", esModule = embed "${file}")],
   compatibilityDate = "2025-06-01",
   compatibilityFlags = [${flags.map((flag) => JSON.stringify(flag)).join(", ")}],
+  bindings = [(name = "SELF", service = "main")],
 );
 `,
   );

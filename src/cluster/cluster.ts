@@ -121,6 +121,8 @@ export class Cluster {
   #equivalent = 0;
   #notBeforeMs = 0;
   #ageTimer: Timer | undefined;
+  /** What is known comes out of a snapshot, and nobody has used it yet. */
+  #isRestored = false;
   /** When each broker was last chosen by {@link anyConnection}, counted in its calls. */
   readonly #turns: WeakMap<Broker, number> = new WeakMap();
   #turn = 0;
@@ -170,6 +172,7 @@ export class Cluster {
 
   /** Takes a topic into use, so that refreshes ask for it. */
   use(name: string): TopicMetadata {
+    if (this.#isRestored) this.#watchRestored();
     return this.#metadata.get(name) ?? this.#metadata.add(name, this.#runtime.now());
   }
 
@@ -520,7 +523,13 @@ export class Cluster {
       const known = this.#metadata.add(topic.name, this.#runtime.now());
       Object.assign(known, { topicId: topic.topicId, partitions: partitionsOf(topic), unproven: true });
     }
-    this.#watchAge(metadataMaxAgeMs - ageMs);
+    this.#isRestored = true;
+  }
+
+  /** Not when it is restored: a Worker's modules know no time while they are loaded, and may set no timer. */
+  #watchRestored(): void {
+    const ageMs = this.#runtime.wallNow() - this.#heardAtMs;
+    this.#watchAge(Math.max(0, this.#options.metadataMaxAgeMs - Math.max(0, ageMs)));
   }
 
   /** Takes in where a broker listens, and who says so. */
@@ -571,6 +580,7 @@ export class Cluster {
   }
 
   #watchAge(delayMs: number): void {
+    this.#isRestored = false;
     this.#ageTimer?.cancel();
     if (this.#closing.signal.aborted) return;
     this.#ageTimer = this.#runtime.setTimer(() => void this.requestUpdate(), delayMs);

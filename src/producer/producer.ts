@@ -14,7 +14,7 @@ import { copyOfRecords, notDisconnect } from "../other_clients.ts";
 import { brokerError } from "../protocol/error_codes.ts";
 import { callersContext, type Context, outside } from "../runtime/async_context.ts";
 import { detached } from "../runtime/detached.ts";
-import type { Runtime } from "../runtime/runtime.ts";
+import type { Runtime, Scope } from "../runtime/runtime.ts";
 import { selectRuntime, systemRuntime } from "../runtime/select.ts";
 import { show } from "../show.ts";
 import { type AbortableSend, AbortSignals, signalRefusal } from "./admission/abortable_send.ts";
@@ -89,6 +89,8 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   readonly #metrics: Metrics;
   readonly #interceptors: InterceptorChain;
   readonly #outstanding: Outstanding;
+  /** The request that the producer belongs to, on workerd. */
+  readonly #scope: Scope | undefined;
   readonly #diagnostics: Diagnostics;
   readonly #watch: Watch;
   /** Those who wait for a topic's metadata without a record. */
@@ -124,6 +126,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     this.#options = { ...resolved, logger: this.#logger, hooks };
     this.#runtime = own;
     this.#outstanding = new Outstanding(given);
+    this.#scope = given.newScope?.();
     this.#metrics = new Metrics(now);
     this.#interceptors = new InterceptorChain(this.#options.interceptors, this.#options.logger);
     this.#agenda = new Agenda(own);
@@ -313,6 +316,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   async flush(options?: WaitOptions): Promise<void> {
     const waitOptions = readWaitOptions("flush", options, ["timeoutMs", "signal"]);
     const { timeoutMs } = waitOptions;
+    this.#refuseElsewhere();
     const { opened } = this.#accumulator.barrier();
     await within(
       this.#runtime,
@@ -332,6 +336,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   close(options?: { readonly timeoutMs?: number | undefined }): Promise<void> {
     try {
       const { timeoutMs } = readWaitOptions("close", options, ["timeoutMs"]);
+      this.#refuseElsewhere();
       return this.#closing ??= this.#outstanding.during(outside(() => this.#close(timeoutMs))).finally(() =>
         this.#outstanding.close()
       );
@@ -553,7 +558,13 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
 
   #refusal(): KafkaError | undefined {
     if (this.#closing !== undefined) return closedError("It takes no more records.", "no");
-    return this.#sender.fatal;
+    return this.#scope === undefined ? this.#sender.fatal : this.#scope.refusal() ?? this.#sender.fatal;
+  }
+
+  /** What is under way ends in the request that it belongs to, or not at all. */
+  #refuseElsewhere(): void {
+    const refusal = this.#scope?.refusal();
+    if (refusal !== undefined) throw refusal;
   }
 
   #refuseIfClosed(): void {

@@ -7,6 +7,8 @@
  * @module
  */
 
+import type { KafkaError } from "../errors.ts";
+
 /** The runtimes that have sockets here. */
 export type RuntimeName = "workerd" | "deno" | "bun" | "node";
 
@@ -124,6 +126,12 @@ export interface Hold {
   end(): void;
 }
 
+/** The request that a client belongs to. */
+export interface Scope {
+  /** Why the client can't be used from here; undefined where it can. The first use decides whose it is. */
+  refusal(): KafkaError | undefined;
+}
+
 /** Everything that the client takes from its runtime. */
 export interface Runtime {
   /** `"node"`, `"deno"`, `"bun"`, `"workerd"` or `"virtual"`. */
@@ -147,4 +155,6 @@ export interface Runtime {
   random(): number;
   /** Makes what keeps the process alive; left out where a process doesn't end by itself. */
   newHold?(): Hold;
+  /** Makes what knows the request that a client belongs to; left out where I/O belongs to the process. */
+  newScope?(): Scope;
 }

@@ -8,6 +8,7 @@ import { SOCKETS } from "#sockets";
 import { ConfigError } from "../errors.ts";
 import { builtinModule } from "./builtin.ts";
 import { deferral, monotonicNow, setTimer, SystemHold } from "./clock.ts";
+import { RequestScope } from "./request_scope.ts";
 import type { Runtime, RuntimeName, SocketFactory } from "./runtime.ts";
 
 interface Globals {
@@ -40,7 +41,7 @@ export function systemRuntime(sockets: SocketFactory = selectSockets()): Runtime
     // 61, and some for turns that are not the caller's.
     turnsPerPoll: name === "deno" ? 64 : 1,
     random: () => Math.random(),
-    ...(name === "workerd" ? {} : { newHold: () => new SystemHold() }),
+    ...(name === "workerd" ? { newScope: () => new RequestScope() } : { newHold: () => new SystemHold() }),
   };
 }
 
