@@ -294,6 +294,20 @@ export class ProducerFencedError extends KafkaError {
   }
 }
 
+/**
+ * The broker has aborted the transaction because it took longer than `transactionTimeoutMs`; nothing of it is
+ * committed. Abort, and begin again.
+ */
+export class TransactionTimedOutError extends KafkaError {
+  /** The name of the class. */
+  override readonly name: string = "TransactionTimedOutError";
+
+  /** Code `TRANSACTION_TIMED_OUT`. */
+  constructor(message: string, options: KafkaErrorOptions = {}) {
+    super(message, { code: "TRANSACTION_TIMED_OUT", requiresAbort: true, ...options });
+  }
+}
+
 /** The record was dropped because its transaction was aborted (KIP-654). */
 export class TransactionAbortedError extends KafkaError {
   /** The name of the class. */

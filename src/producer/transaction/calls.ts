@@ -36,8 +36,10 @@ export interface Call<A extends AnyApi, R> {
   readonly api: A;
   /** The coordinator that it goes to: the transaction's, or that of a group. */
   readonly coordinator: Coordinator;
-  /** The version to ask in at most. */
-  readonly cap?: number | undefined;
+  /** The version to ask in at most; asked for each attempt. */
+  cap?(): number | undefined;
+  /** False when nobody needs the outcome any more: no further attempt is made. */
+  isWanted?(): boolean;
   readonly deadlineMs: number;
   /** Makes the request for a version; asked for each attempt. */
   body(version: number): RequestInputOf<A>;
@@ -123,7 +125,8 @@ export class TransactionCalls {
     let lastError: KafkaError | undefined;
     for (let failures = 0;;) {
       const nowMs = this.#runtime.now();
-      if (this.#closing.signal.aborted || nowMs >= call.deadlineMs) {
+      const isDropped = progress.attempts > 0 && call.isWanted?.() === false;
+      if (this.#closing.signal.aborted || isDropped || nowMs >= call.deadlineMs) {
         throw undecided(call.name, { ...progress, elapsedMs: nowMs - startMs }, lastError);
       }
       let pauseMs: number;
@@ -161,16 +164,17 @@ export class TransactionCalls {
   }
 
   async #ask<A extends AnyApi, R>(
-    { api, body, cap, coordinator, deadlineMs, read }: Call<A, R>,
+    call: Call<A, R>,
     progress: { unanswered: number; attempts: number },
   ): Promise<Attempt<R>> {
+    const { api, coordinator, deadlineMs } = call;
     const connection: Connection = await this.#within(coordinator.connection(), deadlineMs);
-    const version = connection.version(api, cap);
+    const version = connection.version(api, call.cap?.());
     const leftMs = Math.max(1, deadlineMs - this.#runtime.now());
     progress.attempts += 1;
     try {
       const timeoutMs = Math.min(this.#options.requestTimeoutMs, leftMs);
-      return read(await connection.request(api, version, body(version), timeoutMs), version);
+      return call.read(await connection.request(api, version, call.body(version), timeoutMs), version);
     } catch (error) {
       if (error instanceof KafkaError && error.persisted !== "no") {
         progress.unanswered += 1;
