@@ -10,6 +10,7 @@
 
 import { AuthenticationError, ConfigError, ConnectionError, type KafkaError, TimeoutError } from "../errors.ts";
 import { outside } from "../runtime/async_context.ts";
+import type { AnyApi } from "../protocol/schema.ts";
 import type { Runtime, Timer } from "../runtime/runtime.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { connectAdvice } from "./advice.ts";
@@ -221,6 +222,11 @@ export class Cluster {
     const broker = rest.reduce((best, other) => lastTurn(other) < lastTurn(best) ? other : best, first);
     this.#turns.set(broker, ++this.#turn);
     return await broker.connect();
+  }
+
+  /** True unless a broker is known to offer an API up to less than this version, or not at all. */
+  everyBrokerOffers({ key }: AnyApi, version: number): boolean {
+    return this.#known().every(({ versions }) => versions === undefined || (versions.get(key)?.max ?? -1) >= version);
   }
 
   /** A broker with a connection of its own, beside the one that everybody shares; the caller closes it. */

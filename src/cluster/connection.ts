@@ -120,6 +120,8 @@ export class Connection {
   #throttle: { readonly api: string; readonly throttleMs: number } | undefined;
   /** What the broker offers, by API key; empty until the handshake is done. */
   versions: ReadonlyMap<number, VersionRange> = new Map();
+  /** The levels of the cluster's features (KIP-584), as of the handshake. */
+  finalizedFeatures: ReadonlyMap<string, number> = new Map();
   /** Bytes that were handed to the socket. */
   bytesSent = 0;
   /** Bytes that came from the socket. */

@@ -212,6 +212,9 @@ async function shakeHands(
     const response = await ask(connection, version, { timeoutMs, named, addressee });
     if (response.errorCode === 0) {
       connection.versions = offered(response);
+      connection.finalizedFeatures = new Map(
+        response.finalizedFeatures.map(({ name, maxVersionLevel }) => [name, maxVersionLevel]),
+      );
       return version;
     }
     if (response.errorCode === REBOOTSTRAP_REQUIRED) throw misplaced(connection, addressee);

@@ -64,9 +64,7 @@ export interface TransactionHost {
   /** Resolves when every record that was handed over has its outcome. */
   settled(): Promise<void>;
   /** Fails the records that have not been sent yet. */
-  abortUndrained(error: KafkaError): void;
-  /** Partitions that waited for their registration, or for an identity, may go on. */
-  onReady(): void;
+  failUndrained(error: KafkaError): void;
 }
 
 /** What the life needs to know of the options. */
@@ -110,9 +108,12 @@ export class TransactionLife {
   readonly #calls: TransactionCalls;
   /** Partitions of the present transaction: registered (version 1), or sent to (version 2). */
   readonly #added = new Set<string>();
-  /** Partitions that wait to be registered. */
-  readonly #wanted = new Map<string, Place>();
-  #registering = false;
+  /** Partitions that wait to be registered, each with the round of registration that it waits for. */
+  readonly #wanted = new Map<string, { readonly place: Place; readonly round: Promise<void> }>();
+  /** The last round, which may not have begun. */
+  #lastRound: Promise<void> = Promise.resolve();
+  /** The round that takes along what is wanted from now on; undefined if there is none yet. */
+  #nextRound: Promise<void> | undefined;
   /** Something may have been registered although no answer said so. */
   #mayHaveAdded = false;
   #hasOffsets = false;
@@ -136,10 +137,16 @@ export class TransactionLife {
   /** Gets a producer id and fences whoever had the transactional id before; no-op once there is one. */
   async init(): Promise<void> {
     const { current } = this.states;
-    if (current === "unknown" && this.#unknown !== "init") this.states.refuse("init");
+    if (current === "unknown" && this.#unknown !== "init") throw this.notNow("init");
     if (current === "fatal") throw this.#fatalError();
     if (current !== "uninitialized" && current !== "unknown") return;
     await this.#initialize(undefined);
+  }
+
+  /** Leads to where a transaction may begin: gets an identity, and makes sure of an abort whose outcome wasn't known. */
+  async recover(): Promise<void> {
+    if (this.states.current === "unknown" && this.#unknown === "abort") await this.end("abort");
+    await this.init();
   }
 
   /** Begins a transaction. */
@@ -157,22 +164,28 @@ export class TransactionLife {
     this.states.transition("in transaction");
   }
 
-  /** True if records of a partition may be sent now. Otherwise it is being registered, and the host hears of it. */
-  admits(place: Place): boolean {
+  /**
+   * Undefined if records of a partition may be sent now. Otherwise it is being registered: a promise, which never
+   * rejects, for the moment to ask again.
+   */
+  admit(place: Place): Promise<void> | undefined {
     const key = keyOf(place);
-    if (this.#added.has(key)) return true;
+    if (this.#added.has(key)) return undefined;
     if (this.version === 2) {
       this.#added.add(key);
-      return true;
+      return undefined;
     }
-    this.#wanted.set(key, place);
-    void this.#register();
-    return false;
+    const waiting = this.#wanted.get(key);
+    if (waiting !== undefined) return waiting.round;
+    // What one turn asks for, and what is asked for while a round is under way, goes into one request.
+    this.#lastRound = this.#nextRound ??= this.#lastRound.then(() => this.#register());
+    this.#wanted.set(key, { place, round: this.#nextRound });
+    return this.#nextRound;
   }
 
   /** A record of the transaction has failed, or one that was to be. */
-  onFailed(error: KafkaError, isFatal: boolean = error.fatal): void {
-    if (isFatal) return this.#die(error);
+  onFailed(error: KafkaError): void {
+    if (error.fatal) return void this.#die(error);
     if (this.states.current !== "in transaction" && this.states.current !== "committing") return;
     if (error instanceof TransactionAbortedError) return;
     // A sequence may be missing in the log, or a request may still arrive: neither may meet the next transaction.
@@ -187,7 +200,7 @@ export class TransactionLife {
 
   /** Makes the offsets of a group part of the transaction. */
   async commitOffsets(offsets: readonly CommittedOffset[], group: GroupMember): Promise<void> {
-    if (this.states.current !== "in transaction") throw this.#notNow("sendOffsets");
+    if (this.states.current !== "in transaction") throw this.notNow("sendOffsets");
     if (offsets.length === 0) return;
     try {
       const deadlineMs = this.#deadline();
@@ -205,11 +218,11 @@ export class TransactionLife {
     if (current === "fatal") throw this.#fatalError();
     const isAgain = current === "unknown" && this.#unknown === kind;
     const isLegal = isAgain || current === "in transaction" || (kind === "abort" && current === "abortable");
-    if (!isLegal) throw this.#notNow(kind);
+    if (!isLegal) throw this.notNow(kind);
     if (kind === "abort" && !isAgain) {
       this.states.transition("aborting");
       this.#wanted.clear();
-      this.#host.abortUndrained(
+      this.#host.failUndrained(
         new TransactionAbortedError("The record was not sent: its transaction was aborted.", { cause: this.failure }),
       );
     } else {
@@ -230,8 +243,8 @@ export class TransactionLife {
     this.#calls.close();
   }
 
-  /** What makes a call illegal now, for methods that reject. */
-  #notNow(call: string): KafkaError {
+  /** Why a call isn't legal now: what is legal instead, and what has failed before, if anything. */
+  notNow(call: string): KafkaError {
     if (this.states.current === "fatal") return this.#fatalError();
     try {
       this.states.refuse(call);
@@ -275,7 +288,6 @@ export class TransactionLife {
     this.#needsNewEpoch = false;
     this.#calls.wasIndefinite = false;
     this.states.transition("ready");
-    this.#host.onReady();
   }
 
   /** By the finalized feature; a broker, or a proxy, that can't do version 2 keeps all to version 1. */
@@ -286,21 +298,16 @@ export class TransactionLife {
   }
 
   async #register(): Promise<void> {
-    if (this.#registering) return;
-    this.#registering = true;
-    // What one turn asks for is asked for in one request.
-    await Promise.resolve();
+    this.#nextRound = undefined;
+    const places = [...this.#wanted.values()].map(({ place }) => place);
+    if (places.length === 0) return;
     try {
-      while (this.#wanted.size > 0 && this.states.current !== "fatal") {
-        const places = [...this.#wanted.values()];
-        await this.#addPartitions(places);
-        this.#host.onReady();
-      }
+      await this.#addPartitions(places);
     } catch (error) {
       // An abort drops what was not registered, and nobody waits for it.
       if (this.states.current === "in transaction" || this.states.current === "committing") this.#told(error);
     } finally {
-      this.#registering = false;
+      for (const place of places) this.#wanted.delete(keyOf(place));
     }
   }
 
@@ -316,7 +323,10 @@ export class TransactionLife {
         v3AndBelowTransactionalId: transactionalId,
         v3AndBelowProducerId: this.identity!.producerId,
         v3AndBelowProducerEpoch: this.identity!.producerEpoch,
-        v3AndBelowTopics: byTopic(places.filter((place) => !this.#added.has(keyOf(place))), ({ partition }) => partition)
+        v3AndBelowTopics: byTopic(
+          places.filter((place) => !this.#added.has(keyOf(place))),
+          ({ partition }) => partition,
+        )
           .map(([name, partitions]) => ({ name, partitions })),
       }),
       read: ({ resultsByTopicV3AndBelow: topics }) => {
@@ -324,10 +334,8 @@ export class TransactionLife {
         for (const { name, resultsByPartition } of topics) {
           for (const { partitionIndex, partitionErrorCode } of resultsByPartition) {
             const key = keyOf({ topic: name, partition: partitionIndex });
-            if (partitionErrorCode === 0) {
-              this.#added.add(key);
-              this.#wanted.delete(key);
-            } else if (worst === 0 || !isPassing("AddPartitionsToTxn", partitionErrorCode)) worst = partitionErrorCode;
+            if (partitionErrorCode === 0) this.#added.add(key);
+            else if (worst === 0 || !isPassing("AddPartitionsToTxn", partitionErrorCode)) worst = partitionErrorCode;
           }
         }
         return { errorCode: worst, response: undefined };
@@ -513,13 +521,13 @@ export class TransactionLife {
       }
     }
     this.states.transition("ready");
-    this.#host.onReady();
   }
 
   #fenced(cause: KafkaError, wasUnanswered: boolean): KafkaError {
     const { transactionalId } = this.#options;
     const { producerId, producerEpoch } = this.identity!;
-    const who = `another producer with the transactional id ${JSON.stringify(transactionalId)} has taken over from this ` +
+    const who =
+      `another producer with the transactional id ${JSON.stringify(transactionalId)} has taken over from this ` +
       `one (producer id ${producerId}, epoch ${producerEpoch})`;
     const outcome = wasUnanswered
       ? " Whether the transaction was committed isn't known: an earlier attempt had no answer."
@@ -562,7 +570,6 @@ export class TransactionLife {
     this.failure = error;
     if (this.states.current !== "fatal") this.states.transition("fatal");
     this.#onFailure(error);
-    this.#host.onReady();
     return error;
   }
 
@@ -609,4 +616,3 @@ function byTopic<P extends Place, E>(places: readonly P[], entryOf: (place: P) =
   for (const place of places) topics.set(place.topic, [...topics.get(place.topic) ?? [], entryOf(place)]);
   return [...topics];
 }
-

@@ -1,0 +1,128 @@
+/**
+ * One transaction, as its caller holds it.
+ *
+ * @module
+ */
+
+import { checkGroup, checkOffsets } from "./offsets.ts";
+import type { KafkaError } from "../../errors.ts";
+import type { Producer } from "../producer.ts";
+import type { DeliveryCallback, ProducerRecord, RecordMetadata, SendOptions } from "../record/record.ts";
+import type { BatchDelivery } from "../send_batch.ts";
+import type { CommittedOffset, GroupMember, TransactionLife } from "./life.ts";
+import type { TransactionState } from "./states.ts";
+
+/**
+ * Records and offsets that are committed together or not at all. Made by `TransactionalProducer.begin()` or handed to
+ * the function of `transaction()`.
+ */
+export class Transaction<K = string | Uint8Array, V = string | Uint8Array> {
+  readonly #producer: Producer<K, V>;
+  readonly #life: TransactionLife;
+  readonly #failed = new AbortController();
+  #hasEnded = false;
+
+  /** @internal */
+  constructor(producer: Producer<K, V>, life: TransactionLife) {
+    this.#producer = producer;
+    this.#life = life;
+    life.begin((error) => this.#failed.abort(error));
+  }
+
+  /** Where the transaction stands; `"ready"` once it has ended. */
+  get state(): TransactionState {
+    return this.#hasEnded ? "ready" : this.#life.states.current;
+  }
+
+  /** Aborted as soon as the transaction can't be committed any more; its reason is what has failed. */
+  get signal(): AbortSignal {
+    return this.#failed.signal;
+  }
+
+  /**
+   * Sends a record as part of the transaction, as {@link Producer.send} does. One that fails blocks the commit, whether
+   * its promise is awaited or not: nothing of the transaction is committed then.
+   */
+  send(record: ProducerRecord<K, V>, options?: SendOptions): Promise<RecordMetadata> {
+    const refusal = this.#refusal("send");
+    if (refusal !== undefined) return handled(Promise.reject(refusal));
+    // The commit tells of the failure, so a promise that nobody looks at isn't reported as unhandled.
+    return handled(this.#producer.send(record, options));
+  }
+
+  /** Sends records in order, as {@link Producer.sendBatch} does. */
+  sendBatch(records: Iterable<ProducerRecord<K, V>>, options?: SendOptions): BatchDelivery {
+    const refusal = this.#refusal("sendBatch");
+    if (refusal !== undefined) throw refusal;
+    return this.#producer.sendBatch(records, options);
+  }
+
+  /** Sends a record without a promise, as {@link Producer.produce} does. */
+  produce(record: ProducerRecord<K, V>, onDelivery?: DeliveryCallback): boolean {
+    const refusal = this.#refusal("produce");
+    if (refusal !== undefined) throw refusal;
+    return this.#producer.produce(record, onDelivery);
+  }
+
+  /** Resolves when {@link Transaction.produce} takes records again. */
+  ready(): Promise<void> {
+    return this.#producer.ready();
+  }
+
+  /**
+   * Commits offsets of a consumer group as part of the transaction (KIP-447): those of the next records to read.
+   *
+   * @param offsets one or several; none is a no-op
+   * @param group the group's id, or what its member knows of itself, so that a member that was replaced is refused
+   */
+  sendOffsets(offsets: CommittedOffset | Iterable<CommittedOffset>, group: string | GroupMember): Promise<void> {
+    return handled(this.#sendOffsets(offsets, group));
+  }
+
+  /** Resolves when every record handed over so far has its outcome. */
+  flush(): Promise<void> {
+    return this.#producer.flush();
+  }
+
+  /**
+   * Waits for every record, then commits. Rejects with the first failure of the transaction if there was one
+   * (`requiresAbort`: call {@link abort}), or with `code: "COMMIT_UNKNOWN"` if no answer came in time: then only
+   * `commit()` again is legal, which under Kafka 4 finds out what has become of it.
+   */
+  async commit(): Promise<void> {
+    await this.#end("commit");
+  }
+
+  /** Takes everything back: what was not sent is dropped, what was is never seen by `read_committed` readers. */
+  async abort(): Promise<void> {
+    await this.#end("abort");
+  }
+
+  /** Aborts, unless it has ended: for `await using`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const { state } = this;
+    if (state === "in transaction" || state === "abortable") await this.abort();
+  }
+
+  async #sendOffsets(offsets: CommittedOffset | Iterable<CommittedOffset>, group: string | GroupMember): Promise<void> {
+    const refusal = this.#refusal("sendOffsets");
+    if (refusal !== undefined) throw refusal;
+    await this.#life.commitOffsets(checkOffsets(offsets), checkGroup(group));
+  }
+
+  async #end(kind: "commit" | "abort"): Promise<void> {
+    if (this.#hasEnded) throw this.#life.notNow(kind);
+    await this.#life.end(kind);
+    this.#hasEnded = true;
+  }
+
+  #refusal(call: string): KafkaError | undefined {
+    if (!this.#hasEnded && this.#life.states.current === "in transaction") return undefined;
+    return this.#life.notNow(call);
+  }
+}
+
+function handled<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {});
+  return promise;
+}

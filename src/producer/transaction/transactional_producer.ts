@@ -1,0 +1,277 @@
+/**
+ * The transactional producer: records and offsets that are committed together or not at all (KIP-98, KIP-447, KIP-890).
+ *
+ * @module
+ */
+
+import { checkTimeoutMs, isAborted, readOptions, refuse } from "../../call_options.ts";
+import type { ClusterSnapshot } from "../../cluster/snapshot.ts";
+import { AbortError, ConfigError, type KafkaError, ProducerClosedError } from "../../errors.ts";
+import { onAbort } from "../../runtime/on_abort.ts";
+import type { Runtime } from "../../runtime/runtime.ts";
+import type { ProducerMetrics } from "../observe/metrics.ts";
+import type { ProducerOptions } from "../options/options.ts";
+import { type Names, NO_NAMES } from "../options/security.ts";
+import { type PartitionInfo, Producer } from "../producer.ts";
+import { TransactionLife } from "./life.ts";
+import type { TransactionState } from "./states.ts";
+import { TransactionStamping } from "./stamping.ts";
+import { Transaction } from "./transaction.ts";
+
+/** The options of a transactional producer: those of a producer, and who it is. */
+export interface TransactionalProducerOptions<K = string | Uint8Array, V = string | Uint8Array>
+  extends Omit<ProducerOptions<K, V>, "acks" | "idempotent" | "gapless" | "waitForOutcome" | "onDataLoss"> {
+  /**
+   * The same after each restart, and another for each producer that lives at the same time: whoever starts with it fences
+   * the one before.
+   */
+  readonly transactionalId: string;
+  /**
+   * After so long the broker aborts a transaction by itself, in ms; brokers allow 15 minutes unless told otherwise.
+   * `deliveryTimeoutMs` is at most as much. @default 60_000
+   */
+  readonly transactionTimeoutMs?: number | undefined;
+}
+
+/** Options of one transaction. */
+export interface TransactionOptions {
+  /** Aborts the transaction, unless its commit has begun. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+const DEFAULT_TIMEOUT_MS = 60_000;
+const DEFAULT_DELIVERY_TIMEOUT_MS = 120_000;
+const DEFAULT_MAX_BLOCK_MS = 60_000;
+const MAX_INT32 = 2_147_483_647;
+const MAX_ID_BYTES = 32_767;
+const DEFAULTS = { requestTimeoutMs: 30_000, retryBackoffMs: 100, retryBackoffMaxMs: 1_000 };
+
+/**
+ * Sends records in transactions.
+ *
+ * One transaction is open at a time; concurrent calls of {@link transaction} wait for their turn. A restart with the same
+ * `transactionalId` aborts what the former producer has left open, and fences that one off.
+ *
+ * @example
+ * ```ts
+ * import { TransactionalProducer } from "@sluice/kafka";
+ * import { EmbeddedCluster } from "@sluice/kafka/testing";
+ *
+ * const cluster = new EmbeddedCluster({ topics: { out: 1 } });
+ * await using producer = new TransactionalProducer({
+ *   brokers: cluster.bootstrap,
+ *   connect: cluster.sockets,
+ *   transactionalId: "orders-1",
+ * });
+ * await producer.transaction(async (tx) => {
+ *   tx.send({ topic: "out", key: "o-1", value: "hello" });
+ *   await tx.sendOffsets({ topic: "in", partition: 0, offset: 43n }, "my-group");
+ * });
+ * ```
+ */
+export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Array> {
+  readonly #producer: Producer<K, V>;
+  readonly #life: TransactionLife;
+  /** Ends with the last transaction of {@link transaction} that was asked for. */
+  #line: Promise<void> = Promise.resolve();
+  #open: Transaction<K, V> | undefined;
+  #closing: Promise<void> | undefined;
+
+  /**
+   * Makes a producer; no connection is opened yet.
+   *
+   * @throws {ConfigError} for an option that is unknown, wrong or in conflict with another
+   */
+  constructor(options: TransactionalProducerOptions<K, V>, runtime?: Runtime, names: Names = NO_NAMES) {
+    const { transactionalId, transactionTimeoutMs = DEFAULT_TIMEOUT_MS, ...rest } = options ?? {};
+    checkId(transactionalId);
+    if (!Number.isSafeInteger(transactionTimeoutMs) || transactionTimeoutMs < 1 || transactionTimeoutMs > MAX_INT32) {
+      refuse("transactionTimeoutMs", `a whole number of ms from 1 to ${MAX_INT32}`, transactionTimeoutMs);
+    }
+    for (const name of ["acks", "idempotent", "gapless", "waitForOutcome", "onDataLoss"]) {
+      if (name in rest && (rest as Record<string, unknown>)[name] !== undefined) {
+        throw new ConfigError(
+          name,
+          `Remove "${name}": in a transaction all replicas acknowledge, and each record counts.`,
+        );
+      }
+    }
+    const { deliveryTimeoutMs = Math.min(DEFAULT_DELIVERY_TIMEOUT_MS, transactionTimeoutMs) } = rest;
+    if (deliveryTimeoutMs > transactionTimeoutMs) {
+      throw new ConfigError(
+        "deliveryTimeoutMs",
+        `Set "deliveryTimeoutMs" (${deliveryTimeoutMs}) to at most "transactionTimeoutMs" (${transactionTimeoutMs}): the ` +
+          `broker aborts the transaction before the record is given up.`,
+      );
+    }
+    const { requestTimeoutMs = Math.min(DEFAULTS.requestTimeoutMs, deliveryTimeoutMs) } = rest;
+    let life: TransactionLife | undefined;
+    this.#producer = new Producer<K, V>(
+      { ...rest, deliveryTimeoutMs, requestTimeoutMs, idempotent: true } as ProducerOptions<K, V>,
+      runtime,
+      names,
+      (parts) => {
+        const { maxBlockMs = DEFAULT_MAX_BLOCK_MS } = rest;
+        const { retryBackoffMs = DEFAULTS.retryBackoffMs, retryBackoffMaxMs = DEFAULTS.retryBackoffMaxMs } = rest;
+        life = new TransactionLife(parts.runtime, parts.cluster, {
+          transactionalId: transactionalId!,
+          transactionTimeoutMs,
+          requestTimeoutMs,
+          retryBackoffMs,
+          retryBackoffMaxMs,
+          maxBlockMs,
+        }, {
+          settled: () => this.#producer.flush(),
+          failUndrained: (error) => parts.failUndrained(error),
+        });
+        return new TransactionStamping(life, transactionalId!);
+      },
+    );
+    this.#life = life!;
+  }
+
+  /** Where the producer stands. */
+  get state(): TransactionState {
+    return this.#life.states.current;
+  }
+
+  /**
+   * Gets a producer id, ends what a former producer with the same id has left open, and fences that one off. Not needed:
+   * the first transaction does the same. Rejects after `maxBlockMs` with a `TimeoutError`; call it again then.
+   */
+  async init(): Promise<void> {
+    this.#refuseIfClosed();
+    await this.#life.init();
+  }
+
+  /**
+   * Begins a transaction. Its caller ends it by `commit()` or `abort()`; until then no other one begins.
+   *
+   * @throws {TransactionStateError} while another transaction is open
+   */
+  async begin(): Promise<Transaction<K, V>> {
+    this.#refuseIfClosed();
+    await this.#life.recover();
+    this.#refuseIfClosed();
+    return this.#open = new Transaction(this.#producer, this.#life);
+  }
+
+  /**
+   * Runs a function in a transaction: committed when it returns, aborted when it throws. Calls wait for their turn, in
+   * their order.
+   *
+   * Rejects with what the function has thrown, with the first failure of a record (everything is aborted then), or with
+   * `code: "COMMIT_UNKNOWN"`: then keep the transaction and call its `commit()` again.
+   *
+   * @returns what the function has returned
+   */
+  async transaction<T>(
+    run: (transaction: Transaction<K, V>) => T | Promise<T>,
+    options?: TransactionOptions,
+  ): Promise<T> {
+    if (typeof run !== "function") refuse("run", "a function of a transaction", run);
+    const { signal } = readOptions("transaction()", options, ["signal"]) as TransactionOptions;
+    if (signal !== undefined && isAborted(signal)) throw abortError(signal);
+    const before = this.#line;
+    let leave = (): void => {};
+    this.#line = new Promise((resolve) => leave = resolve);
+    try {
+      await before;
+      if (signal?.aborted) throw abortError(signal);
+      return await this.#run(run, signal);
+    } finally {
+      leave();
+    }
+  }
+
+  /**
+   * Refuses new transactions, aborts the open one unless its commit has begun, and closes all connections. Calls share
+   * one outcome.
+   */
+  close(options?: { readonly timeoutMs?: number | undefined }): Promise<void> {
+    const timeoutMs = checkTimeoutMs(readOptions("close()", options, ["timeoutMs"]).timeoutMs);
+    this.#closing ??= this.#close(timeoutMs);
+    return this.#closing;
+  }
+
+  /** Closes, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** The partitions of a topic; see {@link Producer.partitionsFor}. */
+  partitionsFor(topic: string): Promise<PartitionInfo[]> {
+    return this.#producer.partitionsFor(topic);
+  }
+
+  /** Asks for fresh metadata; see {@link Producer.refreshMetadata}. */
+  refreshMetadata(topic?: string): Promise<void> {
+    return this.#producer.refreshMetadata(topic);
+  }
+
+  /** A snapshot of the counters; see {@link Producer.metrics}. */
+  metrics(): ProducerMetrics {
+    return this.#producer.metrics();
+  }
+
+  /** Brokers, leaders and versions as plain data; see {@link Producer.snapshot}. */
+  snapshot(): ClusterSnapshot {
+    return this.#producer.snapshot();
+  }
+
+  async #run<T>(run: (transaction: Transaction<K, V>) => T | Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+    const transaction = await this.begin();
+    let result: T;
+    try {
+      result = await interruptible(() => run(transaction), signal);
+    } catch (error) {
+      // What the function has thrown is told; whether the abort went well, the next transaction finds out.
+      if (canAbort(transaction)) await transaction.abort().catch(() => {});
+      throw error;
+    }
+    try {
+      await transaction.commit();
+    } catch (error) {
+      if (canAbort(transaction)) await transaction.abort().catch(() => {});
+      throw error;
+    }
+    return result;
+  }
+
+  async #close(timeoutMs: number | undefined): Promise<void> {
+    const open = this.#open;
+    if (open !== undefined && canAbort(open)) await open.abort().catch(() => {});
+    await this.#producer.close(timeoutMs === undefined ? {} : { timeoutMs });
+  }
+
+  #refuseIfClosed(): void {
+    if (this.#closing !== undefined) throw new ProducerClosedError("Make a new producer: this one was closed.");
+  }
+}
+
+function canAbort({ state }: Transaction<never, never> | { state: TransactionState }): boolean {
+  return state === "in transaction" || state === "abortable";
+}
+
+/** Runs a function until it has ended or the signal is aborted. */
+async function interruptible<T>(run: () => T | Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return await run();
+  let ignore = (): void => {};
+  const aborted = new Promise<never>((_, reject) => ignore = onAbort(signal, () => reject(abortError(signal))));
+  aborted.catch(() => {});
+  try {
+    return await Promise.race([Promise.resolve().then(run), aborted]);
+  } finally {
+    ignore();
+  }
+}
+
+function abortError(signal: AbortSignal): KafkaError {
+  return new AbortError("The transaction was not committed: its signal was aborted.", { cause: signal.reason });
+}
+
+function checkId(transactionalId: unknown): void {
+  const isId = typeof transactionalId === "string" && transactionalId !== "" &&
+    new TextEncoder().encode(transactionalId).length <= MAX_ID_BYTES;
+  if (!isId) refuse("transactionalId", "text that isn't empty, the same after each restart", transactionalId);
+}
