@@ -52,6 +52,14 @@ export type { ProducerMetrics } from "./src/producer/observe/metrics.ts";
 export type { SecurityProtocol } from "./src/producer/options/security.ts";
 export { type Preset, presets } from "./src/producer/options/presets.ts";
 export { type PartitionInfo, Producer } from "./src/producer/producer.ts";
+export {
+  TransactionalProducer,
+  type TransactionalProducerOptions,
+  type TransactionOptions,
+} from "./src/producer/transaction/transactional_producer.ts";
+export { Transaction } from "./src/producer/transaction/transaction.ts";
+export type { CommittedOffset, GroupMember } from "./src/producer/transaction/life.ts";
+export type { TransactionState } from "./src/producer/transaction/states.ts";
 export type { WaitOptions } from "./src/producer/within.ts";
 export type {
   BatchDeliveryLike,

@@ -20,4 +20,4 @@
  */
 
 export * from "./core.ts";
-export { Producer, validateConfig } from "./src/producer/named_producer.ts";
+export { Producer, TransactionalProducer, validateConfig } from "./src/producer/named_producer.ts";

@@ -10,6 +10,10 @@ import { type ProducerOptions, resolveOptions } from "./options/options.ts";
 import { namedMechanism } from "../sasl/named.ts";
 import { Producer as CoreProducer } from "./producer.ts";
 import type { Names } from "./options/security.ts";
+import {
+  TransactionalProducer as CoreTransactionalProducer,
+  type TransactionalProducerOptions,
+} from "./transaction/transactional_producer.ts";
 
 /** Codecs and mechanisms by their names. */
 export const NAMES: Names = { compressor: resolveCompressor, mechanism: namedMechanism };
@@ -38,6 +42,33 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> extends 
    * @throws {ConfigError} for an option that is unknown, wrong or in conflict with another
    */
   constructor(options: ProducerOptions<K, V>, runtime?: Runtime) {
+    super(options, runtime, NAMES);
+  }
+}
+
+/**
+ * Sends records in transactions: committed together or not at all.
+ *
+ * @example
+ * ```ts
+ * import { TransactionalProducer } from "@sluice/kafka";
+ * import { EmbeddedCluster } from "@sluice/kafka/testing";
+ *
+ * const { bootstrap: brokers, sockets: connect } = new EmbeddedCluster({ topics: { out: 1 } });
+ * await using producer = new TransactionalProducer({ brokers, connect, transactionalId: "orders-1" });
+ * await producer.transaction((tx) => void tx.send({ topic: "out", key: "o-1", value: "hello" }));
+ * ```
+ */
+export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Array>
+  extends CoreTransactionalProducer<K, V> {
+  /**
+   * Makes a producer; no connection is opened yet.
+   *
+   * @param options at least `brokers` and `transactionalId`
+   * @param runtime sockets, clock and randomness; the runtime's own unless a test brings others
+   * @throws {ConfigError} for an option that is unknown, wrong or in conflict with another
+   */
+  constructor(options: TransactionalProducerOptions<K, V>, runtime?: Runtime) {
     super(options, runtime, NAMES);
   }
 }

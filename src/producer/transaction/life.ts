@@ -218,6 +218,7 @@ export class TransactionLife {
     if (current === "fatal") throw this.#fatalError();
     const isAgain = current === "unknown" && this.#unknown === kind;
     const isLegal = isAgain || current === "in transaction" || (kind === "abort" && current === "abortable");
+    if (kind === "commit" && current === "abortable") throw this.#requiresAbort(this.failure!);
     if (!isLegal) throw this.notNow(kind);
     if (kind === "abort" && !isAgain) {
       this.states.transition("aborting");
