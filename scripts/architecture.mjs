@@ -29,7 +29,7 @@ const layers = {
   protocol: [],
   runtime: [],
   testing: ["protocol", "codec", "runtime", "sasl"],
-  cli: ["mod.ts", "testing"],
+  cli: ["mod.ts", "testing", "runtime"],
   ...Object.fromEntries(base.map((file) => [file, []])),
 };
 

@@ -15,14 +15,20 @@ export interface TestContext {
   readonly signal: AbortSignal;
 }
 
+/** Why tests are skipped on workerd, by what they need. */
+const MISSING_IN_WORKERD = {
+  "listen": "workerd cannot listen",
+  "command line": "workerd runs no command line",
+} as const;
+
 /** What can be asked for a test. */
 export interface TestOptions {
   /** Why the test isn't run, or `false`. A feature can't rest on a skipped test. */
   readonly skip?: string | false | undefined;
   /** How long body and clean-up may take, each, in ms. @default 120_000: a guard against hanging, not a measure */
   readonly timeoutMs?: number;
-  /** `"listen"`: skipped on workerd, which can dial but not listen. */
-  readonly needs?: "listen";
+  /** Skipped on workerd, which can dial but not `"listen"`, and runs no `"command line"`. */
+  readonly needs?: keyof typeof MISSING_IN_WORKERD;
 }
 
 /** The test itself. */
@@ -73,7 +79,7 @@ export function test(name: string, second: TestOptions | TestBody, third?: TestB
   if (names.has(name)) throw new Error(`Two tests are called "${name}", each needs a name of its own`);
   names.add(name);
   const skip = options.skip ||
-    (options.needs === "listen" && runtimeName === "workerd" ? "workerd cannot listen" : undefined);
+    (options.needs && runtimeName === "workerd" ? MISSING_IN_WORKERD[options.needs] : undefined);
   // Deno and Bun keep no reason for a skip, so the matrix reads it from here.
   if (skip) console.log(`@@skip ${JSON.stringify({ name, reason: skip })}`);
   const timeoutMs = options.timeoutMs ?? 120_000;

@@ -18,3 +18,9 @@ test("harness: the signal is not aborted while the test runs", (t) => {
 test("harness: a test that needs to listen is skipped on workerd and nowhere else", { needs: "listen" }, () => {
   assert.notEqual(runtimeName, "workerd");
 });
+
+test("harness: a test that needs a command line is skipped on workerd and nowhere else", {
+  needs: "command line",
+}, () => {
+  assert.notEqual(runtimeName, "workerd");
+});

@@ -4,10 +4,12 @@
  * @module
  */
 
+import type { parseArgs } from "node:util";
 import { ConfigError } from "../errors.ts";
+import { builtinModule } from "../runtime/builtin.ts";
 import { show } from "../show.ts";
 import { formatOf, type InputOptions } from "./records.ts";
-import { brokerSpec, type CommandSpec, type OptionSpec, produceSpec } from "./options.ts";
+import { brokerSpec, type CommandSpec, produceSpec } from "./options.ts";
 
 /** `sluice produce`, understood. */
 export interface ProduceCommand {
@@ -62,26 +64,13 @@ export interface Words {
  * `ConfigError` for an unknown option, a missing value or one too many.
  */
 export function readWords(spec: CommandSpec, args: readonly string[]): Words {
-  // Own code, because workerd has no `parseArgs` and the other runtimes word their complaints differently.
   const values = new Map<string, string[]>();
   const positionals: string[] = [];
-  const waiting = [...args];
-  for (let word = waiting.shift(); word !== undefined; word = waiting.shift()) {
-    if (word === "--") {
-      positionals.push(...waiting.splice(0));
-    } else if (word === "-" || !word.startsWith("-")) {
-      positionals.push(word);
-    } else {
-      const { option, rawName, attached } = word.startsWith("--") ? longOption(spec, word) : shortOption(spec, word);
-      if (option.value === undefined && attached !== undefined) {
-        throw new ConfigError(option.name, `Option ${rawName} takes no value, got ${show(attached)}`);
-      }
-      const value = option.value === undefined ? "" : attached ?? waiting.shift();
-      if (value === undefined) {
-        throw new ConfigError(option.name, `Option ${rawName} has no value, wanted ${option.value}`);
-      }
-      values.set(option.name, [...values.get(option.name) ?? [], value]);
-    }
+  for (const token of tokensOf(spec, args)) {
+    if (token.kind === "positional") positionals.push(token.value);
+    if (token.kind !== "option") continue;
+    const [name, value] = optionOf(spec, token, args[token.index]!);
+    values.set(name, [...values.get(name) ?? [], value]);
   }
   return {
     one: (name) => values.get(name)?.at(-1),
@@ -91,25 +80,37 @@ export function readWords(spec: CommandSpec, args: readonly string[]): Words {
   };
 }
 
-interface FoundOption {
-  readonly option: OptionSpec;
-  readonly rawName: string;
-  readonly attached: string | undefined;
+type Token = Exclude<ReturnType<typeof parseArgs>["tokens"], undefined>[number];
+type OptionToken = Extract<Token, { kind: "option" }>;
+
+/** The words in Node's own reading. It complains of nothing: that is done here, in the same words on every runtime. */
+function tokensOf(spec: CommandSpec, args: readonly string[]): readonly Token[] {
+  const util = builtinModule<{ parseArgs?: typeof parseArgs }>("node:util");
+  if (util?.parseArgs === undefined) {
+    throw new ConfigError("runtime", "This runtime has no command line, wanted Node, Deno or Bun");
+  }
+  const options = Object.fromEntries(
+    spec.options.map(({ name, short, value }) => [
+      name,
+      { type: value === undefined ? "boolean" as const : "string" as const, ...short === undefined ? {} : { short } },
+    ]),
+  );
+  return util.parseArgs({ args: [...args], options, strict: false, allowPositionals: true, tokens: true }).tokens;
 }
 
-function longOption(spec: CommandSpec, word: string): FoundOption {
-  const equals = word.indexOf("=");
-  const rawName = equals < 0 ? word : word.slice(0, equals);
-  const option = spec.options.find((known) => `--${known.name}` === rawName);
-  if (option === undefined) throw new ConfigError(rawName.slice(2), unknownOption(spec, rawName));
-  return { option, rawName, attached: equals < 0 ? undefined : word.slice(equals + 1) };
-}
-
-function shortOption(spec: CommandSpec, word: string): FoundOption {
-  const rawName = word.slice(0, 2);
-  const option = spec.options.find((known) => `-${known.short}` === rawName);
-  if (option === undefined) throw new ConfigError(rawName.slice(1), unknownOption(spec, rawName));
-  return { option, rawName, attached: word.length === 2 ? undefined : word.slice(2) };
+/** An option that there is, and its value; that of a switch is empty. */
+function optionOf(spec: CommandSpec, token: OptionToken, word: string): [name: string, value: string] {
+  const { name, rawName, value } = token;
+  const option = spec.options.find((known) => known.name === name);
+  if (option === undefined) throw new ConfigError(name, unknownOption(spec, rawName));
+  if (option.value !== undefined) {
+    if (value !== undefined) return [name, value];
+    throw new ConfigError(name, `Option ${rawName} has no value, wanted ${option.value}`);
+  }
+  // Switches in one word, such as `-qv`, would be several tokens; here each has a word of its own.
+  const attached = rawName.startsWith("--") || word === rawName ? value : word.slice(rawName.length);
+  if (attached !== undefined) throw new ConfigError(name, `Option ${rawName} takes no value, got ${show(attached)}`);
+  return [name, ""];
 }
 
 /** Understands the words after `sluice produce`. Options that only the producer can judge are passed on to it. */

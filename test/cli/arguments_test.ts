@@ -17,7 +17,7 @@ function refusal(read: () => unknown): string {
   assert.fail("accepted, wanted a ConfigError");
 }
 
-test("cli arguments: every option of produce reaches the command", () => {
+test("cli arguments: every option of produce reaches the command", { needs: "command line" }, () => {
   const command = produceCommand([
     ...["-b", "one:1,two:2", "-t", "people", "people.txt", "-f", "lines", "-k", ":", "--null-marker", "NULL"],
     ...["-H", "a=1", "--header", "b=x=y", "-H", "c=", "-p", "3", "-z", "gzip", "--level", "9", "-a", "-1"],
@@ -49,7 +49,9 @@ test("cli arguments: every option of produce reaches the command", () => {
   });
 });
 
-test("cli arguments: what isn't given is left to the producer, and brokers come from the environment", () => {
+test("cli arguments: what isn't given is left to the producer, and brokers come from the environment", {
+  needs: "command line",
+}, () => {
   const command = produceCommand(["--topic", "t"], { KAFKA_BROKERS: "env:9092" });
   assert.equal(command.file, "-");
   assert.equal(command.input.format, "lines");
@@ -57,7 +59,7 @@ test("cli arguments: what isn't given is left to the producer, and brokers come 
   assert.equal(produceCommand([...base, "x.json"]).input.format, "json");
 });
 
-test("cli arguments: a wrong line is refused in one line that says what is wanted", () => {
+test("cli arguments: a wrong line is refused in one line that says what is wanted", { needs: "command line" }, () => {
   const cases: [string[], string][] = [
     [["--topic", "t"], "No brokers are given, wanted --brokers HOST:PORT or KAFKA_BROKERS"],
     [["--brokers", "b:1"], "No topic is given, wanted --topic NAME"],
@@ -80,7 +82,7 @@ test("cli arguments: a wrong line is refused in one line that says what is wante
   for (const [args, message] of cases) assert.equal(refusal(() => produceCommand(args)), message);
 });
 
-test("cli arguments: a value may be attached to a letter and may start with a dash", () => {
+test("cli arguments: a value may be attached to a letter and may start with a dash", { needs: "command line" }, () => {
   const command = produceCommand(["-bb:9092", "-tt", "-Hname=-1", "--client-id", "-x-", "-k-"]);
   assert.equal(command.topic, "t");
   assert.deepEqual(command.headers, [["name", "-1"]]);
@@ -89,12 +91,16 @@ test("cli arguments: a value may be attached to a letter and may start with a da
   assert.equal(refusal(() => produceCommand([...base, "-qj"])), 'Option -q takes no value, got "j"');
 });
 
-test("cli arguments: what follows two dashes is a file, and one dash is standard input", () => {
-  assert.equal(produceCommand([...base, "--", "--odd name"]).file, "--odd name");
-  assert.equal(produceCommand([...base, "-"]).file, "-");
-});
+test(
+  "cli arguments: what follows two dashes is a file, and one dash is standard input",
+  { needs: "command line" },
+  () => {
+    assert.equal(produceCommand([...base, "--", "--odd name"]).file, "--odd name");
+    assert.equal(produceCommand([...base, "-"]).file, "-");
+  },
+);
 
-test("cli arguments: broker understands its options and refuses wrong ones", () => {
+test("cli arguments: broker understands its options and refuses wrong ones", { needs: "command line" }, () => {
   assert.deepEqual(brokerCommand([]), {
     port: 9092,
     host: "127.0.0.1",

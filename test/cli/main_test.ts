@@ -1,13 +1,12 @@
 import assert from "node:assert/strict";
 import { Producer } from "../../mod.ts";
-import { produceCommand } from "../../src/cli/arguments.ts";
 import { main, version } from "../../src/cli/main.ts";
 import { produce } from "../../src/cli/produce.ts";
 import { producerSink } from "../../src/cli/sink.ts";
 import type { ProduceSummary } from "../../src/cli/summary.ts";
 import { EmbeddedCluster } from "../../src/testing/mod.ts";
 import { test } from "../harness.ts";
-import { type World, world } from "./world.ts";
+import { commandOf, type World, world } from "./world.ts";
 
 async function run(...argv: string[]): Promise<World & { exitCode: number }> {
   const io = world([]);
@@ -16,8 +15,9 @@ async function run(...argv: string[]): Promise<World & { exitCode: number }> {
 }
 
 const decoder = new TextDecoder();
+const NDJSON = { format: "ndjson", keySeparator: undefined, keyField: undefined, nullMarker: undefined } as const;
 
-test("cli: version and help go to standard output, exit code 0", async () => {
+test("cli: version and help go to standard output, exit code 0", { needs: "command line" }, async () => {
   assert.deepEqual([(await run("--version")).out, (await run("-V")).exitCode], [`${version}\n`, 0]);
   assert.match((await run("--help")).out, /sluice produce .*\n.*sluice broker/);
   assert.match((await run("produce", "--brokers", "--help", "-h")).out, /--null-marker TEXT/);
@@ -29,31 +29,38 @@ test("cli: no command prints the usage on standard error, exit code 2", async ()
   assert.match(err, /Usage:/);
 });
 
-test("cli: wrong usage and what the producer refuses are one line, exit code 2", async () => {
-  const base = ["produce", "-b", "b:1", "-t", "t"];
-  const cases: [string[], RegExp][] = [
-    [["consume"], /^sluice: Unknown command "consume", wanted produce or broker \(see sluice --help\)\.\n$/],
-    [["--topic"], /^sluice: Unknown option "--topic", /],
-    [[...base, "--nosuch"], /^sluice: Unknown option "--nosuch", /],
-    [[...base, "-X", "nosuch=1"], /^sluice: .*nosuch.*\n$/],
-    [[...base, "-X", "maxInFlight=6"], /^sluice: .*maxInFlight.*\n$/],
-    [[...base, "-z", "brotli"], /^sluice: .*brotli.*\n$/],
-    [[...base, "-z", "gzip", "--level", "77"], /^sluice: .*77.*\n$/],
-  ];
-  for (const [argv, pattern] of cases) {
-    const { exitCode, out, err } = await run(...argv);
-    assert.deepEqual([exitCode, out], [2, ""], argv.join(" "));
-    assert.match(err, pattern);
-  }
-});
+test(
+  "cli: wrong usage and what the producer refuses are one line, exit code 2",
+  { needs: "command line" },
+  async () => {
+    const base = ["produce", "-b", "b:1", "-t", "t"];
+    const cases: [string[], RegExp][] = [
+      [["consume"], /^sluice: Unknown command "consume", wanted produce or broker \(see sluice --help\)\.\n$/],
+      [["--topic"], /^sluice: Unknown option "--topic", /],
+      [[...base, "--nosuch"], /^sluice: Unknown option "--nosuch", /],
+      [[...base, "-X", "nosuch=1"], /^sluice: .*nosuch.*\n$/],
+      [[...base, "-X", "maxInFlight=6"], /^sluice: .*maxInFlight.*\n$/],
+      [[...base, "-z", "brotli"], /^sluice: .*brotli.*\n$/],
+      [[...base, "-z", "gzip", "--level", "77"], /^sluice: .*77.*\n$/],
+    ];
+    for (const [argv, pattern] of cases) {
+      const { exitCode, out, err } = await run(...argv);
+      assert.deepEqual([exitCode, out], [2, ""], argv.join(" "));
+      assert.match(err, pattern);
+    }
+  },
+);
 
 test("cli: NDJSON from standard input is in the embedded cluster's log with keys, headers and compression", async () => {
   const cluster = new EmbeddedCluster({ topics: { people: 4 } });
   const io = world(['{"id": 1, "n": 0}\n{"id"', ': 2, "n": 1}\n', '{"id": 1, "n": 2}']);
-  const command = produceCommand([
-    ...["-b", cluster.bootstrap, "-t", "people", "-f", "ndjson", "--key-field", "id", "-H", "from=test"],
-    ...["-z", "gzip", "--json"],
-  ]);
+  const command = commandOf({
+    topic: "people",
+    input: { ...NDJSON, keyField: "id" },
+    headers: [["from", "test"]],
+    json: true,
+    producer: { brokers: cluster.bootstrap, compression: "gzip" },
+  });
   const connect = cluster.sockets;
   const exitCode = await produce(
     command,
@@ -77,7 +84,7 @@ test("cli: NDJSON from standard input is in the embedded cluster's log with keys
 test("cli: a line that is not JSON is exit code 2, and the records before it are in the log", async () => {
   const cluster = new EmbeddedCluster({ topics: { people: 1 } });
   const io = world(['{"n":0}\n{"n":1}\n{n:2}\n{"n":3}\n']);
-  const command = produceCommand(["-b", cluster.bootstrap, "-t", "people", "-f", "ndjson"]);
+  const command = commandOf({ topic: "people", input: NDJSON, producer: { brokers: cluster.bootstrap } });
   const connect = cluster.sockets;
   const exitCode = await produce(
     command,
@@ -89,7 +96,9 @@ test("cli: a line that is not JSON is exit code 2, and the records before it are
   assert.equal((await cluster.records("people")).length, 2);
 });
 
-test("cli: what others wrote reaches the terminal escaped and short, wherever it stands, and secrets don't", async () => {
+test("cli: what others wrote reaches the terminal escaped and short, wherever it stands, and secrets don't", {
+  needs: "command line",
+}, async () => {
   const evil = "\u001b]0;owned\u0007\u001b[2J\n\u202eexe\u009b31m";
   const long = evil.repeat(1_000);
   const lines: string[][] = [];

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import { produceCommand } from "../../src/cli/arguments.ts";
+import type { ProduceCommand } from "../../src/cli/arguments.ts";
 import { type OutgoingRecord, produce, type RecordSink } from "../../src/cli/produce.ts";
 import type { ProduceSummary } from "../../src/cli/summary.ts";
 import type { Delivery } from "../../src/cli/tally.ts";
 import { ConnectionError, DeliveryTimeoutError, RecordTooLargeError } from "../../src/errors.ts";
 import { test } from "../harness.ts";
-import { world } from "./world.ts";
+import { commandOf, world } from "./world.ts";
 
 type OnDelivery = (error: unknown, metadata?: Delivery | null) => void;
 
@@ -69,13 +69,18 @@ class FakeSink implements RecordSink {
 }
 
 const decoder = new TextDecoder();
-const command = (...more: string[]) => produceCommand(["-b", "b:1", "-t", "t", "--json", ...more]);
+const command = (more: Partial<ProduceCommand> = {}) => commandOf({ json: true, ...more });
+const LINES = { format: "lines", keySeparator: undefined, keyField: undefined, nullMarker: undefined } as const;
 const summaryOf = (io: { out: string }) => JSON.parse(io.out) as ProduceSummary;
 
 test("cli produce: records of every chunk arrive in order with key, headers and partition, exit code 0", async () => {
   const io = world(["a:1\nb", ":2\n", "c:3"]);
   const sink = new FakeSink();
-  const exitCode = await produce(command("-k", ":", "-H", "h=x", "-p", "2"), io, () => sink);
+  const exitCode = await produce(
+    command({ input: { ...LINES, keySeparator: ":" }, headers: [["h", "x"]], partition: 2 }),
+    io,
+    () => sink,
+  );
   assert.equal(exitCode, 0);
   assert.deepEqual(sink.log.map(({ key, value }) => `${decoder.decode(key!)}=${decoder.decode(value!)}`), [
     "a=1",
@@ -102,7 +107,7 @@ test("cli produce: no more is taken than the producer has room for", async () =>
 test("cli produce: a line that is not JSON ends the reading, what came before is delivered, exit code 2", async () => {
   const io = world(["1\n2\n{\n4\n"]);
   const sink = new FakeSink();
-  assert.equal(await produce(command("-f", "ndjson"), io, () => sink), 2);
+  assert.equal(await produce(command({ input: { ...LINES, format: "ndjson" } }), io, () => sink), 2);
   assert.equal(sink.log.length, 2);
   assert.equal(io.err, 'sluice: Line 3: "{" is not JSON. Delivered 2 records.\n');
   assert.equal(summaryOf(io).records, 2);
@@ -112,7 +117,7 @@ test("cli produce: a file that is not there is named before anything is connecte
   const io = world([]);
   const sink = new FakeSink();
   sink.connecting = () => assert.fail("connected");
-  assert.equal(await produce(command("missing"), io, () => sink), 2);
+  assert.equal(await produce(command({ file: "missing" }), io, () => sink), 2);
   assert.equal(
     io.err,
     'sluice: Cannot read "missing": no such file, wanted a readable file or - for standard input.\n',
@@ -188,7 +193,7 @@ test("cli produce: an interrupt ends a connection attempt that hangs", async () 
 
 test("cli produce: quiet prints nothing but complaints", async () => {
   const io = world(["a\n"]);
-  assert.equal(await produce(produceCommand(["-b", "b:1", "-t", "t", "-q"]), io, () => new FakeSink()), 0);
+  assert.equal(await produce(commandOf({ quiet: true }), io, () => new FakeSink()), 0);
   assert.equal(io.out + io.err, "");
 });
 
@@ -200,7 +205,7 @@ test("cli produce: progress as JSON is a line each time, and none without a term
   const io = world(slow());
   const sink = new FakeSink();
   sink.capacity = 1;
-  assert.equal(await produce(command("--progress", "json"), io, () => sink), 0);
+  assert.equal(await produce(command({ progress: "json" }), io, () => sink), 0);
   const lines = io.err.trim().split("\n").map((line) => JSON.parse(line) as { delivered: number; pending: number });
   assert.ok(lines.length >= 1);
   assert.deepEqual([lines[0]!.delivered, lines[0]!.pending], [1, 1]);
@@ -213,20 +218,19 @@ test("cli produce: files, topics, codecs and what a broker says are printed esca
   const evil = "\u001b[2J\n\u202e\u009b";
   const topic = `t${evil}`;
   const io = world(["a\n"]);
-  const wanted = ["-b", "b:1", "-t", topic];
-  assert.equal(await produce(produceCommand(wanted), io, () => new FakeSink()), 0);
+  assert.equal(await produce(commandOf({ topic }), io, () => new FakeSink()), 0);
   assert.match(io.out, /to t\\u001b\[2J\\n\\u202e\\u009b in/);
   const json = world(["a\n"]);
-  assert.equal(await produce(produceCommand([...wanted, "--json"]), json, () => new FakeSink()), 0);
+  assert.equal(await produce(commandOf({ topic, json: true }), json, () => new FakeSink()), 0);
   assert.equal((JSON.parse(json.out) as ProduceSummary).topic, topic);
   assert.doesNotMatch(json.out.trimEnd(), /\p{Cc}|\p{Cf}/u);
   const failing = world(["a\n"]);
   const sink = new FakeSink();
   sink.connecting = () => Promise.reject(new ConnectionError(`Connecting to ${evil} failed.`));
-  assert.equal(await produce(produceCommand([...wanted, `file${evil}`]), failing, () => sink), 1);
+  assert.equal(await produce(commandOf({ topic, file: `file${evil}` }), failing, () => sink), 1);
   const lost = world(["a\n"]);
   lost.open = () => Promise.reject(Object.assign(new TypeError(`no ${evil}`), { code: "EODD" }));
-  assert.equal(await produce(produceCommand([...wanted, `file${evil}`]), lost, () => new FakeSink()), 2);
+  assert.equal(await produce(commandOf({ topic, file: `file${evil}` }), lost, () => new FakeSink()), 2);
   for (const { err } of [failing, lost]) {
     assert.match(err, /^sluice: [^\n]+\n$/);
     assert.doesNotMatch(err.trimEnd(), /\p{Cc}|\p{Cf}/u);

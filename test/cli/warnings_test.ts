@@ -1,17 +1,19 @@
 import assert from "node:assert/strict";
 import { Producer } from "../../mod.ts";
-import { produceCommand } from "../../src/cli/arguments.ts";
 import { produce } from "../../src/cli/produce.ts";
 import { producerSink } from "../../src/cli/sink.ts";
 import { Warnings } from "../../src/cli/warnings.ts";
 import { EmbeddedCluster, VirtualRuntime } from "../../src/testing/mod.ts";
 import { test } from "../harness.ts";
-import { world } from "./world.ts";
+import { commandOf, world } from "./world.ts";
 
 test("cli warnings: a topic that is missing is told while the run waits for it, and the error comes last", async () => {
   const cluster = new EmbeddedCluster({ topics: { orders: 1 } });
   const io = world(["v\n"]);
-  const command = produceCommand(["-b", cluster.bootstrap, "-t", "nope", "--timeout-ms", "5000"]);
+  const command = commandOf({
+    topic: "nope",
+    producer: { brokers: cluster.bootstrap, deliveryTimeoutMs: 5_000, maxBlockMs: 5_000 },
+  });
   const exitCode = await produce(command, io, (options) => {
     return producerSink(new Producer({ ...options, connect: cluster.sockets } as never));
   });

@@ -1,5 +1,6 @@
 /** A stand-in for the process, its terminal and its files. */
 
+import type { ProduceCommand } from "../../src/cli/arguments.ts";
 import type { CliIo } from "../../src/cli/io.ts";
 
 /** What can be asked of it afterwards. */
@@ -50,5 +51,23 @@ export function world(chunks: AsyncIterable<Uint8Array> | readonly string[]): Wo
     interrupt() {
       for (const listener of listeners) listener();
     },
+  };
+}
+
+/** `sluice produce -b b:1 -t t`, understood, but for what is given; also where no words can be read. */
+export function commandOf(given: Partial<ProduceCommand>): ProduceCommand {
+  const input = { format: "lines", keySeparator: undefined, keyField: undefined, nullMarker: undefined } as const;
+  const { producer, ...more } = given;
+  return {
+    topic: "t",
+    file: "-",
+    input,
+    partition: undefined,
+    headers: [],
+    progress: "auto",
+    quiet: false,
+    json: false,
+    ...more,
+    producer: { brokers: "b:1", deliveryTimeoutMs: 60_000, maxBlockMs: 10_000, ...producer },
   };
 }
