@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { KafkaError } from "../../src/errors.ts";
 import { ApiVersions, InitProducerId, Metadata, Produce } from "../../src/protocol/messages/mod.ts";
 import { test } from "../harness.ts";
-import { impostor, stage } from "./stage.ts";
+import { impostor, stage } from "../stage.ts";
 
 const KINDS = ["silent", "http", "garbage", "closes", "tls alert", "negative length", "huge length"] as const;
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { ApiVersions, Metadata } from "../../src/protocol/messages/mod.ts";
 import { EmbeddedCluster } from "../../src/testing/mod.ts";
 import { test } from "../harness.ts";
-import { type Stage, stage } from "./stage.ts";
+import { type Stage, stage } from "../stage.ts";
 
 /** What each greeting since the last call has said, as `version clusterId nodeId`, with the cluster's id as "ours". */
 function greetings({ cluster }: Stage): string[] {

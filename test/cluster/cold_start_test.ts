@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { ApiVersions, InitProducerId, Metadata, Produce } from "../../src/protocol/messages/mod.ts";
 import type { EmbeddedCluster } from "../../src/testing/mod.ts";
 import { test } from "../harness.ts";
-import { stage } from "./stage.ts";
+import { stage } from "../stage.ts";
 
 const LATENCY_MS = 50;
 const ROUND_TRIP_MS = 2 * LATENCY_MS;

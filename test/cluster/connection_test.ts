@@ -6,7 +6,7 @@ import { ApiVersions, InitProducerId, Metadata, Produce } from "../../src/protoc
 import type { RequestInputOf, ResponseOf } from "../../src/protocol/schema.ts";
 import { test } from "../harness.ts";
 import { batchOf, concat } from "../testing/batches.ts";
-import { type KafkaFailure, type Stage, stage } from "./stage.ts";
+import { type KafkaFailure, type Stage, stage } from "../stage.ts";
 
 const OPTIONS: ConnectionOptions = {
   clientId: "test",

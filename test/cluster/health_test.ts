@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Metadata, Produce } from "../../src/protocol/messages/mod.ts";
 import { test } from "../harness.ts";
-import { stage } from "./stage.ts";
+import { stage } from "../stage.ts";
 
 test("health: tells of each broker where it is, what goes to and comes from it, and how old the connection is", async () => {
   const { cluster, producer, run, runtime } = stage({ brokers: 2, network: { latencyMs: 5 } });

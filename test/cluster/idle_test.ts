@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { Metadata, Produce } from "../../src/protocol/messages/mod.ts";
 import { test } from "../harness.ts";
 import { watch } from "../producer/wire.ts";
-import { stage } from "./stage.ts";
+import { stage } from "../stage.ts";
 
 test("idle: a connection is closed connectionMaxIdleMs after the last answer, not after a request's timeout", async () => {
   const { cluster, producer, run, runtime } = stage({ network: { latencyMs: 5 } });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { Metadata, Produce } from "../../src/protocol/messages/mod.ts";
 import type { EmbeddedCluster, EmbeddedClusterOptions } from "../../src/testing/mod.ts";
 import { test } from "../harness.ts";
-import { stage } from "./stage.ts";
+import { stage } from "../stage.ts";
 
 test("metadata: a hint at a leader that no list of brokers had named yet is followed at once (KIP-951)", async () => {
   const { cluster, producer, run, runtime } = stage({ brokers: 3, topics: { orders: 1 } });

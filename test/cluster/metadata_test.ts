@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { isUsable, MetadataCache, ZERO_TOPIC_ID } from "../../src/cluster/metadata.ts";
 import { Metadata, Produce } from "../../src/protocol/messages/mod.ts";
 import { test } from "../harness.ts";
-import { stage } from "./stage.ts";
+import { stage } from "../stage.ts";
 
 const ID = "0000000000000000000000000000000a";
 const OTHER_ID = "0000000000000000000000000000000b";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { ApiVersions, Metadata, Produce } from "../../src/protocol/messages/mod.ts";
 import { test } from "../harness.ts";
 import { watch } from "../producer/wire.ts";
-import { type Stage, stage } from "./stage.ts";
+import { type Stage, stage } from "../stage.ts";
 
 const DIALS_PER_SECOND = 20;
 const METADATA_PER_SECOND = 5;

@@ -7,7 +7,7 @@ import { selectRuntime } from "../../src/runtime/select.ts";
 import { EmbeddedCluster, VirtualRuntime } from "../../src/testing/mod.ts";
 import { test } from "../harness.ts";
 import { watch } from "../producer/wire.ts";
-import { impostor, stage } from "./stage.ts";
+import { impostor, stage } from "../stage.ts";
 
 test("pace: never more turns in any second than allowed, in the order of asking; urgent ones count and don't wait", () => {
   const pace = new Pace(3);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { ApiVersions, Metadata, Produce } from "../../src/protocol/messages/mod.ts";
 import { test } from "../harness.ts";
-import { type Stage, stage } from "./stage.ts";
+import { type Stage, stage } from "../stage.ts";
 
 const LOAD_BALANCER = "load-balancer.test:1";
 

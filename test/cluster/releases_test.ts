@@ -6,7 +6,7 @@ import { Producer } from "../../src/producer/producer.ts";
 import { EmbeddedCluster, type Release } from "../../src/testing/mod.ts";
 import { test } from "../harness.ts";
 import { concat } from "../testing/batches.ts";
-import { type Stage, stage } from "./stage.ts";
+import { type Stage, stage } from "../stage.ts";
 
 /** What a connection to each release costs: dials of the first send, then the ApiVersions version to begin with. */
 const RELEASES: readonly (readonly [release: Release, dials: number, greeted: number])[] = [

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Metadata, Produce } from "../../src/protocol/messages/mod.ts";
 import { test } from "../harness.ts";
-import { type Stage, stage } from "./stage.ts";
+import { type Stage, stage } from "../stage.ts";
 
 /** What a SIGSTOP does to a broker: its connections stay up, and nothing comes of them. Returns the call that ends it. */
 function freeze({ cluster }: Stage, brokerId: number): () => void {

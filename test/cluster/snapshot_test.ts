@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { ClusterSnapshot } from "../../src/cluster/snapshot.ts";
 import { InitProducerId, Metadata, Produce } from "../../src/protocol/messages/mod.ts";
 import { test } from "../harness.ts";
-import { impostor, type Stage, stage } from "./stage.ts";
+import { impostor, type Stage, stage } from "../stage.ts";
 
 const LATENCY_MS = 50;
 const ROUND_TRIP_MS = 2 * LATENCY_MS;

@@ -4,7 +4,7 @@ import { openConnection } from "../../src/cluster/handshake.ts";
 import { InitProducerId, Metadata } from "../../src/protocol/messages/mod.ts";
 import type { ResponseOf } from "../../src/protocol/schema.ts";
 import { test } from "../harness.ts";
-import { type KafkaFailure, type Stage, stage } from "./stage.ts";
+import { type KafkaFailure, type Stage, stage } from "../stage.ts";
 
 const OPTIONS: ConnectionOptions = {
   clientId: "test",

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { ApiVersions, InitProducerId, Metadata, Produce } from "../../src/protocol/messages/mod.ts";
 import type { AnyApi } from "../../src/protocol/schema.ts";
 import { test } from "../harness.ts";
-import { type Stage, stage } from "./stage.ts";
+import { type Stage, stage } from "../stage.ts";
 
 /** Spoils so many of the ApiVersions answers: an API is missing, or offered in versions that nobody speaks. */
 function spoil({ cluster }: Stage, api: AnyApi, range: readonly [number, number] | undefined, times: number): void {

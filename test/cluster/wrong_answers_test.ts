@@ -11,7 +11,7 @@ import {
   type ResponseInputOf,
 } from "../../src/testing/broker/apis.ts";
 import { test } from "../harness.ts";
-import { type Stage, stage } from "./stage.ts";
+import { type Stage, stage } from "../stage.ts";
 import { states, watch } from "../producer/wire.ts";
 
 type MetadataBody = ResponseInputOf<typeof Metadata>;

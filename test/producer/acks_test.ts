@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { Metadata } from "../../src/protocol/messages/metadata.ts";
 import { InitProducerId } from "../../src/protocol/messages/init_producer_id.ts";
 import { Produce } from "../../src/protocol/messages/produce.ts";
-import { stage } from "../cluster/stage.ts";
+import { stage } from "../stage.ts";
 import { test } from "../harness.ts";
 import { assertLeavesNothing, sendApart, sentBatches, states, valuesIn, warmUp, watch } from "./wire.ts";
 

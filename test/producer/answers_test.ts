@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { assertBytes } from "../bytes.ts";
 import { Produce } from "../../src/protocol/messages/produce.ts";
 import { ERROR_CODES } from "../../src/protocol/error_codes.ts";
-import { stage } from "../cluster/stage.ts";
+import { stage } from "../stage.ts";
 import { test } from "../harness.ts";
 import { assertLeavesNothing, sendApart, sentBatches, states, valuesIn, warmUp, watch } from "./wire.ts";
 

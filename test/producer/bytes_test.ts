@@ -10,7 +10,7 @@ import { Produce } from "../../src/protocol/messages/produce.ts";
 import { BATCH_OVERHEAD } from "../../src/protocol/record_batch_layout.ts";
 import { decodeRecords, readBatchHeader } from "../../src/protocol/record_batch_reader.ts";
 import { RecordEncoder } from "../../src/producer/record/record_encoder.ts";
-import { type Stage, stage } from "../cluster/stage.ts";
+import { type Stage, stage } from "../stage.ts";
 import { test } from "../harness.ts";
 import { assertLeavesNothing, warmUp, watch } from "./wire.ts";
 

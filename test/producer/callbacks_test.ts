@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { KafkaError, RecordMetadata, SendOptions } from "../../mod.ts";
 import { Metadata, Produce } from "../../src/protocol/messages/mod.ts";
-import { stage, turn } from "../cluster/stage.ts";
+import { stage, turn } from "../stage.ts";
 import { test } from "../harness.ts";
 import { unhandledIn } from "./unhandled.ts";
 

@@ -3,7 +3,7 @@ import { InitProducerId } from "../../src/protocol/messages/init_producer_id.ts"
 import { Metadata } from "../../src/protocol/messages/metadata.ts";
 import { Produce } from "../../src/protocol/messages/produce.ts";
 import type { KafkaError } from "../../src/errors.ts";
-import { stage } from "../cluster/stage.ts";
+import { stage } from "../stage.ts";
 import { test } from "../harness.ts";
 import { assertLeavesNothing, sendApart, states, valuesIn, warmUp, watch } from "./wire.ts";
 

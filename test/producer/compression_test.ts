@@ -4,7 +4,7 @@ import { COMPRESSION_IDS } from "../../src/codec/codec.ts";
 import { Produce } from "../../src/protocol/messages/mod.ts";
 import { readBatchHeader } from "../../src/protocol/record_batch_reader.ts";
 import { EmbeddedCluster } from "../../src/testing/mod.ts";
-import { stage } from "../cluster/stage.ts";
+import { stage } from "../stage.ts";
 import { test } from "../harness.ts";
 import { watch } from "./wire.ts";
 

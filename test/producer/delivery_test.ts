@@ -5,7 +5,7 @@ import { Produce } from "../../src/protocol/messages/produce.ts";
 import type { KafkaError } from "../../src/errors.ts";
 import type { ProducerOptions } from "../../src/producer/options/options.ts";
 import { seededRandom } from "../../src/testing/doubles/random.ts";
-import { dice, type Stage, stage } from "../cluster/stage.ts";
+import { dice, type Stage, stage } from "../stage.ts";
 import { test } from "../harness.ts";
 import { assertLeavesNothing, sendApart, sentBatches, states, valuesIn, warmUp, watch } from "./wire.ts";
 

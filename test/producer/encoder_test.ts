@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { copyOf } from "../../src/producer/admission/waiting_send.ts";
 import { checkRecordNumbers, checkTopicName, RecordEncoder } from "../../src/producer/record/record_encoder.ts";
 import { seededRandom } from "../../src/testing/mod.ts";
-import { dice } from "../cluster/stage.ts";
+import { dice } from "../stage.ts";
 import { assertBytes } from "../bytes.ts";
 import { test } from "../harness.ts";
 

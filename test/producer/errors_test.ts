@@ -3,7 +3,7 @@ import * as api from "../../mod.ts";
 import { isFatal, isRetriable, KafkaError } from "../../mod.ts";
 import { InitProducerId, Metadata, Produce } from "../../src/protocol/messages/mod.ts";
 import { brokerError } from "../../src/protocol/error_codes.ts";
-import { stage } from "../cluster/stage.ts";
+import { stage } from "../stage.ts";
 import { test } from "../harness.ts";
 
 test("errors: every class is a KafkaError with a name, a code and a classification of its own", () => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Produce } from "../../src/protocol/messages/produce.ts";
-import { stage } from "../cluster/stage.ts";
+import { stage } from "../stage.ts";
 import { test } from "../harness.ts";
 import { assertLeavesNothing, sendApart, sentBatches, states, valuesIn, warmUp, watch } from "./wire.ts";
 

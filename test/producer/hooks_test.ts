@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { Logger, ProducerHooks } from "../../mod.ts";
 import { Produce } from "../../src/protocol/messages/mod.ts";
 import { guardedHooks, HOOK_NAMES } from "../../src/producer/observe/hooks.ts";
-import { stage } from "../cluster/stage.ts";
+import { stage } from "../stage.ts";
 import { test } from "../harness.ts";
 import { assertLeavesNothing, warmUp } from "./wire.ts";
 

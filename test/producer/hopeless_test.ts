@@ -4,7 +4,7 @@ import { ConfigError } from "../../src/errors.ts";
 import { dial } from "../../src/runtime/dial.ts";
 import type { SocketFactory } from "../../src/runtime/runtime.ts";
 import { systemRuntime } from "../../src/runtime/select.ts";
-import { type Stage, stage } from "../cluster/stage.ts";
+import { type Stage, stage } from "../stage.ts";
 import { test } from "../harness.ts";
 
 /** Forbids connections to the given addresses, as a runtime without the permission does; the others go through. */

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { InitProducerId, Metadata, Produce } from "../../src/protocol/messages/mod.ts";
-import { stage } from "../cluster/stage.ts";
+import { stage } from "../stage.ts";
 import { test } from "../harness.ts";
 import { states, valuesIn, warmUp, watch } from "./wire.ts";
 

@@ -5,7 +5,7 @@ import { Metadata } from "../../src/protocol/messages/metadata.ts";
 import { Produce } from "../../src/protocol/messages/produce.ts";
 import { HeldIdentity } from "../../src/producer/idempotence/identity.ts";
 import { PartitionSequence } from "../../src/producer/idempotence/partition_sequence.ts";
-import { stage } from "../cluster/stage.ts";
+import { stage } from "../stage.ts";
 import { test } from "../harness.ts";
 import { assertLeavesNothing, firstBatch, sendApart, sentBatches, states, valuesIn, warmUp, watch } from "./wire.ts";
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { ProducerInterceptor, ProducerRecord } from "../../mod.ts";
 import { partitionForKey } from "../../src/producer/record/murmur2.ts";
 import { Produce } from "../../src/protocol/messages/produce.ts";
-import { stage } from "../cluster/stage.ts";
+import { stage } from "../stage.ts";
 import { test } from "../harness.ts";
 
 const text = new TextEncoder();

@@ -3,7 +3,7 @@ import type { Logger, LogLevel } from "../../mod.ts";
 import { BrokerError, ConnectionError } from "../../src/errors.ts";
 import { Produce } from "../../src/protocol/messages/mod.ts";
 import { adaptLogger, jsonSafe, lineOf, PacedLogger } from "../../src/producer/observe/logger.ts";
-import { stage } from "../cluster/stage.ts";
+import { stage } from "../stage.ts";
 import { test } from "../harness.ts";
 import { warmUp } from "./wire.ts";
 

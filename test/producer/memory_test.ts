@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Produce } from "../../src/protocol/messages/produce.ts";
 import { BufferMemory, type MemoryWaiter } from "../../src/producer/accumulator/buffer_memory.ts";
-import { stage } from "../cluster/stage.ts";
+import { stage } from "../stage.ts";
 import { test } from "../harness.ts";
 import { assertLeavesNothing, sendApart, states, valuesIn, warmUp, watch } from "./wire.ts";
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { BatchDelivery, Producer, RecordMetadata } from "../../mod.ts";
 import { ApiVersions, InitProducerId, Metadata, Produce } from "../../src/protocol/messages/mod.ts";
 import { EmbeddedCluster } from "../../src/testing/mod.ts";
-import { stage, turn } from "../cluster/stage.ts";
+import { stage, turn } from "../stage.ts";
 import { test } from "../harness.ts";
 
 const text = (bytes: Uint8Array | null): string => new TextDecoder().decode(bytes!);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Produce } from "../../src/protocol/messages/mod.ts";
-import { stage } from "../cluster/stage.ts";
+import { stage } from "../stage.ts";
 import { test } from "../harness.ts";
 
 test("metrics: a producer that has done nothing has a success rate of 1 and all of its memory", () => {

@@ -13,7 +13,7 @@ import {
   validateConfig,
 } from "../../mod.ts";
 import { RecordingProducer, VirtualRuntime } from "../../src/testing/mod.ts";
-import { stage } from "../cluster/stage.ts";
+import { stage } from "../stage.ts";
 import { test } from "../harness.ts";
 import { assertSpeaks, oddSignals, oddValues, outcomeOf, unreadable } from "./odd_values.ts";
 import { unhandledIn } from "./unhandled.ts";

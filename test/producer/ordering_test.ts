@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { assertBytes } from "../bytes.ts";
 import { Produce } from "../../src/protocol/messages/produce.ts";
 import type { Producer } from "../../src/producer/producer.ts";
-import { stage } from "../cluster/stage.ts";
+import { stage } from "../stage.ts";
 import { test } from "../harness.ts";
 import { assertLeavesNothing, firstBatch, sendApart, sentBatches, states, valuesIn, warmUp, watch } from "./wire.ts";
 

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { Metadata } from "../../src/protocol/messages/metadata.ts";
 import { Produce } from "../../src/protocol/messages/produce.ts";
-import { dice, type Stage, stage } from "../cluster/stage.ts";
+import { dice, type Stage, stage } from "../stage.ts";
 import { seededRandom } from "../../src/testing/doubles/random.ts";
 import { test } from "../harness.ts";
 import { assertLeavesNothing, firstBatch, sendApart, sentBatches, states, valuesIn, warmUp, watch } from "./wire.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { keyHash, type Partitioner, type PartitionerInput, randomPartition, roundRobin, sticky } from "../../mod.ts";
 import { Metadata, Produce } from "../../src/protocol/messages/mod.ts";
 import { seededRandom } from "../../src/testing/mod.ts";
-import { stage } from "../cluster/stage.ts";
+import { stage } from "../stage.ts";
 import { CHI_SQUARE_11, chiSquare } from "./chi_square.ts";
 import { test } from "../harness.ts";
 

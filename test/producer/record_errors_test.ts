@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Produce } from "../../src/protocol/messages/produce.ts";
 import type { EmbeddedCluster } from "../../src/testing/mod.ts";
-import { type Stage, stage } from "../cluster/stage.ts";
+import { type Stage, stage } from "../stage.ts";
 import { test } from "../harness.ts";
 import { sentBatches, valuesIn, watch } from "./wire.ts";
 

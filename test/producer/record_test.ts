@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { type Headers, type ProducerRecord, RecordMetadata } from "../../mod.ts";
 import { Metadata, Produce } from "../../src/protocol/messages/mod.ts";
 import { RecordingProducer, type StoredRecord } from "../../src/testing/mod.ts";
-import { stage } from "../cluster/stage.ts";
+import { stage } from "../stage.ts";
 import { test } from "../harness.ts";
 
 const utf8 = new TextEncoder();

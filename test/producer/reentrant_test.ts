@@ -1,7 +1,7 @@
 /** Callers that call the producer, or abort its signals, out of its own callbacks. */
 import assert from "node:assert/strict";
 import type { DeliveryCallback, SendOptions } from "../../src/producer/record/record.ts";
-import { stage } from "../cluster/stage.ts";
+import { stage } from "../stage.ts";
 import { test } from "../harness.ts";
 import { assertLeavesNothing, warmUp, watch } from "./wire.ts";
 

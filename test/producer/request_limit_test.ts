@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { RequestLimit } from "../../src/producer/sender/request_limit.ts";
 import { Produce } from "../../src/protocol/messages/produce.ts";
 import type { EmbeddedCluster } from "../../src/testing/mod.ts";
-import { stage } from "../cluster/stage.ts";
+import { stage } from "../stage.ts";
 import { test } from "../harness.ts";
 import { sentBatches, valuesIn, watch } from "./wire.ts";
 

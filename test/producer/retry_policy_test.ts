@@ -13,7 +13,7 @@ import {
 } from "../../mod.ts";
 import { Produce } from "../../src/protocol/messages/mod.ts";
 import { VirtualRuntime } from "../../src/testing/mod.ts";
-import { stage } from "../cluster/stage.ts";
+import { stage } from "../stage.ts";
 import { test } from "../harness.ts";
 import { unhandledIn } from "./unhandled.ts";
 

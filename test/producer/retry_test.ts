@@ -3,7 +3,7 @@ import { Backoff } from "../../src/cluster/backoff.ts";
 import { Metadata } from "../../src/protocol/messages/metadata.ts";
 import { Produce } from "../../src/protocol/messages/produce.ts";
 import { seededRandom } from "../../src/testing/doubles/random.ts";
-import { stage } from "../cluster/stage.ts";
+import { stage } from "../stage.ts";
 import { test } from "../harness.ts";
 import { assertLeavesNothing, sendApart, sentBatches, valuesIn, warmUp } from "./wire.ts";
 

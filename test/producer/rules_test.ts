@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Metadata, Produce } from "../../src/protocol/messages/mod.ts";
 import { BatchView } from "../../src/testing/storage/batch_view.ts";
-import { stage } from "../cluster/stage.ts";
+import { stage } from "../stage.ts";
 import { test } from "../harness.ts";
 import { sentBatches, valuesIn, watch } from "./wire.ts";
 

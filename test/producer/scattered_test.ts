@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { stage } from "../cluster/stage.ts";
+import { stage } from "../stage.ts";
 import { test } from "../harness.ts";
 
 /** Sends to each partition in each of so many turns; resolves to how many requests that took. */

@@ -6,7 +6,7 @@ import {
   type SerializerContext,
   stringSerializer,
 } from "../../mod.ts";
-import { stage, turn } from "../cluster/stage.ts";
+import { stage, turn } from "../stage.ts";
 import { test } from "../harness.ts";
 import { unhandledIn } from "./unhandled.ts";
 

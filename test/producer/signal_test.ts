@@ -3,7 +3,7 @@ import { Metadata } from "../../src/protocol/messages/metadata.ts";
 import { Produce } from "../../src/protocol/messages/produce.ts";
 import type { RecordMetadata } from "../../src/producer/record/record.ts";
 import { seededRandom } from "../../src/testing/doubles/random.ts";
-import { dice, stage } from "../cluster/stage.ts";
+import { dice, stage } from "../stage.ts";
 import { test } from "../harness.ts";
 import { assertLeavesNothing, sendApart, sentBatches, states, valuesIn, warmUp, watch, type Watched } from "./wire.ts";
 

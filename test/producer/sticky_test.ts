@@ -7,7 +7,7 @@ import {
   weightedIndex,
 } from "../../src/producer/record/sticky_partition.ts";
 import { seededRandom } from "../../src/testing/mod.ts";
-import { stage } from "../cluster/stage.ts";
+import { stage } from "../stage.ts";
 import { test } from "../harness.ts";
 import { CHI_SQUARE_11, chiSquare } from "./chi_square.ts";
 

@@ -5,7 +5,7 @@ import { BufferPool } from "../../src/producer/accumulator/buffer_pool.ts";
 import { TurnClock } from "../../src/producer/accumulator/turn_clock.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
 import { seededRandom, VirtualRuntime } from "../../src/testing/mod.ts";
-import { dice } from "../cluster/stage.ts";
+import { dice } from "../stage.ts";
 import { test } from "../harness.ts";
 
 class Due implements Entry {

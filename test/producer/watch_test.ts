@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { InitProducerId, Metadata, Produce } from "../../src/protocol/messages/mod.ts";
-import { type KafkaFailure, type Stage, stage } from "../cluster/stage.ts";
+import { type KafkaFailure, type Stage, stage } from "../stage.ts";
 import { test } from "../harness.ts";
 import { assertLeavesNothing, warmUp } from "./wire.ts";
 

@@ -10,7 +10,7 @@ import type { RecordMetadata } from "../../src/producer/record/record.ts";
 import { BatchView } from "../../src/testing/storage/batch_view.ts";
 import { Produce } from "../../src/protocol/messages/produce.ts";
 import type { EmbeddedCluster } from "../../src/testing/mod.ts";
-import type { Stage } from "../cluster/stage.ts";
+import type { Stage } from "../stage.ts";
 
 /** One batch as a broker got it. */
 export interface SentBatch {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Produce } from "../../src/protocol/messages/produce.ts";
-import { stage } from "../cluster/stage.ts";
+import { stage } from "../stage.ts";
 import { test } from "../harness.ts";
 
 test("writable: values written to the stream arrive in order, and closing it leaves the producer open", async () => {

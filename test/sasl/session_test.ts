@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { SaslAuthenticate } from "../../src/protocol/messages/mod.ts";
 import { plain, type SaslMechanism } from "../../src/sasl/mod.ts";
 import { test } from "../harness.ts";
-import { stage } from "../cluster/stage.ts";
+import { stage } from "../stage.ts";
 
 const users: Record<string, string> = { app: "pencil" };
 const credentials = { username: "app", password: "pencil" };

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { KafkaError, keyHash, type ProducerLike, sticky, TimeoutError } from "../../mod.ts";
 import { RecordingProducer, VirtualRuntime } from "../../src/testing/mod.ts";
-import { stage } from "../cluster/stage.ts";
+import { stage } from "../stage.ts";
 import { test } from "../harness.ts";
 
 /** Code under test: it doesn't know which producer it has. */

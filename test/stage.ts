@@ -4,10 +4,10 @@
  * @module
  */
 
-import { Producer } from "../../src/producer/named_producer.ts";
-import type { ProducerOptions } from "../../src/producer/options/options.ts";
-import type { SocketEvents } from "../../src/runtime/runtime.ts";
-import { EmbeddedCluster, type EmbeddedClusterOptions, VirtualRuntime } from "../../src/testing/mod.ts";
+import { Producer } from "../src/producer/named_producer.ts";
+import type { ProducerOptions } from "../src/producer/options/options.ts";
+import type { SocketEvents } from "../src/runtime/runtime.ts";
+import { EmbeddedCluster, type EmbeddedClusterOptions, VirtualRuntime } from "../src/testing/mod.ts";
 
 /** What a test needs to stage a producer's play. */
 export interface Stage {
