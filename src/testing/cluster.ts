@@ -123,7 +123,7 @@ export class EmbeddedCluster {
     this.decompress = decompressor(this.clock, options.codecs);
     this.coordinators = new Coordinators(this);
     this.transactions = new TransactionCoordinator(this, options.transactions);
-    this.groups = new GroupCoordinator(this);
+    this.groups = new GroupCoordinator(this, options.groups);
     this.recording = new Recording(options.record === false ? 0 : options.record ?? DEFAULT_RECORDED);
     this.#random = seededRandom(options.seed ?? 1);
     this.clusterId = this.#newId().slice(0, 22);

@@ -16,6 +16,7 @@ import type { MemoryNetworkOptions } from "./doubles/network.ts";
 import type { ReplicationOptions } from "./control/replication.ts";
 import type { SaslOptions } from "./broker/sasl_exchange.ts";
 import type { TopicSpec } from "./control/topic.ts";
+import type { GroupOptions } from "./coordination/group.ts";
 import type { TransactionOptions } from "./coordination/transaction_coordinator.ts";
 
 /** How an embedded cluster is made. */
@@ -60,6 +61,8 @@ export interface EmbeddedClusterOptions extends ReplicationOptions {
   readonly network?: MemoryNetworkOptions;
   /** How transactions are coordinated. */
   readonly transactions?: TransactionOptions;
+  /** How groups are coordinated. */
+  readonly groups?: GroupOptions;
   /** Own codecs, by compression type, to check compressed batches with. */
   readonly codecs?: Readonly<Partial<Record<CompressionType, Codec>>>;
   /** What ids of topics and the cluster are made from. @default 1 */
@@ -78,7 +81,17 @@ const NUMBERS: Readonly<Record<string, number>> = {
   seed: -Infinity,
 };
 const BOOLEANS = ["autoCreateTopics", "strictRequests"];
-const OBJECTS = ["topics", "apiVersions", "finalizedFeatures", "sasl", "runtime", "network", "codecs", "transactions"];
+const OBJECTS = [
+  "topics",
+  "apiVersions",
+  "finalizedFeatures",
+  "sasl",
+  "runtime",
+  "network",
+  "codecs",
+  "transactions",
+  "groups",
+];
 /** A number, or a function that is asked for one. */
 const LAGS = ["replicationLagMs", "metadataLagMs"];
 

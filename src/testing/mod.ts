@@ -19,15 +19,28 @@ export {
   type AnyApi,
   ApiVersions,
   CreateTopics,
+  DeleteGroups,
+  DescribeGroups,
+  DescribeProducers,
+  DescribeTransactions,
   EndTxn,
   Fetch,
   FindCoordinator,
+  Heartbeat,
   InitProducerId,
+  JoinGroup,
+  LeaveGroup,
+  ListGroups,
   ListOffsets,
+  ListTransactions,
   Metadata,
+  OffsetCommit,
+  OffsetFetch,
+  OffsetForLeaderEpoch,
   Produce,
   type RequestOf,
   type ResponseInputOf,
+  SyncGroup,
   TxnOffsetCommit,
 } from "./broker/apis.ts";
 export { type Release } from "./broker/release.ts";
@@ -41,6 +54,17 @@ export {
   type ControlOptions,
   type RequestContext,
 } from "./broker/control.ts";
+export { type CoordinatorType, type MoveCoordinatorOptions } from "./coordination/coordinators.ts";
+export { GroupCoordinator } from "./coordination/group_coordinator.ts";
+export { Group, type GroupOptions, type GroupState } from "./coordination/group.ts";
+export { type CommittedOffset, GroupOffsets } from "./coordination/group_offsets.ts";
+export {
+  TransactionCoordinator,
+  type TransactionDescription,
+  type TransactionOptions,
+  type TransactionState,
+} from "./coordination/transaction_coordinator.ts";
+export { type EndedTransaction, type OpenTransaction, TransactionLog } from "./storage/transaction_log.ts";
 export { type SaslOptions } from "./broker/sasl_exchange.ts";
 export { type Listening, type ListenOptions } from "./broker/listen.ts";
 export { type SequencedBatch } from "./storage/batch_view.ts";

@@ -57,3 +57,34 @@ export const EndTxn: (typeof import("../../protocol/messages/mod.ts"))["EndTxn"]
 /** Commits offsets of a group as part of a transaction. */
 export const TxnOffsetCommit: (typeof import("../../protocol/messages/mod.ts"))["TxnOffsetCommit"] =
   messages.TxnOffsetCommit;
+/** Deletes groups without members. */
+export const DeleteGroups: (typeof import("../../protocol/messages/mod.ts"))["DeleteGroups"] = messages.DeleteGroups;
+/** Tells the state and the members of groups. */
+export const DescribeGroups: (typeof import("../../protocol/messages/mod.ts"))["DescribeGroups"] =
+  messages.DescribeGroups;
+/** Tells what partitions know of producers. */
+export const DescribeProducers: (typeof import("../../protocol/messages/mod.ts"))["DescribeProducers"] =
+  messages.DescribeProducers;
+/** Tells the state of transactions. */
+export const DescribeTransactions: (typeof import("../../protocol/messages/mod.ts"))["DescribeTransactions"] =
+  messages.DescribeTransactions;
+/** Tells that a member of a group lives. */
+export const Heartbeat: (typeof import("../../protocol/messages/mod.ts"))["Heartbeat"] = messages.Heartbeat;
+/** Enters a group, or a new generation of it. */
+export const JoinGroup: (typeof import("../../protocol/messages/mod.ts"))["JoinGroup"] = messages.JoinGroup;
+/** Takes members out of a group. */
+export const LeaveGroup: (typeof import("../../protocol/messages/mod.ts"))["LeaveGroup"] = messages.LeaveGroup;
+/** Lists the groups that a broker coordinates. */
+export const ListGroups: (typeof import("../../protocol/messages/mod.ts"))["ListGroups"] = messages.ListGroups;
+/** Lists the transactions that a broker coordinates. */
+export const ListTransactions: (typeof import("../../protocol/messages/mod.ts"))["ListTransactions"] =
+  messages.ListTransactions;
+/** Commits offsets of a group. */
+export const OffsetCommit: (typeof import("../../protocol/messages/mod.ts"))["OffsetCommit"] = messages.OffsetCommit;
+/** Asks for the committed offsets of groups. */
+export const OffsetFetch: (typeof import("../../protocol/messages/mod.ts"))["OffsetFetch"] = messages.OffsetFetch;
+/** Asks where the log of a leader's epoch ends. */
+export const OffsetForLeaderEpoch: (typeof import("../../protocol/messages/mod.ts"))["OffsetForLeaderEpoch"] =
+  messages.OffsetForLeaderEpoch;
+/** Gives the members of a group their assignments. */
+export const SyncGroup: (typeof import("../../protocol/messages/mod.ts"))["SyncGroup"] = messages.SyncGroup;

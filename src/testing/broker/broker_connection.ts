@@ -178,7 +178,7 @@ export class BrokerConnection implements ServedConnection {
     const api = header.api!;
     const context = this.#record(header, body, frame);
     const action = this.#cluster.controls.decide(api, body, context);
-    const call = this.#call(body, header.apiVersion, action?.view);
+    const call = this.#call(body, header, action?.view);
     const exchange: Exchange = { api, context, call, muteMs: this.#overQuota(api, header.clientId, frame) };
     if (action !== undefined) return this.#control(exchange, action);
     const outcome = handlerOf(api)(call);
@@ -215,7 +215,7 @@ export class BrokerConnection implements ServedConnection {
     });
   }
 
-  #call(request: unknown, version: number, view: ClusterView | undefined): Call {
+  #call(request: unknown, { apiVersion: version, clientId }: RequestHeader, view: ClusterView | undefined): Call {
     const broker = this.#broker;
     const isDead = () => this.#isDead;
     return {
@@ -228,6 +228,7 @@ export class BrokerConnection implements ServedConnection {
         return !isDead();
       },
       listener: this.#listener,
+      clientId,
       version,
       request: request as Call["request"],
       onClose: (callback) => {

@@ -19,6 +19,8 @@ export interface Call<A extends AnyApi = AnyApi> {
   readonly view: ClusterView;
   /** How the client came: brokers' addresses are told accordingly. */
   readonly listener: string;
+  /** What the client calls itself. */
+  readonly clientId: string | null;
   /** The version in which it was asked and is to be answered. */
   readonly version: number;
   /** What is asked. */

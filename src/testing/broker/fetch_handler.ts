@@ -6,6 +6,7 @@
 
 import type { RequestOf, ResponseInputOf } from "../../protocol/api.ts";
 import type { Fetch } from "../../protocol/messages/fetch.ts";
+import type { OffsetForLeaderEpoch } from "../../protocol/messages/offset_for_leader_epoch.ts";
 import type { ListOffsets } from "../../protocol/messages/list_offsets.ts";
 import { type Call, nodeEndpoints } from "./call.ts";
 import type { Partition } from "../control/topic.ts";
@@ -211,4 +212,53 @@ async function listOffset(
     : await log.offsetForTimestamp(wanted, cluster.decompress);
   if (found === undefined || found.offset >= endOffset) return { partitionIndex, errorCode: 0 };
   return { partitionIndex, errorCode: 0, ...found, ...epoch(found.leaderEpoch) };
+}
+
+type EpochTopic = ResponseInputOf<typeof OffsetForLeaderEpoch>["topics"][number];
+type EpochPartition = EpochTopic["partitions"][number];
+type AskedEpoch = RequestOf<typeof OffsetForLeaderEpoch>["topics"][number]["partitions"][number];
+
+/** Serves OffsetForLeaderEpoch: where what a leader wrote in an epoch ends in this leader's log. */
+export function serveOffsetForLeaderEpoch(
+  call: Call<typeof OffsetForLeaderEpoch>,
+): ResponseInputOf<typeof OffsetForLeaderEpoch> {
+  return {
+    throttleTimeMs: 0,
+    topics: call.request.topics.map(({ partitions, topic }): EpochTopic => ({
+      topic,
+      partitions: partitions.map((asked) =>
+        endOfEpoch(call, call.view.topic(topic)?.partitions[asked.partition], asked)
+      ),
+    })),
+  };
+}
+
+function endOfEpoch(
+  call: Call<typeof OffsetForLeaderEpoch>,
+  partition: Partition | undefined,
+  asked: AskedEpoch,
+): EpochPartition {
+  const index = asked.partition;
+  if (partition === undefined || call.view.stateOf(partition) === undefined) {
+    return { partition: index, errorCode: UNKNOWN_TOPIC_OR_PARTITION };
+  }
+  const { errorCode, replica, state } = leaderOf(call, partition, asked.currentLeaderEpoch);
+  if (replica === undefined) return { partition: index, errorCode };
+  const { endOffset, epochs, startOffset } = replica.log;
+  if (asked.leaderEpoch === state.leaderEpoch) {
+    return { partition: index, errorCode: 0, leaderEpoch: asked.leaderEpoch, endOffset };
+  }
+  const known = epochs.some(({ epoch }) => epoch === state.leaderEpoch)
+    ? epochs
+    : [...epochs, { epoch: state.leaderEpoch, startOffset: endOffset }];
+  const next = known.findIndex(({ epoch }) => epoch > asked.leaderEpoch);
+  // An epoch that is yet to come.
+  if (next < 0 || asked.leaderEpoch < 0) return { partition: index, errorCode: 0 };
+  const isBeforeAll = next === 0;
+  return {
+    partition: index,
+    errorCode: 0,
+    leaderEpoch: isBeforeAll ? asked.leaderEpoch : known[next - 1]!.epoch,
+    endOffset: isBeforeAll ? startOffset : known[next]!.startOffset,
+  };
 }

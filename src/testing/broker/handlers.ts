@@ -10,15 +10,28 @@ import {
   AddPartitionsToTxn,
   ApiVersions,
   CreateTopics,
+  DeleteGroups,
+  DescribeGroups,
+  DescribeProducers,
+  DescribeTransactions,
   EndTxn,
   Fetch,
   FindCoordinator,
+  Heartbeat,
   InitProducerId,
+  JoinGroup,
+  LeaveGroup,
+  ListGroups,
   ListOffsets,
+  ListTransactions,
   Metadata,
+  OffsetCommit,
+  OffsetFetch,
+  OffsetForLeaderEpoch,
   Produce,
   SaslAuthenticate,
   SaslHandshake,
+  SyncGroup,
   TxnOffsetCommit,
 } from "../../protocol/messages/mod.ts";
 import { ProtocolError } from "../../errors.ts";
@@ -26,6 +39,19 @@ import { serveApiVersions } from "./api_versions_handler.ts";
 import type { Call, Outcome } from "./call.ts";
 import { serveFetch, serveListOffsets } from "./fetch_handler.ts";
 import { serveCreateTopics, serveMetadata } from "./metadata_handler.ts";
+import {
+  serveDeleteGroups,
+  serveDescribeGroups,
+  serveHeartbeat,
+  serveJoinGroup,
+  serveLeaveGroup,
+  serveListGroups,
+  serveOffsetCommit,
+  serveOffsetFetch,
+  serveSyncGroup,
+} from "./group_handlers.ts";
+import { serveDescribeProducers, serveDescribeTransactions, serveListTransactions } from "./describe_handlers.ts";
+import { serveOffsetForLeaderEpoch } from "./fetch_handler.ts";
 import { serveProduce } from "./produce_handler.ts";
 import { serveSaslAuthenticate, serveSaslHandshake } from "./sasl_handler.ts";
 import { serveFindCoordinator, serveInitProducerId } from "./producer_id_handler.ts";
@@ -54,6 +80,19 @@ handle(Metadata, serveMetadata);
 handle(Produce, serveProduce);
 handle(SaslAuthenticate, serveSaslAuthenticate);
 handle(SaslHandshake, serveSaslHandshake);
+handle(DeleteGroups, serveDeleteGroups);
+handle(DescribeGroups, serveDescribeGroups);
+handle(DescribeProducers, serveDescribeProducers);
+handle(DescribeTransactions, serveDescribeTransactions);
+handle(Heartbeat, serveHeartbeat);
+handle(JoinGroup, serveJoinGroup);
+handle(LeaveGroup, serveLeaveGroup);
+handle(ListGroups, serveListGroups);
+handle(ListTransactions, serveListTransactions);
+handle(OffsetCommit, serveOffsetCommit);
+handle(OffsetFetch, serveOffsetFetch);
+handle(OffsetForLeaderEpoch, serveOffsetForLeaderEpoch);
+handle(SyncGroup, serveSyncGroup);
 handle(TxnOffsetCommit, serveTxnOffsetCommit);
 
 function handle<A extends AnyApi>(api: A, handler: Handler<A>): void {

@@ -41,6 +41,8 @@ interface Seat {
 export class Coordinators {
   readonly #cluster: CoordinatorHost;
   readonly #seats = new Map<string, Seat>();
+  /** @internal Is told when a partition's coordinator has changed. */
+  onMove: (type: CoordinatorType, partition: number) => void = () => {};
 
   /** For one cluster. */
   constructor(cluster: CoordinatorHost) {
@@ -89,6 +91,7 @@ export class Coordinators {
     seat.epoch++;
     seat.vacantUntilMs = this.#cluster.clock.now() + unavailableMs;
     seat.loadedAtMs = seat.vacantUntilMs + loadingMs;
+    this.onMove(type, coordinatorPartition(key));
   }
 
   /** The seat of a name's partition, with somebody on it who is alive if anybody is. */
@@ -106,8 +109,10 @@ export class Coordinators {
     const order = brokers.map((_, i) => brokers[(partition + i) % brokers.length]!.id);
     const next = order.find((id) => alive.includes(id)) ?? -1;
     if (next !== seat.brokerId) {
+      const isNew = seat.epoch < 0;
       seat.brokerId = next;
       if (next >= 0) seat.epoch++;
+      if (!isNew) this.onMove(type, partition);
     }
     return seat;
   }

@@ -4,14 +4,16 @@
  * @module
  */
 
+import { readOptions } from "../../call_options.ts";
 import type { RequestOf } from "../../protocol/api.ts";
 import type { TxnOffsetCommit } from "../../protocol/messages/txn_offset_commit.ts";
 import type { Broker } from "../broker/broker.ts";
-import type { CoordinatorHost } from "./host.ts";
-import { coordinatorPartition, type Coordinators } from "./coordinators.ts";
-import { GroupOffsets } from "./group_offsets.ts";
 import { RELEASES } from "../broker/release.ts";
+import { checkNumber } from "../check_number.ts";
 import type { ReplicatedPartition } from "../storage/replica.ts";
+import { coordinatorPartition, type Coordinators } from "./coordinators.ts";
+import { Group, type GroupHost, type GroupOptions } from "./group.ts";
+import type { CoordinatorHost } from "./host.ts";
 
 /** An offset as a client commits it. */
 export interface OffsetToCommit {
@@ -22,17 +24,15 @@ export interface OffsetToCommit {
 }
 
 const INVALID_GROUP_ID = 24;
+const ILLEGAL_GENERATION = 22;
 const INVALID_PRODUCER_EPOCH = 47;
+const NON_EMPTY_GROUP = 68;
+const GROUP_ID_NOT_FOUND = 69;
 
 /** What a partition of `__consumer_offsets` knows of a transaction's producer. */
 interface OffsetsProducer {
   epoch: number;
   isOpen: boolean;
-}
-
-interface Group {
-  readonly id: string;
-  readonly offsets: GroupOffsets;
 }
 
 /** What the group coordinator takes from its cluster. */
@@ -44,12 +44,24 @@ export interface GroupCoordinatorHost extends CoordinatorHost {
 /** The group coordinator of one cluster. */
 export class GroupCoordinator {
   readonly #cluster: GroupCoordinatorHost;
+  readonly #host: GroupHost;
   readonly #groups = new Map<string, Group>();
   readonly #producers = new Map<number, Map<bigint, OffsetsProducer>>();
+  #memberIds = 0;
 
   /** For one cluster. */
-  constructor(cluster: GroupCoordinatorHost) {
+  constructor(cluster: GroupCoordinatorHost, given?: GroupOptions) {
     this.#cluster = cluster;
+    this.#host = {
+      clock: cluster.clock,
+      options: readGroupOptions(given),
+      newMemberId: (prefix) =>
+        `${prefix}-${(++this.#memberIds).toString().padStart(8, "0")}-0000-4000-8000-000000000000`,
+    };
+    cluster.coordinators.onMove = (type, partition) => {
+      if (type !== "group") return;
+      for (const group of this.#groups.values()) if (coordinatorPartition(group.id) === partition) group.moved();
+    };
   }
 
   /** The offset that a group has committed for a partition; undefined if it has none. */
@@ -57,10 +69,64 @@ export class GroupCoordinator {
     return this.#groups.get(groupId)?.offsets.get(this.#cluster.partition(topic, partition))?.offset;
   }
 
+  /** How groups work. */
+  get options(): Required<GroupOptions> {
+    return this.#host.options;
+  }
+
+  /** The group of a name. */
+  get(groupId: string): Group | undefined {
+    return this.#groups.get(groupId);
+  }
+
+  /** All groups. */
+  get all(): Iterable<Group> {
+    return this.#groups.values();
+  }
+
   /** @internal Why a broker doesn't serve requests about a group; 0 if it does. */
   refusalOf(broker: Broker, groupId: string): number {
     if (groupId === "") return INVALID_GROUP_ID;
     return this.#cluster.coordinators.refusalOf(broker, "group", groupId);
+  }
+
+  /** @internal The group of a name, created if it isn't there. */
+  getOrCreate(id: string): Group {
+    let group = this.#groups.get(id);
+    if (group === undefined) {
+      group = new Group(this.#host, id);
+      this.#groups.set(id, group);
+    }
+    return group;
+  }
+
+  /** @internal Forgets a group that has no members. */
+  delete(groupId: string): number {
+    const group = this.#groups.get(groupId);
+    if (group === undefined) return GROUP_ID_NOT_FOUND;
+    if (!group.hasNobody) return NON_EMPTY_GROUP;
+    group.close();
+    this.#groups.delete(groupId);
+    return 0;
+  }
+
+  /** @internal Commits offsets of a member, or of a group without members. */
+  commit(
+    { generationIdOrMemberEpoch: generation, groupId, groupInstanceId, memberId }: {
+      readonly groupId: string;
+      readonly generationIdOrMemberEpoch: number;
+      readonly memberId: string;
+      readonly groupInstanceId: string | null;
+    },
+    offsets: readonly OffsetToCommit[],
+  ): number {
+    const known = this.#groups.get(groupId);
+    if (known === undefined && generation >= 0) return ILLEGAL_GENERATION;
+    const group = known ?? this.getOrCreate(groupId);
+    const problem = group.commitProblem(memberId, groupInstanceId, generation, false);
+    if (problem !== 0) return problem;
+    for (const { partition, ...offset } of offsets) group.offsets.commit(partition, committedOffset(offset));
+    return 0;
   }
 
   /** @internal Whether a producer has a transaction open where the group's offsets are kept. */
@@ -73,18 +139,14 @@ export class GroupCoordinator {
 
   /** @internal Notes offsets that count when the transaction is committed. */
   commitInTransaction(request: RequestOf<typeof TxnOffsetCommit>, offsets: readonly OffsetToCommit[]): number {
-    const { groupId, producerEpoch, producerId } = request;
+    const { generationIdOrMemberEpoch, groupId, groupInstanceId, memberId, producerEpoch, producerId } = request;
+    const group = this.getOrCreate(groupId);
+    const problem = group.commitProblem(memberId, groupInstanceId, generationIdOrMemberEpoch, true);
+    if (problem !== 0) return problem;
     const producers = this.#producersOf(groupId);
     if ((producers.get(producerId)?.epoch ?? -1) > producerEpoch) return INVALID_PRODUCER_EPOCH;
     producers.set(producerId, { epoch: producerEpoch, isOpen: true });
-    const group = this.#group(groupId);
-    for (const { committedLeaderEpoch, committedMetadata, committedOffset, partition } of offsets) {
-      group.offsets.add(producerId, partition, {
-        offset: committedOffset,
-        leaderEpoch: committedLeaderEpoch,
-        metadata: committedMetadata,
-      });
-    }
+    for (const { partition, ...offset } of offsets) group.offsets.add(producerId, partition, committedOffset(offset));
     return 0;
   }
 
@@ -99,15 +161,8 @@ export class GroupCoordinator {
   }
 
   /** @internal Cancels what would happen later. */
-  close(): void {}
-
-  #group(id: string): Group {
-    let group = this.#groups.get(id);
-    if (group === undefined) {
-      group = { id, offsets: new GroupOffsets() };
-      this.#groups.set(id, group);
-    }
-    return group;
+  close(): void {
+    for (const group of this.#groups.values()) group.close();
   }
 
   #producersOf(groupId: string): Map<bigint, OffsetsProducer> {
@@ -116,4 +171,19 @@ export class GroupCoordinator {
     this.#producers.set(partition, producers);
     return producers;
   }
+}
+
+function committedOffset(
+  { committedLeaderEpoch, committedMetadata, committedOffset }: Omit<OffsetToCommit, "partition">,
+): { readonly offset: bigint; readonly leaderEpoch: number; readonly metadata: string | null } {
+  return { offset: committedOffset, leaderEpoch: committedLeaderEpoch, metadata: committedMetadata };
+}
+
+function readGroupOptions(options: unknown): Required<GroupOptions> {
+  const names = ["initialRebalanceDelayMs", "minSessionTimeoutMs", "maxSessionTimeoutMs"] as const;
+  const read = readOptions("groups", options, names);
+  for (const name of names) checkNumber(name, read[name], 0);
+  const { initialRebalanceDelayMs = 0, maxSessionTimeoutMs = 1_800_000, minSessionTimeoutMs = 6000 } =
+    read as GroupOptions;
+  return { initialRebalanceDelayMs, maxSessionTimeoutMs, minSessionTimeoutMs };
 }

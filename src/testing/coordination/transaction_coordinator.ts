@@ -396,15 +396,13 @@ export class TransactionCoordinator {
     // Somebody with a later epoch has written since: his transaction is none of this one's business.
     if ((leader.producers.lastOf(producerId)?.epoch ?? NO_EPOCH) > epoch) return;
     const timestampMs = clock.wallNow();
-    const marker = controlBatch({
-      ...{ producerId, producerEpoch: epoch, isCommit, timestampMs },
-      coordinatorEpoch: coordinators.epochOf("transaction", id),
-    });
+    const coordinatorEpoch = coordinators.epochOf("transaction", id);
+    const marker = controlBatch({ producerId, producerEpoch: epoch, isCommit, timestampMs, coordinatorEpoch });
     const { lastOffset } = leader.append(marker, {
       leaderEpoch,
       maxTimestampMs: BigInt(timestampMs),
       appendedAtMs: clock.now(),
-      transactional: { producerId, epoch, kind: isCommit ? "commit" : "abort" },
+      transactional: { producerId, epoch, kind: isCommit ? "commit" : "abort", coordinatorEpoch },
     });
     write.endOffset = lastOffset + 1n;
     controller.appended(leader);

@@ -39,6 +39,8 @@ export interface TransactionalBatch {
   readonly epoch: number;
   /** Records, or how the transaction has ended. */
   readonly kind: "records" | "commit" | "abort";
+  /** The epoch of the coordinator, in a marker. */
+  readonly coordinatorEpoch?: number;
 }
 
 /** Where the batches of a leader begin. */

@@ -149,6 +149,16 @@ export class ProducerState {
     else this.#producers.delete(producerId);
   }
 
+  /** The producers that are known. */
+  get all(): { producerId: bigint; producerEpoch: number; lastSequence: number; lastTimestamp: bigint }[] {
+    return [...this.#producers].map(([producerId, { batches, epoch }]) => ({
+      producerId,
+      producerEpoch: epoch,
+      lastSequence: batches.at(-1)?.lastSequence ?? -1,
+      lastTimestamp: batches.at(-1)?.maxTimestampMs ?? -1n,
+    }));
+  }
+
   /** The epoch and the last sequence that are known of a producer. */
   lastOf(producerId: bigint): { readonly epoch: number; readonly lastSequence: number } | undefined {
     const entry = this.#producers.get(producerId);

@@ -27,6 +27,7 @@ export interface EndedTransaction extends OpenTransaction {
 
 /** The transactions of one replica. */
 export class TransactionLog {
+  readonly #coordinatorEpochs = new Map<bigint, number>();
   readonly #open = new Map<bigint, OpenTransaction>();
   /** By the offsets of their markers. */
   #ended: EndedTransaction[] = [];
@@ -34,6 +35,11 @@ export class TransactionLog {
   /** The transaction that a producer has open here. */
   openOf(producerId: bigint): OpenTransaction | undefined {
     return this.#open.get(producerId);
+  }
+
+  /** The epoch of the coordinator that wrote a producer's last marker; -1 if none has come. */
+  coordinatorEpochOf(producerId: bigint): number {
+    return this.#coordinatorEpochs.get(producerId) ?? -1;
   }
 
   /** Up to this offset everything is decided, and its markers are replicated; at most the high watermark. */
@@ -58,7 +64,8 @@ export class TransactionLog {
   /** @internal Takes note of a batch that was appended. */
   record({ baseOffset, transactional }: StoredBatch): void {
     if (transactional === undefined) return;
-    const { kind, producerId } = transactional;
+    const { coordinatorEpoch, kind, producerId } = transactional;
+    if (coordinatorEpoch !== undefined) this.#coordinatorEpochs.set(producerId, coordinatorEpoch);
     const open = this.#open.get(producerId);
     if (kind === "records") {
       if (open === undefined) this.#open.set(producerId, { producerId, firstOffset: baseOffset });
