@@ -18,12 +18,14 @@ import type { Greetings } from "./greeting.ts";
 import { type Addressee, type Flight, openConnection } from "./handshake.ts";
 import type { BrokerHealth } from "./health.ts";
 import type { DialPace } from "./pace.ts";
+import type { Seated, Seats } from "./seats.ts";
 import { sleep } from "./sleep.ts";
 
 /** What the brokers of one client have in common. */
 export interface BrokerContext {
   readonly backoff: Backoff;
   readonly pace: DialPace;
+  readonly seats: Seats;
   readonly greetings: Greetings;
   /** What to ask of a broker together with the handshake. */
   flight(broker: Broker): Flight | undefined;
@@ -52,8 +54,16 @@ interface Misfit {
   readonly connection: Connection;
 }
 
+interface Retiring {
+  readonly connection: Connection;
+  readonly ended: Promise<void>;
+  readonly end: () => void;
+  /** It does no harm, another connection needs its place. */
+  readonly isForRoom: boolean;
+}
+
 /** One broker: where it is, a connection when there is one, and patience when there isn't. */
-export class Broker {
+export class Broker implements Seated {
   /** The node id; below 0 for a bootstrap server whose id isn't known. */
   readonly nodeId: number;
   /** Where it listens, as the newest metadata says. */
@@ -78,8 +88,8 @@ export class Broker {
   readonly #misfits = new Map<number, Misfit>();
   /** How many connections in a row have ended because of that. */
   #doubts = 0;
-  /** The connection that ends for that when nothing is in flight any more, and a promise of its end. */
-  #retiring: { readonly connection: Connection; readonly ended: Promise<void>; readonly end: () => void } | undefined;
+  /** The connection that ends when nothing is in flight any more: for that, or to make room. */
+  #retiring: Retiring | undefined;
   #wasReached = false;
   /** Causes that have been told since the last connection. */
   readonly #told: Set<string> = new Set();
@@ -182,6 +192,7 @@ export class Broker {
     if (connection !== undefined) {
       connection.onClose = () => {};
       connection.onSilence = () => {};
+      connection.onIdle = () => {};
       connection.onMisfit = () => true;
     }
     return connection;
@@ -208,6 +219,30 @@ export class Broker {
     const old = this.#course;
     this.#course = undefined;
     old?.abort();
+  }
+
+  /** Since when it is connected. */
+  get connectedSinceMs(): number | undefined {
+    return this.#connection?.sinceMs;
+  }
+
+  /** Since when nothing is wanted of the connection. */
+  get idleSinceMs(): number | undefined {
+    return this.#connection?.idleSinceMs;
+  }
+
+  /** True while it takes the place of one of `maxConnections`, and is not about to leave it. */
+  get isSeated(): boolean {
+    return this.#connection !== undefined || this.#dialledMs !== undefined;
+  }
+
+  /** Ends the connection so that another one may be opened. */
+  makeRoom(): void {
+    const connection = this.#connection;
+    if (connection === undefined) return;
+    const broker = formatAddress(this.address);
+    const message = `The connection to ${broker} makes room for another one (maxConnections).`;
+    this.#end(connection, new ConnectionError(message, { broker }), true);
   }
 
   /** True once it was closed. */
@@ -278,19 +313,27 @@ export class Broker {
   }
 
   async #dial(signal: AbortSignal): Promise<Connection> {
-    const { greetings, pace } = this.#context;
+    const { greetings, pace, seats } = this.#context;
     const turn = pace.turn(formatAddress(this.address), signal);
     if (turn !== undefined) await turn;
+    const seat = seats.take(signal);
+    if (seat !== undefined && !await seat) {
+      throw new ConnectionError(`Connecting to ${formatAddress(this.address)} was given up.`);
+    }
     const slow = this.#runtime.setTimer(() => this.#context.onSlowDial(this), SLOW_DIAL_MS);
     this.#dialledMs = this.#runtime.now();
+    let connection: Connection | undefined;
     try {
-      return await openConnection(this.#runtime, this.address, this.#options, signal, {
+      connection = await openConnection(this.#runtime, this.address, this.#options, signal, {
         greeting: greetings.of(this.address),
         addressee: this.#context.addressee(this),
         flight: this.#context.flight(this),
         pace,
       });
+      connection.onGone = () => seats.leave();
+      return connection;
     } finally {
+      if (connection === undefined || connection.isGone) seats.leave();
       this.#dialledMs = undefined;
       slow.cancel();
     }
@@ -308,6 +351,7 @@ export class Broker {
     }
     if (this.#misfits.size === 0) this.#doubts = 0;
     connection.onSilence = () => this.#context.onSilence(this);
+    connection.onIdle = () => this.#context.seats.look();
     connection.onMisfit = (api, cap) => this.#doubt(connection, api, cap);
     connection.onClose = (error) => {
       const retiring = this.#retiring?.connection === connection ? this.#retiring : undefined;
@@ -317,7 +361,7 @@ export class Broker {
       this.#past.requests += connection.requests;
       this.#past.bytesSent += connection.bytesSent;
       this.#past.bytesReceived += connection.bytesReceived;
-      if (!connection.endedQuietly) {
+      if (!connection.endedQuietly && retiring?.isForRoom !== true) {
         this.lastError = error;
         // A broker that accepts and then drops connections is not to be dialled in a tight loop.
         this.#nextAttemptMs = this.#runtime.now() + this.#context.backoff.delayMs(Math.max(1, this.#doubts));
@@ -342,14 +386,19 @@ export class Broker {
   #retire(connection: Connection, api: AnyApi): void {
     if (this.#connection !== connection) return;
     const broker = formatAddress(this.address);
-    this.#connection = undefined;
     this.#doubts += 1;
-    let end = (): void => {};
-    const ended = new Promise<void>((resolve) => end = resolve);
-    this.#retiring = { connection, ended, end };
     const message = `The broker at ${broker} offers no version of ${api.name} that this client speaks; ` +
       "it is asked for its versions anew.";
-    connection.retire(new UnsupportedVersionError(message, { broker, retriable: true }));
+    this.#end(connection, new UnsupportedVersionError(message, { broker, retriable: true }), false);
+  }
+
+  /** Ends the present connection once nothing is in flight; who connects meanwhile waits for that. */
+  #end(connection: Connection, error: KafkaError, isForRoom: boolean): void {
+    this.#connection = undefined;
+    let end = (): void => {};
+    const ended = new Promise<void>((resolve) => end = resolve);
+    this.#retiring = { connection, ended, end, isForRoom };
+    connection.retire(error);
   }
 
   #refuseIfClosed(): void {

@@ -22,6 +22,7 @@ import { Greetings } from "./greeting.ts";
 import type { BrokerHealth } from "./health.ts";
 import { isUsable, MetadataCache, type PartitionMetadata, type TopicMetadata } from "./metadata.ts";
 import { DialPace } from "./pace.ts";
+import { Seats } from "./seats.ts";
 import { sleep } from "./sleep.ts";
 import { type ClusterSnapshot, partitionsOf, plainVersions, versionsOf } from "./snapshot.ts";
 import { firstSuccess, tourOrder } from "./tour.ts";
@@ -37,6 +38,8 @@ export interface ClusterOptions extends ConnectionOptions {
   readonly metadataMaxAgeMs: number;
   readonly metadataMaxIdleMs: number;
   readonly allowAutoTopicCreation: boolean;
+  /** Connections at a time. @default what the runtime allows */
+  readonly maxConnections?: number | undefined;
   /** Tell brokers whom the client takes them for, and leave those that are somebody else (KIP-1242). @default true */
   readonly clusterCheck?: boolean | undefined;
   /** What another client has learnt of the cluster. */
@@ -142,6 +145,7 @@ export class Cluster {
     this.#context = {
       backoff: new Backoff(options.reconnectBackoffMs, options.reconnectBackoffMaxMs, random),
       pace: new DialPace(runtime),
+      seats: new Seats(runtime, options.maxConnections ?? runtime.maxConnections ?? Infinity, () => this.#all()),
       greetings: this.#greetings,
       flight: (broker) =>
         this.#enquiry.flight(broker, this.#refreshing, () => {
@@ -351,9 +355,13 @@ export class Cluster {
   close(): void {
     this.#closing.abort();
     this.#ageTimer?.cancel();
-    for (const broker of [...this.#brokers.values(), ...this.#bootstrap, ...this.#separate]) broker.close();
+    for (const broker of this.#all()) broker.close();
     this.#next?.end(closedError());
     this.#next = undefined;
+  }
+
+  #all(): Broker[] {
+    return [...this.#brokers.values(), ...this.#bootstrap, ...this.#separate];
   }
 
   async #run(): Promise<void> {

@@ -105,6 +105,12 @@ export class Connection {
   readonly address: Address;
   /** Called once, when the connection has ended. */
   onClose: (error: KafkaError) => void = () => {};
+  /** Called once, when the socket is gone: after an orderly end the peer has ended as well. */
+  onGone: () => void = () => {};
+  /** The socket is gone. */
+  isGone = false;
+  /** Called when everything is answered. */
+  onIdle: () => void = () => {};
   /** Called while the broker owes answers and keeps silent. */
   onSilence: () => void = () => {};
   /**
@@ -179,6 +185,12 @@ export class Connection {
   /** Requests that wait for an answer, or for the end of a throttle. */
   get inFlight(): number {
     return this.#inFlight.length + this.#held.length;
+  }
+
+  /** Since when nothing is wanted of it; undefined while something is, or while the broker wants to be left alone. */
+  get idleSinceMs(): number | undefined {
+    if (this.inFlight > 0 || this.isSending || this.throttledUntilMs > this.#runtime.now()) return undefined;
+    return this.#lastUsedMs;
   }
 
   /** For how long the broker has owed an answer and said nothing, in ms; 0 if it owes none. */
@@ -424,7 +436,9 @@ export class Connection {
     // The timer may stand at the deadline of what has just been answered.
     if (this.#inFlight.length === 0) this.#armTimer(this.#lastUsedMs + this.#options.connectionMaxIdleMs);
     entry.resolve(body as never);
-    if (this.#retirement !== undefined && this.inFlight === 0) this.#end(this.#retirement, false);
+    if (this.inFlight > 0) return;
+    if (this.#retirement === undefined) this.onIdle();
+    else this.#end(this.#retirement, false);
   }
 
   /** The broker leaves later requests unread for that long, so those in flight get as much more time. */
@@ -466,6 +480,8 @@ export class Connection {
       ),
       true,
     );
+    this.isGone = true;
+    this.onGone();
   }
 
   #end(error: KafkaError, abruptly: boolean): void {

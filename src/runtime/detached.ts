@@ -29,6 +29,7 @@ export function detached(runtime: Runtime): Runtime {
     setTimer: (callback, delayMs) => outside(setTimer, callback, delayMs),
     defer: (callback) => outside(defer, callback),
     turnsPerPoll: runtime.turnsPerPoll,
+    maxConnections: runtime.maxConnections,
     random: () => runtime.random(),
     ...(runtime.newHold === undefined ? {} : { newHold: () => runtime.newHold!() }),
   };

@@ -151,6 +151,8 @@ export interface Runtime {
    * Deno it is one of 61 (tokio's `event_interval`).
    */
   readonly turnsPerPoll?: number | undefined;
+  /** So many connections at a time a client may have here; any number if left out. */
+  readonly maxConnections?: number | undefined;
   /** A number from 0 (inclusive) to 1 (exclusive), for jitter and the choice of partitions. */
   random(): number;
   /** Makes what keeps the process alive; left out where a process doesn't end by itself. */

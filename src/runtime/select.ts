@@ -18,6 +18,9 @@ interface Globals {
   readonly process?: { readonly versions?: { readonly node?: string } };
 }
 
+/** Cloudflare lets a request have so many connections at a time; a further one would wait for one of them to end. */
+const WORKERD_CONNECTIONS = 6;
+
 /** The runtime that this code is running on, with its own sockets. */
 export function selectRuntime(): Runtime {
   return systemRuntime();
@@ -41,7 +44,9 @@ export function systemRuntime(sockets: SocketFactory = selectSockets()): Runtime
     // 61, and some for turns that are not the caller's.
     turnsPerPoll: name === "deno" ? 64 : 1,
     random: () => Math.random(),
-    ...(name === "workerd" ? { newScope: () => new RequestScope() } : { newHold: () => new SystemHold() }),
+    ...(name === "workerd"
+      ? { newScope: () => new RequestScope(), maxConnections: WORKERD_CONNECTIONS }
+      : { newHold: () => new SystemHold() }),
   };
 }
 

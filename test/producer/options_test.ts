@@ -72,6 +72,7 @@ test("options: defaults are those of the documentation", () => {
     metadataMaxAgeMs: 300_000,
     metadataMaxIdleMs: 300_000,
     connectionMaxIdleMs: 540_000,
+    maxConnections: undefined,
     allowAutoTopicCreation: false,
     clusterCheck: true,
     partitioner: "sticky",
@@ -114,13 +115,15 @@ test("options: every number is refused below and above its range, as a fraction,
     metadataMaxAgeMs: 1,
     metadataMaxIdleMs: 1,
     connectionMaxIdleMs: 1,
+    maxConnections: 1,
   };
+  const unbounded = ["retries", "unknownTopicRetries", "maxConnections"];
   for (const [name, min] of Object.entries(least)) {
     for (const bad of [min - 1, 1.5, NaN, -Infinity, "5", null, true, {}, [], Object.create(null), 5n, Symbol("5")]) {
       refuses({ [name]: bad }, name);
     }
     assert.doesNotThrow(() => resolve({ [name]: undefined }), name);
-    if (name === "retries" || name === "unknownTopicRetries") continue;
+    if (unbounded.includes(name)) continue;
     if (name !== "metadataMaxIdleMs") refuses({ [name]: Infinity }, name, /Infinity/);
     if (name !== "bufferMemory" && name !== "metadataMaxIdleMs") refuses({ [name]: 2 ** 31 }, name, /2147483648/);
   }

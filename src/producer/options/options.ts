@@ -130,6 +130,11 @@ export interface ProducerOptions<K = string | Uint8Array, V = string | Uint8Arra
   readonly metadataMaxIdleMs?: number;
   /** A connection that is unused for so long is closed. @default 540000 */
   readonly connectionMaxIdleMs?: number;
+  /**
+   * Connections at a time. A further one waits for its turn: then the one that has been idle longest is closed, or, if
+   * all are busy, the oldest once its requests are answered. @default Infinity (6 on workerd)
+   */
+  readonly maxConnections?: number;
   /** Let the broker create a missing topic. @default false */
   readonly allowAutoTopicCreation?: boolean;
   /** A built-in strategy or an own function. Unset: by key, and sticky without a key. @default "sticky" */
@@ -209,6 +214,8 @@ export interface ResolvedOptions {
   readonly metadataMaxAgeMs: number;
   readonly metadataMaxIdleMs: number;
   readonly connectionMaxIdleMs: number;
+  /** Undefined: what the runtime allows. */
+  readonly maxConnections: number | undefined;
   readonly allowAutoTopicCreation: boolean;
   readonly clusterCheck: boolean;
   readonly partitioner: PartitionerName | Partitioner;
@@ -251,11 +258,12 @@ const NUMBERS = {
   metadataMaxAgeMs: [300_000, 1, MAX_INT32],
   metadataMaxIdleMs: [300_000, 1, Infinity],
   connectionMaxIdleMs: [540_000, 1, MAX_INT32],
+  maxConnections: [Infinity, 1, Infinity],
 } as const satisfies Readonly<Record<string, readonly [fallback: number, min: number, max: number]>>;
 
 type NumberName = keyof typeof NUMBERS;
 
-const COUNTS: readonly string[] = ["retries", "unknownTopicRetries", "maxInFlight"];
+const COUNTS: readonly string[] = ["retries", "unknownTopicRetries", "maxInFlight", "maxConnections"];
 
 const OTHERS = [
   "brokers",
@@ -340,6 +348,7 @@ function resolve<K, V>(
   const [codecFor, codecs] = resolveCompression(options, names.compressor);
   const resolved: ResolvedOptions = {
     ...numbers,
+    maxConnections: options.maxConnections === undefined ? undefined : numbers.maxConnections,
     brokers: checkBrokers(options.brokers),
     clientId: checkClientId(options.clientId),
     acks,
