@@ -28,7 +28,7 @@ import { keep } from "./record/kept_record.ts";
 import { PacedLogger } from "./observe/logger.ts";
 import { Metrics, type ProducerMetrics } from "./observe/metrics.ts";
 import { type ProducerOptions, readProducerOptions, type ResolvedOptions, resolveOptions } from "./options/options.ts";
-import { Outstanding } from "./outstanding.ts";
+import { Outstanding } from "../runtime/outstanding.ts";
 import type { DeliveryCallback, ProducerRecord, RecordMetadata, SendOptions } from "./record/record.ts";
 import { checkTopicName } from "./record/record_encoder.ts";
 import { BatchDelivery } from "./send_batch.ts";

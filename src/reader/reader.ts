@@ -14,6 +14,8 @@ import { brokerError, errorOf } from "../protocol/error_codes.ts";
 import { OffsetCommit } from "../protocol/messages/offset_commit.ts";
 import { OffsetFetch } from "../protocol/messages/offset_fetch.ts";
 import type { Runtime } from "../runtime/runtime.ts";
+import { detached } from "../runtime/detached.ts";
+import { Outstanding } from "../runtime/outstanding.ts";
 import { selectRuntime, systemRuntime } from "../runtime/select.ts";
 import { show } from "../show.ts";
 import { readChunk } from "./batch_decoder.ts";
@@ -81,6 +83,8 @@ export class Reader implements AsyncIterable<ReadRecord> {
   readonly #backoff: Backoff;
   readonly #coordinators = new Map<string, Coordinator>();
   readonly #closing = new AbortController();
+  /** An iteration, or a call, that waits keeps the process alive; a reader that nobody reads from doesn't. */
+  readonly #outstanding: Outstanding;
   /** Those who wait for something to hand out. */
   #waiting: (() => void)[] = [];
   /** The partition that was handed out last: the others come first now. */
@@ -93,7 +97,9 @@ export class Reader implements AsyncIterable<ReadRecord> {
    */
   constructor(options: ReaderOptions, runtime?: Runtime) {
     this.#options = resolveReaderOptions(options);
-    this.#runtime = runtime ?? (options.connect === undefined ? selectRuntime() : systemRuntime(options.connect));
+    const given = runtime ?? (options.connect === undefined ? selectRuntime() : systemRuntime(options.connect));
+    this.#runtime = detached(given);
+    this.#outstanding = new Outstanding(given);
     const { retryBackoffMs, retryBackoffMaxMs } = this.#options;
     this.#backoff = new Backoff(retryBackoffMs, retryBackoffMaxMs, () => this.#runtime.random());
     this.#cluster = new Cluster(this.#runtime, {
@@ -136,7 +142,11 @@ export class Reader implements AsyncIterable<ReadRecord> {
   }
 
   /** The number of partitions of a topic. Waits for metadata up to `maxBlockMs`. */
-  async partitionsOf(topic: string): Promise<number> {
+  partitionsOf(topic: string): Promise<number> {
+    return this.#outstanding.during(this.#partitionsOf(topic));
+  }
+
+  async #partitionsOf(topic: string): Promise<number> {
     this.#refuseIfClosed();
     const metadata = this.#cluster.topic(topic) ?? this.#cluster.use(topic);
     const deadlineMs = this.#runtime.now() + this.#options.maxBlockMs;
@@ -211,7 +221,11 @@ export class Reader implements AsyncIterable<ReadRecord> {
   }
 
   /** The offset of the first record at or behind a place, for each of the partitions. */
-  async offsetsOf(partitions: Iterable<TopicPartition>, position: Position): Promise<TopicPartitionOffset[]> {
+  offsetsOf(partitions: Iterable<TopicPartition>, position: Position): Promise<TopicPartitionOffset[]> {
+    return this.#outstanding.during(this.#offsetsOf(partitions, position));
+  }
+
+  async #offsetsOf(partitions: Iterable<TopicPartition>, position: Position): Promise<TopicPartitionOffset[]> {
     this.#refuseIfClosed();
     const probes = [...partitions].map((partition) => {
       const { topic, partition: index } = checkPartition(partition);
@@ -314,6 +328,7 @@ export class Reader implements AsyncIterable<ReadRecord> {
       for (const coordinator of this.#coordinators.values()) coordinator.forget();
       this.#cluster.close();
       this.#wakeAll();
+      this.#outstanding.close();
     }
     return Promise.resolve();
   }
@@ -329,7 +344,7 @@ export class Reader implements AsyncIterable<ReadRecord> {
     while (!this.#closing.signal.aborted) {
       const cursor = this.#nextCursor();
       if (cursor === undefined) {
-        await this.#nextEvent();
+        await this.#outstanding.during(this.#nextEvent());
         continue;
       }
       if (cursor.error !== undefined && cursor.chunks.length === 0) throw cursor.error;
@@ -373,7 +388,11 @@ export class Reader implements AsyncIterable<ReadRecord> {
     );
   }
 
-  async #withCoordinator<T>(groupId: string, call: string, ask: (coordinator: Coordinator) => Promise<T>): Promise<T> {
+  #withCoordinator<T>(groupId: string, call: string, ask: (coordinator: Coordinator) => Promise<T>): Promise<T> {
+    return this.#outstanding.during(this.#askCoordinator(groupId, call, ask));
+  }
+
+  async #askCoordinator<T>(groupId: string, call: string, ask: (coordinator: Coordinator) => Promise<T>): Promise<T> {
     this.#refuseIfClosed();
     const { requestTimeoutMs, maxBlockMs } = this.#options;
     let coordinator = this.#coordinators.get(groupId);

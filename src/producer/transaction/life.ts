@@ -27,6 +27,7 @@ import { InitProducerId } from "../../protocol/messages/init_producer_id.ts";
 import { Produce } from "../../protocol/messages/produce.ts";
 import { TxnOffsetCommit } from "../../protocol/messages/txn_offset_commit.ts";
 import type { AnyApi } from "../../protocol/schema.ts";
+import { Outstanding } from "../../runtime/outstanding.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import { actionOf } from "./actions.ts";
 import { type Attempt, type Call, type CallOptions, DecidedError, TransactionCalls, UndecidedError } from "./calls.ts";
@@ -106,6 +107,7 @@ export class TransactionLife {
   readonly #options: LifeOptions;
   readonly #host: TransactionHost;
   readonly #calls: TransactionCalls;
+  readonly #outstanding: Outstanding;
   /** Partitions of the present transaction: registered (version 1), or sent to (version 2). */
   readonly #added = new Set<string>();
   /** Partitions that wait to be registered, each with the round of registration that it waits for. */
@@ -132,10 +134,15 @@ export class TransactionLife {
     this.#options = options;
     this.#host = host;
     this.#calls = new TransactionCalls(runtime, cluster, options);
+    this.#outstanding = new Outstanding(runtime);
   }
 
   /** Gets a producer id and fences whoever had the transactional id before; no-op once there is one. */
-  async init(): Promise<void> {
+  init(): Promise<void> {
+    return this.#outstanding.during(this.#init());
+  }
+
+  async #init(): Promise<void> {
     const { current } = this.states;
     if (current === "unknown" && this.#unknown !== "init") throw this.notNow("init");
     if (current === "fatal") throw this.#fatalError();
@@ -199,7 +206,11 @@ export class TransactionLife {
   }
 
   /** Makes the offsets of a group part of the transaction. */
-  async commitOffsets(offsets: readonly CommittedOffset[], group: GroupMember): Promise<void> {
+  commitOffsets(offsets: readonly CommittedOffset[], group: GroupMember): Promise<void> {
+    return this.#outstanding.during(this.#commitOffsets(offsets, group));
+  }
+
+  async #commitOffsets(offsets: readonly CommittedOffset[], group: GroupMember): Promise<void> {
     if (this.states.current !== "in transaction") throw this.notNow("sendOffsets");
     if (offsets.length === 0) return;
     try {
@@ -213,7 +224,11 @@ export class TransactionLife {
   }
 
   /** Commits or aborts. Rejects with the reason; what is left to do then is what the state allows. */
-  async end(kind: End): Promise<void> {
+  end(kind: End): Promise<void> {
+    return this.#outstanding.during(this.#end(kind));
+  }
+
+  async #end(kind: End): Promise<void> {
     const { current } = this.states;
     if (current === "fatal") throw this.#fatalError();
     const isAgain = current === "unknown" && this.#unknown === kind;
@@ -241,6 +256,7 @@ export class TransactionLife {
 
   /** Ends every call that is under way. */
   close(): void {
+    this.#outstanding.close();
     this.#calls.close();
   }
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Hold, Runtime } from "../runtime/runtime.ts";
+import type { Hold, Runtime } from "./runtime.ts";
 
 /**
  * Counts what is outstanding. A program that never closes its producer ends when there is nothing left: idle sockets
