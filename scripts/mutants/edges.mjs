@@ -3,6 +3,8 @@
 const batch = "src/producer/accumulator/batch.ts";
 const partition = "src/producer/accumulator/partition.ts";
 const settlement = "src/producer/sender/settlement.ts";
+const recovery = "src/producer/sender/recovery.ts";
+const verdict = "src/producer/sender/verdict.ts";
 const sender = "src/producer/sender/sender.ts";
 
 export const edges = [
@@ -29,8 +31,8 @@ export const edges = [
     profile: "peace",
     edits: [{
       file: sender,
-      find: `      this.#accumulator.watch(partition, nowMs);\n      return 0;\n    }\n    const oneAtATime`,
-      replace: `      return 0;\n    }\n    const oneAtATime`,
+      find: `      this.#accumulator.watch(partition, nowMs);\n      return 0;\n    }\n    const gate`,
+      replace: `      return 0;\n    }\n    const gate`,
     }],
   },
   {
@@ -70,16 +72,16 @@ export const edges = [
     name: "A batch fails for single records",
     profile: "refused records",
     edits: [{
-      file: settlement,
-      find: `const isSome = errors.size > 0 && errors.size < batch.recordCount;`,
-      replace: `const isSome = errors.size < 0;`,
+      file: verdict,
+      find: `const isSome = recordErrors.length > 0 && recordErrors.length < attempt.recordCount;`,
+      replace: `const isSome = recordErrors.length < 0;`,
     }],
   },
   {
     name: "What was stamped behind a batch that has become smaller keeps its stamp",
     profile: "refused records",
     edits: [{
-      file: partition,
+      file: recovery,
       find: `if (other.drained && other.ordinal > batch.ordinal) other.misnumbered = true;`,
       replace: `void other;`,
     }],
@@ -88,8 +90,8 @@ export const edges = [
     name: "The sequences of refused records are not free again",
     profile: "refused records",
     edits: [{
-      file: partition,
-      find: `this.sequence.shortened(stamp, recordCount, batch.recordCount);`,
+      file: recovery,
+      find: `partition.sequence.shortened(stamp, recordCount, batch.recordCount);`,
       replace: `void stamp, recordCount;`,
     }],
   },

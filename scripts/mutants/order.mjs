@@ -1,16 +1,17 @@
-/** Order and exactly once: what stands in `producer/partition` and `producer/sequence`. */
+/** Order and exactly once: the gates, the queue of a partition, sequences and their recovery. */
 
 const partition = "src/producer/accumulator/partition.ts";
 const sequence = "src/producer/idempotence/partition_sequence.ts";
-const settlement = "src/producer/sender/settlement.ts";
+const gates = "src/producer/sender/gates.ts";
+const recovery = "src/producer/sender/recovery.ts";
 
 export const order = [
   {
     name: "H1: five in flight before the leader has accepted anything",
     required: true,
     edits: [{
-      file: partition,
-      find: `if (inFlight.length > 0 && !sequence.isProvenAt(leader)) return "proof";`,
+      file: gates,
+      find: `if (attempt.inFlight > 0 && !attempt.isProven) return "proof";`,
       replace: "",
     }],
   },
@@ -19,7 +20,7 @@ export const order = [
     required: true,
     // The proof that H1 asks of each leader keeps the same order, so both have to go.
     edits: [
-      { file: partition, find: `if (this.sentTo.leaderId !== leader.leaderId) return "migration";`, replace: "" },
+      { file: gates, find: `if (attempt.sentToId !== attempt.leaderId) return "migration";`, replace: "" },
       {
         file: sequence,
         find: `return this.#proven && this.#provenLeader === leader;`,
@@ -31,7 +32,7 @@ export const order = [
     name: "H3: only a batch that was sent again leaves the partition unresolved",
     required: true,
     edits: [{
-      file: settlement,
+      file: recovery,
       find: `if (this.#stamping.stamps && batch.drained) batch.partition.sequence.markUnresolved(batch);`,
       replace: `if (this.#stamping.stamps && batch.attempts > 0) batch.partition.sequence.markUnresolved(batch);`,
     }],
@@ -68,9 +69,9 @@ export const order = [
     name: "No new epoch after a stamped batch has failed",
     required: true,
     edits: [{
-      file: partition,
-      find: `if (sequence.unresolved && !stampedWaits && sequence.isAt(stamping.identity)) stamping.onGap(undefined);`,
-      replace: "",
+      file: recovery,
+      find: `      refusal = this.#stamping.onGap(undefined);\n    }\n`,
+      replace: `    }\n`,
     }],
   },
   {
@@ -84,7 +85,7 @@ export const order = [
   {
     name: "A stamped batch that has failed leaves no doubt",
     edits: [{
-      file: settlement,
+      file: recovery,
       find: `if (this.#stamping.stamps && batch.drained) batch.partition.sequence.markUnresolved(batch);`,
       replace: `void batch;`,
     }],
@@ -92,9 +93,9 @@ export const order = [
   {
     name: "Five in flight on each connection, wherever the partition has moved",
     edits: [
-      { file: partition, find: `const BROKER_WINDOW = 5;`, replace: `const BROKER_WINDOW = 500;` },
-      { file: partition, find: `if (this.sentTo.leaderId !== leader.leaderId) return "migration";`, replace: "" },
-      { file: partition, find: `if (inFlight.length > 0 && head.drained) return "recovery";`, replace: "" },
+      { file: gates, find: `const BROKER_WINDOW = 5;`, replace: `const BROKER_WINDOW = 500;` },
+      { file: gates, find: `if (attempt.sentToId !== attempt.leaderId) return "migration";`, replace: "" },
+      { file: gates, find: `if (attempt.inFlight > 0 && attempt.isRetry) return "recovery";`, replace: "" },
       {
         file: sequence,
         find: `return this.#proven && this.#provenLeader === leader;`,
@@ -105,9 +106,9 @@ export const order = [
   {
     name: "Batches are stamped anew while others are in flight",
     edits: [{
-      file: partition,
-      find: `    if (this.inFlight.length > 0) return;\n    const stampedWaits`,
-      replace: `    const stampedWaits`,
+      file: recovery,
+      find: `    if (inFlight.length > 0) return NOTHING;\n`,
+      replace: "",
     }],
   },
   {
@@ -133,8 +134,8 @@ export const order = [
   {
     name: "Without idempotence, one at a time isn't",
     edits: [
-      { file: partition, find: `if (oneAtATime) return "muted";`, replace: "" },
-      { file: partition, find: `if (this.sentTo.leaderId !== leader.leaderId) return "migration";`, replace: "" },
+      { file: gates, find: `if (attempt.oneAtATime) return "muted";`, replace: "" },
+      { file: gates, find: `if (attempt.sentToId !== attempt.leaderId) return "migration";`, replace: "" },
     ],
   },
   {

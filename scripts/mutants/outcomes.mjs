@@ -77,10 +77,8 @@ export const outcomes = [
     name: "Out-of-order answers use up the retries of a record",
     edits: [{
       file: settlement,
-      find: `    this.#retry(batch, error, { refresh: false, uncounted: true });
-  }`,
-      replace: `    this.#retry(batch, error, { refresh: false });
-  }`,
+      find: `{ refresh: verdict === "look up", uncounted: true }`,
+      replace: `{ refresh: verdict === "look up" }`,
     }],
   },
   {

@@ -3,7 +3,15 @@
 import assert from "node:assert/strict";
 import type { PartitionMetadata } from "../../src/cluster/metadata.ts";
 import type { Batch } from "../../src/producer/accumulator/batch.ts";
-import { type Gate, Partition } from "../../src/producer/accumulator/partition.ts";
+import { Partition } from "../../src/producer/accumulator/partition.ts";
+import {
+  type Attempt,
+  type Gate,
+  gateOf,
+  type StampedAttempt,
+  stampedGateOf,
+} from "../../src/producer/sender/gates.ts";
+import { Recovery } from "../../src/producer/sender/recovery.ts";
 import { type Stamping, unstamped } from "../../src/producer/idempotence/stamping.ts";
 import { test } from "../harness.ts";
 
@@ -32,7 +40,7 @@ interface Play {
   accept(batch: Batch): void;
   /** The answer of a batch is a reason to send it again. */
   refuse(batch: Batch): void;
-  gate(leader?: PartitionMetadata, oneAtATime?: boolean): Gate | undefined;
+  gate(leader?: PartitionMetadata, oneAtATime?: boolean, who?: Stamping): Gate | undefined;
 }
 
 function play(): Play {
@@ -55,9 +63,16 @@ function play(): Play {
       partition.sequence.requireProof();
       partition.putBack(batch);
     },
-    gate(leader = LEADER, oneAtATime = false) {
+    gate(leader = LEADER, oneAtATime = false, who = stamping) {
       const head = partition.queue[0]!;
-      return partition.gate(head, leader, 1_000, oneAtATime) ?? partition.stampedGate(head, leader, stamping);
+      const gate = gateOf({
+        ...{ isEncoding: head.encoding, nowMs: 1_000, notBeforeMs: partition.notBeforeMs, oneAtATime },
+        ...{ awaitsMetadata: partition.awaitingMetadata, inFlight: partition.inFlight.length },
+        ...{ sentToId: partition.sentTo.leaderId, leaderId: leader.leaderId },
+      });
+      const recovery = new Recovery(who);
+      recovery.advance(partition);
+      return gate ?? stampedGateOf(recovery.attempt(partition, head, leader));
     },
   };
 }
@@ -171,7 +186,7 @@ test("gates: without a producer id, or in an older epoch with batches to finish,
   p.add();
   const nobody: Stamping = { ...stamping, identity: undefined };
   const newer: Stamping = { ...stamping, identity: { producerId: 5n, producerEpoch: 4 } };
-  const gate = (who: Stamping): Gate | undefined => p.partition.stampedGate(p.partition.queue[0]!, LEADER, who);
+  const gate = (who: Stamping): Gate | undefined => p.gate(LEADER, false, who);
   assert.equal(gate(nobody), "identity");
   p.send();
   p.add();
@@ -179,4 +194,62 @@ test("gates: without a producer id, or in an older epoch with batches to finish,
   p.accept(p.partition.inFlight[0]!);
   assert.equal(gate(newer), undefined);
   assert.equal(p.partition.sequence.isAt(newer.identity), true);
+});
+
+/** An attempt that nothing holds back. */
+const FREE: Attempt = {
+  ...{ isEncoding: false, nowMs: 1_000, notBeforeMs: 0, awaitsMetadata: false },
+  ...{ inFlight: 0, sentToId: 1, leaderId: 1, oneAtATime: false },
+};
+
+/** A batch without a stamp that nothing holds back. */
+const NEW: StampedAttempt = {
+  ...{ inFlight: 0, span: 0, isRetry: false, isProven: true },
+  ...{ hasIdentity: true, isCurrent: true, isUnresolved: false, awaitsRewrite: false },
+};
+
+test("gates: the table of what holds any batch, and which of two reasons is named", () => {
+  const table: [Partial<Attempt>, Gate | undefined][] = [
+    [{}, undefined],
+    [{ isEncoding: true }, "encoding"],
+    [{ isEncoding: true, notBeforeMs: 1_001, awaitsMetadata: true, inFlight: 1, sentToId: 2 }, "encoding"],
+    [{ notBeforeMs: 1_001 }, "backoff"],
+    [{ notBeforeMs: 1_000 }, undefined],
+    [{ notBeforeMs: 1_001, awaitsMetadata: true }, "backoff"],
+    [{ awaitsMetadata: true }, "metadata"],
+    [{ awaitsMetadata: true, inFlight: 1, sentToId: 2 }, "metadata"],
+    [{ sentToId: 2 }, undefined],
+    [{ inFlight: 1 }, undefined],
+    [{ inFlight: 1, sentToId: 2 }, "migration"],
+    [{ inFlight: 1, sentToId: 2, oneAtATime: true }, "migration"],
+    [{ inFlight: 1, oneAtATime: true }, "muted"],
+    [{ oneAtATime: true }, undefined],
+  ];
+  for (const [attempt, gate] of table) assert.equal(gateOf({ ...FREE, ...attempt }), gate, JSON.stringify(attempt));
+});
+
+test("gates: the table of what holds a batch that has a stamp, or would get one", () => {
+  const table: [Partial<StampedAttempt>, Gate | undefined][] = [
+    [{}, undefined],
+    [{ inFlight: 4, span: 4 }, undefined],
+    [{ inFlight: 1, span: 5 }, "window"],
+    [{ inFlight: 1, span: 5, isRetry: true }, "window"],
+    [{ inFlight: 1, span: 1, isRetry: true }, "recovery"],
+    [{ isRetry: true }, undefined],
+    [{ isRetry: true, isProven: false }, undefined],
+    [{ isRetry: true, isUnresolved: true, isCurrent: false }, undefined],
+    [{ isRetry: true, awaitsRewrite: true }, "identity"],
+    [{ inFlight: 1, span: 1, isProven: false }, "proof"],
+    [{ inFlight: 1, span: 1, isProven: false, hasIdentity: false }, "proof"],
+    [{ isProven: false }, undefined],
+    [{ hasIdentity: false }, "identity"],
+    [{ hasIdentity: false, isRetry: true }, "identity"],
+    [{ hasIdentity: false, isUnresolved: true }, "identity"],
+    [{ isUnresolved: true }, "unresolved"],
+    [{ isUnresolved: true, isCurrent: false }, "unresolved"],
+    [{ isCurrent: false }, "identity"],
+  ];
+  for (const [attempt, gate] of table) {
+    assert.equal(stampedGateOf({ ...NEW, ...attempt }), gate, JSON.stringify(attempt));
+  }
 });

@@ -9,25 +9,7 @@ import type { KafkaError } from "../../errors.ts";
 import type { Entry } from "./agenda.ts";
 import type { Batch } from "./batch.ts";
 import { PartitionSequence } from "../idempotence/partition_sequence.ts";
-import type { Stamping } from "../idempotence/stamping.ts";
 import type { Topic, TopicGap } from "./topic.ts";
-
-/** Batches of a partition that a broker remembers of an idempotent producer. */
-const BROKER_WINDOW = 5;
-
-/** Why the first batch of a partition must wait. Each has one event that ends it. */
-export type Gate =
-  | "encoding" // a codec is at work
-  | "backoff" // a retry is not due yet
-  | "metadata" // a retry waits for a fresh look at who leads
-  | "migration" // requests to the former leader are unanswered (H2)
-  | "muted" // one at a time, and one is in flight
-  | "window" // as many in flight as a broker remembers (I4)
-  | "recovery" // a retry goes alone, in sequence order (I5)
-  | "proof" // the leader has accepted nothing of this epoch yet (H1)
-  | "unresolved" // an earlier batch may or may not be in the log (I7)
-  | "identity" // there is no producer id yet, or the partition still finishes an older epoch (I1, I8)
-  | "registration"; // the partition is not part of the transaction yet
 
 /** Up to where records may not be sent, because one before them failed (`gapless`). */
 export interface Gap extends TopicGap {
@@ -43,7 +25,9 @@ export class Partition implements Entry {
   readonly queue: Batch[] = [];
   /** Sent and not answered, told or not. */
   readonly inFlight: Batch[] = [];
-  /** Taken out of the queue while a batch behind them is sent in their stead: its answer is theirs too. */
+  /**
+   * Out of the queue while a later batch is sent as a probe: if the broker knows the later one, these are in the log too.
+   */
   #probed: Batch[] = [];
   /** Drained and not told yet, in the order of the first drain. */
   readonly incomplete: Batch[] = [];
@@ -103,57 +87,18 @@ export class Partition implements Entry {
     return this.queue.length > 0 || this.incomplete.length > 0;
   }
 
-  /** What keeps the first batch in the queue from being sent to this leader now; undefined if nothing does. */
-  gate(head: Batch, leader: PartitionMetadata, nowMs: number, oneAtATime: boolean): Gate | undefined {
-    if (head.encoding) return "encoding";
-    if (nowMs < this.notBeforeMs) return "backoff";
-    if (this.awaitingMetadata) return "metadata";
-    if (this.inFlight.length === 0) return undefined;
-    if (this.sentTo.leaderId !== leader.leaderId) return "migration";
-    if (oneAtATime) return "muted";
-    return undefined;
+  /** Batches that were drained since the oldest one without an answer, that one included; 0 if all are answered. */
+  get span(): number {
+    // By place, not by count: while the oldest is sent again and again, the batches behind it must not push it out of the
+    // broker's memory, or its next attempt would look like a gap. (The halves of a split batch have fractional ordinals.)
+    const [oldest] = this.inFlight;
+    return oldest === undefined ? 0 : this.#ordinal - Math.floor(oldest.ordinal);
   }
 
-  /** The further gates of a producer that stamps its batches. */
-  stampedGate(head: Batch, leader: PartitionMetadata, stamping: Stamping): Gate | undefined {
-    const { sequence, inFlight } = this;
-    // Counted from the oldest without an answer, not by number: while it is sent again and again, the batches behind
-    // it must not push it out of the broker's memory, or its next attempt would look like a gap. (The halves of a
-    // split batch have fractional ordinals.)
-    const oldest = inFlight[0];
-    if (oldest !== undefined && this.#ordinal - Math.floor(oldest.ordinal) >= BROKER_WINDOW) return "window";
-    if (inFlight.length > 0 && head.drained) return "recovery";
-    if (inFlight.length > 0 && !sequence.isProvenAt(leader)) return "proof";
-    this.advanceSequence(stamping);
-    const { identity } = stamping;
-    if (identity === undefined) return "identity";
-    if (head.drained) return sequence.rewrite ? "identity" : undefined;
-    if (sequence.unresolved) return "unresolved";
-    return sequence.isAt(identity) ? undefined : "identity";
-  }
-
-  /** Moves the sequence state on as far as the batches in flight allow: gap, rewrite, lazy move to a new epoch. */
-  advanceSequence(stamping: Stamping): void {
-    const { sequence } = this;
-    if (this.inFlight.length > 0) return;
-    const stampedWaits = this.queue[0]?.drained === true;
-    // Nothing is left whose answer could tell: what is in doubt is a gap.
-    if (sequence.unresolved && !stampedWaits && sequence.isAt(stamping.identity)) stamping.onGap(undefined);
-    if (this.queue[0]?.misnumbered) {
-      if (!sequence.rewrite && sequence.isAt(stamping.identity)) stamping.onGap(undefined);
-      sequence.rewrite = true;
-    }
-    const { identity } = stamping;
-    if (identity === undefined) return;
-    if (sequence.rewrite) {
-      sequence.adopt(identity);
-      for (const batch of this.queue) {
-        if (!batch.drained) break;
-        batch.setStamp(sequence.stamp(batch.recordCount));
-      }
-    } else if (!stampedWaits && !sequence.isAt(identity)) {
-      sequence.adopt(identity);
-    }
+  /** True while a batch that was drained before this one is in flight or waits to be sent again. */
+  hasEarlier(batch: Batch): boolean {
+    const isEarlier = (other: Batch): boolean => other.drained && other.ordinal < batch.ordinal;
+    return this.inFlight.some(isEarlier) || this.queue.some(isEarlier);
   }
 
   /**
@@ -199,25 +144,28 @@ export class Partition implements Entry {
     this.queue.splice(at, 0, batch);
   }
 
-  /**
-   * Out of order, yet perhaps in the log. A broker that has started again knows only the last batch of a producer: an
-   * earlier one is no duplicate to it. So the next one that may be in the log is asked for instead, by sending it: if
-   * it is there, so is this one. False if there is none.
-   */
-  awaitProbe(batch: Batch): boolean {
-    const next = this.queue[0];
+  /** True if the first batch of the queue may be in the log, and no batch of it in an older topic of the same name. */
+  get canProbe(): boolean {
+    const [next] = this.queue;
     if (next === undefined || !next.drained || next.persisted === "no") return false;
-    this.removeInFlight(batch);
-    this.#probed.push(batch);
-    return true;
+    return !this.queue.some(({ mayBeInOlderTopic }) => mayBeInOlderTopic);
   }
 
-  /** True while a batch is sent in the stead of earlier ones. */
+  /**
+   * Keeps a batch out of the queue while a later one is sent as a probe. A broker that has started again knows only the
+   * last batch of a producer: an earlier one is no duplicate to it. If it knows the later one, both are in the log.
+   */
+  awaitProbe(batch: Batch): undefined {
+    this.removeInFlight(batch);
+    this.#probed.push(batch);
+  }
+
+  /** True while a batch is sent as a probe for earlier ones. */
   get isProbing(): boolean {
     return this.#probed.length > 0;
   }
 
-  /** What was set aside is to be sent again after all. */
+  /** The probe has told nothing of those that wait for it: they are sent again. */
   requeueProbed(): void {
     for (const batch of this.#probed.splice(0)) this.putBack(batch);
   }
@@ -232,16 +180,6 @@ export class Partition implements Entry {
   replace(batch: Batch, parts: readonly Batch[]): void {
     this.incomplete.splice(this.incomplete.indexOf(batch), 1, ...parts);
     for (const part of parts) this.putBack(part);
-  }
-
-  /** The batch has lost records that the broker refused: what was stamped behind it is to be stamped anew. */
-  shorten(batch: Batch, errors: ReadonlyMap<number, KafkaError>): void {
-    const { recordCount, stamp } = batch;
-    batch.refuse(errors);
-    this.sequence.shortened(stamp, recordCount, batch.recordCount);
-    for (const other of [...this.inFlight, ...this.queue]) {
-      if (other.drained && other.ordinal > batch.ordinal) other.misnumbered = true;
-    }
   }
 
   /** A record has failed, and what was handed over behind it must not be sent, unless it may be in the log already. */

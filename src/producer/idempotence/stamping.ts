@@ -61,7 +61,8 @@ export interface Stamping {
   admit(topic: string, partition: number): Promise<void> | undefined;
   /**
    * The log of a partition lacks a sequence, or nobody can tell whether it does: under the present identity nothing more
-   * can be appended to the partition. Called only while the partition is at the present `identity`.
+   * can be appended to the partition. Called only while the partition is at the present `identity`, and again as long as it
+   * stays there.
    *
    * @param cause the broker's answer, if it was one that showed the gap
    * @returns undefined if the identity has been changed (or given up for a new one): stamped batches that are certainly

@@ -23,10 +23,12 @@ import type { Batch } from "../accumulator/batch.ts";
 import type { Diagnostics } from "../observe/diagnosis.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { ResolvedOptions } from "../options/options.ts";
-import type { Gate, Partition } from "../accumulator/partition.ts";
+import type { Partition } from "../accumulator/partition.ts";
 import { frameSize, frameSizeBound, overheadBound, produceRequest, resultsOf } from "./produce_request.ts";
+import { Recovery } from "./recovery.ts";
 import { RequestLimit } from "./request_limit.ts";
 import type { Stamping } from "../idempotence/stamping.ts";
+import { type Gate, gateOf, stampedGateOf } from "./gates.ts";
 import { Settlement } from "./settlement.ts";
 
 /** The way to one broker. It is on the agenda while the broker wants to be left alone (throttling). */
@@ -67,6 +69,7 @@ export class Sender {
   readonly #stamping: Stamping;
   readonly #metrics: Metrics;
   readonly #settlement: Settlement;
+  readonly #recovery: Recovery;
   readonly #lanes = new Map<number, Lane>();
   /** Partitions with batches and without a leader. */
   #stranded = new Set<Partition>();
@@ -95,14 +98,25 @@ export class Sender {
     this.#agenda = agenda;
     this.#stamping = stamping;
     this.#metrics = metrics;
-    this.#settlement = new Settlement(runtime, options, cluster, accumulator, stamping, diagnostics, metrics, {
-      onReady: (partition) => this.schedule(partition),
-      onStale: (partition) => {
-        this.#awaitingMetadata.add(partition);
-        void this.#cluster.requestUpdate();
+    this.#recovery = new Recovery(stamping);
+    const recovery = this.#recovery;
+    this.#settlement = new Settlement(
+      runtime,
+      options,
+      cluster,
+      accumulator,
+      stamping,
+      recovery,
+      diagnostics,
+      metrics,
+      {
+        onReady: (partition) => this.schedule(partition),
+        onStale: (partition) => {
+          this.#awaitingMetadata.add(partition);
+          void this.#cluster.requestUpdate();
+        },
       },
-      onFatal: (error) => this.#die(error),
-    });
+    );
   }
 
   /** What ended the producer; undefined while it lives. */
@@ -190,7 +204,7 @@ export class Sender {
     this.#closed = true;
     for (const batch of [...this.#accumulator.incomplete]) {
       const fate = batch.partition.inFlight.includes(batch) || batch.persisted !== "no" ? "possibly" : "no";
-      this.#settlement.conclude(batch, reason(fate, batch.partition));
+      this.#settlement.completeExceptionally(batch, reason(fate, batch.partition));
     }
   }
 
@@ -198,7 +212,9 @@ export class Sender {
   failUndrained(error: KafkaError): void {
     // First, or they would enter batches with the memory that the others give back.
     this.#accumulator.pending.dropAll(error);
-    for (const batch of [...this.#accumulator.incomplete]) if (!batch.drained) this.#settlement.refuse(batch, error);
+    for (const batch of [...this.#accumulator.incomplete]) {
+      if (!batch.drained) this.#settlement.failQueued(batch, error);
+    }
   }
 
   #deferDrain(): void {
@@ -250,7 +266,7 @@ export class Sender {
     }
     // Refused for good: what waits is told. A later send asks again, for rights can be granted.
     for (const batch of [...this.#accumulator.incomplete]) {
-      if (!batch.partition.inFlight.includes(batch)) this.#settlement.refuse(batch, error);
+      if (!batch.partition.inFlight.includes(batch)) this.#settlement.failQueued(batch, error);
     }
     for (const lane of this.#lanes.values()) this.#reroute(lane);
   }
@@ -305,7 +321,7 @@ export class Sender {
     lane.ready = [];
     for (const partition of partitions) {
       partition.scheduled = false;
-      for (const batch of [...partition.queue]) this.#settlement.refuse(batch, error);
+      for (const batch of [...partition.queue]) this.#settlement.failQueued(batch, error);
       this.schedule(partition);
     }
   }
@@ -371,9 +387,7 @@ export class Sender {
       this.#accumulator.watch(partition, nowMs);
       return 0;
     }
-    const oneAtATime = this.#options.maxInFlight === 1;
-    const gate = partition.gate(head, leader, nowMs, oneAtATime) ??
-      (this.#stamping.stamps ? this.#stampedGate(partition, head, leader) : undefined);
+    const gate = this.#gate(partition, head, leader, nowMs);
     if (gate !== undefined) {
       if (gate === "backoff") this.#accumulator.watch(partition, nowMs);
       // The epochs of the last id are used up, and the partition waits for a new one.
@@ -387,9 +401,30 @@ export class Sender {
     return this.#sendableBytes(lane, partition, nowMs);
   }
 
-  #stampedGate(partition: Partition, head: Batch, leader: PartitionMetadata): Gate | undefined {
-    const gate = partition.stampedGate(head, leader, this.#stamping);
-    if (gate !== undefined || head.drained) return gate;
+  #gate(partition: Partition, head: Batch, leader: PartitionMetadata, nowMs: number): Gate | undefined {
+    const gate = gateOf({
+      isEncoding: head.encoding,
+      nowMs,
+      notBeforeMs: partition.notBeforeMs,
+      awaitsMetadata: partition.awaitingMetadata,
+      inFlight: partition.inFlight.length,
+      sentToId: partition.sentTo.leaderId,
+      leaderId: leader.leaderId,
+      oneAtATime: this.#options.maxInFlight === 1,
+    });
+    if (gate !== undefined || !this.#stamping.stamps) return gate;
+    this.#settlement.advance(partition);
+    if (partition.queue[0] !== head) {
+      // It couldn't get a new stamp and has failed.
+      this.schedule(partition);
+      return "unresolved";
+    }
+    return stampedGateOf(this.#recovery.attempt(partition, head, leader)) ?? this.#registration(partition, head);
+  }
+
+  /** What is left to wait for when a partition's own state lets its batch go. */
+  #registration(partition: Partition, head: Batch): Gate | undefined {
+    if (head.drained) return undefined;
     const admitted = this.#stamping.admit(partition.topic.name, partition.index);
     if (admitted === undefined) return undefined;
     void admitted.then(() => this.schedule(partition));
@@ -407,7 +442,7 @@ export class Sender {
     try {
       later = batch.encode(partition.topic.codec, this.#stamping.attributes);
     } catch (error) {
-      this.#settlement.refuse(batch, error as KafkaError);
+      this.#settlement.failQueued(batch, error as KafkaError);
       this.schedule(partition);
       return;
     }
@@ -419,7 +454,7 @@ export class Sender {
       this.schedule(partition);
     }, (error) => {
       batch.encoding = false;
-      this.#settlement.refuse(batch, error);
+      this.#settlement.failQueued(batch, error);
       this.schedule(partition);
     });
   }
@@ -448,7 +483,7 @@ export class Sender {
       const message =
         `Send a smaller record or raise "maxRequestSize": the request takes ${size} bytes, the limit is ` +
         `${maxRequestSize}.`;
-      this.#settlement.refuse(
+      this.#settlement.failQueued(
         batches[0]!,
         new RecordTooLargeError(message, { topic: topic.name, partition: index }),
       );
@@ -519,7 +554,8 @@ export class Sender {
       const answer = { version, response };
       const results = resultsOf(request, response, batches);
       batches.forEach((batch, index) => {
-        this.#settlement.onResult(batch, results[index], answer, connection.address);
+        const fatal = this.#settlement.onResult(batch, results[index], answer, connection.address);
+        if (fatal !== undefined) this.#die(fatal);
       });
       this.drain();
     }, lost);

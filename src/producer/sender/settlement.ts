@@ -1,6 +1,6 @@
 /**
- * What becomes of a batch after an attempt: told, sent again, or failed. Every rule of retrying stands here; the
- * broker's answer decides, partition by partition.
+ * What becomes of a batch after an attempt: completed, sent again, or failed. `judge` decides, partition by partition;
+ * what it decides is carried out here, and sequences are put right by `Recovery`.
  *
  * @module
  */
@@ -10,7 +10,6 @@ import { Backoff } from "../../cluster/backoff.ts";
 import type { Cluster } from "../../cluster/cluster.ts";
 import {
   ConnectionError,
-  type DeliveryTimeoutError,
   KafkaError,
   type KafkaErrorOptions,
   type Persisted,
@@ -18,10 +17,12 @@ import {
 } from "../../errors.ts";
 import { brokerError, errorOf, NONE, persistedAfter } from "../../protocol/error_codes.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
-import { show } from "../../show.ts";
 import type { Accumulator } from "../accumulator/accumulator.ts";
 import type { Batch } from "../accumulator/batch.ts";
-import { batchRefused, earlierFailed, expired, recordErrorsOf, withFate } from "./batch_errors.ts";
+import { batchRefused, earlierFailed, recordErrorsOf, withFate } from "./batch_errors.ts";
+import { Expiry } from "./expiry.ts";
+import type { Ended, Recovery } from "./recovery.ts";
+import { judge, type Verdict } from "./verdict.ts";
 import type { Diagnostics } from "../observe/diagnosis.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { ResolvedOptions } from "../options/options.ts";
@@ -30,14 +31,12 @@ import type { PartitionResult, ProduceAnswer } from "./produce_request.ts";
 import type { Delivery } from "../record/record.ts";
 import type { Stamping } from "../idempotence/stamping.ts";
 
-/** What a settlement asks of the sender. */
+/** What a settlement asks of the schedule. */
 export interface SettlementEvents {
   /** The partition may go on. */
   onReady(partition: Partition): void;
   /** The partition waits for fresh metadata before a retry. */
   onStale(partition: Partition): void;
-  /** The producer may not go on at all. */
-  onFatal(error: KafkaError): void;
 }
 
 /** How a failed attempt goes on. */
@@ -52,44 +51,19 @@ interface RetryOptions {
   readonly uncounted?: boolean;
 }
 
-const CORRUPT_MESSAGE = 2;
-const UNKNOWN_TOPIC_OR_PARTITION = 3;
 const NOT_LEADER_OR_FOLLOWER = 6;
-const MESSAGE_TOO_LARGE = 10;
-const CLUSTER_AUTHORIZATION_FAILED = 31;
-const UNSUPPORTED_VERSION = 35;
-const OUT_OF_ORDER_SEQUENCE_NUMBER = 45;
 const DUPLICATE_SEQUENCE_NUMBER = 46;
-const INVALID_PRODUCER_ID_MAPPING = 49;
-const UNKNOWN_PRODUCER_ID = 59;
 const FENCED_LEADER_EPOCH = 74;
-const INVALID_RECORD = 87;
-const PRODUCER_FENCED = 90;
-const UNKNOWN_TOPIC_ID = 100;
 
-/** What an idempotent producer can't go on after: nothing that it sends would be accepted. */
-const FATAL: readonly number[] = [
-  CLUSTER_AUTHORIZATION_FAILED,
-  UNSUPPORTED_VERSION,
-  INVALID_PRODUCER_ID_MAPPING,
-  PRODUCER_FENCED,
-];
-
-/** The batch is good, so what damaged it was on the way; old brokers also mean a record without a key by it. */
-const CORRUPT_RETRIES = 3;
-/** How often a batch that may be in the log is asked for again, before nobody can tell. */
-const PATIENCE_IN_DOUBT = 4;
-/** Some damage shows as an invalid record (broker-facts W11); really invalid ones are listed one by one. */
-const INVALID_RETRIES = 1;
-
-/** Decides about batches. */
+/** Carries out what `judge` says of a batch; what it says of sequences goes to `Recovery`. */
 export class Settlement {
   readonly #runtime: Runtime;
   readonly #options: ResolvedOptions;
   readonly #cluster: Cluster;
   readonly #accumulator: Accumulator;
   readonly #stamping: Stamping;
-  readonly #diagnostics: Diagnostics;
+  readonly #recovery: Recovery;
+  readonly #expiry: Expiry;
   readonly #metrics: Metrics;
   readonly #backoff: Backoff;
   readonly #events: SettlementEvents;
@@ -101,6 +75,7 @@ export class Settlement {
     cluster: Cluster,
     accumulator: Accumulator,
     stamping: Stamping,
+    recovery: Recovery,
     diagnostics: Diagnostics,
     metrics: Metrics,
     events: SettlementEvents,
@@ -110,65 +85,71 @@ export class Settlement {
     this.#cluster = cluster;
     this.#accumulator = accumulator;
     this.#stamping = stamping;
-    this.#diagnostics = diagnostics;
+    this.#recovery = recovery;
+    this.#expiry = new Expiry(options, diagnostics);
     this.#metrics = metrics;
     this.#events = events;
     this.#backoff = new Backoff(options.retryBackoffMs, options.retryBackoffMaxMs, () => runtime.random());
   }
 
-  /** Takes in what a broker says of a batch; `undefined` if its answer leaves the batch out. */
-  onResult(batch: Batch, result: PartitionResult | undefined, answer: ProduceAnswer, broker: Address): void {
+  /**
+   * Takes in what a broker says of a batch; `undefined` if its answer leaves the batch out.
+   *
+   * @returns the error after which the producer can't go on, if the answer was such a one
+   */
+  onResult(
+    batch: Batch,
+    result: PartitionResult | undefined,
+    answer: ProduceAnswer,
+    broker: Address,
+  ): KafkaError | undefined {
     if (result === undefined) {
       const message = `The answer of ${formatAddress(broker)} leaves the partition out.`;
       this.onLost(batch, new ConnectionError(message, { code: "MISSING_RESPONSE", persisted: "possibly" }));
-      return;
+      return undefined;
     }
-    const { errorCode, baseOffset, logAppendTimeMs } = result;
-    if (errorCode === NONE) {
-      // For a duplicate the broker fills in the batch's own latest timestamp (broker-facts W1), which says nothing of
-      // the other records; on a LogAppendTime topic it is the broker's clock.
-      const appendTime = Number(logAppendTimeMs);
-      const { topic } = batch.partition;
-      if (batch.attempts === 0) topic.usesLogAppendTime = appendTime >= 0;
-      const echoed = batch.attempts > 0 && appendTime === batch.maxTimestamp && topic.usesLogAppendTime !== true;
-      this.onAccepted(batch, baseOffset, echoed ? -1 : appendTime, echoed ? "duplicate" : "acked");
-    } else if (errorCode === DUPLICATE_SEQUENCE_NUMBER) {
-      this.onAccepted(batch, -1n, -1, "duplicate");
+    if (result.errorCode !== NONE) this.#note(batch, result);
+    else if (batch.attempts === 0) batch.partition.topic.usesLogAppendTime = result.logAppendTimeMs >= 0n;
+    const { gapless, unknownTopicRetries } = this.#options;
+    const { partition: { topic }, attempts, repeats, recordCount, maxTimestamp, persisted } = batch;
+    const verdict = judge(
+      result,
+      { attempts, repeats, recordCount, maxTimestamp, persisted, isOver: batch.outcome !== undefined },
+      { stamps: this.#stamping.stamps, gapless, unknownTopicRetries, usesLogAppendTime: topic.usesLogAppendTime },
+    );
+    if (verdict === "accepted") {
+      this.onAccepted(batch, result.baseOffset, Number(result.logAppendTimeMs), "acked");
+    } else if (verdict === "duplicate") {
+      this.onAccepted(batch, result.errorCode === NONE ? result.baseOffset : -1n, -1, "duplicate");
     } else {
-      this.#onRefused(batch, result, answer, broker);
+      return this.#onRefused(batch, verdict, result, answer, broker);
     }
+    return undefined;
   }
 
-  /** The records are in the log, or (acks 0) as far as anybody will tell; `isRead` when no socket holds the bytes. */
+  /** What an error says for good, whatever becomes of the batch. */
+  #note(batch: Batch, { errorCode, baseOffset }: PartitionResult): void {
+    if (errorCode === DUPLICATE_SEQUENCE_NUMBER) return;
+    if (baseOffset >= 0n) batch.appendedAt = baseOffset;
+    batch.repeats = errorCode === batch.lastError?.errorCode ? batch.repeats + 1 : 0;
+    batch.persisted = stickyPersisted(batch.persisted, persistedAfter(errorCode, baseOffset));
+  }
+
+  /**
+   * The records are in the log, or (acks 0) as far as will ever be known. `isRead`: the request has been read, so that no
+   * socket holds its bytes any more.
+   */
   onAccepted(batch: Batch, baseOffset: bigint, appendTimeMs: number, delivery: Delivery, isRead: boolean = true): void {
     const { partition } = batch;
     partition.removeInFlight(batch);
     this.#cluster.leaderConfirms(partition.sentTo);
-    this.#acceptEarlier(batch, baseOffset);
-    partition.sequence.accepted(batch, partition.sentTo, baseOffset);
+    for (const implied of this.#recovery.accepted(batch, baseOffset)) {
+      this.#deliver(implied.batch, implied.baseOffset, -1, "acked");
+    }
     this.#deliver(batch, baseOffset, appendTimeMs, delivery);
     // An answer shows that the request has been read; without one (acks 0) the socket may still hold the bytes.
     if (isRead) batch.recycle();
     this.#events.onReady(partition);
-  }
-
-  /**
-   * What was sent before this batch, in the same epoch and without a definite answer, must be in the log as well: the
-   * broker would have refused this one otherwise (hazard H7). The gate "proof" sees to it that the broker could.
-   */
-  #acceptEarlier(batch: Batch, baseOffset: bigint): void {
-    const { partition } = batch;
-    if (!this.#stamping.stamps || partition.incomplete[0] === batch) return;
-    // A log that goes back is another one, whose leader knew nothing of what was sent before.
-    if (baseOffset >= 0n && baseOffset <= partition.sequence.lastAckedOffset) return;
-    for (const earlier of [...partition.incomplete]) {
-      if (earlier.ordinal >= batch.ordinal) break;
-      const implied = earlier.outcome === undefined && earlier.persisted !== "no" &&
-        !partition.inFlight.includes(earlier);
-      if (!implied || !isSameEpoch(earlier, batch)) continue;
-      partition.removeFromQueue(earlier);
-      this.#deliver(earlier, partition.sequence.offsetBefore(earlier, batch, baseOffset), -1, "acked");
-    }
   }
 
   #deliver(batch: Batch, baseOffset: bigint, appendTimeMs: number, delivery: Delivery): void {
@@ -187,13 +168,15 @@ export class Settlement {
     this.#accumulator.tell(batch.partition);
   }
 
-  #onRefused(batch: Batch, result: PartitionResult, answer: ProduceAnswer, broker: Address): void {
+  #onRefused(
+    batch: Batch,
+    verdict: Exclude<Verdict, "accepted" | "duplicate">,
+    result: PartitionResult,
+    answer: ProduceAnswer,
+    broker: Address,
+  ): KafkaError | undefined {
     const { partition } = batch;
-    const { errorCode, baseOffset, currentLeader, errorMessage } = result;
-    const row = errorOf(errorCode);
-    if (baseOffset >= 0n) batch.appendedAt = baseOffset;
-    batch.repeats = errorCode === batch.lastError?.errorCode ? batch.repeats + 1 : 0;
-    batch.persisted = stickyPersisted(batch.persisted, persistedAfter(errorCode, baseOffset));
+    const { errorCode, errorMessage } = result;
     const error = brokerError(errorCode, {
       topic: partition.topic.name,
       partition: partition.index,
@@ -201,51 +184,60 @@ export class Settlement {
       detail: errorMessage,
       persisted: batch.persisted,
     });
+    const isHinted = this.#learnLeader(batch, result, answer, broker);
+    const fatal = this.#carryOut(batch, verdict, error, result, isHinted);
+    if (fatal === undefined) this.#events.onReady(partition);
+    return fatal;
+  }
+
+  #carryOut(
+    batch: Batch,
+    verdict: Exclude<Verdict, "accepted" | "duplicate">,
+    error: KafkaError,
+    result: PartitionResult,
+    isHinted: boolean,
+  ): KafkaError | undefined {
+    switch (verdict) {
+      case "gap":
+        return this.#onGap(batch, error, result);
+      case "fatal":
+        batch.partition.removeInFlight(batch);
+        return error;
+      case "split":
+        return this.#split(batch, error);
+      case "retry":
+        if (isHinted) void this.#cluster.requestUpdate();
+        return this.#retry(batch, error, { refresh: errorOf(result.errorCode).refreshMetadata, hinted: isHinted });
+      case "shorten":
+        return this.#shorten(batch, error, recordErrorsOf(batch, result, error));
+      case "fail": {
+        const errors = recordErrorsOf(batch, result, error);
+        return this.#failAttempt(batch, errors.size > 0 ? batchRefused(error, errors.size) : error, errors);
+      }
+    }
+  }
+
+  /** Takes in what an error says of who leads. True if it named a leader that wasn't known. */
+  #learnLeader(batch: Batch, result: PartitionResult, { response }: ProduceAnswer, broker: Address): boolean {
+    const { partition: { topic, index, sentTo } } = batch;
+    const { errorCode, currentLeader } = result;
     // An answer that comes after its topic was created anew tells of the old one's leader, and of its higher epoch.
-    const hinted = (errorCode === NOT_LEADER_OR_FOLLOWER || errorCode === FENCED_LEADER_EPOCH) &&
-      batch.sentUnder === partition.topic.metadata.topicId &&
-      this.#cluster.applyLeaderHint(
-        partition.topic.name,
-        partition.index,
-        currentLeader,
-        answer.response.nodeEndpoints,
-        broker,
-      );
-    if (errorCode === NOT_LEADER_OR_FOLLOWER && !hinted) {
-      this.#cluster.leaderDenies(partition.topic.name, partition.index, partition.sentTo);
-    }
-    if (row.refreshMetadata) this.#cluster.brokerDenies(partition.sentTo.leaderId);
-    if (this.#stamping.stamps && isOutOfOrder(errorCode)) {
-      this.#onOutOfOrder(batch, error, result.logStartOffset);
-    } else if (this.#stamping.stamps && FATAL.includes(errorCode)) {
-      partition.removeInFlight(batch);
-      this.#events.onFatal(error);
-    } else if (errorCode === MESSAGE_TOO_LARGE && batch.recordCount > 1 && batch.persisted === "no") {
-      this.#split(batch, error);
-    } else if (batch.repeats < this.#retriesAfter(result)) {
-      if (hinted) void this.#cluster.requestUpdate();
-      this.#retry(batch, error, { refresh: row.refreshMetadata, hinted });
-    } else {
-      this.#onRecordsRefused(batch, error, recordErrorsOf(batch, result, error));
-    }
-    this.#events.onReady(partition);
+    const isHinted = (errorCode === NOT_LEADER_OR_FOLLOWER || errorCode === FENCED_LEADER_EPOCH) &&
+      batch.sentUnder === topic.metadata.topicId &&
+      this.#cluster.applyLeaderHint(topic.name, index, currentLeader, response.nodeEndpoints, broker);
+    if (errorCode === NOT_LEADER_OR_FOLLOWER && !isHinted) this.#cluster.leaderDenies(topic.name, index, sentTo);
+    if (errorOf(errorCode).refreshMetadata) this.#cluster.brokerDenies(sentTo.leaderId);
+    return isHinted;
   }
 
   /**
-   * The broker refuses certain records and has appended none. They are told why; the others had nothing wrong with them
-   * and go out again, at once and in their order. With `gapless` they fail too: what comes behind them must not arrive,
-   * and would, if it were handed over before it is their turn to be told.
+   * The broker refuses certain records and has appended none. They fail; the others had nothing wrong with them and go
+   * out again, at once and in their order.
    */
-  #onRecordsRefused(batch: Batch, error: KafkaError, errors: Map<number, KafkaError>): void {
+  #shorten(batch: Batch, error: KafkaError, errors: Map<number, KafkaError>): undefined {
     const { partition } = batch;
-    const rest = errors.size > 0 ? batchRefused(error, errors.size) : error;
-    const isSome = errors.size > 0 && errors.size < batch.recordCount;
-    if (!isSome || batch.persisted !== "no" || batch.outcome !== undefined || this.#options.gapless) {
-      return this.#failAttempt(batch, rest, errors);
-    }
     partition.removeInFlight(batch);
-    if (!this.#stamping.stamps) batch.refuse(errors);
-    else partition.shorten(batch, errors);
+    this.#recovery.shorten(batch, errors);
     this.#accumulator.releaseSpare(batch);
     this.#options.logger.info?.("records_refused", {
       topic: partition.topic.name,
@@ -254,111 +246,76 @@ export class Settlement {
       sentAgain: batch.recordCount,
       error,
     });
-    this.#retry(batch, rest, { refresh: false, atOnce: true, uncounted: true });
+    this.#retry(batch, batchRefused(error, errors.size), { refresh: false, atOnce: true, uncounted: true });
   }
 
-  /** How often the same answer in a row is taken as a reason to try again. */
-  #retriesAfter({ errorCode, recordErrors }: PartitionResult): number {
-    switch (errorCode) {
-      case CORRUPT_MESSAGE:
-        return CORRUPT_RETRIES;
-      case INVALID_RECORD:
-        return recordErrors.length === 0 ? INVALID_RETRIES : 0;
-      case UNKNOWN_TOPIC_OR_PARTITION:
-      case UNKNOWN_TOPIC_ID:
-        return this.#options.unknownTopicRetries;
-      default:
-        return errorOf(errorCode).retriable ? Infinity : 0;
-    }
-  }
-
-  /**
-   * The broker misses an earlier sequence (delivery rule I10). If an earlier batch is still to be answered, that is
-   * why; if one behind it may be in the log, that one is asked for (see {@link Partition.awaitProbe}); if neither, there
-   * is a gap in the log: this batch wasn't appended, and goes out again under a new epoch.
-   */
-  #onOutOfOrder(batch: Batch, error: KafkaError, logStartOffset: bigint): void {
+  /** The broker misses an earlier sequence (I10). What came before is to blame: it uses up none of the batch's retries. */
+  #onGap(batch: Batch, error: KafkaError, result: PartitionResult): KafkaError | undefined {
     const { partition } = batch;
-    const { sequence, inFlight, queue, gap } = partition;
-    if (gap !== undefined && batch.ordinal < gap.ordinal) {
-      return this.#failAttempt(batch, earlierFailed(batch, gap.cause));
-    }
-    const earlier = [...inFlight, ...queue].some((other) => other.drained && other.ordinal < batch.ordinal);
-    // Brokers before 2.4 forgot a producer when its last record was deleted; some didn't say where the log starts then.
-    const forgotten = error.errorCode === UNKNOWN_PRODUCER_ID && logStartOffset < 0n;
-    if (!earlier && !forgotten && batch.outcome === undefined && this.#stamping.identity !== undefined) {
-      if (batch.persisted !== "no" && error.errorCode === OUT_OF_ORDER_SEQUENCE_NUMBER) {
-        // A name may mean another topic by now: that is looked up first.
-        const isKnown = !batch.sentByName || batch.repeats > 0 || partition.isProbing;
-        if (!isKnown) return this.#retry(batch, error, { refresh: true, uncounted: true });
-        if (!queue.some(({ mayBeInOlderTopic }) => mayBeInOlderTopic) && partition.awaitProbe(batch)) {
-          batch.lastError = error;
-          return;
+    const verdict = this.#recovery.judge(batch, result);
+    switch (verdict) {
+      case "earlier failed":
+        return this.#failAttempt(batch, earlierFailed(batch, partition.gap!.cause));
+      case "probe":
+        batch.lastError = error;
+        return partition.awaitProbe(batch);
+      case "gap":
+      case "known gap": {
+        if (verdict === "gap") {
+          const fatal = this.#onDataLoss(batch, error);
+          if (fatal !== undefined) return fatal;
         }
-        // Nor is it there at present; but what was written to a lost connection may still be on its way.
-        if (batch.repeats < PATIENCE_IN_DOUBT) return this.#retry(batch, error, { refresh: false, uncounted: true });
+        const ended = this.#recovery.onGap(batch, error);
+        if (ended.length > 0) return this.#end(ended);
       }
-      const deleted = error.errorCode === UNKNOWN_PRODUCER_ID && sequence.lastAckedOffset < logStartOffset;
-      const isKnownGap = sequence.unresolved || deleted || batch.dividedInDoubt;
-      if (!isKnownGap && this.#onDataLoss(batch, error)) return;
-      if (!sequence.rewrite && sequence.isAt(this.#stamping.identity)) this.#stamping.onGap(error);
-      sequence.rewrite = true;
     }
-    // What came before is to blame, not the record: it uses up none of its own retries.
-    this.#retry(batch, error, { refresh: false, uncounted: true });
+    return this.#retry(batch, error, { refresh: verdict === "look up", uncounted: true });
   }
 
-  /**
-   * What may be in the log is never stamped anew: an attempt that a broker has not read yet would be accepted under the
-   * old stamp after the new one has been written, or has been already in a topic that was created anew.
-   */
-  #giveUpInDoubt(partition: Partition, cause: KafkaError): void {
-    const { rewrite } = partition.sequence;
-    for (const batch of [...partition.queue]) {
-      if (!batch.drained || batch.persisted === "no" || !(rewrite || batch.misnumbered)) continue;
-      const { topic: { name: topic }, index } = partition;
-      const message = `The record may be in the log of topic ${show(topic)} partition ${index}: its broker can't tell.`;
-      const options = { code: "OUTCOME_UNKNOWN", persisted: "possibly", topic, partition: index, cause } as const;
-      this.refuse(batch, new KafkaError(message, options));
-    }
+  #end(batches: readonly Ended[]): undefined {
+    for (const { batch, error } of batches) this.#failAttempt(batch, withFate(error, batch));
+  }
+
+  /** Moves the sequence of a partition on before its first batch is sent (see {@link Recovery.advance}). */
+  advance(partition: Partition): void {
+    this.#end(this.#recovery.advance(partition));
   }
 
   /** The metadata that a retry or a partition without a leader waited for is there. */
   onRefreshed(partition: Partition): void {
     if (!partition.isGone) return;
     // The topic was created anew with fewer partitions: nobody will ever tell the outcome that these wait for.
-    for (const batch of [...partition.queue]) if (batch.overdue) this.refuse(batch, this.#expiryError(batch, false));
+    for (const batch of [...partition.queue]) {
+      if (batch.overdue) this.failQueued(batch, this.#expiry.errorOf(batch, false));
+    }
   }
 
-  /** Acknowledged records are missing. True if the producer may not go on. */
-  #onDataLoss(batch: Batch, error: KafkaError): boolean {
+  /** Acknowledged records are missing. Returns the error after which the producer may not go on, if it may not. */
+  #onDataLoss(batch: Batch, error: KafkaError): KafkaError | undefined {
     const { partition, stamp: { baseSequence }, recordCount: records } = batch;
     const where = { topic: partition.topic.name, partition: partition.index };
     this.#options.hooks.onDataLossSuspected?.({ ...where, baseSequence, records, error });
-    if (this.#options.onDataLoss !== "fatal") return false;
+    if (this.#options.onDataLoss !== "fatal") return undefined;
     partition.removeInFlight(batch);
     const message = `Records that were acknowledged are missing (onDataLoss). ${error.message}`;
-    this.#events.onFatal(
-      new KafkaError(message, { ...error as KafkaErrorOptions, code: "DATA_LOSS_SUSPECTED", cause: error }),
-    );
-    return true;
+    return new KafkaError(message, { ...error as KafkaErrorOptions, code: "DATA_LOSS_SUSPECTED", cause: error });
   }
 
   /**
    * The batch is too large for the topic, but its halves may not be. They keep its sequences (the broker has not
    * appended it), and later batches of the topic don't grow so far again.
    */
-  #split(batch: Batch, error: KafkaError): void {
+  #split(batch: Batch, error: KafkaError): undefined {
     const { partition } = batch;
     partition.removeInFlight(batch);
     partition.sequence.requireProof();
-    if (batch.outcome !== undefined) return;
+    if (batch.outcome !== undefined) return undefined;
     batch.lastError = error;
     partition.topic.batchSizeCap = Math.min(partition.topic.batchSizeCap, batch.length >> 1);
     const parts = batch.split();
     partition.replace(batch, parts);
     this.#accumulator.replace(batch, parts);
-    this.#tellSplit(batch);
+    this.#logSplit(batch);
   }
 
   /**
@@ -372,11 +329,11 @@ export class Settlement {
     const parts = batch.split();
     batch.partition.divide(batch, parts);
     this.#accumulator.replace(batch, parts);
-    this.#tellSplit(batch);
+    this.#logSplit(batch);
     return true;
   }
 
-  #tellSplit({ partition, recordCount: records, length: bytes }: Batch): void {
+  #logSplit({ partition, recordCount: records, length: bytes }: Batch): void {
     const { topic, index } = partition;
     this.#options.logger.info?.("batch_split", { topic: topic.name, partition: index, records, bytes });
   }
@@ -395,9 +352,9 @@ export class Settlement {
     const isUnsent = error instanceof UnsupportedVersionError && error.retriable;
     if (this.#options.acks === 0 && !isUnsent) {
       partition.removeInFlight(batch);
-      this.conclude(batch, withFate(error, batch));
+      this.completeExceptionally(batch, withFate(error, batch));
     } else if (error.retriable) {
-      // Not a byte of it left: the broker can't have seen it, and it was no attempt (network rule N4).
+      // Not a byte of it left: the broker can't have seen it, and it was no attempt (N4).
       this.#retry(batch, error, { refresh: true, uncounted: isUnread || error.persisted === "no" });
     } else {
       this.#failAttempt(batch, withFate(error, batch));
@@ -405,21 +362,21 @@ export class Settlement {
     this.#events.onReady(partition);
   }
 
-  #retry(batch: Batch, error: KafkaError, options: RetryOptions): void {
+  #retry(batch: Batch, error: KafkaError, options: RetryOptions): undefined {
     const { refresh, hinted = false, atOnce = false, uncounted = false } = options;
     const { partition } = batch;
     partition.removeInFlight(batch);
     partition.requeueProbed();
     partition.sequence.requireProof();
     batch.lastError = error;
-    // Its deadline has passed while it was in flight: it has been told, and is not sent again.
-    if (batch.outcome !== undefined) return;
+    // Its deadline has passed while it was in flight: it has failed already, and is not sent again.
+    if (batch.outcome !== undefined) return undefined;
     if (!uncounted) batch.attempts += 1;
     const { gap } = partition;
     if (batch.attempts > this.#options.retries) return this.#fail(batch, withFate(error, batch));
     if (batch.persisted === "no") {
       // The outcome is known now, and nothing makes it worth another attempt.
-      if (batch.overdue) return this.#fail(batch, this.#expiryError(batch, true));
+      if (batch.overdue) return this.#fail(batch, this.#expiry.errorOf(batch, true));
       if (gap !== undefined && batch.ordinal < gap.ordinal) return this.#fail(batch, earlierFailed(batch, gap.cause));
     }
     this.#metrics.retried();
@@ -440,40 +397,38 @@ export class Settlement {
     }
     this.#accumulator.watch(partition, this.#runtime.now());
     // Also what was still in flight when the epoch was raised.
-    this.#giveUpInDoubt(partition, error);
+    for (const ended of this.#recovery.doubtful(partition, error)) this.failQueued(ended.batch, ended.error);
   }
 
-  #failAttempt(batch: Batch, error: KafkaError, errors?: ReadonlyMap<number, KafkaError>): void {
+  #failAttempt(batch: Batch, error: KafkaError, errors?: ReadonlyMap<number, KafkaError>): undefined {
     batch.partition.removeInFlight(batch);
     if (batch.outcome === undefined) this.#fail(batch, error, errors);
   }
 
   /** Ends a batch without success; with `gapless`, also what was handed over behind it and isn't in doubt. */
-  #fail(batch: Batch, error: KafkaError, errors?: ReadonlyMap<number, KafkaError>): void {
+  #fail(batch: Batch, error: KafkaError, errors?: ReadonlyMap<number, KafkaError>): undefined {
     const { partition } = batch;
-    this.#endInDoubt(batch);
-    if (!this.#options.gapless) return this.conclude(batch, error, errors);
+    this.#recovery.failed(batch);
+    if (!this.#options.gapless) {
+      this.completeExceptionally(batch, error, errors);
+      return undefined;
+    }
     partition.removeFromQueue(batch);
     const behind = partition.openGap(error, this.#accumulator.pending.lastOrdinal);
-    this.conclude(batch, error, errors);
+    this.completeExceptionally(batch, error, errors);
     for (const later of behind) {
-      this.#endInDoubt(later);
-      this.conclude(later, earlierFailed(later, error));
+      this.#recovery.failed(later);
+      this.completeExceptionally(later, earlierFailed(later, error));
     }
   }
 
-  /** Nobody may use its sequence again, and what comes after must not be sent as if nothing had happened. */
-  #endInDoubt(batch: Batch): void {
-    if (this.#stamping.stamps && batch.drained) batch.partition.sequence.markUnresolved(batch);
-  }
-
   /** Fails a batch that waits to be sent, for the first time or again. */
-  refuse(batch: Batch, error: KafkaError): void {
+  failQueued(batch: Batch, error: KafkaError): void {
     if (batch.outcome === undefined) this.#fail(batch, batch.drained ? withFate(error, batch) : error);
   }
 
-  /** Gives a batch its outcome, and tells all that can be told in order. */
-  conclude(batch: Batch, error: KafkaError, errors?: ReadonlyMap<number, KafkaError>): void {
+  /** Gives a batch an error for its outcome, and completes what can be completed in order. */
+  completeExceptionally(batch: Batch, error: KafkaError, errors?: ReadonlyMap<number, KafkaError>): void {
     if (batch.outcome !== undefined || !this.#accumulator.incomplete.has(batch)) return;
     const { partition } = batch;
     batch.outcome = { error, errors };
@@ -497,29 +452,12 @@ export class Settlement {
     for (const batch of [...partition.incomplete, ...partition.queue]) {
       if (batch.deadlineMs > nowMs || batch.outcome !== undefined) continue;
       const inFlight = partition.inFlight.includes(batch);
-      if (this.#options.waitForOutcome && (inFlight || batch.persisted !== "no")) {
-        batch.overdue = true;
-        batch.deadlineMs = Infinity;
-        continue;
-      }
+      if (this.#expiry.isPutOff(batch, inFlight)) continue;
       if (inFlight) batch.persisted = stickyPersisted(batch.persisted, "possibly");
-      this.#fail(batch, this.#expiryError(batch, inFlight));
+      this.#fail(batch, this.#expiry.errorOf(batch, inFlight));
     }
     this.#events.onReady(partition);
   }
-
-  #expiryError(batch: Batch, inFlight: boolean): DeliveryTimeoutError {
-    const explanation = this.#diagnostics.ofPartition(batch.partition).explain();
-    return expired(batch, inFlight, this.#options.deliveryTimeoutMs, explanation);
-  }
-}
-
-function isSameEpoch({ stamp: a }: Batch, { stamp: b }: Batch): boolean {
-  return a.producerId === b.producerId && a.producerEpoch === b.producerEpoch;
-}
-
-function isOutOfOrder(errorCode: number): boolean {
-  return errorCode === OUT_OF_ORDER_SEQUENCE_NUMBER || errorCode === UNKNOWN_PRODUCER_ID;
 }
 
 /** Once a record may be in the log, nothing makes it certain that it is not. */
