@@ -40,7 +40,7 @@ const partOfMatrix = {
     readers: ["java"],
   },
 };
-const partOfProbes = { "4.4.0": /ApiVersions|Produce|metadata/ };
+const partOfProbes = { "4.4.0": /ApiVersions|Produce|metadata|transactions:|groups:/ };
 
 /**
  * Runs the interop tests; `only` narrows them: `{ versions, runtimes, codecs, acks, readers, parts }`, each a list.

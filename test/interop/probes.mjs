@@ -15,11 +15,17 @@ import { produceProbes } from "./probes_produce.mjs";
 import { recordsProbes } from "./probes_records.mjs";
 import { requestsProbes } from "./probes_requests.mjs";
 import { restartProbes } from "./probes_restart.mjs";
+import { groupsProbes } from "./probes_groups.mjs";
+import { transactionsProbes } from "./probes_transactions.mjs";
 import { sequencesProbes } from "./probes_sequences.mjs";
 import { Wires } from "./probes_wire.mjs";
 
 /** How the real broker differs from its defaults, so that a probe doesn't take minutes. */
-const kafkaConfig = { "connections.max.idle.ms": 8_000, "socket.request.max.bytes": 2_000_000 };
+const kafkaConfig = {
+  "connections.max.idle.ms": 8_000,
+  "socket.request.max.bytes": 2_000_000,
+  "transaction.abort.timed.out.transaction.cleanup.interval.ms": 200,
+};
 
 const saslUsers = { alice: "secret" };
 
@@ -55,7 +61,16 @@ export async function runProbesPart({ version, tally, only = /./ }) {
       (clientId, bytesPerSecond) => alterClientQuota(theirs, clientId, bytesPerSecond),
     ];
     const kit = probesKit(modules);
-    const makers = [sequencesProbes, recordsProbes, produceProbes, requestsProbes, hangupsProbes, restartProbes];
+    const makers = [
+      sequencesProbes,
+      recordsProbes,
+      produceProbes,
+      requestsProbes,
+      hangupsProbes,
+      transactionsProbes,
+      groupsProbes,
+      restartProbes,
+    ];
     const restart = [
       () => {
         cluster.killBroker(1);

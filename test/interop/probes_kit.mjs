@@ -17,6 +17,9 @@ export const topics = {
   compacted: { "cleanup.policy": "compact" },
   small: { "max.message.bytes": 1000 },
   segments: { "segment.bytes": 1_048_576, "max.message.bytes": 1_900_000 },
+  transactions: {},
+  "fenced-transactions": {},
+  "read-transactions": {},
   demanding: { "min.insync.replicas": 2 },
 };
 

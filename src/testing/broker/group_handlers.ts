@@ -62,7 +62,7 @@ export function serveJoinGroup(
   const { broker, cluster, request, version } = call;
   const { groupId, memberId, rebalanceTimeoutMs, sessionTimeoutMs } = request;
   const { groups } = cluster;
-  const refusal = groups.refusalOf(broker, groupId);
+  const refusal = groups.memberRefusalOf(broker, groupId);
   if (refusal !== 0) return joined(call, refusedJoin(refusal, memberId));
   const { maxSessionTimeoutMs, minSessionTimeoutMs } = groups.options;
   if (sessionTimeoutMs < minSessionTimeoutMs || sessionTimeoutMs > maxSessionTimeoutMs) {
@@ -96,7 +96,7 @@ export function serveSyncGroup(
 ): ResponseInputOf<typeof SyncGroup> | Promise<ResponseInputOf<typeof SyncGroup>> {
   const { broker, cluster, request } = call;
   const { groupId, protocolName, protocolType } = request;
-  const refusal = cluster.groups.refusalOf(broker, groupId);
+  const refusal = cluster.groups.memberRefusalOf(broker, groupId);
   if (refusal !== 0) return { errorCode: refusal, assignment: new Uint8Array(0) };
   const group = cluster.groups.get(groupId);
   if (group === undefined) return { errorCode: UNKNOWN_MEMBER_ID, assignment: new Uint8Array(0) };
@@ -111,7 +111,7 @@ export function serveHeartbeat(
   { broker, cluster, request }: Call<typeof Heartbeat>,
 ): ResponseInputOf<typeof Heartbeat> {
   const { generationId, groupId, groupInstanceId, memberId } = request;
-  const refusal = cluster.groups.refusalOf(broker, groupId);
+  const refusal = cluster.groups.memberRefusalOf(broker, groupId);
   if (refusal !== 0) return { errorCode: refusal };
   const group = cluster.groups.get(groupId);
   return { errorCode: group?.heartbeat(memberId, groupInstanceId, generationId) ?? UNKNOWN_MEMBER_ID };
@@ -122,7 +122,7 @@ export function serveLeaveGroup(
   { broker, cluster, request, version }: Call<typeof LeaveGroup>,
 ): ResponseInputOf<typeof LeaveGroup> {
   const { groupId, memberId, members } = request;
-  const refusal = cluster.groups.refusalOf(broker, groupId);
+  const refusal = cluster.groups.memberRefusalOf(broker, groupId);
   if (refusal !== 0) return { errorCode: refusal, members: [] };
   const group = cluster.groups.get(groupId);
   const leave = (id: string, instance: string | null): number => group?.leave(id, instance) ?? UNKNOWN_MEMBER_ID;

@@ -17,7 +17,7 @@ import {
 } from "../storage/batch_validation.ts";
 import type { ValidBatch } from "../storage/batch_validation.ts";
 import { type Call, nodeEndpoints, type Outcome } from "./call.ts";
-import { addToSequence } from "../storage/producer_state.ts";
+import { sequencedBatch } from "../storage/producer_state.ts";
 import type { Replica, ReplicatedPartition } from "../storage/replica.ts";
 import type { Partition } from "../control/topic.ts";
 import { addsPartitions, enlist, isEnlisted, isOfTransaction } from "./transactional_append.ts";
@@ -186,7 +186,8 @@ function append(call: Call<typeof Produce>, leader: Replica, valid: ValidBatch |
       return { body, leader, endOffset: baseOffset + BigInt(valid.header.lastOffsetDelta) + 1n };
     }
     // Under version 2 of transactions a producer that isn't known is at its beginning.
-    if (isTransactional && addsPartitions(call) && isFirst && sequenced.firstSequence !== 0) {
+    const isTooEarly = isTransactional && addsPartitions(call) && isFirst && sequenced.firstSequence !== 0;
+    if (isTooEarly || (isTransactional && leader.firstAttempts.isBehind(sequenced))) {
       return { body: failure(call, index, refusal(OUT_OF_ORDER_SEQUENCE_NUMBER), log.startOffset) };
     }
     const isWelcome = isTransactional
@@ -207,19 +208,10 @@ function append(call: Call<typeof Produce>, leader: Replica, valid: ValidBatch |
       ? { producerId: sequenced.producerId, epoch: sequenced.epoch, kind: "records" }
       : undefined,
   });
+  if (sequenced !== undefined) leader.firstAttempts.forget(sequenced.producerId);
   call.cluster.controller.appended(leader);
   const body = success(index, baseOffset, BigInt(logAppendTimeMs ?? -1), log.startOffset);
   return { body, leader, endOffset: lastOffset + 1n };
-}
-
-function sequencedBatch(header: BatchView): SequencedBatch | undefined {
-  if (header.producerId < 0n) return undefined;
-  return {
-    producerId: header.producerId,
-    epoch: header.producerEpoch,
-    firstSequence: header.baseSequence,
-    lastSequence: addToSequence(header.baseSequence, header.lastOffsetDelta),
-  };
 }
 
 function success(index: number, baseOffset: bigint, logAppendTimeMs: bigint, logStartOffset: bigint): PartitionBody {

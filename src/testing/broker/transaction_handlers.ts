@@ -145,7 +145,7 @@ export function serveTxnOffsetCommit(call: Call<typeof TxnOffsetCommit>): Respon
 function commitOffsets(call: Call<typeof TxnOffsetCommit>, commit: () => number): number {
   const { broker, cluster, request, version } = call;
   const { groupId, producerEpoch, producerId, transactionalId } = request;
-  const refusal = cluster.groups.refusalOf(broker, groupId);
+  const refusal = cluster.groups.memberRefusalOf(broker, groupId);
   if (refusal !== 0) return refusal;
   if (!cluster.groups.hasOpenTransaction(groupId, producerId, producerEpoch)) {
     const { coordinators, transactions } = cluster;

@@ -12,6 +12,7 @@ import { TRANSACTIONAL_BIT } from "../../protocol/record_batch_layout.ts";
 import type { BatchView } from "../storage/batch_view.ts";
 import type { Call } from "./call.ts";
 import { RELEASES } from "./release.ts";
+import { sequencedBatch } from "../storage/producer_state.ts";
 import type { Replica } from "../storage/replica.ts";
 
 const COORDINATOR_LOAD_IN_PROGRESS = 14;
@@ -43,6 +44,8 @@ export function addsPartitions({ version }: Call<typeof Produce>): boolean {
 /** Makes sure that the partition is in the batch's transaction. Resolves to Kafka's code, 0 if it may be appended. */
 export function enlist(call: Call<typeof Produce>, leader: Replica, batch: BatchView): number | Promise<number> {
   if (!RELEASES[call.cluster.release].verifiesTransactions || hasOpen(call, leader, batch)) return 0;
+  const sequenced = sequencedBatch(batch);
+  if (sequenced !== undefined) leader.firstAttempts.note(sequenced);
   const code = ask(call, leader, batch);
   if (code !== CONCURRENT_TRANSACTIONS || !addsPartitions(call)) return answered(call, code);
   return askAgain(call, leader, batch);

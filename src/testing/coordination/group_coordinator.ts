@@ -84,9 +84,13 @@ export class GroupCoordinator {
     return this.#groups.values();
   }
 
-  /** @internal Why a broker doesn't serve requests about a group; 0 if it does. */
+  /** @internal Why a broker doesn't serve requests of a group's members; 0 if it does. */
+  memberRefusalOf(broker: Broker, groupId: string): number {
+    return groupId === "" ? INVALID_GROUP_ID : this.refusalOf(broker, groupId);
+  }
+
+  /** @internal Why a broker doesn't serve requests about a group, which may have no name; 0 if it does. */
   refusalOf(broker: Broker, groupId: string): number {
-    if (groupId === "") return INVALID_GROUP_ID;
     return this.#cluster.coordinators.refusalOf(broker, "group", groupId);
   }
 
@@ -140,6 +144,8 @@ export class GroupCoordinator {
   /** @internal Notes offsets that count when the transaction is committed. */
   commitInTransaction(request: RequestOf<typeof TxnOffsetCommit>, offsets: readonly OffsetToCommit[]): number {
     const { generationIdOrMemberEpoch, groupId, groupInstanceId, memberId, producerEpoch, producerId } = request;
+    const isNew = this.#groups.get(groupId) === undefined && generationIdOrMemberEpoch >= 0;
+    if (isNew && RELEASES[this.#cluster.release].verifiesEpochs) return ILLEGAL_GENERATION;
     const group = this.getOrCreate(groupId);
     const problem = group.commitProblem(memberId, groupInstanceId, generationIdOrMemberEpoch, true);
     if (problem !== 0) return problem;

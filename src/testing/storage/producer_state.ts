@@ -51,6 +51,24 @@ export function addToSequence(sequence: number, count: number): number {
   return (sequence + count) % SEQUENCES;
 }
 
+/** What of a batch's header decides; undefined when its producer isn't idempotent. */
+export function sequencedBatch(
+  { baseSequence, lastOffsetDelta, producerEpoch, producerId }: {
+    readonly producerId: bigint;
+    readonly producerEpoch: number;
+    readonly baseSequence: number;
+    readonly lastOffsetDelta: number;
+  },
+): SequencedBatch | undefined {
+  if (producerId < 0n) return undefined;
+  return {
+    producerId,
+    epoch: producerEpoch,
+    firstSequence: baseSequence,
+    lastSequence: addToSequence(baseSequence, lastOffsetDelta),
+  };
+}
+
 /** The producers of one partition. */
 export class ProducerState {
   readonly #expirationMs: number;

@@ -9,6 +9,7 @@ import type { AppendOptions, StoredBatch } from "./log.ts";
 import { PartitionLog } from "./log.ts";
 import type { BatchView } from "./batch_view.ts";
 import { ProducerState } from "./producer_state.ts";
+import { FirstAttempts } from "./first_attempts.ts";
 import { TransactionLog } from "./transaction_log.ts";
 import type { TopicRules } from "./topic_config.ts";
 
@@ -69,6 +70,8 @@ export class Replica {
   readonly log: PartitionLog = new PartitionLog();
   /** What it remembers of idempotent producers. */
   readonly producers: ProducerState;
+  /** @internal With which sequences producers have tried to begin a transaction, while it leads. */
+  readonly firstAttempts: FirstAttempts = new FirstAttempts();
   /** What it knows of transactions. */
   readonly transactions: TransactionLog = new TransactionLog();
   /** @internal How far each follower has come; of no meaning unless it leads. */
@@ -206,7 +209,10 @@ export class Replica {
   }
 
   #become(role: ReplicaRole): void {
-    if (role !== "leader") this.#forgetFollowers();
+    if (role !== "leader") {
+      this.#forgetFollowers();
+      this.firstAttempts.clear();
+    }
     if (role === "offline") this.#agreedEpoch = -1;
     const changed = role !== this.#role;
     this.#role = role;
