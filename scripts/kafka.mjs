@@ -66,17 +66,30 @@ export async function ensureKafka(version) {
 /**
  * Starts a cluster of one or three nodes on loopback and waits until every node answers and knows all others.
  *
- * `config` is added to every node's `server.properties`, `jvmFlags` take the place of a test broker's, and `saslUsers`
- * opens a second listener on each node (`saslPort`) that demands SASL PLAIN. The result:
- * `brokers` (comma-separated addresses), `libs` (folder of jars), `nodes` (with `kill(signal)` and `start()` for tests
- * of broker loss) and `stop()`.
+ * `config` is added to every node's `server.properties`, `jvmFlags` take the place of a test broker's,
+ * `systemProperties` go to its JVM, and `saslUsers` opens a second listener on each node (`saslPort`) that demands SASL PLAIN. `listeners` opens more, by name: Kafka's word for
+ * what each speaks, such as `{ MTLS: "SSL" }`; `scramUsers` are made by the storage tool, a list of
+ * `[mechanism, name, password]`. The result: `brokers` (comma-separated addresses), `libs` (folder of jars), `nodes`
+ * (with `ports` by listener, and `kill(signal)` and `start()` for tests of broker loss), `brokersOf(listener)` and
+ * `stop()`.
  */
 export async function startKafka(
-  { version = kafkaVersions[0], nodes: nodeCount = 1, port, config = {}, jvmFlags, saslUsers } = {},
+  {
+    version = kafkaVersions[0],
+    nodes: nodeCount = 1,
+    port,
+    config = {},
+    jvmFlags = brokerJvmFlags,
+    systemProperties = {},
+    saslUsers,
+    listeners = saslUsers === undefined ? {} : { SASL_PLAINTEXT: "SASL_PLAINTEXT" },
+    scramUsers = [],
+  } = {},
 ) {
   const libs = await ensureKafka(version);
   const ports = await freePorts(nodeCount * 2, port);
-  const saslPorts = saslUsers === undefined ? [] : await freePorts(nodeCount);
+  const names = Object.keys(listeners);
+  const morePorts = await freePorts(nodeCount * names.length);
   const dir = join(cacheDir, "kafka-run", `${version}-${process.pid}-${randomBytes(3).toString("hex")}`);
   mkdirSync(dir, { recursive: true });
   const clusterId = newClusterId();
@@ -84,8 +97,10 @@ export async function startKafka(
     { length: nodeCount },
     (_, i) =>
       new KafkaNode({
-        ...{ id: i + 1, version, dir, libs, jvmFlags },
-        ...{ port: ports[i], controllerPort: ports[nodeCount + i], saslPort: saslPorts[i] },
+        ...{ id: i + 1, version, dir, libs },
+        jvmFlags: [...jvmFlags, ...Object.entries(systemProperties).map(([name, value]) => `-D${name}=${value}`)],
+        ...{ port: ports[i], controllerPort: ports[nodeCount + i] },
+        ports: Object.fromEntries(names.map((name, at) => [name, morePorts[i * names.length + at]])),
       }),
   );
   const voters = nodes.map((node) => `${node.id}@127.0.0.1:${node.controllerPort}`).join(",");
@@ -103,14 +118,17 @@ export async function startKafka(
   };
   try {
     const all = { ...config, ...saslProperties(saslUsers) };
-    await Promise.all(nodes.map((node) => node.format(clusterId, properties(node, voters, nodeCount, all))));
+    await Promise.all(
+      nodes.map((node) => node.format(clusterId, properties(node, voters, nodeCount, listeners, all), scramUsers)),
+    );
     for (const node of nodes) node.spawn();
     await Promise.all(nodes.map((node) => node.ready(nodeCount)));
   } catch (error) {
     await stop();
     throw error;
   }
-  return { version, brokers: nodes.map((node) => node.address).join(","), libs, nodes, stop };
+  const brokersOf = (listener) => nodes.map(({ ports }) => `127.0.0.1:${ports[listener]}`).join(",");
+  return { version, brokers: nodes.map((node) => node.address).join(","), brokersOf, libs, nodes, stop };
 }
 
 /** The class path of a version's jars. */
@@ -176,12 +194,13 @@ class KafkaNode {
   #config;
   #jvmFlags;
 
-  constructor({ id, version, dir, libs, port, controllerPort, saslPort, jvmFlags = brokerJvmFlags }) {
+  constructor({ id, version, dir, libs, port, controllerPort, ports, jvmFlags }) {
     this.id = id;
     this.#jvmFlags = jvmFlags;
     this.port = port;
     this.controllerPort = controllerPort;
-    this.saslPort = saslPort;
+    this.ports = ports;
+    this.saslPort = ports.SASL_PLAINTEXT;
     this.address = `127.0.0.1:${port}`;
     this.libs = libs;
     this.dataDir = join(dir, `node-${id}`);
@@ -190,9 +209,12 @@ class KafkaNode {
   }
 
   /** Writes the configuration and formats the storage. */
-  async format(clusterId, lines) {
+  async format(clusterId, lines, scramUsers) {
     writeFileSync(this.#config, lines.join("\n") + "\n");
     const args = ["kafka.tools.StorageTool", "format", "-t", clusterId, "-c", this.#config];
+    for (const [mechanism, name, password] of scramUsers) {
+      args.push("--add-scram", `${mechanism}=[name="${name}",password="${password}"]`);
+    }
     const { code, output } = await run("java", [...toolJvmFlags, "-cp", classPath(this.libs), ...args]);
     if (code !== 0) throw new Error(`Formatting the storage of Kafka node ${this.id} failed:\n${output}`);
   }
@@ -242,10 +264,11 @@ class KafkaNode {
   }
 }
 
-function properties(node, voters, nodeCount, config) {
+function properties(node, voters, nodeCount, listeners, config) {
   const replicas = Math.min(nodeCount, 3);
   const open = [`PLAINTEXT://127.0.0.1:${node.port}`];
-  if (node.saslPort !== undefined) open.push(`SASL_PLAINTEXT://127.0.0.1:${node.saslPort}`);
+  const protocols = { PLAINTEXT: "PLAINTEXT", CONTROLLER: "PLAINTEXT", ...listeners };
+  for (const name of Object.keys(listeners)) open.push(`${name}://127.0.0.1:${node.ports[name]}`);
   const all = {
     "node.id": node.id,
     "process.roles": "broker,controller",
@@ -253,7 +276,7 @@ function properties(node, voters, nodeCount, config) {
     "listeners": [...open, `CONTROLLER://127.0.0.1:${node.controllerPort}`].join(","),
     "advertised.listeners": open.join(","),
     "controller.listener.names": "CONTROLLER",
-    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "listener.security.protocol.map": Object.entries(protocols).map((pair) => pair.join(":")).join(","),
     "log.dirs": node.dataDir,
     "auto.create.topics.enable": false,
     "num.partitions": 3,
@@ -270,7 +293,18 @@ function properties(node, voters, nodeCount, config) {
     "log.retention.ms": -1,
     ...config,
   };
-  return Object.entries(all).map(([key, value]) => `${key}=${value}`);
+  // A properties file is Latin-1, and ends a value with its line.
+  const escaped = (value) =>
+    String(value).replace(
+      /[\\\n]|[^\x20-\x7e]/g,
+      (character) =>
+        character === "\n"
+          ? "\\n"
+          : character === "\\"
+          ? "\\\\"
+          : `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+    );
+  return Object.entries(all).map(([key, value]) => `${key}=${escaped(value)}`);
 }
 
 /** A second listener that lets in these users, their passwords by name, with SASL PLAIN. */

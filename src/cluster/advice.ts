@@ -27,6 +27,12 @@ const UNRESOLVED =
 const REFUSED = /ECONNREFUSED|refused|EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL|unreachable/i;
 const TOO_LONG = /connectTimeoutMs|took longer|ETIMEDOUT|timed out|no answer came/i;
 
+/** True if whatever is at the address has not been reached at all. */
+export function neverArrived(error: KafkaError): boolean {
+  const text = textOf(error);
+  return [UNRESOLVED, REFUSED, TOO_LONG].some((pattern) => pattern.test(text));
+}
+
 /** One sentence: what to do next. */
 export function connectAdvice(error: KafkaError, { nodeId, advertisedBy, wasReached }: Origin): string {
   const text = textOf(error);

@@ -9,6 +9,7 @@
  */
 
 import {
+  AuthenticationError,
   BrokerError,
   ConnectionError,
   KafkaError,
@@ -23,7 +24,7 @@ import {
   readCorrelationId,
   sharedVersion,
 } from "../protocol/api.ts";
-import { FrameAssembler } from "../protocol/frame_assembler.ts";
+import { FrameAssembler, TLS_ALERT } from "../protocol/frame_assembler.ts";
 import type { AnyApi, RequestInputOf, ResponseOf } from "../protocol/schema.ts";
 import type { Runtime, Socket, Timer, TlsOptions } from "../runtime/runtime.ts";
 import { type Address, formatAddress } from "./address.ts";
@@ -473,6 +474,8 @@ export class Connection {
   #onSocketClose(cause: Error | undefined): void {
     const name = formatAddress(this.address);
     this.endedByPeer = this.#error === undefined;
+    // With TLS 1.3 a client has finished before the server has judged its certificate: the refusal comes later.
+    if (cause instanceof AuthenticationError && !this.#ready) return this.#end(cause, true);
     this.#end(
       new ConnectionError(
         cause === undefined ? `The broker at ${name} closed the connection.` : `The connection to ${name} was lost.`,
@@ -608,6 +611,13 @@ export class Connection {
 
   #named(error: unknown): KafkaError {
     const broker = formatAddress(this.address);
+    if (error instanceof ProtocolError && error.code === TLS_ALERT && !this.#ready) {
+      return new AuthenticationError(
+        `Set "tls" to true, or to an object with its options: ${broker} looks like a TLS port, for it answers plain ` +
+          `text with a TLS alert.`,
+        { code: "TLS_PORT", broker, cause: error },
+      );
+    }
     if (error instanceof KafkaError) {
       return new ProtocolError(`The answer of ${broker} can't be right. ${error.message}`, { broker, cause: error });
     }

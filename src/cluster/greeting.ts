@@ -40,6 +40,11 @@ export class Greeting {
     this.#greetings = greetings;
   }
 
+  /** The server has answered before. */
+  get isAcquainted(): boolean {
+    return this.#proven !== undefined;
+  }
+
   /** The ApiVersions versions to try on the next attempt, one after the other, each on a connection of its own. */
   attempts(nowMs: number): number[] {
     const { newest } = this.#greetings;

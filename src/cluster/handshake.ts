@@ -7,6 +7,7 @@
 import {
   AuthenticationError,
   BrokerError,
+  ConfigError,
   ConnectionError,
   KafkaError,
   ProtocolError,
@@ -20,6 +21,7 @@ import { onAbort } from "../runtime/on_abort.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { Connection, type ConnectionOptions, type VersionRange } from "./connection.ts";
+import { neverArrived } from "./advice.ts";
 import { authenticate } from "./authentication.ts";
 import { API_VERSIONS_WITH_ADDRESSEE, Greeting } from "./greeting.ts";
 import type { DialPace } from "./pace.ts";
@@ -89,7 +91,11 @@ export async function openConnection(
         options,
         ahead,
         guessesSasl,
-      );
+      ).catch(async (error) => {
+        // A server that has spoken TLS before is restarting.
+        const mayBePlain = options.tls && !greeting.isAcquainted && connection.bytesSent === 0;
+        throw mayBePlain && await plainPortError(runtime, address, options, error, signal) || error;
+      });
       greeting.answered(answered, connection.versions);
       if (ahead !== flight) flight?.refuted();
       return connection;
@@ -184,6 +190,41 @@ async function withinDeadline(
   } finally {
     timer.cancel();
     ignore();
+  }
+}
+
+/** The longest that a server is given to show that it speaks plain text, in ms. */
+const PLAIN_PROBE_MS = 1_000;
+
+/**
+ * A server that hangs up in the middle of the TLS handshake may be restarting, or speak no TLS. Only one that answers
+ * a request in plain text is known for it. Resolves with the error for that, or with undefined.
+ */
+async function plainPortError(
+  runtime: Runtime,
+  address: Address,
+  options: ConnectionOptions,
+  error: KafkaError,
+  signal: AbortSignal,
+): Promise<AuthenticationError | undefined> {
+  const hungUp = !(error instanceof AuthenticationError || error instanceof ConfigError) && !neverArrived(error);
+  if (!hungUp || signal.aborted) return undefined;
+  const probe = new Connection(runtime, address, { ...options, tls: undefined, sasl: undefined, hooks: undefined });
+  const timer = runtime.setTimer(() => probe.close(), PLAIN_PROBE_MS);
+  const broker = formatAddress(address);
+  try {
+    await probe.dial(PLAIN_PROBE_MS, signal);
+    await probe.request(ApiVersions, 0, {}, PLAIN_PROBE_MS);
+    return new AuthenticationError(
+      `Remove "tls", or name the TLS port of the broker: ${broker} looks like a plain port, for it hangs up on TLS and ` +
+        `answers without.`,
+      { code: "PLAIN_PORT", broker, cause: error },
+    );
+  } catch {
+    return undefined;
+  } finally {
+    timer.cancel();
+    probe.close();
   }
 }
 

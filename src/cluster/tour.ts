@@ -4,15 +4,17 @@
  * @module
  */
 
-import { AuthenticationError, ConfigError, ConnectionError, type KafkaError } from "../errors.ts";
+import { AuthenticationError, ConnectionError, type KafkaError } from "../errors.ts";
 import { onAbort } from "../runtime/on_abort.ts";
 import type { Runtime, Timer } from "../runtime/runtime.ts";
 import { sentence } from "../show.ts";
 import { formatAddress } from "./address.ts";
-import { splitAdvertiser } from "./advice.ts";
+import { endsWaiting, splitAdvertiser } from "./advice.ts";
 import type { Broker } from "./broker.ts";
 
 const REBOOTSTRAP_REQUIRED = 129;
+/** One server of several may be named by the wrong one of its ports. */
+const WRONG_PORT: readonly string[] = ["TLS_PORT", "PLAIN_PORT"];
 
 /** What the order of a tour goes by. */
 export interface TourCriteria {
@@ -132,7 +134,8 @@ export function firstSuccess<T>(
         pending--;
         const isFirst = !failures.has(broker);
         failures.set(broker, error);
-        const hopeless = error instanceof AuthenticationError || error?.errorCode === REBOOTSTRAP_REQUIRED;
+        const refused = error instanceof AuthenticationError && !WRONG_PORT.includes(error.code);
+        const hopeless = refused || error?.errorCode === REBOOTSTRAP_REQUIRED;
         if (hopeless) {
           fail(error);
         } else if (failures.size === brokers.length) {
@@ -154,7 +157,7 @@ function tourError(failures: ReadonlyMap<Broker, unknown>): KafkaError {
   const errors = [...failures.values()];
   const last = errors.at(-1);
   // What can't heal at any of them won't heal.
-  if (last instanceof ConfigError && errors.every((error) => error instanceof ConfigError)) return last;
+  if (endsWaiting(last) && errors.every(endsWaiting)) return last;
   const notes = new Set<string>();
   const reasons = [...failures].map(([broker, error]) => {
     const [reason, note] = splitAdvertiser(reasonOf(error));

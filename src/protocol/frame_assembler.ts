@@ -84,13 +84,21 @@ export class FrameAssembler {
     const wanted = `wanted ${this.#minFrameSize} to ${this.#maxFrameSize}`;
     throw new ProtocolError(
       `The other end sent a frame length of ${size} bytes, ${wanted}.${hint(this.#prefix)}`,
+      isTlsAlert(this.#prefix) ? { code: TLS_ALERT } : {},
     );
   }
 }
 
+/** Code of the error for a frame that is a TLS alert: how a TLS port answers to plain text. */
+export const TLS_ALERT = "TLS_ALERT";
+
+function isTlsAlert(prefix: Uint8Array): boolean {
+  return prefix[0] === 0x15 && prefix[1] === 0x03;
+}
+
 /** What the first bytes look like when the other end isn't a Kafka broker that speaks plain text. */
 function hint(prefix: Uint8Array): string {
-  if (prefix[0] === 0x15 && prefix[1] === 0x03) return " It looks like a TLS alert: does this port want TLS?";
+  if (isTlsAlert(prefix)) return " It looks like a TLS alert: does this port want TLS?";
   const text = String.fromCharCode(...prefix);
   const other = ["HTTP", "SSH"].find((name) => text.startsWith(name));
   return other === undefined ? "" : ` It looks like ${other}: is this the port of a Kafka broker?`;

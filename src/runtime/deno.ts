@@ -30,7 +30,7 @@ interface DenoTlsConn extends Omit<DenoConn, "setNoDelay" | "setKeepAlive"> {
 interface DenoNamespace {
   readonly version: { readonly deno: string };
   connect(options: { hostname: string; port: number; signal?: AbortSignal }): Promise<DenoConn>;
-  startTls(conn: DenoConn, options: { hostname: string }): Promise<DenoTlsConn>;
+  startTls(conn: DenoConn, options: { hostname: string; caCerts?: string[] }): Promise<DenoTlsConn>;
 }
 
 /**
@@ -45,7 +45,9 @@ export function denoSockets(): SocketFactory {
     connect: (options, events) =>
       dial(factory, options, (cancelled) => {
         const tls = tlsOptions(options);
-        if (tls !== undefined && !isPlain(tls)) return openNode(options, events, cancelled);
+        if (tls !== undefined && !isPlain(tls)) {
+          return openNode(options, events, cancelled).catch((error) => explained(options, tls, error));
+        }
         return open(options, tls, events, cancelled);
       }, isTlsRefusal),
   };
@@ -81,6 +83,20 @@ async function open(
     cancelled.removeEventListener("abort", cancel);
   }
   return start(secure, options, events);
+}
+
+/**
+ * `node:tls` of Deno has one reason for whatever is wrong with a certificate; Deno itself tells which. Throws the
+ * reason: Deno's, if it refuses the certificate as well.
+ */
+async function explained({ host, port }: ConnectOptions, { ca, serverName }: TlsOptions, error: unknown): Promise<never> {
+  const isVague = (error as { code?: unknown } | null)?.code === "UNABLE_TO_VERIFY_LEAF_SIGNATURE";
+  if (isVague && ca !== undefined) {
+    const tcp = await deno()!.connect({ hostname: host, port });
+    const secure = await deno()!.startTls(tcp, { hostname: serverName ?? host, caCerts: [ca].flat() });
+    await secure.handshake().finally(() => closeQuietly(secure));
+  }
+  throw error;
 }
 
 type Conn = Pick<DenoConn, "read" | "write" | "closeWrite" | "close" | "unref">;

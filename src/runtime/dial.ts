@@ -5,11 +5,12 @@
  */
 
 import { AuthenticationError, ConfigError, ConnectionError, KafkaError } from "../errors.ts";
-import { sentence } from "../show.ts";
+import { excerpt, sentence } from "../show.ts";
 import { setTimer } from "./clock.ts";
 import type { QueueSocket } from "./queue_socket.ts";
 import type { ConnectOptions, Socket, SocketFactory, Timer } from "./runtime.ts";
 import { checkTls } from "./tls.ts";
+import { tlsMeaning } from "./tls_refusal.ts";
 
 /**
  * After so long without a byte the system begins to ask whether the peer is still there. Load balancers forget a
@@ -103,7 +104,9 @@ function failure(
   // Of several addresses one may have been reached that TLS refuses, and the others not at all.
   const refusal = isTlsRefusal && [cause, ...(cause instanceof AggregateError ? cause.errors : [])].find(isTlsRefusal);
   if (refusal !== undefined) {
-    return new AuthenticationError(`TLS with "${broker}" failed: ${reason(refusal)}`, { broker, cause: refusal });
+    const [meaning, said] = [tlsMeaning(refusal), excerpt(reason(refusal))];
+    const why = meaning === undefined ? said : `${meaning}. (${said})`;
+    return new AuthenticationError(`TLS with "${broker}" failed: ${why}`, { broker, cause: refusal });
   }
   return new ConnectionError(`${what}: ${reason(cause)}`, { broker, cause });
 }
