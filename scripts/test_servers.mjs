@@ -8,6 +8,8 @@ import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
+import { createServer as createTlsServer } from "node:tls";
+import { certificateAuthority, encryptedKey } from "./lib/certificates.mjs";
 
 /** What the connections in mode "sink" and "stall" got, by id. */
 const records = new Map();
@@ -148,12 +150,43 @@ async function hang() {
   return port;
 }
 
+/** Servers that speak TLS and send back what they get, each with something of its own, and who vouches for them. */
+async function listenTls() {
+  const ca = certificateAuthority();
+  const other = certificateAuthority("Another authority");
+  const good = ca.issue({ name: "server" });
+  const client = ca.issue({ name: "client" });
+  const options = {
+    good,
+    mutual: { ...good, ca: ca.cert, requestCert: true, rejectUnauthorized: true },
+    expired: ca.issue({ name: "server", days: -1 }),
+    early: ca.issue({ name: "server", fromDays: 2 }),
+    elsewhere: ca.issue({ name: "elsewhere", hosts: ["elsewhere.example"] }),
+    untrusted: other.issue({ name: "server" }),
+    old: { ...good, maxVersion: "TLSv1.2" },
+  };
+  const ports = {};
+  for (const [name, each] of Object.entries(options)) {
+    const server = createTlsServer(each, (socket) => {
+      socket.on("error", () => {});
+      socket.pipe(socket);
+    });
+    server.on("tlsClientError", () => {});
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    ports[name] = server.address().port;
+  }
+  const passphrase = "key-passphrase";
+  return { ports, ca: ca.cert, client: { ...client, encryptedKey: encryptedKey(client.key, passphrase), passphrase } };
+}
+
 const ports = {};
 for (const [name, handle] of Object.entries(servers)) ports[name] = (await listen(handle)).address().port;
 const refusing = await listen(() => {});
 ports.refused = refusing.address().port;
 refusing.close();
 ports.hung = await hang();
+ports.tls = await listenTls();
 
 console.log(JSON.stringify(ports));
 process.stdin.resume().once("end", () => process.exit(0)).once("error", () => process.exit(0));

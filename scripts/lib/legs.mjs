@@ -98,7 +98,7 @@ export default workerHandlers();
     return { tests: [], problems: [error.message] };
   }
   // Assertions come from node:assert, hence nodejs_compat; that the client needs none of it is a check of its own.
-  const result = await runWorker(binary, dir, "worker.mjs", ["nodejs_compat"], timeoutMs);
+  const result = await runWorker(binary, dir, "worker.mjs", ["nodejs_compat"], timeoutMs, [ports.tls.ca]);
   const tests = lines(result.output, "@@test").map(({ name, status, durationMs, detail }) => ({
     name,
     status,
@@ -135,9 +135,10 @@ export async function bundle(entry, outfile, conditions = workerConditions) {
   });
 }
 
-/** Runs the `test` handler of a bundled worker. */
-export async function runWorker(binary, dir, file, flags, timeoutMs) {
+/** Runs the `test` handler of a bundled worker, which trusts these authorities (PEM) beside those of browsers. */
+export async function runWorker(binary, dir, file, flags, timeoutMs, authorities = []) {
   const config = join(dir, `${file}.capnp`);
+  const trusted = authorities.map((pem) => JSON.stringify(pem)).join(", ");
   await writeFile(
     config,
     `using Workerd = import "/workerd/workerd.capnp";
@@ -145,7 +146,7 @@ export async function runWorker(binary, dir, file, flags, timeoutMs) {
 const config :Workerd.Config = (
   services = [
     (name = "main", worker = .worker),
-    (name = "internet", network = (allow = ["public", "private"], tlsOptions = (trustBrowserCas = true))),
+    (name = "internet", network = (allow = ["public", "private"], tlsOptions = (trustBrowserCas = true, trustedCertificates = [${trusted}]))),
   ],
 );
 

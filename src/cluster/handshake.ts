@@ -115,7 +115,11 @@ export async function openConnection(
       guessesSasl = false;
       const { named } = error;
       if (named !== undefined) versions = [named, ...versions.filter((other) => other < named)];
-      if (versions.length === 0) throw connection.error ?? error;
+      if (versions.length === 0) {
+        const mayBeTls = !options.tls && !greeting.isAcquainted;
+        const reason = connection.error ?? error;
+        throw mayBeTls && await tlsPortError(runtime, address, reason, signal) || reason;
+      }
       await pace?.turn(formatAddress(address), signal);
     }
   }
@@ -193,8 +197,8 @@ async function withinDeadline(
   }
 }
 
-/** The longest that a server is given to show that it speaks plain text, in ms. */
-const PLAIN_PROBE_MS = 1_000;
+/** The longest that a server is given to show that it speaks TLS, or plain text, in ms. */
+const PROBE_MS = 1_000;
 
 /**
  * A server that hangs up in the middle of the TLS handshake may be restarting, or speak no TLS. Only one that answers
@@ -210,11 +214,11 @@ async function plainPortError(
   const hungUp = !(error instanceof AuthenticationError || error instanceof ConfigError) && !neverArrived(error);
   if (!hungUp || signal.aborted) return undefined;
   const probe = new Connection(runtime, address, { ...options, tls: undefined, sasl: undefined, hooks: undefined });
-  const timer = runtime.setTimer(() => probe.close(), PLAIN_PROBE_MS);
+  const timer = runtime.setTimer(() => probe.close(), PROBE_MS);
   const broker = formatAddress(address);
   try {
-    await probe.dial(PLAIN_PROBE_MS, signal);
-    await probe.request(ApiVersions, 0, {}, PLAIN_PROBE_MS);
+    await probe.dial(PROBE_MS, signal);
+    await probe.request(ApiVersions, 0, {}, PROBE_MS);
     return new AuthenticationError(
       `Remove "tls", or name the TLS port of the broker: ${broker} looks like a plain port, for it hangs up on TLS and ` +
         `answers without.`,
@@ -226,6 +230,32 @@ async function plainPortError(
     timer.cancel();
     probe.close();
   }
+}
+
+/**
+ * A server that hangs up on whatever it is asked in plain text may speak TLS: one that begins a handshake is known for
+ * it, whether its certificate is trusted or not. Resolves with the error for that, or with undefined.
+ */
+async function tlsPortError(
+  { sockets }: Runtime,
+  { host, port }: Address,
+  error: KafkaError,
+  signal: AbortSignal,
+): Promise<AuthenticationError | undefined> {
+  if (signal.aborted) return undefined;
+  const broker = formatAddress({ host, port });
+  try {
+    const ignore = (): void => {};
+    const attempt = { host, port, timeoutMs: PROBE_MS, signal, tls: true };
+    (await sockets.connect(attempt, { onData: ignore, onClose: ignore })).destroy();
+  } catch (refusal) {
+    if (!(refusal instanceof AuthenticationError) || !refusal.message.includes("its certificate")) return undefined;
+  }
+  return new AuthenticationError(
+    `Set "tls" to true, or to an object with its options: ${broker} looks like a TLS port, for it hangs up on plain ` +
+      `text and answers in TLS.`,
+    { code: "TLS_PORT", broker, cause: error },
+  );
 }
 
 /** Such a server has hung up on us, or is about to. */

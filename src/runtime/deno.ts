@@ -5,11 +5,12 @@
  */
 
 import { ConfigError } from "../errors.ts";
+import { builtinModule } from "./builtin.ts";
 import { dial, lostError } from "./dial.ts";
 import { openNode } from "./node.ts";
 import { QueueSocket, type SegmentSink } from "./queue_socket.ts";
 import type { ConnectOptions, SocketEvents, SocketFactory, TlsOptions } from "./runtime.ts";
-import { tlsOptions } from "./tls.ts";
+import { tlsOptions, unusableTls } from "./tls.ts";
 import { isTlsRefusal } from "./tls_refusal.ts";
 
 /** What is used of Deno's connections; written down here because the types must be there on every runtime. */
@@ -46,6 +47,7 @@ export function denoSockets(): SocketFactory {
       dial(factory, options, (cancelled) => {
         const tls = tlsOptions(options);
         if (tls !== undefined && !isPlain(tls)) {
+          checkKey(tls);
           return openNode(options, events, cancelled).catch((error) => explained(options, tls, error));
         }
         return open(options, tls, events, cancelled);
@@ -85,11 +87,27 @@ async function open(
   return start(secure, options, events);
 }
 
+/** A certificate or key that can't be used is passed over by Deno: found here, before anything is dialled. */
+function checkKey({ cert, key, passphrase }: TlsOptions): void {
+  const crypto = builtinModule<typeof import("node:crypto")>("node:crypto");
+  if (crypto === undefined || cert === undefined || key === undefined) return;
+  try {
+    new crypto.X509Certificate(cert);
+    crypto.createPrivateKey({ key, ...(passphrase === undefined ? {} : { passphrase }) });
+  } catch (cause) {
+    throw unusableTls(cause);
+  }
+}
+
 /**
  * `node:tls` of Deno has one reason for whatever is wrong with a certificate; Deno itself tells which. Throws the
  * reason: Deno's, if it refuses the certificate as well.
  */
-async function explained({ host, port }: ConnectOptions, { ca, serverName }: TlsOptions, error: unknown): Promise<never> {
+async function explained(
+  { host, port }: ConnectOptions,
+  { ca, serverName }: TlsOptions,
+  error: unknown,
+): Promise<never> {
   const isVague = (error as { code?: unknown } | null)?.code === "UNABLE_TO_VERIFY_LEAF_SIGNATURE";
   if (isVague && ca !== undefined) {
     const tcp = await deno()!.connect({ hostname: host, port });

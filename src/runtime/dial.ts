@@ -60,7 +60,8 @@ export async function dial(
     giveUp = () => reject(abandoned());
     signal?.addEventListener("abort", giveUp, { once: true });
   });
-  const opened = open(attempt.signal);
+  // What it throws at once must not get past the clean-up either.
+  const opened = (async () => await open(attempt.signal))();
   try {
     return await Promise.race([opened, interrupted]);
   } catch (error) {

@@ -5,7 +5,7 @@
  */
 
 import { selectRuntime } from "../../src/runtime/select.ts";
-import type { Socket, SocketFactory } from "../../src/runtime/runtime.ts";
+import type { ConnectOptions, Socket, SocketFactory } from "../../src/runtime/runtime.ts";
 import type { TestContext } from "../harness.ts";
 
 /** The ports of the helper servers. */
@@ -18,6 +18,22 @@ export interface Ports {
   readonly refused: number;
   /** Neither accepts nor refuses. */
   readonly hung: number;
+  /** Echoes behind TLS. */
+  readonly tls: {
+    /** What is particular about each server's certificate. */
+    readonly ports: Readonly<
+      Record<"good" | "mutual" | "expired" | "early" | "elsewhere" | "untrusted" | "old", number>
+    >;
+    /** The authority that has signed all certificates but one. workerd trusts it by its configuration. */
+    readonly ca: string;
+    /** A client's certificate, which "mutual" wants. */
+    readonly client: {
+      readonly cert: string;
+      readonly key: string;
+      readonly encryptedKey: string;
+      readonly passphrase: string;
+    };
+  };
 }
 
 /** What the server got from a connection. */
@@ -56,9 +72,14 @@ export class Peer {
   #changed: () => void = () => {};
 
   /** Connects, and destroys the socket when the test is over. */
-  static async connect(t: TestContext, port: number, factory: SocketFactory = sockets): Promise<Peer> {
+  static async connect(
+    t: TestContext,
+    port: number,
+    factory: SocketFactory = sockets,
+    more: Partial<ConnectOptions> = {},
+  ): Promise<Peer> {
     const peer = new Peer();
-    peer.socket = await factory.connect({ host: "127.0.0.1", port, timeoutMs: 10_000, signal: t.signal }, {
+    peer.socket = await factory.connect({ host: "127.0.0.1", port, timeoutMs: 10_000, signal: t.signal, ...more }, {
       onData: (chunk) => {
         const longer = new Uint8Array(peer.received.byteLength + chunk.byteLength);
         longer.set(peer.received);

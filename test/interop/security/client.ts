@@ -54,7 +54,10 @@ async function runCase({ name, options, sasl, topic, count }: Case): Promise<unk
     }
   };
   try {
-    const sends = Array.from({ length: count }, (_, i) => producer.send({ topic, key: `k${i}`, value: `${name} ${i}` }));
+    const sends = Array.from(
+      { length: count },
+      (_, i) => producer.send({ topic, key: `k${i}`, value: `${name} ${i}` }),
+    );
     const [connected, ...sent] = await Promise.all([producer.connect(), ...sends].map(outcome));
     return { name, connected, sent };
   } finally {
@@ -65,7 +68,10 @@ async function runCase({ name, options, sasl, topic, count }: Case): Promise<unk
 function mechanismOf(sasl: NonNullable<PlannedSasl>): NonNullable<ProducerOptions["sasl"]> {
   if ("oidc" in sasl) return oauthBearer({ token: oidc(sasl.oidc) });
   if ("unheardOf" in sasl) {
-    return { name: sasl.unheardOf, authenticate: async ({ send }) => void await send(new Uint8Array(1)) } as SaslMechanism;
+    return {
+      name: sasl.unheardOf,
+      authenticate: async ({ send }) => void await send(new Uint8Array(1)),
+    } as SaslMechanism;
   }
   return sasl;
 }
