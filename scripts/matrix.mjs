@@ -13,7 +13,7 @@ import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { flagsOf } from "./lib/flags.mjs";
-import { legDir, legs } from "./lib/legs.mjs";
+import { isTest, legDir, legs } from "./lib/legs.mjs";
 import { startServers } from "./lib/servers.mjs";
 import { listFiles, root } from "./lib/tools.mjs";
 
@@ -121,6 +121,22 @@ export function describeResults(results) {
   return [...details, ...[...skips].map(([key, count]) => `- ${count} skipped on ${key}`), text.join("\n")].join("\n");
 }
 
+/** What took longest: the steps of a run, `[name, seconds]`, and the tests, with the runtime on which each did. */
+export function describeTimes(steps, legs) {
+  const row = ([name, seconds]) => `  ${seconds.toFixed(1).padStart(6)} s  ${name}`;
+  const slowest = new Map();
+  for (const leg of legs) {
+    for (const { name, seconds = 0 } of leg.tests) {
+      if (seconds > (slowest.get(name)?.[1] ?? 0)) slowest.set(name, [`${name} (${leg.name})`, seconds]);
+    }
+  }
+  const longest = (entries, count) => [...entries].sort(([, a], [, b]) => b - a).slice(0, count).map(row);
+  return [
+    ...["What took longest:", ...longest(steps, 12)],
+    ...["The slowest tests, each where it was slowest:", ...longest(slowest.values(), 10)],
+  ].join("\n");
+}
+
 /** A lost file or an early exit doesn't show in an exit code; it shows in the names. */
 function compareNames(results) {
   const all = new Set(results.flatMap((leg) => leg.tests.map((test) => test.name)));
@@ -135,10 +151,6 @@ function compareNames(results) {
       leg.problems.push(`${lost.length} tests did not run that other legs ran, "${lost[0]}" and so on`);
     } else for (const name of lost) leg.problems.push(`"${name}" did not run, other legs ran it`);
   }
-}
-
-function isTest(path) {
-  return path.endsWith("_test.ts") && !/^test[/\\](runtimes|interop|fixtures)[/\\]/.test(path);
 }
 
 async function main() {
@@ -161,6 +173,7 @@ async function main() {
   });
   const gaps = values.filter === "" ? await checkFeatures(results) : [];
   console.log(describeResults(results));
+  console.log(describeTimes(results.map(({ name, elapsedMs }) => [name, elapsedMs / 1000]), results));
   for (const gap of gaps) console.log(`✗ features: ${gap}`);
   if (gaps.length > 0 || results.some((leg) => leg.failed > 0)) process.exitCode = 1;
 }

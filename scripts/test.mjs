@@ -15,6 +15,8 @@ const startedMs = performance.now();
 const counts = { passed: 0, failed: 0, skipped: 0 };
 /** What shows again at the end: a failure in the middle of a long log is easily overlooked. */
 const failures = [];
+/** How long each step took: `[name, seconds]`. */
+const steps = [];
 
 try {
   await main();
@@ -34,11 +36,13 @@ async function main() {
   const { build } = await import("./build.mjs");
   const { runArchitecture } = await import("./architecture.mjs");
   const { runLint } = await import("./lint.mjs");
-  const { allowedSkips, checkFeatures, describeResults, runMatrix } = await import("./matrix.mjs");
+  const { allowedSkips, checkFeatures, describeResults, describeTimes, runMatrix } = await import("./matrix.mjs");
   const { runOneBundle } = await import("./lib/one_bundle.mjs");
 
+  const buildFromMs = performance.now();
   await build().then((built) => progress(built ? "Built dist" : "dist is up to date"));
   const checksFromMs = performance.now();
+  steps.push(["build", (checksFromMs - buildFromMs) / 1000]);
   const legs = [leg(
     "checks",
     [...await runArchitecture(), ...await runLint({ only: ["circles", "runtimes"] }), ...await runOneBundle()],
@@ -78,6 +82,8 @@ async function main() {
   const interop = await runInterop();
   if (interop !== undefined) legs.push(interop);
   for (const gap of await checkFeatures(legs)) fail(`features: ${gap}`);
+  steps.push(...legs.map(({ name, elapsedMs }) => [name, elapsedMs / 1000]));
+  console.log(describeTimes(steps, legs));
 }
 
 /**
@@ -97,6 +103,7 @@ async function runInterop() {
   if (!existsSync(script)) return undefined;
   progress("Running the interop tests against real Kafka");
   const { runInterop } = await import("./interop.mjs");
+  const fromMs = performance.now();
   const { passed, failed, skipped, tests = [] } = await runInterop({});
   counts.passed += passed;
   counts.failed += failed;
@@ -107,7 +114,7 @@ async function runInterop() {
     if (!allowed || (process.env.CI && reason.includes("no JDK"))) fail(`interop: "${name}" is skipped: ${reason}`);
   }
   progress(`Interop: ${passed} passed, ${failed} failed, ${skipped.length} skipped`);
-  return { name: "interop", tests, problems: [] };
+  return { name: "interop", tests, problems: [], elapsedMs: performance.now() - fromMs };
 }
 
 function leg(name, tests, fromMs) {

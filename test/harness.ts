@@ -51,7 +51,11 @@ type Register = (name: string, skip: string | undefined, timeoutMs: number, run:
 interface Globals {
   readonly Deno?: { test(definition: Record<string, unknown>): void };
   readonly Bun?: unknown;
-  readonly process?: { getBuiltinModule?(name: string): unknown };
+  readonly process?: {
+    getBuiltinModule?(name: string): unknown;
+    readonly env?: Readonly<Record<string, string | undefined>>;
+  };
+  readonly SLUICE_TEST_NAMES?: string;
 }
 
 const globals = globalThis as unknown as Globals;
@@ -64,6 +68,10 @@ export const runtimeName: "node" | "deno" | "bun" | "workerd" = globalThis.navig
   : globals.Bun !== undefined
   ? "bun"
   : "node";
+
+/** What a test's name must contain to be run, in any case of letters: `npm run t` says so. */
+const wantedNames: string = (globals.SLUICE_TEST_NAMES ?? globals.process?.env?.["SLUICE_TEST_NAMES"] ?? "")
+  .toLowerCase();
 
 const collected: { name: string; skip: string | undefined; run: () => Promise<void> }[] = [];
 const names = new Set<string>();
@@ -78,6 +86,8 @@ export function test(name: string, second: TestOptions | TestBody, third?: TestB
   const body = typeof second === "function" ? second : third!;
   if (names.has(name)) throw new Error(`Two tests are called "${name}", each needs a name of its own`);
   names.add(name);
+  if (!name.toLowerCase().includes(wantedNames)) return;
+  if (wantedNames !== "") console.log("@@chosen");
   const skip = options.skip ||
     (options.needs && runtimeName === "workerd" ? MISSING_IN_WORKERD[options.needs] : undefined);
   // Deno and Bun keep no reason for a skip, so the matrix reads it from here.

@@ -3,51 +3,91 @@
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { existsSync } from "node:fs";
 import { join, relative } from "node:path";
-import { build } from "../build.mjs";
-import { readJunit } from "./junit.mjs";
 import { cacheDir, root, run, runtimeBinary } from "./tools.mjs";
 
-/** The environment variable, and in workerd the global, that carries the ports of the helper servers. */
+/** Environment variables, and in workerd globals: the ports of the helper servers, and what names must contain to run. */
 const portsName = "SLUICE_TEST_SERVERS";
+const namesName = "SLUICE_TEST_NAMES";
 
 /**
- * Every leg, by name. `run({ files, ports, timeoutMs })` resolves to `{ tests, problems }`; a problem is anything
- * that isn't the failure of one test: a build error, an exit code that no failed test explains, a leg out of time.
+ * Every leg, by name. `start({ files, dir, ports, names, timeoutMs, onLine })` runs the files to their end and resolves
+ * to what was printed and where the report is, or to `{ problem }` when nothing could be run.
  */
-export const legs = {
+const runners = {
   node20: node("node20", { compiled: true }),
   node22: node("node22"),
   node24: node("node24"),
   node26: node("node26"),
-  deno: { run: runDeno },
-  bun: { run: runBun },
-  workerd: { run: runWorkerd },
+  deno: startDeno,
+  bun: startBun,
+  workerd: startWorkerd,
 };
 
+/**
+ * Every leg, by name. `run({ files, ports, timeoutMs, dir })` resolves to `{ tests, problems }`; a problem is anything
+ * that isn't the failure of one test: a build error, an exit code that no failed test explains, a leg out of time.
+ */
+export const legs = Object.fromEntries(
+  Object.entries(runners).map(([name, start]) => [name, { run: async (asked) => await collect(await start(asked)) }]),
+);
+
+/** Runs files for somebody who watches: `start` of the leg, or of the Node that this is when none is named. */
+export async function startTests(name, asked) {
+  const start = runners[name] ?? node(process.execPath, { compiled: !process.features.typescript });
+  return await start(asked);
+}
+
+/**
+ * The files of a folder share a process: to start one, and to load the sources anew, takes longer than most files' tests.
+ * Resolves to the paths of the modules that import them, one for each folder.
+ */
+async function groupByFolder(dir, files, pathOf = (file) => file) {
+  const groups = new Map();
+  for (const file of files) {
+    const [, folder, ...rest] = file.split("/");
+    const name = rest.length === 0 ? "top" : folder;
+    groups.set(name, [
+      ...groups.get(name) ?? [],
+      `import ${JSON.stringify(relative(dir, join(root, pathOf(file))))};\n`,
+    ]);
+  }
+  return await Promise.all([...groups].map(async ([name, imports]) => {
+    const path = join(dir, `${name}_test.mjs`);
+    await writeFile(path, imports.join(""));
+    return path;
+  }));
+}
+
 function node(name, { compiled = false } = {}) {
-  return {
-    async run({ files, ports, timeoutMs, dir }) {
-      const binary = runtimeBinary(name);
-      if (binary === undefined) return missing(name);
-      const problems = [];
-      if (compiled) await build().catch((error) => problems.push(error.message));
-      const paths = compiled ? files.map((file) => `dist/${file.replace(/\.ts$/, ".js")}`) : files;
-      const report = join(dir, "junit.xml");
-      const result = await run(binary, [
-        "--disable-warning=ExperimentalWarning",
-        "--test",
-        "--test-reporter=spec",
-        "--test-reporter-destination=stdout",
-        "--test-reporter=junit",
-        `--test-reporter-destination=${report}`,
-        ...paths,
-      ], { env: environment(ports), timeoutMs });
-      return await collect(result, report, problems);
-    },
+  return async ({ files, dir, timeoutMs, onLine, ...given }) => {
+    const binary = name === process.execPath ? name : runtimeBinary(name);
+    if (binary === undefined) return missing(name);
+    let pathOf = (file) => file;
+    if (compiled) {
+      // A Node that doesn't take types runs what tsc makes of the tests.
+      const { compile } = await import("../build.mjs");
+      const { folder, problem } = await compile().then(
+        (folder) => ({ folder }),
+        (error) => ({ problem: error.message }),
+      );
+      if (problem !== undefined) return { problem };
+      pathOf = (file) => join(relative(root, folder), file.replace(/\.ts$/, ".js"));
+    }
+    const report = join(dir, "junit.xml");
+    const result = await run(binary, [
+      "--disable-warning=ExperimentalWarning",
+      "--test",
+      "--test-reporter=spec",
+      "--test-reporter-destination=stdout",
+      "--test-reporter=junit",
+      `--test-reporter-destination=${report}`,
+      ...await groupByFolder(dir, files, pathOf),
+    ], { env: environment(given), timeoutMs, onLine });
+    return { result, report };
   };
 }
 
-async function runDeno({ files, ports, timeoutMs, dir }) {
+async function startDeno({ files, dir, timeoutMs, onLine, ...given }) {
   const binary = runtimeBinary("deno");
   if (binary === undefined) return missing("deno");
   const report = join(dir, "junit.xml");
@@ -61,11 +101,11 @@ async function runDeno({ files, ports, timeoutMs, dir }) {
     "--allow-read=.",
     `--junit-path=${report}`,
     ...files,
-  ], { env: environment(ports), timeoutMs });
-  return await collect(result, report);
+  ], { env: environment(given), timeoutMs, onLine });
+  return { result, report };
 }
 
-async function runBun({ files, ports, timeoutMs, dir }) {
+async function startBun({ files, dir, timeoutMs, onLine, ...given }) {
   const binary = runtimeBinary("bun");
   if (binary === undefined) return missing("bun");
   const report = join(dir, "junit.xml");
@@ -74,91 +114,38 @@ async function runBun({ files, ports, timeoutMs, dir }) {
     "--reporter=junit",
     `--reporter-outfile=${report}`,
     ...files.map((file) => `./${file}`),
-  ], { env: environment(ports), timeoutMs });
-  return await collect(result, report);
+  ], { env: environment(given), timeoutMs, onLine });
+  return { result, report };
 }
 
-async function runWorkerd({ files, ports, timeoutMs, dir }) {
+async function startWorkerd({ files, dir, timeoutMs, onLine, ports, names = "" }) {
   const binary = runtimeBinary("workerd");
   if (binary === undefined) return missing("workerd");
-  const problems = [];
+  const { bundle, runWorker } = await import("./worker.mjs");
   const imports = files.map((file) => `import ${JSON.stringify(relative(dir, join(root, file)))};`);
   await writeFile(
     join(dir, "entry.mjs"),
-    `import "./ports.mjs";
+    `import "./given.mjs";
 ${imports.join("\n")}
 import { workerHandlers } from ${JSON.stringify(relative(dir, join(root, "test/harness.ts")))};
 export default workerHandlers();
 `,
   );
-  await writeFile(join(dir, "ports.mjs"), `globalThis.${portsName} = ${JSON.stringify(JSON.stringify(ports))};\n`);
+  const globals = { [portsName]: JSON.stringify(ports), [namesName]: names };
+  await writeFile(join(dir, "given.mjs"), `Object.assign(globalThis, ${JSON.stringify(globals)});\n`);
   try {
     await bundle(join(dir, "entry.mjs"), join(dir, "worker.mjs"));
   } catch (error) {
-    return { tests: [], problems: [error.message] };
+    return { problem: error.message };
   }
   // Assertions come from node:assert, hence nodejs_compat; that the client needs none of it is a check of its own.
-  const result = await runWorker(binary, dir, "worker.mjs", ["nodejs_compat"], timeoutMs, [ports.tls.ca]);
-  const tests = lines(result.output, "@@test").map(({ name, status, durationMs, detail }) => ({
-    name,
-    status,
-    seconds: durationMs / 1000,
-    detail,
-  }));
-  return conclude(result, tests, problems);
+  const options = { timeoutMs, onLine, authorities: ports === undefined ? [] : [ports.tls.ca] };
+  return { result: await runWorker(binary, dir, "worker.mjs", ["nodejs_compat"], options) };
 }
 
-/** The conditions of wrangler. */
-export const workerConditions = ["workerd", "worker", "browser"];
-
-/**
- * Bundles, for workerd unless other conditions are given. The tests are imported for their effect, which
- * `sideEffects: false` would drop.
- */
-export async function bundle(entry, outfile, conditions = workerConditions) {
-  const { build: esbuild } = await import("esbuild");
-  await esbuild({
-    absWorkingDir: root,
-    entryPoints: [entry],
-    outfile,
-    bundle: true,
-    format: "esm",
-    platform: "neutral",
-    target: "es2022",
-    mainFields: ["module", "main"],
-    conditions,
-    external: ["cloudflare:*", "node:*"],
-    loader: { ".wasm": "binary" },
-    ignoreAnnotations: true,
-    keepNames: true,
-    logLevel: "silent",
-  });
-}
-
-/** Runs the `test` handler of a bundled worker, which trusts these authorities (PEM) beside those of browsers. */
-export async function runWorker(binary, dir, file, flags, timeoutMs, authorities = []) {
-  const config = join(dir, `${file}.capnp`);
-  const trusted = authorities.map((pem) => JSON.stringify(pem)).join(", ");
-  await writeFile(
-    config,
-    `using Workerd = import "/workerd/workerd.capnp";
-
-const config :Workerd.Config = (
-  services = [
-    (name = "main", worker = .worker),
-    (name = "internet", network = (allow = ["public", "private"], tlsOptions = (trustBrowserCas = true, trustedCertificates = [${trusted}]))),
-  ],
-);
-
-const worker :Workerd.Worker = (
-  modules = [(name = "worker", esModule = embed "${file}")],
-  compatibilityDate = "2025-06-01",
-  compatibilityFlags = [${flags.map((flag) => JSON.stringify(flag)).join(", ")}],
-  bindings = [(name = "SELF", service = "main")],
-);
-`,
-  );
-  return await run(binary, ["test", config], { timeoutMs });
+/** Whether a file is one of the suite. */
+export function isTest(path) {
+  return path.endsWith("_test.ts") && !/^test[/\\](runtimes|interop|fixtures)[/\\]/.test(path);
 }
 
 /** A fresh folder for what a leg writes. */
@@ -169,18 +156,23 @@ export async function legDir(name) {
   return dir;
 }
 
-function environment(ports) {
-  return { ...process.env, NO_COLOR: "1", FORCE_COLOR: "0", [portsName]: JSON.stringify(ports) };
+function environment({ ports, names = "" }) {
+  const { FORCE_COLOR: _, ...inherited } = process.env;
+  return { ...inherited, NO_COLOR: "1", [portsName]: JSON.stringify(ports), [namesName]: names };
 }
 
 function missing(name) {
-  return { tests: [], problems: [`${name} is not installed: run npm install in test/runtimes`] };
+  return { problem: `${name} is not installed: run npm install in test/runtimes` };
 }
 
-async function collect(result, report, problems = []) {
+async function collect({ problem, result, report }) {
+  const problems = [];
+  if (problem !== undefined) return { tests: [], problems: [problem] };
+  if (report === undefined) return conclude(result, collectedTests(result.output), problems);
   let tests = [];
   if (existsSync(report)) {
     try {
+      const { readJunit } = await import("./junit.mjs");
       tests = readJunit(await readFile(report, "utf8"));
     } catch (error) {
       problems.push(`The JUnit report can't be read: ${error.message}`);
@@ -189,12 +181,19 @@ async function collect(result, report, problems = []) {
   return conclude(result, tests, problems);
 }
 
+/** The tests that workerd has told of in its output. */
+export function collectedTests(output) {
+  return marked(output, "@@test").map(({ name, status, durationMs, detail }) => {
+    return { name, status, seconds: durationMs / 1000, detail };
+  });
+}
+
 /** Adds what the reports leave out: reasons of skips, details of failures, exits that nothing explains. */
 function conclude(result, tests, problems) {
-  const reasons = new Map(lines(result.output, "@@skip").map(({ name, reason }) => [name, reason]));
-  const details = new Map(lines(result.output, "@@fail").map(({ name, detail }) => [name, detail]));
+  const reasons = new Map(marked(result.output, "@@skip").map(({ name, reason }) => [name, reason]));
+  const details = new Map(marked(result.output, "@@fail").map(({ name, detail }) => [name, detail]));
   // Node reports a file that failed as a whole, or that registered nothing, as if it were a test.
-  const files = tests.filter((test) => /_test\.[jt]s$/.test(test.name));
+  const files = tests.filter((test) => /_test\.m?[jt]s$/.test(test.name));
   tests = tests.filter((test) => !files.includes(test));
   for (const { name, status } of files) {
     problems.push(`${name} ${status === "failed" ? "failed outside of its tests" : "registered no test"}`);
@@ -212,7 +211,8 @@ function conclude(result, tests, problems) {
   return { tests, problems, output: result.output };
 }
 
-function lines(output, mark) {
+/** What stands as JSON in the lines that begin with a mark. */
+function marked(output, mark) {
   return output.split("\n").flatMap((line) => {
     const at = line.indexOf(`${mark} {`);
     if (at < 0) return [];

@@ -5,9 +5,10 @@
 
 import { writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
-import { bundle, legDir, runWorker } from "./legs.mjs";
+import { legDir } from "./legs.mjs";
 import { startServers } from "./servers.mjs";
 import { root, run, runtimeBinary } from "./tools.mjs";
+import { bundle, runWorker } from "./worker.mjs";
 import { checkWorkerSize } from "./worker_size.mjs";
 
 /** Runs the bundle on each runtime; resolves to one result per runtime: `{ name, status, detail }`. */
@@ -74,7 +75,7 @@ console.log("@@ran", await check());
       results.push(result(name, code === 0 && output.includes(`@@ran ${name}`), output));
     }
     for (const [file, made] of [["bundle.mjs", ""], ["worker.mjs", ", made for it,"]]) {
-      const { code, output } = await runWorker(runtimeBinary("workerd"), dir, file, [], timeoutMs);
+      const { code, output } = await runWorker(runtimeBinary("workerd"), dir, file, [], { timeoutMs });
       results.push(result(`workerd${made} without nodejs_compat`, code === 0, output));
     }
     return [...results, ...await checkWorkerSize()];

@@ -38,14 +38,20 @@ export async function newestMs(paths) {
 }
 
 /**
- * Runs a program to its end and keeps what it printed. Its whole process group is killed when time is up, so that
- * no grandchild keeps the pipes open.
+ * Runs a program to its end; resolves to `{ code, output, stdout, stderr, timedOut, elapsedMs }`, where `output` is both
+ * streams together. Its whole process group is killed when time is up, so that no grandchild keeps the pipes open.
+ * `onLine` is told each line as it comes.
  */
-export function run(command, args, { cwd = root, env = process.env, timeoutMs = 600_000, onLine } = {}) {
+export function run(
+  command,
+  args,
+  { cwd = root, env = process.env, input, timeoutMs = 600_000, onLine } = {},
+) {
   return new Promise((resolve) => {
     const startedMs = performance.now();
-    const child = spawn(command, args, { cwd, env, stdio: ["ignore", "pipe", "pipe"], detached: true });
-    let output = "";
+    const stdin = input === undefined ? "ignore" : "pipe";
+    const child = spawn(command, args, { cwd, env, stdio: [stdin, "pipe", "pipe"], detached: true });
+    const printed = { output: "", stdout: "", stderr: "" };
     let timedOut = false;
     const kill = () => {
       try {
@@ -56,26 +62,28 @@ export function run(command, args, { cwd = root, env = process.env, timeoutMs = 
     };
     const timer = setTimeout(() => {
       timedOut = true;
+      printed.output += `\nkilled after ${timeoutMs} ms\n`;
       kill();
     }, timeoutMs);
     process.once("exit", kill);
-    const read = (stream) => {
-      let rest = "";
-      stream.setEncoding("utf8").on("data", (text) => {
-        output += text;
+    const rests = { stdout: "", stderr: "" };
+    for (const name of ["stdout", "stderr"]) {
+      child[name].setEncoding("utf8").on("data", (text) => {
+        printed[name] += text;
+        printed.output += text;
         if (onLine === undefined) return;
-        const lines = (rest + text).split("\n");
-        rest = lines.pop();
+        const lines = (rests[name] + text).split("\n");
+        rests[name] = lines.pop();
         lines.forEach((line) => onLine(line));
       });
-    };
-    read(child.stdout);
-    read(child.stderr);
+    }
+    if (input !== undefined) child.stdin.on("error", () => {}).end(input); // it may end without reading all
     const end = (code, error) => {
       clearTimeout(timer);
       process.removeListener("exit", kill);
-      if (error !== undefined) output += `${error}\n`;
-      resolve({ code, output, timedOut, elapsedMs: performance.now() - startedMs });
+      if (error !== undefined) printed.output += `${error}\n`;
+      for (const rest of Object.values(rests)) if (rest !== "") onLine?.(rest);
+      resolve({ code, ...printed, timedOut, elapsedMs: performance.now() - startedMs });
     };
     child.once("error", (error) => end(-1, error));
     child.once("close", (code) => end(code ?? -1));

@@ -8,7 +8,7 @@
 import { pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "../build.mjs";
-import { workerConditions } from "./legs.mjs";
+import { workerConditions } from "./worker.mjs";
 import { root } from "./tools.mjs";
 
 /** The programs by name, with what they import, and the most bytes that each may have. */

@@ -3,8 +3,9 @@ import { createServer } from "node:http";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { build } from "../../scripts/build.mjs";
-import { bundle, legDir, runWorker } from "../../scripts/lib/legs.mjs";
+import { legDir } from "../../scripts/lib/legs.mjs";
 import { root, run, runtimeBinary } from "../../scripts/lib/tools.mjs";
+import { bundle, runWorker } from "../../scripts/lib/worker.mjs";
 
 /** The runtimes of the interop matrix. Node 20 runs what npm gets, workerd a bundle, the others the sources. */
 export const runtimeNames = ["node20", "node22", "node24", "node26", "deno", "bun", "workerd"];
@@ -61,7 +62,7 @@ async function startWorker(binary, address, timeoutMs) {
   );
   // workerd's own zstd is behind the flag.
   await bundle(entry, join(dir, "worker.mjs"));
-  return await runWorker(binary, dir, "worker.mjs", ["nodejs_compat"], timeoutMs);
+  return await runWorker(binary, dir, "worker.mjs", ["nodejs_compat"], { timeoutMs });
 }
 
 async function servePlan(plan) {
