@@ -75,7 +75,7 @@ function chunkOf(path) {
   if (checksum.test(path)) return "checksum";
   if (compression.test(path)) return "compression";
   // What is imported through "#…" is a file of its own, and so are its importers' other halves, or they would be a circle.
-  if (/^src\/codec\/(compressor|registry)\.ts/.test(path)) return "codec-names";
+  if (/^src\/codec\/(compressor|registry|codecs_by_id)\.ts/.test(path)) return "codec-names";
   if (/^src\/(codec\/(extras|zstd_wasm|fflate)|runtime\/sockets|producer\/named_)/.test(path)) {
     return file.replaceAll("_", "-");
   }

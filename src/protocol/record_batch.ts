@@ -24,6 +24,7 @@ import {
   PRODUCER_ID,
   RECORDS_COUNT,
 } from "./record_batch_layout.ts";
+import { RecordCursor } from "./record_cursor.ts";
 import { sizeOfVarint, sizeOfVarlong, writeUint32, writeVarint, writeVarlong } from "./varint.ts";
 
 /**
@@ -92,30 +93,11 @@ function writeSized(buffer: Uint8Array, offset: number, bytes: Uint8Array | null
 
 /** Reads what {@link writeRecord} has written: so many records one after the other, without their two deltas. */
 export function readRecords(section: Uint8Array, count: number): RecordBytes[] {
-  let at = 0;
-  const varint = (): number => {
-    let value = 0;
-    let byte = 0x80;
-    for (let shift = 0; byte >= 0x80; shift += 7) {
-      byte = section[at++]!;
-      value |= (byte & 0x7f) << shift;
-    }
-    return (value >>> 1) ^ -(value & 1);
-  };
-  const sized = (): Uint8Array | null => {
-    const length = varint();
-    return length < 0 ? null : section.subarray(at, at += length);
-  };
+  const cursor = new RecordCursor(section, "client");
   return Array.from({ length: count }, () => {
-    const size = varint();
-    const end = at + size;
-    at++; // attributes
-    varint(); // a varlong is as easily passed over
-    varint();
-    const key = sized();
-    const value = sized();
-    const headers = end - at === 1 ? null : section.subarray(at, end);
-    at = end;
+    cursor.next();
+    const { key, value } = cursor;
+    const headers = cursor.headerCount === 0 ? null : cursor.headerSection;
     return {
       ...{ key, keyLength: key?.length ?? 0, value, valueLength: value?.length ?? 0 },
       ...{ headers, headersLength: headers?.length ?? 0 },

@@ -7,6 +7,8 @@
 import { ProtocolError } from "../errors.ts";
 import { Reader } from "./reader.ts";
 import * as layout from "./record_batch_layout.ts";
+import { RecordCursor } from "./record_cursor.ts";
+import { VarintCursor } from "./varint_cursor.ts";
 
 /** The header of a batch. */
 export interface BatchHeader {
@@ -162,53 +164,44 @@ export function decodeRecords(header: BatchHeader, section: Uint8Array): Decoded
   if (count < 0 || count * MIN_RECORD_BYTES > section.length) {
     throw new ProtocolError(`Reading "${count}" records from ${section.length} bytes: wanted 7 bytes for each.`);
   }
-  const reader = new Reader(section);
+  const cursor = new RecordCursor(section, "client");
   const records: DecodedRecord[] = [];
-  for (let i = 0; i < count; i++) records.push(decodeRecord(header, reader));
-  reader.expectEnd();
+  while (records.length < count) {
+    if (!cursor.next()) {
+      throw new ProtocolError(cursor.problem ?? `Truncated input: ${records.length} records, wanted ${count}.`);
+    }
+    records.push(decodedRecord(header, cursor));
+  }
+  if (!cursor.atEnd) {
+    throw new ProtocolError(`Over-long input: ${cursor.remaining} bytes left after the last record, wanted none.`);
+  }
   return records;
 }
 
-function decodeRecord(header: BatchHeader, reader: Reader): DecodedRecord {
-  const length = readVarint(reader);
-  if (length < 0 || length > reader.remaining) {
-    throw new ProtocolError(`Reading a record of "${length}" bytes: wanted at most the ${reader.remaining} left.`);
-  }
-  const end = reader.offset + length;
-  reader.int8();
-  const timestampDelta = readVarlong(reader);
-  const offset = header.baseOffset + BigInt(readVarint(reader));
-  const key = nullableBytes(reader);
-  const value = nullableBytes(reader);
-  const headers = decodeHeaders(reader);
-  if (reader.offset !== end) {
-    throw new ProtocolError(`Reading a record of ${length} bytes: its fields take ${reader.offset - end + length}.`);
-  }
-  const timestamp = header.isLogAppendTime ? header.maxTimestamp : header.baseTimestamp + timestampDelta;
-  return { offset, timestamp, key, value, headers };
-}
-
-function decodeHeaders(reader: Reader): DecodedRecord["headers"] {
-  const count = readVarint(reader);
-  if (count < 0 || 2 * count > reader.remaining) {
-    throw new ProtocolError(`Reading "${count}" headers from ${reader.remaining} bytes: wanted 2 bytes for each.`);
-  }
-  if (count === 0) return NO_HEADERS;
-  const headers: [string, Uint8Array | null][] = [];
-  for (let i = 0; i < count; i++) {
-    const name = nullableBytes(reader);
-    if (name === null) throw new ProtocolError("Reading null: wanted a header's name.");
-    headers.push([decoder.decode(name), nullableBytes(reader)]);
-  }
-  return headers;
+function decodedRecord(header: BatchHeader, cursor: RecordCursor): DecodedRecord {
+  return {
+    offset: header.baseOffset + BigInt(cursor.offsetDelta),
+    timestamp: header.isLogAppendTime ? header.maxTimestamp : header.baseTimestamp + cursor.timestampDelta,
+    key: cursor.key,
+    value: cursor.value,
+    headers: headersOf(cursor),
+  };
 }
 
 const NO_HEADERS: readonly never[] = Object.freeze([]);
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
-function nullableBytes(reader: Reader): Uint8Array | null {
-  const length = readVarint(reader);
-  return length === -1 ? null : reader.raw(length);
+/** The headers of a record, whose bytes the cursor has walked over. */
+function headersOf({ headerCount, headerSection }: RecordCursor): DecodedRecord["headers"] {
+  if (headerCount === 0) return NO_HEADERS;
+  const section = new VarintCursor(headerSection);
+  section.varint();
+  return Array.from({ length: headerCount }, () => [decoder.decode(fieldOf(section)!), fieldOf(section)]);
+}
+
+function fieldOf(section: VarintCursor): Uint8Array | null {
+  const length = section.varint();
+  return length < 0 ? null : section.bytes.subarray(section.at, section.at += length);
 }
 
 async function decompressed(codecId: number, section: Uint8Array, options: BatchReaderOptions): Promise<Uint8Array> {
@@ -216,32 +209,4 @@ async function decompressed(codecId: number, section: Uint8Array, options: Batch
     throw new ProtocolError(`Reading a batch of codec "${codecId}": wanted an uncompressed one.`);
   }
   return await options.decompress(codecId, section);
-}
-
-/** Reads a signed 32-bit integer of one to five bytes, zig-zag coded. */
-export function readVarint(reader: Reader): number {
-  const value = reader.uvarint();
-  return (value >>> 1) ^ -(value & 1);
-}
-
-/** Reads a signed 64-bit integer of one to ten bytes, zig-zag coded. */
-export function readVarlong(reader: Reader): bigint {
-  let low = 0;
-  let shift = 0;
-  // Most are small: five bytes and less need no BigInt arithmetic.
-  for (; shift < 28; shift += 7) {
-    const byte = reader.int8();
-    low |= (byte & 0x7f) << shift;
-    if (byte >= 0) return BigInt((low >>> 1) ^ -(low & 1));
-  }
-  let value = BigInt(low);
-  for (; shift < 63; shift += 7) {
-    const byte = reader.int8();
-    value |= BigInt(byte & 0x7f) << BigInt(shift);
-    if (byte >= 0) return (value >> 1n) ^ -(value & 1n);
-  }
-  const last = reader.int8() & 0xff;
-  if (last > 1) throw new ProtocolError("Reading a varlong of more than 64 bits: wanted at most 10 bytes.");
-  value |= BigInt(last) << 63n;
-  return (value >> 1n) ^ -(value & 1n);
 }

@@ -4,9 +4,9 @@
  * @module
  */
 
-import { type Codec, COMPRESSION_IDS, type CompressionType } from "../codec/codec.ts";
+import { COMPRESSION_IDS } from "../codec/codec.ts";
+import { codecsById } from "../codec/codecs_by_id.ts";
 import { crc32c } from "../codec/crc32c.ts";
-import { resolveCodec } from "../codec/registry.ts";
 import { ProtocolError } from "../errors.ts";
 import {
   type BatchHeader,
@@ -31,7 +31,7 @@ export interface DecodeOptions {
 
 const ABORT = 0;
 const COMMIT = 1;
-const codecs = new Map<number, Codec>();
+const codecOf = codecsById();
 
 /** The offset behind a batch. */
 export function offsetBehind({ baseOffset, lastOffsetDelta }: BatchHeader): bigint {
@@ -126,15 +126,7 @@ function markerOf(
 async function decode(header: BatchHeader, batch: Uint8Array, options: DecodeOptions): Promise<DecodedRecord[]> {
   const section = batch.subarray(layout.RECORDS);
   if (header.codecId === COMPRESSION_IDS.none) return decodeRecords(header, section);
-  return decodeRecords(header, await codecOf(header.codecId).decompress(section, options.maxDecompressedBytes));
-}
-
-function codecOf(codecId: number): Codec {
-  let codec = codecs.get(codecId);
-  if (codec === undefined) {
-    const name = (Object.keys(COMPRESSION_IDS) as CompressionType[]).find((type) => COMPRESSION_IDS[type] === codecId);
-    if (name === undefined) throw new ProtocolError(`Reading a batch of codec "${codecId}": wanted 0 to 4.`);
-    codecs.set(codecId, codec = resolveCodec(name));
-  }
-  return codec;
+  const codec = codecOf(header.codecId);
+  if (codec === undefined) throw new ProtocolError(`Reading a batch of codec "${header.codecId}": wanted 0 to 4.`);
+  return decodeRecords(header, await codec.decompress(section, options.maxDecompressedBytes));
 }

@@ -5,8 +5,7 @@
  */
 
 import { crc32c } from "../codec/crc32c.ts";
-import { type Codec, COMPRESSION_IDS, type CompressionType } from "../codec/codec.ts";
-import { resolveCodec } from "../codec/registry.ts";
+import { codecsById } from "../codec/codecs_by_id.ts";
 import { ConfigError, ConnectionError, ProtocolError } from "../errors.ts";
 import {
   type AnyApi,
@@ -167,15 +166,11 @@ function checksum(bytes: Uint8Array): number {
   return crc32c(bytes);
 }
 
-const codecs = new Map<number, Codec>();
+const codecOf = codecsById();
 
 function decompress(codecId: number, bytes: Uint8Array): Uint8Array | Promise<Uint8Array> {
-  let codec = codecs.get(codecId);
-  if (codec === undefined) {
-    const name = (Object.keys(COMPRESSION_IDS) as CompressionType[]).find((type) => COMPRESSION_IDS[type] === codecId);
-    if (name === undefined) throw new ProtocolError(`Reading a batch of codec "${codecId}": wanted 0 to 4.`);
-    codecs.set(codecId, codec = resolveCodec(name));
-  }
+  const codec = codecOf(codecId);
+  if (codec === undefined) throw new ProtocolError(`Reading a batch of codec "${codecId}": wanted 0 to 4.`);
   return codec.decompress(bytes, MAX_DECOMPRESSED_BYTES);
 }
 

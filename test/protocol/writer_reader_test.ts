@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { ProtocolError } from "../../src/errors.ts";
 import { Reader } from "../../src/protocol/reader.ts";
-import { readVarint, readVarlong } from "../../src/protocol/record_batch_reader.ts";
 import {
   sizeOfUvarint,
   sizeOfVarint,
@@ -10,6 +9,7 @@ import {
   writeVarint,
   writeVarlong,
 } from "../../src/protocol/varint.ts";
+import { VarintCursor } from "../../src/protocol/varint_cursor.ts";
 import { Writer } from "../../src/protocol/writer.ts";
 import varints from "../golden/varints.json" with { type: "json" };
 import { test } from "../harness.ts";
@@ -50,7 +50,7 @@ test("protocol: varints, varlongs and unsigned varints equal the bytes of the Ja
     if (varint !== undefined) {
       assert.equal(plain((buffer, offset) => writeVarint(buffer, offset, number)), varint, value);
       assert.equal(sizeOfVarint(number), varint.length / 2, value);
-      assert.equal(readVarint(new Reader(fromHex(varint))), number);
+      assert.equal(new VarintCursor(fromHex(varint)).varint(), number);
     }
     if (unsignedVarint !== undefined) {
       assert.equal(written((writer) => writer.uvarint(number >>> 0)), unsignedVarint, value);
@@ -59,7 +59,7 @@ test("protocol: varints, varlongs and unsigned varints equal the bytes of the Ja
       assert.equal(new Reader(fromHex(unsignedVarint)).uvarint(), number >>> 0);
     }
     if (varlong !== undefined) {
-      assert.equal(readVarlong(new Reader(fromHex(varlong))), bigint);
+      assert.equal(BigInt(new VarintCursor(fromHex(varlong)).varlong()), bigint);
       if (!Number.isSafeInteger(number)) continue;
       assert.equal(plain((buffer, offset) => writeVarlong(buffer, offset, number)), varlong, value);
       assert.equal(sizeOfVarlong(number), varlong.length / 2, value);
@@ -76,16 +76,23 @@ test("protocol: varlongs of numbers equal those of bigints at every power of two
     const hex = plain((buffer, offset) => writeVarlong(buffer, offset, value));
     assert.equal(hex, varlong(BigInt(value)), String(value));
     assert.equal(sizeOfVarlong(value), hex.length / 2, String(value));
-    assert.equal(readVarlong(new Reader(fromHex(hex))), BigInt(value));
+    assert.equal(BigInt(new VarintCursor(fromHex(hex)).varlong()), BigInt(value));
   }
 });
 
-test("protocol: a varint that is too long or too large is a ProtocolError", () => {
+test("protocol: a varint that is too long or too large is a ProtocolError, or a problem of the cursor that reads it", () => {
   assert.throws(() => new Reader(fromHex("ffffffff1f")).uvarint(), ProtocolError);
   assert.throws(() => new Reader(fromHex("8080808080")).uvarint(), ProtocolError);
-  assert.throws(() => readVarint(new Reader(fromHex("808080808000"))), ProtocolError);
-  assert.throws(() => readVarlong(new Reader(fromHex("ffffffffffffffffff03"))), ProtocolError);
-  assert.throws(() => readVarlong(new Reader(fromHex("8080808080808080808000"))), ProtocolError);
+  for (const hex of ["808080808000", "ffffffff1f", "8080"]) {
+    const cursor = new VarintCursor(fromHex(hex));
+    assert.equal(cursor.varint(), -1);
+    assert.match(cursor.problem!, /more than 32 bits|Truncated/, hex);
+  }
+  for (const hex of ["ffffffffffffffffff03", "8080808080808080808000", "80808080808080808080", "80"]) {
+    const cursor = new VarintCursor(fromHex(hex));
+    assert.equal(cursor.varlong(), -1);
+    assert.match(cursor.problem!, /more than 64 bits|Truncated/, hex);
+  }
 });
 
 test("protocol: a value that its type can't carry is a ProtocolError", () => {

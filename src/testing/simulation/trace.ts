@@ -8,7 +8,7 @@ import type { RequestOf, ResponseOf } from "../../protocol/api.ts";
 import { Metadata, Produce } from "../../protocol/messages/mod.ts";
 import { BatchView } from "../storage/batch_view.ts";
 import type { EmbeddedCluster } from "../cluster.ts";
-import { RecordCursor } from "../storage/record_cursor.ts";
+import { RecordCursor } from "../../protocol/record_cursor.ts";
 import type { VirtualRuntime } from "../doubles/virtual_runtime.ts";
 import type { FaultPlan } from "./plan.ts";
 import type { Exchange } from "./tap.ts";
@@ -118,7 +118,7 @@ function idsIn(view: BatchView): string {
   if (view.compression !== 0) return `${view.recordCount} compressed`;
   const text = new TextDecoder("latin1").decode(view.records);
   const ids = [...text.matchAll(/(\d+)\|\d+\|[a-z]+\|/g)].map((match) => match[1]);
-  const cursor = new RecordCursor(view.records);
+  const cursor = new RecordCursor(view.records, "broker");
   let count = 0;
   while (cursor.next()) count++;
   return ids.length === count ? ids.join(" ") : `${count} records`;

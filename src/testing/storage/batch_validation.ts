@@ -16,8 +16,8 @@ import {
   MAGIC,
   TRANSACTIONAL_BIT,
 } from "../../protocol/record_batch_layout.ts";
+import { RecordCursor } from "../../protocol/record_cursor.ts";
 import { BatchView } from "./batch_view.ts";
-import { RecordCursor } from "./record_cursor.ts";
 import type { TopicRules } from "./topic_config.ts";
 
 /** One record at fault, as Produce 8 and later tells it. */
@@ -152,7 +152,7 @@ function validateRecords(header: BatchView, records: Uint8Array, context: Valida
   // Deltas are compared as numbers as long as they are safe integers, which makes the usual walk cheap.
   const earliestDelta = Number(earliest - base);
   const latestDelta = Number(latest - base);
-  const cursor = new RecordCursor(records, isCompressed);
+  const cursor = cursorOf(header, records);
   const errors: RecordError[] = [];
   let isTimestampWrong = false;
   let offsetsMatch = true;
@@ -166,7 +166,7 @@ function validateRecords(header: BatchView, records: Uint8Array, context: Valida
       const huge = cursor.timestampDelta;
       if (maxHugeDelta === undefined || huge > maxHugeDelta) maxHugeDelta = huge;
     } else if (delta > maxDelta) maxDelta = delta;
-    if (rules.isCompacted && !cursor.hasKey) {
+    if (rules.isCompacted && cursor.keyLength < 0) {
       errors.push({
         batchIndex: count,
         batchIndexErrorMessage:
@@ -185,7 +185,7 @@ function validateRecords(header: BatchView, records: Uint8Array, context: Valida
         `The timestamp should be within [${earliest}, ${latest}]`,
     });
   }
-  if (cursor.invalid || count !== header.recordCount) return rejection(INVALID_RECORD);
+  if (cursor.problem !== undefined || count !== header.recordCount) return rejection(INVALID_RECORD);
   if (isCompressed && !offsetsMatch) return rejection(UNKNOWN_SERVER_ERROR);
   if (isTimestampWrong) {
     return rejection(INVALID_TIMESTAMP, "One or more records have been rejected due to invalid timestamp", errors);
@@ -193,6 +193,10 @@ function validateRecords(header: BatchView, records: Uint8Array, context: Valida
   if (errors.length > 0) return rejection(INVALID_RECORD, describeErrors(errors), errors);
   if (maxHugeDelta === undefined) return base + BigInt(maxDelta);
   return base + (maxDelta > Number(maxHugeDelta) ? BigInt(maxDelta) : maxHugeDelta);
+}
+
+function cursorOf({ compression }: BatchView, records: Uint8Array): RecordCursor {
+  return new RecordCursor(records, compression === 0 ? "broker" : "broker, decompressed");
 }
 
 function describeErrors(errors: readonly RecordError[]): string {

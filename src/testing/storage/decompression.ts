@@ -4,8 +4,8 @@
  * @module
  */
 
-import { type Codec, COMPRESSION_IDS, type CompressionType } from "../../codec/codec.ts";
-import { resolveCodec } from "../../codec/registry.ts";
+import type { Codec, CompressionType } from "../../codec/codec.ts";
+import { codecsById } from "../../codec/codecs_by_id.ts";
 import { CompressionError } from "../../errors.ts";
 import type { ClusterRuntime } from "../cluster_runtime.ts";
 import type { Decompress } from "./log.ts";
@@ -18,21 +18,13 @@ export function decompressor(
   clock: ClusterRuntime,
   custom: Readonly<Partial<Record<CompressionType, Codec>>> | undefined,
 ): Decompress {
-  const codecs = new Map<number, Codec>();
-  const names = Object.entries(COMPRESSION_IDS) as [CompressionType, number][];
-  const codecOf = (compression: number): Codec => {
-    const known = codecs.get(compression);
-    if (known !== undefined) return known;
-    const name = names.find(([, id]) => id === compression)?.[0];
-    if (name === undefined) {
+  const codecOf = codecsById(custom);
+  return (compression, bytes) => {
+    const codec = codecOf(compression);
+    if (codec === undefined) {
       throw new CompressionError(`Decompressing with codec "${compression}" failed, wanted 0 to 4.`);
     }
-    const codec = resolveCodec(name, { custom });
-    codecs.set(compression, codec);
-    return codec;
-  };
-  return (compression, bytes) => {
-    const result = codecOf(compression).decompress(bytes, MAX_DECOMPRESSED_BYTES);
+    const result = codec.decompress(bytes, MAX_DECOMPRESSED_BYTES);
     return result instanceof Promise ? outside(clock, result) : result;
   };
 }

@@ -8,8 +8,8 @@
  */
 
 import { LOG_APPEND_TIME_BIT } from "../../protocol/record_batch_layout.ts";
+import { RecordCursor } from "../../protocol/record_cursor.ts";
 import { BatchView, type SequencedBatch } from "./batch_view.ts";
-import { RecordCursor } from "./record_cursor.ts";
 
 /** A batch in the log. Its bytes are the log's own copy. */
 export interface StoredBatch {
@@ -200,6 +200,7 @@ export class PartitionLog {
       }
       const cursor = new RecordCursor(
         header.compression === 0 ? header.records : await decompress(header.compression, header.records),
+        "broker",
       );
       while (cursor.next()) {
         const found = header.baseTimestampMs + cursor.timestampDelta;
