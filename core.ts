@@ -20,12 +20,8 @@ export type { BrokerHealth } from "./src/cluster/health.ts";
 export type { BrokerSnapshot, ClusterSnapshot, TopicSnapshot } from "./src/cluster/snapshot.ts";
 export type { Codec, CompressionId, CompressionType } from "./src/codec/codec.ts";
 export type { CodecSource } from "./src/codec/guarded_compressor.ts";
-export {
-  type CompressionSpec,
-  type ProducerOptions,
-  type TopicCompression,
-  validateConfig,
-} from "./src/producer/options/options.ts";
+export type { CompressionSpec, TopicCompression } from "./src/producer/options/compression.ts";
+export { type ProducerOptions, validateConfig } from "./src/producer/options/options.ts";
 export {
   keyHash,
   type Partitioner,

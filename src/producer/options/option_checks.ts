@@ -5,8 +5,6 @@
  */
 
 import { type Address, parseAddresses } from "../../cluster/address.ts";
-import { type Codec, COMPRESSION_IDS, type CompressionType, type Compressor } from "../../codec/codec.ts";
-import { type CodecSource, type CompressorByName, compressorOf } from "../../codec/guarded_compressor.ts";
 import { isObject, refuse } from "../../call_options.ts";
 import { ConfigError } from "../../errors.ts";
 import { optionHint } from "../../other_clients.ts";
@@ -16,7 +14,6 @@ import { show } from "../../show.ts";
 import { HOOK_NAMES, type ProducerHooks } from "../observe/hooks.ts";
 import type { ProducerInterceptor } from "../record/interceptor.ts";
 import { CONSOLE, LOG_LEVELS, type Logger } from "../observe/logger.ts";
-import type { CompressionSpec, TopicCompression } from "./options.ts";
 import type { Partitioner, PartitionerName } from "../record/partitioner.ts";
 
 const TLS_OPTIONS = ["ca", "cert", "key", "passphrase", "serverName", "verify"];
@@ -27,7 +24,7 @@ const MAX_STRING_BYTES = 32_767;
 const INTERCEPTOR_METHODS = ["onSend", "onAcknowledgement", "close"] as const;
 
 /** Refuses what an option that is an object doesn't have. */
-function refuseUnknownIn(option: string, value: object, known: readonly string[]): void {
+export function refuseUnknownIn(option: string, value: object, known: readonly string[]): void {
   const name = Object.keys(value).find((key) => !known.includes(key));
   if (name === undefined) return;
   const wanted = `wanted ${known.map(show).join(", ")}.${optionHint(name, known)}`;
@@ -63,54 +60,6 @@ export function checkAcks(value: unknown): -1 | 0 | 1 {
   if (value === undefined || value === "all" || value === -1) return -1;
   if (value === 0 || value === 1) return value;
   refuse("acks", '"all", 1 or 0', value);
-}
-
-/** The codec of each topic, and all codecs that there are. */
-export function resolveCompression(
-  options: { readonly compression?: unknown; readonly codecs?: unknown },
-  byName: CompressorByName,
-): [(topic: string) => Compressor | undefined, Compressor[]] {
-  const { codecs = "auto", compression = "none" } = options;
-  const custom = isObject(codecs) ? codecs as Record<string, Codec> : undefined;
-  if (custom !== undefined) refuseUnknownIn("codecs", custom, Object.keys(COMPRESSION_IDS));
-  const source = custom === undefined ? codecs as CodecSource : "auto";
-  const resolve = (spec: unknown): Compressor | undefined => {
-    if (isCodec(spec)) return withoutNone(compressorOf(spec));
-    const { codec, level } = checkCompression(spec);
-    return withoutNone(byName(codec, { codecs: source, level, custom }));
-  };
-  if (!isObject(compression) || !("topics" in compression)) {
-    const codec = resolve(compression);
-    return [() => codec, codec === undefined ? [] : [codec]];
-  }
-  refuseUnknownIn("compression", compression, ["topics", "default"]);
-  const { topics, default: rest = "none" } = compression as TopicCompression;
-  if (!isObject(topics)) {
-    throw new ConfigError("compression", `Set the topics of "compression" to an object: ${show(topics)} is not.`);
-  }
-  const fallback = resolve(rest);
-  const byTopic = new Map(Object.entries(topics).map(([topic, spec]) => [topic, resolve(spec)]));
-  const all = [fallback, ...byTopic.values()].filter((codec) => codec !== undefined);
-  return [(topic) => byTopic.has(topic) ? byTopic.get(topic) : fallback, all];
-}
-
-/** No compression is no codec. */
-function withoutNone(codec: Compressor): Compressor | undefined {
-  return codec.id === 0 ? undefined : codec;
-}
-
-/** A codec itself, in place of its name. */
-function isCodec(spec: unknown): spec is Codec {
-  return isObject(spec) && "compress" in spec;
-}
-
-function checkCompression(spec: unknown): { codec: CompressionType; level?: number | undefined } {
-  if (typeof spec === "string") return { codec: spec as CompressionType };
-  if (isObject(spec) && typeof (spec as CompressionSpec).codec === "string") {
-    refuseUnknownIn("compression", spec, ["codec", "level"]);
-    return spec as CompressionSpec;
-  }
-  refuse("compression", "a codec or the name of one", spec);
 }
 
 /** A built-in strategy or a function. */

@@ -14,6 +14,7 @@ import { optionHint } from "../../other_clients.ts";
 import type { SaslMechanism } from "../../sasl/mechanism.ts";
 import type { NamedSasl } from "../../sasl/named.ts";
 import { sentenceOf, show } from "../../show.ts";
+import { type CompressionSpec, resolveCompression, type TopicCompression } from "./compression.ts";
 import { checkSecurity, type Names, NO_NAMES, type SecurityProtocol } from "./security.ts";
 import type { SocketFactory, TlsOptions } from "../../runtime/runtime.ts";
 import type { ProducerHooks } from "../observe/hooks.ts";
@@ -32,26 +33,9 @@ import {
   checkLogger,
   checkPartitioner,
   conflict,
-  resolveCompression,
 } from "./option_checks.ts";
 import type { Partitioner, PartitionerName } from "../record/partitioner.ts";
 import type { Serializer } from "../record/serializer.ts";
-
-/** A codec with its level. */
-export interface CompressionSpec {
-  /** The codec. */
-  readonly codec: CompressionType;
-  /** gzip: 1 to 9, zstd: −7 to 22; the others have none. */
-  readonly level?: number;
-}
-
-/** A codec for some topics, and one for the rest. */
-export interface TopicCompression {
-  /** By topic name. */
-  readonly topics: Readonly<Record<string, CompressionType | CompressionSpec | Codec>>;
-  /** For every other topic. @default "none" */
-  readonly default?: CompressionType | CompressionSpec | Codec;
-}
 
 /** The options of a {@link Producer}. Names are Java's in camelCase; times are in ms, sizes in bytes. */
 export interface ProducerOptions<K = string | Uint8Array, V = string | Uint8Array> {

@@ -7,7 +7,7 @@
 import type { RequestOf, ResponseInputOf } from "../../protocol/api.ts";
 import type { Produce } from "../../protocol/messages/produce.ts";
 import { acknowledged, type Served } from "./acknowledgement.ts";
-import type { BatchView, SequencedBatch } from "../storage/batch_view.ts";
+import type { BatchView } from "../storage/batch_view.ts";
 import {
   checkFirstHeader,
   isTransactional,
