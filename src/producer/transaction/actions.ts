@@ -94,6 +94,18 @@ export function actionOf(call: TransactionCall, errorCode: number): Action {
   return ACTIONS[call][errorCode] ?? (errorOf(errorCode).retriable ? "retry" : "fatal");
 }
 
+const OPERATION_NOT_ATTEMPTED = 55;
+/** The later, the graver. */
+const GRAVITY: readonly Action[] = ["retry", "find", "abortable", "uninitialized", "fatal", "fenced"];
+
+/** The code that decides, of those that an answer has for its partitions; 0 if there is none. */
+export function gravest(call: TransactionCall, errorCodes: readonly number[]): number {
+  const gravity = (code: number): number =>
+    code === 0 ? -2 : code === OPERATION_NOT_ATTEMPTED ? -1 : GRAVITY.indexOf(actionOf(call, code));
+  // A partition that was left out because of another one waits for what becomes of that one.
+  return errorCodes.reduce((worst, code) => gravity(code) > gravity(worst) ? code : worst, 0);
+}
+
 /** Pauses between answers of CONCURRENT_TRANSACTIONS, which may last for ever (KAFKA-19999): longer the longer it does. */
 export function concurrentPauseMs(elapsedMs: number): number {
   if (elapsedMs < 1_000) return 20;

@@ -28,6 +28,8 @@ export interface Attempt<R> {
   /** 0 if it has succeeded. */
   readonly errorCode: number;
   readonly response: R;
+  /** What the code is about, for the message. */
+  readonly detail?: string | undefined;
 }
 
 /** One call, repeated until it is decided. */
@@ -70,6 +72,11 @@ export class UndecidedError extends TimeoutError {
 }
 
 const CONCURRENT_TRANSACTIONS = 51;
+/**
+ * The coordinator may have begun to write its decision down before it lost its office or its replicas
+ * (REQUEST_TIMED_OUT, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR), and of an unknown error nothing is known.
+ */
+const MAYBE_DONE: readonly number[] = [-1, 7, 15, 16];
 
 /** Sends the requests of one transactional producer. */
 export class TransactionCalls {
@@ -77,6 +84,8 @@ export class TransactionCalls {
   readonly coordinator: Coordinator;
   /** An attempt of the present transaction has ended without an answer: it may still arrive (Jepsen, KAFKA-17754). */
   wasIndefinite = false;
+  /** The features that were finalized when the last connection to the transaction's coordinator was made. */
+  finalizedFeatures: ReadonlyMap<string, number> = new Map();
 
   readonly #runtime: Runtime;
   readonly #cluster: Cluster;
@@ -134,9 +143,12 @@ export class TransactionCalls {
         const answer = await this.#ask(call, progress);
         if (answer.errorCode === 0) return answer.response;
         progress.lastCode = answer.errorCode;
-        lastError = this.#errorOf(call.name, answer.errorCode);
+        if (MAYBE_DONE.includes(answer.errorCode)) this.#note(progress);
         const action = actionOf(call.name, answer.errorCode);
-        if (action !== "retry" && action !== "find") throw new DecidedError(lastError, action);
+        lastError = this.#errorOf(call.name, action, answer);
+        if (action !== "retry" && action !== "find") {
+          throw new DecidedError(lastError, action, { ...progress, elapsedMs: this.#runtime.now() - startMs }, true);
+        }
         if (action === "find") call.coordinator.forget();
         failures += 1;
         pauseMs = answer.errorCode === CONCURRENT_TRANSACTIONS
@@ -145,14 +157,10 @@ export class TransactionCalls {
       } catch (error) {
         if (error instanceof DecidedError) throw error;
         if (!(error instanceof KafkaError)) throw error;
-        if (error instanceof AuthenticationError || error instanceof ConfigError) {
-          throw new DecidedError(error, "uninitialized");
+        const action = actionWithoutAnswer(error);
+        if (action !== undefined) {
+          throw new DecidedError(error, action, { ...progress, elapsedMs: this.#runtime.now() - startMs }, false);
         }
-        // Refused by FindCoordinator for good.
-        if (error.errorCode !== undefined && !error.retriable) {
-          throw new DecidedError(error, searchAction(error.errorCode));
-        }
-        if (error.code === "UNSUPPORTED_VERSION" && !error.retriable) throw new DecidedError(error, "fatal");
         lastError = error;
         call.coordinator.forget();
         failures += 1;
@@ -169,19 +177,24 @@ export class TransactionCalls {
   ): Promise<Attempt<R>> {
     const { api, coordinator, deadlineMs } = call;
     const connection: Connection = await this.#within(coordinator.connection(), deadlineMs);
+    if (coordinator === this.coordinator) this.finalizedFeatures = connection.finalizedFeatures;
     const version = connection.version(api, call.cap?.());
+    const body = call.body(version);
     const leftMs = Math.max(1, deadlineMs - this.#runtime.now());
     progress.attempts += 1;
     try {
       const timeoutMs = Math.min(this.#options.requestTimeoutMs, leftMs);
-      return call.read(await connection.request(api, version, call.body(version), timeoutMs), version);
+      return call.read(await connection.request(api, version, body, timeoutMs), version);
     } catch (error) {
-      if (error instanceof KafkaError && error.persisted !== "no") {
-        progress.unanswered += 1;
-        this.wasIndefinite = true;
-      }
+      if (error instanceof KafkaError && error.persisted !== "no") this.#note(progress);
       throw error;
     }
+  }
+
+  /** An attempt may have been carried out, and no answer says so. */
+  #note(progress: { unanswered: number }): void {
+    progress.unanswered += 1;
+    this.wasIndefinite = true;
   }
 
   /** A coordinator that can't be found or reached doesn't hold a call beyond its deadline. */
@@ -194,38 +207,58 @@ export class TransactionCalls {
     });
   }
 
-  #errorOf(api: TransactionCall, errorCode: number): KafkaError {
+  #errorOf(api: TransactionCall, action: Action, { errorCode, detail }: Attempt<unknown>): KafkaError {
+    if (action !== "fenced") {
+      return brokerError(errorCode, {
+        api: detail === undefined ? api : `${api} of ${detail}`,
+        fatal: action === "fatal",
+        requiresAbort: action === "abortable",
+      });
+    }
     const { transactionalId } = this.#options;
-    const error = brokerError(errorCode, { api });
-    if (actionOf(api, errorCode) !== "fenced") return error;
+    const cause = brokerError(errorCode, { api });
     return new ProducerFencedError(
       `Close this producer: another one with the transactional id ${JSON.stringify(transactionalId)} has taken over. ` +
-        error.message,
-      { code: error.code, errorCode, fatal: true, cause: error },
+        cause.message,
+      { code: cause.code, errorCode, cause },
     );
   }
 }
 
-/** An answer that decides a call against it, and what is left to do. */
+/** What is left to do when a call is decided against its caller. */
+export type Verdict = Exclude<Action, "retry" | "find">;
+
+/** A call is decided against its caller, and no other attempt would help. */
 export class DecidedError extends Error {
   /** What the caller is told. */
   readonly error: KafkaError;
   /** What is left to do. */
-  readonly action: Exclude<Action, "retry" | "find">;
+  readonly action: Verdict;
+  /** How the call has gone. */
+  readonly progress: Undecided;
+  /** True if the call itself was answered so; false if it didn't get through: no coordinator, no access. */
+  readonly isAnswer: boolean;
 
-  constructor(error: KafkaError, action: Exclude<Action, "retry" | "find">) {
+  constructor(error: KafkaError, action: Verdict, progress: Undecided, isAnswer: boolean) {
     super(error.message, { cause: error });
     this.error = error;
     this.action = action;
+    this.progress = progress;
+    this.isAnswer = isAnswer;
   }
 }
 
 const GROUP_AUTHORIZATION_FAILED = 30;
 const TRANSACTION_ABORTABLE = 120;
 
-/** What a refusal of FindCoordinator leaves to do. */
-function searchAction(errorCode: number): Exclude<Action, "retry" | "find"> {
-  return errorCode === GROUP_AUTHORIZATION_FAILED || errorCode === TRANSACTION_ABORTABLE ? "abortable" : "fatal";
+/** What an attempt that ended without an answer of its own leaves to do; undefined if another attempt may help. */
+function actionWithoutAnswer(error: KafkaError): Verdict | undefined {
+  if (error instanceof AuthenticationError || error instanceof ConfigError) return "uninitialized";
+  if (error.retriable) return undefined;
+  const { code, errorCode } = error;
+  // FindCoordinator has refused for good.
+  if (errorCode === GROUP_AUTHORIZATION_FAILED || errorCode === TRANSACTION_ABORTABLE) return "abortable";
+  return errorCode !== undefined || code === "UNSUPPORTED_VERSION" ? "fatal" : undefined;
 }
 
 function undecided(call: TransactionCall, progress: Undecided, cause: KafkaError | undefined): UndecidedError {

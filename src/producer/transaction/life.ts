@@ -19,6 +19,7 @@ import {
   TimeoutError,
   TransactionAbortedError,
   TransactionTimedOutError,
+  UnsupportedVersionError,
 } from "../../errors.ts";
 import { AddOffsetsToTxn } from "../../protocol/messages/add_offsets_to_txn.ts";
 import { AddPartitionsToTxn } from "../../protocol/messages/add_partitions_to_txn.ts";
@@ -29,7 +30,7 @@ import { TxnOffsetCommit } from "../../protocol/messages/txn_offset_commit.ts";
 import type { AnyApi } from "../../protocol/schema.ts";
 import { Outstanding } from "../../runtime/outstanding.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
-import { actionOf } from "./actions.ts";
+import { gravest } from "./actions.ts";
 import { type Attempt, type Call, type CallOptions, DecidedError, TransactionCalls, UndecidedError } from "./calls.ts";
 import { TransactionStates } from "./states.ts";
 
@@ -82,14 +83,22 @@ const VERSION_2_LEVEL = 2;
 const PRODUCE_OF_V2 = 12;
 const LAST_END_TXN_OF_V1 = 4;
 const LAST_OFFSET_COMMIT_OF_V1 = 4;
+const END_TXN_OF_V2 = 5;
+const OFFSET_COMMIT_OF_V2 = 5;
 const OFFSET_COMMIT_WITH_IDS = 6;
 const OFFSET_COMMIT_WITH_MEMBERS = 3;
+const INIT_WITH_IDENTITY = 3;
 
+const UNKNOWN_SERVER_ERROR = -1;
 const INVALID_TXN_STATE = 48;
 const INVALID_PRODUCER_ID_MAPPING = 49;
 const PRODUCER_FENCED = 90;
 const INVALID_PRODUCER_EPOCH = 47;
+const TRANSACTIONAL_ID_AUTHORIZATION_FAILED = 53;
 const UNKNOWN_TOPIC_ID = 100;
+
+/** How many partitions a message names. */
+const MAX_NAMED = 5;
 
 /** The life of one transactional producer. */
 export class TransactionLife {
@@ -119,6 +128,20 @@ export class TransactionLife {
   /** Something may have been registered although no answer said so. */
   #mayHaveAdded = false;
   #hasOffsets = false;
+  /** Commits of offsets that have not ended; commit() and abort() wait for them as they do for records. */
+  readonly #offsetCommits = new Set<Promise<void>>();
+  /** Attempts to commit the present transaction that may have been carried out without an answer. */
+  #unansweredCommits = 0;
+  /** Counts the transactions. */
+  #serial = 0;
+  /** The identity isn't known any more: the coordinator has raised the epoch, and its answer is missing. */
+  #needsIdentity = false;
+  /** The request for an identity that is under way. */
+  #initializing: Promise<void> | undefined;
+  /** The commit or the abort that is under way. */
+  #ending: Promise<void> | undefined;
+  /** The records that must not be sent any more are about to be failed. */
+  #dropping: Promise<void> | undefined;
   /** The epoch must be raised before the next transaction (version 1): what was sent under it may still arrive. */
   #needsNewEpoch = false;
   /** The call whose outcome isn't known. */
@@ -146,29 +169,36 @@ export class TransactionLife {
     const { current } = this.states;
     if (current === "unknown" && this.#unknown !== "init") throw this.notNow("init");
     if (current === "fatal") throw this.#fatalError();
-    if (current !== "uninitialized" && current !== "unknown") return;
-    await this.#initialize(undefined);
+    if (current === "initializing" || current === "uninitialized" || current === "unknown") await this.#initialize();
   }
 
   /** Leads to where a transaction may begin: gets an identity, and makes sure of an abort whose outcome wasn't known. */
   async recover(): Promise<void> {
-    if (this.states.current === "unknown" && this.#unknown === "abort") await this.end("abort");
+    const { current } = this.states;
+    if (current === "unknown" && this.#unknown === "abort") await this.end("abort");
+    if (current === "unknown" && this.#unknown === "commit") throw this.notNow("begin");
     await this.init();
   }
 
-  /** Begins a transaction. */
-  begin(onFailure: (error: KafkaError) => void): void {
-    if (this.states.current === "fatal") throw this.#fatalError();
-    if (this.states.current !== "ready") this.states.refuse("begin");
+  /** Begins a transaction, and returns its number. */
+  begin(onFailure: (error: KafkaError) => void): number {
+    if (this.states.current !== "ready") throw this.notNow("begin");
     this.#added.clear();
     this.#wanted.clear();
     this.#mayHaveAdded = false;
     this.#hasOffsets = false;
     this.#isOver = false;
     this.failure = undefined;
+    this.#unansweredCommits = 0;
     this.#calls.wasIndefinite = false;
     this.#onFailure = onFailure;
     this.states.transition("in transaction");
+    return ++this.#serial;
+  }
+
+  /** True if no transaction has begun since this one. */
+  isPresent(serial: number): boolean {
+    return serial === this.#serial;
   }
 
   /**
@@ -176,6 +206,8 @@ export class TransactionLife {
    * rejects, for the moment to ask again.
    */
   admit(place: Place): Promise<void> | undefined {
+    // Handed over in time, but on its way for too long: the transaction will not be committed, so it isn't sent.
+    if (!this.#takesRecords()) return this.#dropUndrained();
     const key = keyOf(place);
     if (this.#added.has(key)) return undefined;
     if (this.version === 2) {
@@ -192,12 +224,15 @@ export class TransactionLife {
 
   /** A record of the transaction has failed, or one that was to be. */
   onFailed(error: KafkaError): void {
-    if (error.fatal) return void this.#die(error);
-    if (this.states.current !== "in transaction" && this.states.current !== "committing") return;
+    // These have no sequence yet.
     if (error instanceof TransactionAbortedError) return;
+    if (error.errorCode === PRODUCER_FENCED) return void this.#die(this.#fenced(error));
+    if (error.fatal || error.errorCode === TRANSACTIONAL_ID_AUTHORIZATION_FAILED) {
+      return void this.#die(this.#fatal(error));
+    }
     // A sequence may be missing in the log, or a request may still arrive: neither may meet the next transaction.
     this.#needsNewEpoch = true;
-    this.#fail(error);
+    if (this.#takesRecords()) this.#fail(error);
   }
 
   /** An attempt to write records has ended without an answer. */
@@ -213,6 +248,16 @@ export class TransactionLife {
   async #commitOffsets(offsets: readonly CommittedOffset[], group: GroupMember): Promise<void> {
     if (this.states.current !== "in transaction") throw this.notNow("sendOffsets");
     if (offsets.length === 0) return;
+    const commit = this.#addAndWriteOffsets(offsets, group);
+    this.#offsetCommits.add(commit);
+    try {
+      await commit;
+    } finally {
+      this.#offsetCommits.delete(commit);
+    }
+  }
+
+  async #addAndWriteOffsets(offsets: readonly CommittedOffset[], group: GroupMember): Promise<void> {
     try {
       const deadlineMs = this.#deadline();
       if (this.version === 1) await this.#addOffsets(group.groupId, deadlineMs);
@@ -225,7 +270,12 @@ export class TransactionLife {
 
   /** Commits or aborts. Rejects with the reason; what is left to do then is what the state allows. */
   end(kind: End): Promise<void> {
-    return this.#outstanding.during(this.#end(kind));
+    const ending = this.#outstanding.during(this.#end(kind));
+    const { current } = this.states;
+    if (current === "committing" || current === "aborting") {
+      this.#ending ??= ending.catch(() => {}).finally(() => this.#ending = undefined);
+    }
+    return ending;
   }
 
   async #end(kind: End): Promise<void> {
@@ -238,20 +288,26 @@ export class TransactionLife {
     if (kind === "abort" && !isAgain) {
       this.states.transition("aborting");
       this.#wanted.clear();
-      this.#host.failUndrained(
-        new TransactionAbortedError("The record was not sent: its transaction was aborted.", { cause: this.failure }),
-      );
+      this.#host.failUndrained(this.#aborted());
     } else {
       this.states.transition(kind === "commit" ? "committing" : "aborting");
     }
-    if (!isAgain) await this.#host.settled();
+    if (!isAgain) {
+      await this.#host.settled();
+      await Promise.allSettled([this.#lastRound, ...this.#offsetCommits]);
+    }
     if (this.states.current === "fatal") throw this.#fatalError();
     if (kind === "commit" && this.failure !== undefined) {
       if (this.states.current === "committing") this.states.transition("abortable");
       throw this.#requiresAbort(this.failure);
     }
-    if (this.#hasSomething() && !this.#isOver) await this.#endAtBroker(kind, isAgain);
-    await this.#prepareNext();
+    if (this.#hasSomething() && !this.#isOver) await this.#endAtBroker(kind);
+    this.#prepareNext();
+  }
+
+  /** Resolves when a commit or an abort that is under way has ended, however it did. */
+  async quiet(): Promise<void> {
+    await this.#ending;
   }
 
   /** Ends every call that is under way. */
@@ -272,8 +328,15 @@ export class TransactionLife {
     }
   }
 
-  async #initialize(current: ProducerIdentity | undefined): Promise<void> {
+  /** Gets an identity: the first one, or the one after that it has. Calls share one attempt. */
+  #initialize(): Promise<void> {
+    return this.#initializing ??= this.#askForIdentity().finally(() => this.#initializing = undefined);
+  }
+
+  async #askForIdentity(): Promise<void> {
     const { transactionalId, transactionTimeoutMs } = this.#options;
+    // With it the coordinator refuses a producer that was fenced; without it that one would fence its successor.
+    const current = this.identity;
     this.states.transition("initializing");
     try {
       this.identity = await this.#calls.run({
@@ -281,37 +344,40 @@ export class TransactionLife {
         api: InitProducerId,
         coordinator: this.#calls.coordinator,
         deadlineMs: this.#deadline(),
-        body: (version) => ({
-          transactionalId,
-          transactionTimeoutMs,
-          ...(current === undefined || version < 3 ? {} : current),
-        }),
+        body: (version) => {
+          if (current === undefined) return { transactionalId, transactionTimeoutMs };
+          if (version >= INIT_WITH_IDENTITY) return { transactionalId, transactionTimeoutMs, ...current };
+          throw new UnsupportedVersionError("Make a new producer: brokers before Kafka 2.5 can't raise an epoch.");
+        },
         read: ({ errorCode, producerId, producerEpoch }) => ({ errorCode, response: { producerId, producerEpoch } }),
       });
-      await this.#chooseVersion();
     } catch (error) {
       if (error instanceof UndecidedError) {
         this.#unknown = "init";
         this.states.transition("unknown");
         throw unknownOutcome("init", error);
       }
-      if (error instanceof DecidedError && error.action === "uninitialized") {
+      if (error instanceof DecidedError && (error.action === "uninitialized" || error.action === "abortable")) {
         this.states.transition("uninitialized");
         throw error.error;
       }
-      throw this.#told(error);
+      throw this.#told(error, "init");
     }
+    this.#chooseVersion();
     this.#unknown = undefined;
     this.#needsNewEpoch = false;
+    this.#needsIdentity = false;
     this.#calls.wasIndefinite = false;
     this.states.transition("ready");
   }
 
   /** By the finalized feature; a broker, or a proxy, that can't do version 2 keeps all to version 1. */
-  async #chooseVersion(): Promise<void> {
-    const { finalizedFeatures } = await this.#calls.coordinator.connection();
-    const level = finalizedFeatures.get(FEATURE) ?? 0;
-    this.version = level >= VERSION_2_LEVEL && this.#cluster.everyBrokerOffers(Produce, PRODUCE_OF_V2) ? 2 : 1;
+  #chooseVersion(): void {
+    const level = this.#calls.finalizedFeatures.get(FEATURE) ?? 0;
+    const isOffered = this.#cluster.everyBrokerOffers(Produce, PRODUCE_OF_V2) &&
+      this.#cluster.everyBrokerOffers(EndTxn, END_TXN_OF_V2) &&
+      this.#cluster.everyBrokerOffers(TxnOffsetCommit, OFFSET_COMMIT_OF_V2);
+    this.version = level >= VERSION_2_LEVEL && isOffered ? 2 : 1;
   }
 
   async #register(): Promise<void> {
@@ -322,7 +388,7 @@ export class TransactionLife {
       await this.#addPartitions(places);
     } catch (error) {
       // An abort drops what was not registered, and nobody waits for it.
-      if (this.states.current === "in transaction" || this.states.current === "committing") this.#told(error);
+      if (this.#takesRecords()) this.#told(error);
     } finally {
       for (const place of places) this.#wanted.delete(keyOf(place));
     }
@@ -335,7 +401,7 @@ export class TransactionLife {
       api: AddPartitionsToTxn,
       coordinator: this.#calls.coordinator,
       deadlineMs: this.#deadline(),
-      isWanted: () => this.states.current !== "aborting",
+      isWanted: () => this.#takesRecords(),
       body: () => ({
         v3AndBelowTransactionalId: transactionalId,
         v3AndBelowProducerId: this.identity!.producerId,
@@ -347,15 +413,12 @@ export class TransactionLife {
           .map(([name, partitions]) => ({ name, partitions })),
       }),
       read: ({ resultsByTopicV3AndBelow: topics }) => {
-        let worst = 0;
-        for (const { name, resultsByPartition } of topics) {
-          for (const { partitionIndex, partitionErrorCode } of resultsByPartition) {
-            const key = keyOf({ topic: name, partition: partitionIndex });
-            if (partitionErrorCode === 0) this.#added.add(key);
-            else if (worst === 0 || !isPassing("AddPartitionsToTxn", partitionErrorCode)) worst = partitionErrorCode;
-          }
-        }
-        return { errorCode: worst, response: undefined };
+        const results = topics.flatMap(({ name: topic, resultsByPartition }) =>
+          resultsByPartition.map(({ partitionIndex: partition, partitionErrorCode: code }) => ({ topic, partition, code }))
+        );
+        // Whatever becomes of the others, these are in.
+        for (const result of results) if (result.code === 0) this.#added.add(keyOf(result));
+        return { ...judge("AddPartitionsToTxn", results), response: undefined };
       },
     });
   }
@@ -377,6 +440,7 @@ export class TransactionLife {
       api: AddOffsetsToTxn,
       coordinator: this.#calls.coordinator,
       deadlineMs,
+      isWanted: () => this.#takesRecords(),
       body: () => ({ transactionalId, ...this.identity!, groupId }),
       read: ({ errorCode }) => ({ errorCode, response: undefined }),
     });
@@ -395,13 +459,12 @@ export class TransactionLife {
       api: TxnOffsetCommit,
       coordinator: this.#calls.group(groupId),
       deadlineMs,
+      isWanted: () => this.#takesRecords(),
       cap: () => this.version === 1 ? LAST_OFFSET_COMMIT_OF_V1 : hasIds() ? undefined : OFFSET_COMMIT_WITH_IDS - 1,
       body: (version) => {
         const isMember = memberId !== "" || generationId >= 0 || groupInstanceId !== null;
         if (isMember && version < OFFSET_COMMIT_WITH_MEMBERS) {
-          throw new KafkaError("Give the group's id alone: this broker knows nothing of members in transactions.", {
-            code: "UNSUPPORTED_VERSION",
-          });
+          throw new UnsupportedVersionError("Give the group's id alone: this broker knows nothing of its members.");
         }
         return {
           transactionalId,
@@ -420,21 +483,40 @@ export class TransactionLife {
         };
       },
       read: ({ topics }, version) => {
-        let worst = 0;
-        for (const { name, topicId, partitions } of topics) {
+        const results = topics.flatMap(({ name, topicId, partitions }) => {
           const topic = version < OFFSET_COMMIT_WITH_IDS ? name : nameOf.get(topicId) ?? "";
-          for (const { partitionIndex: partition, errorCode } of partitions) {
-            if (errorCode === 0) left.delete(keyOf({ topic, partition }));
-            else if (worst === 0 || !isPassing("TxnOffsetCommit", errorCode)) worst = errorCode;
-          }
-        }
-        if (worst === UNKNOWN_TOPIC_ID) {
+          return partitions.map(({ partitionIndex: partition, errorCode: code }) => ({ topic, partition, code }));
+        });
+        for (const result of results) if (result.code === 0) left.delete(keyOf(result));
+        const attempt = judge("TxnOffsetCommit", results);
+        if (attempt.errorCode === UNKNOWN_TOPIC_ID) {
           // The topic was created anew, or this broker doesn't know its id yet: by its name it is found.
           refusedIds = true;
           void this.#cluster.requestUpdate();
         }
-        return { errorCode: worst, response: undefined };
+        return { ...attempt, response: undefined };
       },
+    });
+  }
+
+  /** True as long as the transaction may be committed: only then records and offsets belong to it. */
+  #takesRecords(): boolean {
+    return this.states.current === "in transaction" || this.states.current === "committing";
+  }
+
+  #aborted(): KafkaError {
+    if (this.states.current === "fatal") return this.#fatalError();
+    const message = this.failure === undefined
+      ? "The record was not sent: its transaction was aborted."
+      : `The record was not sent: something else in its transaction has failed. ${this.failure.message}`;
+    return new TransactionAbortedError(message, { requiresAbort: true, cause: this.failure });
+  }
+
+  /** Fails what was not sent, on a turn of its own: whoever tells of a failure may be in the midst of a list. */
+  #dropUndrained(): Promise<void> {
+    return this.#dropping ??= Promise.resolve().then(() => {
+      this.#dropping = undefined;
+      if (!this.#takesRecords()) this.#host.failUndrained(this.#aborted());
     });
   }
 
@@ -442,28 +524,41 @@ export class TransactionLife {
     return this.#added.size > 0 || this.#hasOffsets || this.#mayHaveAdded;
   }
 
-  async #endAtBroker(kind: End, isAgain: boolean): Promise<void> {
+  async #endAtBroker(kind: End): Promise<void> {
     try {
       await this.#askEnd(kind);
     } catch (error) {
-      if (error instanceof UndecidedError) {
-        this.#unknown = kind;
-        this.states.transition("unknown");
-        throw unknownOutcome(kind, error);
-      }
-      const code = error instanceof DecidedError ? error.error.errorCode : undefined;
-      // What may have been registered was not: there is nothing to abort.
-      const isNothing = kind === "abort" && code === INVALID_TXN_STATE && this.#added.size === 0 && !this.#hasOffsets;
-      if (isNothing) {
-        this.#needsNewEpoch = true;
-        return;
-      }
-      const isInDoubt = this.version === 2 && kind === "commit" && code !== undefined &&
-        [INVALID_TXN_STATE, PRODUCER_FENCED, INVALID_PRODUCER_EPOCH].includes(code);
-      if (!isInDoubt) throw this.#told(error, kind);
-      await this.#askForTruth((error as DecidedError).error, isAgain || this.#calls.wasIndefinite);
+      if (kind === "commit") this.#unansweredCommits += unansweredOf(error);
+      await this.#onRefusedEnd(kind, error);
     }
     this.#unknown = undefined;
+  }
+
+  async #onRefusedEnd(kind: End, error: unknown): Promise<void> {
+    if (error instanceof UndecidedError) throw this.#leaveUnknown(kind, error);
+    if (!(error instanceof DecidedError)) throw this.#told(error, kind);
+    const { action, error: refusal, isAnswer } = error;
+    const mayBeDone = kind === "abort" || this.#unansweredCommits > 0;
+    if (!isAnswer && action !== "fatal" && mayBeDone) throw this.#leaveUnknown(kind, refusal);
+    const code = refusal.errorCode ?? 0;
+    // What may have been registered was not: there is nothing to abort.
+    const isNothing = this.version === 1 && kind === "abort" && code === INVALID_TXN_STATE && this.#added.size === 0 &&
+      !this.#hasOffsets;
+    if (isNothing) {
+      this.#needsNewEpoch = true;
+      return;
+    }
+    const isInDoubt = isAnswer && kind === "commit" && this.version === 2 &&
+      [INVALID_TXN_STATE, PRODUCER_FENCED, INVALID_PRODUCER_EPOCH].includes(code);
+    if (isInDoubt) return await this.#askForTruth(refusal);
+    throw this.#told(error, kind);
+  }
+
+  /** The outcome isn't known: the same call may be made again, and nothing else. */
+  #leaveUnknown(kind: End, error: KafkaError): KafkaError {
+    this.#unknown = kind;
+    this.states.transition("unknown");
+    return unknownOutcome(kind, error);
   }
 
   /** Sends EndTxn, and takes over the identity that version 2 hands out. */
@@ -489,22 +584,17 @@ export class TransactionLife {
    * A commit was refused (48, 90): timed out, committed after all by an earlier attempt, or fenced. Under version 2 the
    * same epoch's abort tells which, and a commit that is still on its way meets the next epoch.
    */
-  async #askForTruth(refusal: KafkaError, wasUnanswered: boolean): Promise<void> {
+  async #askForTruth(refusal: KafkaError): Promise<void> {
     try {
       await this.#askEnd("abort");
     } catch (error) {
-      if (error instanceof UndecidedError) {
-        this.#unknown = "commit";
-        this.states.transition("unknown");
-        throw unknownOutcome("commit", error);
-      }
-      const code = error instanceof DecidedError ? error.error.errorCode : undefined;
-      // It is committed: an earlier attempt, whose answer was lost, has arrived. The same again tells the next identity.
-      if (code === INVALID_TXN_STATE) return await this.#askEnd("commit").catch((again) => this.#orDie(again));
-      const isTakenOver = code === PRODUCER_FENCED || code === INVALID_PRODUCER_EPOCH ||
-        code === INVALID_PRODUCER_ID_MAPPING;
-      if (!isTakenOver) throw this.#told(error, "commit");
-      throw this.#die(this.#fenced(refusal, wasUnanswered));
+      if (error instanceof UndecidedError) throw this.#leaveUnknown("commit", error);
+      if (!(error instanceof DecidedError)) throw this.#told(error, "commit");
+      if (!error.isAnswer && error.action !== "fatal") throw this.#leaveUnknown("commit", error.error);
+      const code = error.error.errorCode;
+      if (code === INVALID_TXN_STATE) return await this.#adoptCommitted();
+      const isTakenOver = error.action === "fenced" || code === INVALID_PRODUCER_ID_MAPPING;
+      throw this.#die(isTakenOver ? this.#fenced(refusal) : this.#fatal(error.error, "commit"));
     }
     this.#isOver = true;
     const { transactionTimeoutMs } = this.#options;
@@ -518,58 +608,86 @@ export class TransactionLife {
     throw error;
   }
 
-  #orDie(error: unknown): never {
-    throw this.#told(error, "commit");
+  /** It is committed: an earlier attempt, whose answer was lost, has arrived. The same again tells the next identity. */
+  async #adoptCommitted(): Promise<void> {
+    try {
+      await this.#askEnd("commit");
+    } catch {
+      // That it is committed stays true. Who this producer is, or that it was fenced since, the next transaction finds out.
+      this.#needsIdentity = true;
+    }
   }
 
-  /** What must be done before the next transaction may begin. */
-  async #prepareNext(): Promise<void> {
+  /** What must be done before the next transaction may begin; its begin() waits for it, and this one's end doesn't. */
+  #prepareNext(): void {
     const isDoubtful = this.#needsNewEpoch || this.#calls.wasIndefinite;
     this.failure = undefined;
     this.#needsNewEpoch = false;
     if (this.#hasSomething()) {
       const before = this.version;
-      await this.#chooseVersion().catch(() => {});
+      this.#chooseVersion();
       // An upgrade begins with an epoch of its own; under version 1 what is late must not meet the next transaction.
-      if (before === 1 && (isDoubtful || this.version === 2)) {
-        // The transaction has ended well. If this doesn't, the next one begins with it.
-        await this.#initialize(this.identity).catch(() => {});
+      if (this.#needsIdentity || (before === 1 && (isDoubtful || this.version === 2))) {
+        void this.#outstanding.during(this.#initialize()).catch(() => {});
         return;
       }
     }
     this.states.transition("ready");
   }
 
-  #fenced(cause: KafkaError, wasUnanswered: boolean): KafkaError {
+  #fenced(cause: KafkaError): KafkaError {
     const { transactionalId } = this.#options;
-    const { producerId, producerEpoch } = this.identity!;
-    const who =
-      `another producer with the transactional id ${JSON.stringify(transactionalId)} has taken over from this ` +
-      `one (producer id ${producerId}, epoch ${producerEpoch})`;
-    const outcome = wasUnanswered
+    const { producerId, producerEpoch } = this.identity ?? { producerId: -1n, producerEpoch: -1 };
+    const who = `another producer with the transactional id ${JSON.stringify(transactionalId)} has taken over from ` +
+      `this one (producer id ${producerId}, epoch ${producerEpoch})`;
+    // Under version 1 a broker that has aborted a transaction for its age answers the same.
+    const timedOut = this.version === 1 && this.#hasSomething()
+      ? `, or the transaction took longer than transactionTimeoutMs (${this.#options.transactionTimeoutMs} ms)`
+      : "";
+    const isUnknown = this.#unansweredCommits > 0;
+    const outcome = isUnknown
       ? " Whether the transaction was committed isn't known: an earlier attempt had no answer."
       : "";
-    return new ProducerFencedError(`Close this producer: ${who}.${outcome}`, {
-      code: wasUnanswered ? "COMMIT_UNKNOWN" : "PRODUCER_FENCED",
+    return new ProducerFencedError(`Close this producer: ${who}${timedOut}.${outcome}`, {
+      code: isUnknown ? "COMMIT_UNKNOWN" : "PRODUCER_FENCED",
       ...(cause.errorCode === undefined ? {} : { errorCode: cause.errorCode }),
-      persisted: wasUnanswered ? "possibly" : "no",
+      persisted: isUnknown ? "possibly" : "no",
+      cause,
+    });
+  }
+
+  /** An error that leaves nothing but close(), and says so. */
+  #fatal(cause: KafkaError, ending?: End | "init"): KafkaError {
+    const isUnknown = ending === "commit" && (this.#unansweredCommits > 0 || cause.errorCode === UNKNOWN_SERVER_ERROR);
+    if (cause.fatal && !isUnknown) return cause;
+    const { name: _, message, ...fields } = cause;
+    const outcome = isUnknown ? " Whether the transaction was committed isn't known." : "";
+    return new KafkaError(`Close this producer, and make a new one: ${message}${outcome}`, {
+      ...fields as KafkaErrorOptions,
+      ...(isUnknown ? { code: "COMMIT_UNKNOWN", persisted: "possibly" as const } : {}),
+      fatal: true,
+      requiresAbort: false,
+      retriable: false,
       cause,
     });
   }
 
   /** Draws the conclusion of an error, and returns what the caller is told. */
-  #told(error: unknown, ending?: End): KafkaError {
-    if (!(error instanceof DecidedError)) {
-      const told = error instanceof KafkaError ? error : new KafkaError("The transaction failed.", { cause: error });
+  #told(error: unknown, ending?: End | "init"): KafkaError {
+    if (error instanceof UndecidedError) {
       // No answer in time: what was asked may still be done.
-      if (told instanceof UndecidedError) this.#needsNewEpoch = true;
-      this.#fail(told);
-      return this.#requiresAbort(told);
+      this.#needsNewEpoch = true;
+      this.#fail(error);
+      return this.#requiresAbort(error);
+    }
+    if (!(error instanceof DecidedError)) {
+      const message = "Close this producer, and please report it: this is an error in the client.";
+      return this.#die(new KafkaError(message, { code: "INTERNAL", fatal: true, cause: error }));
     }
     const { action, error: cause } = error;
-    if (action === "fenced") return this.#die(this.#fenced(cause, false));
+    if (action === "fenced") return this.#die(this.#fenced(cause));
     // Another abort would be refused as this one was.
-    if (action === "fatal" || (action === "abortable" && ending === "abort")) return this.#die(cause);
+    if (action === "fatal" || ending === "abort") return this.#die(this.#fatal(cause, ending));
     this.#needsNewEpoch = true;
     this.#fail(cause);
     return this.#requiresAbort(cause);
@@ -580,13 +698,18 @@ export class TransactionLife {
     this.failure ??= error;
     const { current } = this.states;
     if (current === "in transaction" || current === "committing") this.states.transition("abortable");
-    if (isFirst) this.#onFailure(this.failure);
+    if (!isFirst) return;
+    this.#onFailure(this.failure);
+    void this.#dropUndrained();
   }
 
   #die(error: KafkaError): KafkaError {
+    // What has ended it first is the cause of all that follows.
+    if (this.states.current === "fatal") return this.#fatalError();
     this.failure = error;
-    if (this.states.current !== "fatal") this.states.transition("fatal");
+    this.states.transition("fatal");
     this.#onFailure(error);
+    void this.#dropUndrained();
     return error;
   }
 
@@ -610,7 +733,7 @@ export class TransactionLife {
   }
 }
 
-function unknownOutcome(call: End | "init", error: UndecidedError): KafkaError {
+function unknownOutcome(call: End | "init", error: KafkaError): KafkaError {
   const code = call === "commit" ? "COMMIT_UNKNOWN" : `${call.toUpperCase()}_UNKNOWN`;
   return new TimeoutError(`Call ${call}() again: its outcome isn't known. ${error.message}`, {
     code,
@@ -619,9 +742,20 @@ function unknownOutcome(call: End | "init", error: UndecidedError): KafkaError {
   });
 }
 
-function isPassing(call: "AddPartitionsToTxn" | "TxnOffsetCommit", errorCode: number): boolean {
-  const action = actionOf(call, errorCode);
-  return action === "retry" || action === "find";
+function unansweredOf(error: unknown): number {
+  if (error instanceof UndecidedError) return error.undecided.unanswered;
+  return error instanceof DecidedError ? error.progress.unanswered : 0;
+}
+
+/** What the results of several partitions come to, and which ones decide. */
+function judge(
+  call: "AddPartitionsToTxn" | "TxnOffsetCommit",
+  results: readonly (Place & { readonly code: number })[],
+): { errorCode: number; detail: string } {
+  const errorCode = gravest(call, results.map(({ code }) => code));
+  const places = results.filter(({ code }) => code === errorCode).map(({ partition, topic }) => `${topic}-${partition}`);
+  const rest = places.length > MAX_NAMED ? ` and ${places.length - MAX_NAMED} more` : "";
+  return { errorCode, detail: places.slice(0, MAX_NAMED).join(", ") + rest };
 }
 
 function keyOf({ topic, partition }: Place): string {

@@ -20,13 +20,14 @@ export class Transaction<K = string | Uint8Array, V = string | Uint8Array> {
   readonly #producer: Producer<K, V>;
   readonly #life: TransactionLife;
   readonly #failed = new AbortController();
-  #hasEnded = false;
+  readonly #serial: number;
+  #isOver = false;
 
   /** @internal */
   constructor(producer: Producer<K, V>, life: TransactionLife) {
     this.#producer = producer;
     this.#life = life;
-    life.begin((error) => this.#failed.abort(error));
+    this.#serial = life.begin((error) => this.#failed.abort(error));
   }
 
   /** Where the transaction stands; `"ready"` once it has ended. */
@@ -113,7 +114,12 @@ export class Transaction<K = string | Uint8Array, V = string | Uint8Array> {
   async #end(kind: "commit" | "abort"): Promise<void> {
     if (this.#hasEnded) throw this.#life.notNow(kind);
     await this.#life.end(kind);
-    this.#hasEnded = true;
+    this.#isOver = true;
+  }
+
+  /** Also when its abort failed and the next transaction has made sure of it: what is handed to it isn't that one's. */
+  get #hasEnded(): boolean {
+    return this.#isOver || !this.#life.isPresent(this.#serial);
   }
 
   #refusal(call: string): KafkaError | undefined {

@@ -72,6 +72,7 @@ const DEFAULTS = { requestTimeoutMs: 30_000, retryBackoffMs: 100, retryBackoffMa
 export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Array> {
   readonly #producer: Producer<K, V>;
   readonly #life: TransactionLife;
+  readonly #runtime: Runtime;
   /** Ends with the last transaction of {@link transaction} that was asked for. */
   #line: Promise<void> = Promise.resolve();
   #open: Transaction<K, V> | undefined;
@@ -106,6 +107,7 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
     }
     const { requestTimeoutMs = Math.min(DEFAULTS.requestTimeoutMs, deliveryTimeoutMs) } = rest;
     let life: TransactionLife | undefined;
+    let used: Runtime | undefined;
     this.#producer = new Producer<K, V>(
       { ...rest, deliveryTimeoutMs, requestTimeoutMs, idempotent: true } as ProducerOptions<K, V>,
       runtime,
@@ -113,6 +115,7 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
       (parts) => {
         const { maxBlockMs = DEFAULT_MAX_BLOCK_MS } = rest;
         const { retryBackoffMs = DEFAULTS.retryBackoffMs, retryBackoffMaxMs = DEFAULTS.retryBackoffMaxMs } = rest;
+        used = parts.runtime;
         life = new TransactionLife(parts.runtime, parts.cluster, {
           transactionalId: transactionalId!,
           transactionTimeoutMs,
@@ -128,6 +131,7 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
       },
     );
     this.#life = life!;
+    this.#runtime = used!;
   }
 
   /** Where the producer stands. */
@@ -239,9 +243,25 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
   }
 
   async #close(timeoutMs: number | undefined): Promise<void> {
-    const open = this.#open;
-    if (open !== undefined && canAbort(open)) await open.abort().catch(() => {});
-    await this.#producer.close(timeoutMs === undefined ? {} : { timeoutMs });
+    const startMs = this.#runtime.now();
+    await this.#within(this.#endOpen(), timeoutMs);
+    const leftMs = timeoutMs === undefined ? undefined : Math.max(0, timeoutMs - (this.#runtime.now() - startMs));
+    await this.#producer.close(leftMs === undefined ? {} : { timeoutMs: leftMs });
+  }
+
+  /** Aborts what is open; a commit or an abort that has begun ends first. What can't be undone now, the broker aborts. */
+  async #endOpen(): Promise<void> {
+    await this.#life.quiet();
+    if (this.#open !== undefined && canAbort(this.#open)) await this.#open.abort().catch(() => {});
+  }
+
+  /** Waits, for so long at most. */
+  async #within(promise: Promise<void>, timeoutMs: number | undefined): Promise<void> {
+    if (timeoutMs === undefined) return await promise;
+    await new Promise<void>((resolve) => {
+      const timer = this.#runtime.setTimer(resolve, timeoutMs);
+      void promise.finally(() => timer.cancel()).then(resolve);
+    });
   }
 
   #refuseIfClosed(): void {
