@@ -84,8 +84,8 @@ export class TransactionCalls {
   readonly coordinator: Coordinator;
   /** An attempt of the present transaction has ended without an answer: it may still arrive (Jepsen, KAFKA-17754). */
   wasIndefinite = false;
-  /** The features that were finalized when the last connection to the transaction's coordinator was made. */
-  finalizedFeatures: ReadonlyMap<string, number> = new Map();
+  /** The last connection to the transaction's coordinator: it knows which features were finalized when it was made. */
+  #connection: Connection | undefined;
 
   readonly #runtime: Runtime;
   readonly #cluster: Cluster;
@@ -119,6 +119,20 @@ export class TransactionCalls {
   close(): void {
     this.#closing.abort();
     for (const coordinator of [this.coordinator, ...this.#groups.values()]) coordinator.forget();
+  }
+
+  /** The level at which a feature is finalized, as far as the coordinator has told; 0 if it isn't. */
+  featureLevel(name: string): number {
+    return this.#connection?.finalizedFeatures.get(name) ?? 0;
+  }
+
+  /**
+   * Looks again which features are finalized, if the coordinator's connection has ended since: brokers are restarted
+   * around upgrades and downgrades. Never rejects.
+   */
+  async refreshFeatures(deadlineMs: number): Promise<void> {
+    if (this.#connection?.error === undefined) return;
+    await this.#within(this.coordinator.connection(), deadlineMs).then((it) => this.#connection = it, () => {});
   }
 
   /** Runs a call when those before it have ended; an error of theirs is not its own. */
@@ -177,7 +191,7 @@ export class TransactionCalls {
   ): Promise<Attempt<R>> {
     const { api, coordinator, deadlineMs } = call;
     const connection: Connection = await this.#within(coordinator.connection(), deadlineMs);
-    if (coordinator === this.coordinator) this.finalizedFeatures = connection.finalizedFeatures;
+    if (coordinator === this.coordinator) this.#connection = connection;
     const version = connection.version(api, call.cap?.());
     const body = call.body(version);
     const leftMs = Math.max(1, deadlineMs - this.#runtime.now());

@@ -178,6 +178,13 @@ export class TransactionLife {
     if (current === "unknown" && this.#unknown === "abort") await this.end("abort");
     if (current === "unknown" && this.#unknown === "commit") throw this.notNow("begin");
     await this.init();
+    if (this.states.current !== "ready") return;
+    // A broker that was set back to version 1 is wedged by the first record of version 2.
+    await this.#calls.refreshFeatures(this.#deadline());
+    if (this.states.current !== "ready") return;
+    const before = this.version;
+    this.#chooseVersion();
+    if (before === 1 && this.version === 2) await this.#initialize();
   }
 
   /** Begins a transaction, and returns its number. */
@@ -373,7 +380,7 @@ export class TransactionLife {
 
   /** By the finalized feature; a broker, or a proxy, that can't do version 2 keeps all to version 1. */
   #chooseVersion(): void {
-    const level = this.#calls.finalizedFeatures.get(FEATURE) ?? 0;
+    const level = this.#calls.featureLevel(FEATURE);
     const isOffered = this.#cluster.everyBrokerOffers(Produce, PRODUCE_OF_V2) &&
       this.#cluster.everyBrokerOffers(EndTxn, END_TXN_OF_V2) &&
       this.#cluster.everyBrokerOffers(TxnOffsetCommit, OFFSET_COMMIT_OF_V2);
@@ -414,7 +421,11 @@ export class TransactionLife {
       }),
       read: ({ resultsByTopicV3AndBelow: topics }) => {
         const results = topics.flatMap(({ name: topic, resultsByPartition }) =>
-          resultsByPartition.map(({ partitionIndex: partition, partitionErrorCode: code }) => ({ topic, partition, code }))
+          resultsByPartition.map(({ partitionIndex: partition, partitionErrorCode: code }) => ({
+            topic,
+            partition,
+            code,
+          }))
         );
         // Whatever becomes of the others, these are in.
         for (const result of results) if (result.code === 0) this.#added.add(keyOf(result));
@@ -753,7 +764,9 @@ function judge(
   results: readonly (Place & { readonly code: number })[],
 ): { errorCode: number; detail: string } {
   const errorCode = gravest(call, results.map(({ code }) => code));
-  const places = results.filter(({ code }) => code === errorCode).map(({ partition, topic }) => `${topic}-${partition}`);
+  const places = results.filter(({ code }) => code === errorCode).map(({ partition, topic }) =>
+    `${topic}-${partition}`
+  );
   const rest = places.length > MAX_NAMED ? ` and ${places.length - MAX_NAMED} more` : "";
   return { errorCode, detail: places.slice(0, MAX_NAMED).join(", ") + rest };
 }

@@ -1,0 +1,375 @@
+/** Partitions and offsets that become part of a transaction, or don't. */
+import assert from "node:assert/strict";
+import { ProducerFencedError, TransactionAbortedError } from "../../../mod.ts";
+import { EndTxn, InitProducerId, Produce } from "../../../src/protocol/messages/mod.ts";
+import { AddOffsetsToTxn } from "../../../src/protocol/messages/add_offsets_to_txn.ts";
+import { AddPartitionsToTxn } from "../../../src/protocol/messages/add_partitions_to_txn.ts";
+import { TxnOffsetCommit } from "../../../src/protocol/messages/txn_offset_commit.ts";
+import { test } from "../../harness.ts";
+import { ID, stage } from "./stage.ts";
+
+const record = { topic: "out", partition: 0, value: "a" };
+/** Of a record batch. */
+const ATTRIBUTES_AT = 21;
+const BASE_SEQUENCE_AT = 53;
+const CONTROL_BIT = 0x20;
+const offset = { topic: "in", partition: 0, offset: 7n };
+
+/** Answers of AddPartitionsToTxn in which partitions have codes of their own. */
+function results(codes: Readonly<Record<number, number>>, name = "out") {
+  return {
+    resultsByTopicV3AndBelow: [{
+      name,
+      resultsByPartition: Object.entries(codes).map(([index, partitionErrorCode]) => (
+        { partitionIndex: Number(index), partitionErrorCode }
+      )),
+    }],
+  };
+}
+
+for (const release of ["3.9", "4.1"] as const) {
+  const version = release === "3.9" ? 1 : 2;
+
+  test(`transaction parts: on Kafka ${release} concurrent sends to 50 partitions are all in the transaction`, async () => {
+    const { cluster, producer, run, committed } = stage(release, { topics: { out: 50 } });
+    const client = producer();
+    for (let round = 0; round < 3; round++) {
+      await run(client.transaction(async (tx) => {
+        await Promise.all(Array.from({ length: 50 }, (_, partition) => (
+          tx.send({ topic: "out", partition, value: `${round}` })
+        )));
+      }));
+    }
+    assert.deepEqual(await committed("out", 50), Array.from({ length: 50 }, () => ["0", "1", "2"]));
+    assert.ok(cluster.requestsOf(AddPartitionsToTxn).length <= (version === 1 ? 6 : 0));
+    await run(client.close());
+  });
+
+  test(`transaction parts: on Kafka ${release} offsets that nobody awaits are committed with the rest, concurrent ones too`, async () => {
+    const { cluster, producer, run } = stage(release, { topics: { out: 3, in: 20 } });
+    const client = producer();
+    await run(client.transaction((tx) => {
+      for (let partition = 0; partition < 20; partition++) {
+        void tx.sendOffsets({ topic: "in", partition, offset: BigInt(partition + 1) }, partition % 2 === 0 ? "g" : "h");
+      }
+    }));
+    for (let partition = 0; partition < 20; partition++) {
+      const group = partition % 2 === 0 ? "g" : "h";
+      assert.equal(cluster.groups.committed(group, "in", partition), BigInt(partition + 1));
+    }
+    await run(client.close());
+  });
+
+  test(`transaction parts: on Kafka ${release} offsets that fail and that nobody awaits block the commit`, async () => {
+    const { cluster, producer, run, failure } = stage(release);
+    const client = producer();
+    cluster.control(TxnOffsetCommit, { error: 22 }, { times: 1 });
+    const error = await failure(client.transaction((tx) => {
+      void tx.send(record);
+      void tx.sendOffsets(offset, { groupId: "g", memberId: "m", generationId: 3 });
+    }));
+    assert.match(error.message, /ILLEGAL_GENERATION/);
+    assert.deepEqual([error.requiresAbort, error.fatal], [true, false]);
+    assert.equal(cluster.groups.committed("g", "in", 0), undefined);
+    assert.ok(cluster.requestsOf(EndTxn).every(({ body }) => !body.committed));
+    await run(client.transaction((tx) => tx.sendOffsets(offset, "g")));
+    assert.equal(cluster.groups.committed("g", "in", 0), 7n);
+    await run(client.close());
+  });
+
+  test(`transaction parts: on Kafka ${release} offsets of an aborted transaction are not committed`, async () => {
+    const { cluster, producer, run } = stage(release);
+    const client = producer();
+    await assert.rejects(run(client.transaction(async (tx) => {
+      await tx.sendOffsets(offset, "g");
+      throw new Error("no");
+    })));
+    assert.equal(cluster.groups.committed("g", "in", 0), undefined);
+    await run(client.transaction((tx) => tx.sendOffsets([], "g")));
+    assert.equal(cluster.requestsOf(EndTxn).length, 1);
+    await run(client.close());
+  });
+
+  for (
+    const [code, fate] of [
+      ...[22, 25, 30, 69, 82, 113, 120].map((code) => [code, "abortable"] as const),
+      ...[29, 43, 48, 49, 53, -1].map((code) => [code, "fatal"] as const),
+      ...[47, 90].map((code) => [code, "fenced"] as const),
+      ...[3, 7, 14, 15, 16, 51].map((code) => [code, "again"] as const),
+    ]
+  ) {
+    test(`transaction parts: on Kafka ${release} TxnOffsetCommit answered ${code} is ${fate}`, async () => {
+      const { cluster, producer, run, failure } = stage(release);
+      const client = producer();
+      const tx = await run(client.begin());
+      cluster.control(TxnOffsetCommit, { error: code }, { times: 1 });
+      if (fate === "again") {
+        await run(tx.sendOffsets(offset, "g"));
+        await run(tx.commit());
+        assert.equal(cluster.groups.committed("g", "in", 0), 7n);
+      } else {
+        const error = await failure(tx.sendOffsets(offset, "g"));
+        assert.equal(error.requiresAbort, fate === "abortable");
+        assert.equal(error.fatal, fate !== "abortable");
+        assert.equal(error instanceof ProducerFencedError, fate === "fenced");
+        assert.equal(error.errorCode, code);
+        assert.equal(client.state, fate === "abortable" ? "abortable" : "fatal");
+        if (fate === "abortable") await run(tx.abort());
+      }
+      await run(client.close());
+    });
+  }
+
+  test(`transaction parts: on Kafka ${release} when all records of a transaction fail, it can't be committed, and the abort is told to the broker`, async () => {
+    const { cluster, producer, run, failure, committed } = stage(release);
+    const client = producer();
+    cluster.control(Produce, { error: 87 }, { times: 2 });
+    const tx = await run(client.begin());
+    await failure(tx.send(record));
+    assert.equal((await failure(tx.commit())).requiresAbort, true);
+    await run(tx.abort());
+    assert.deepEqual(cluster.requestsOf(EndTxn).map(({ body }) => body.committed), [false]);
+    await run(client.transaction((next) => void next.send({ ...record, value: "b" })));
+    assert.deepEqual((await committed())[0], ["b"]);
+    await run(client.close());
+  });
+
+  for (const code of [47, 48, 120]) {
+    test(`transaction parts: on Kafka ${release} a record refused with ${code} can only be aborted, and no other one waits`, async () => {
+      const { cluster, producer, run, failure, committed } = stage(release);
+      const client = producer({ maxInFlight: 1 });
+      await run(client.transaction((tx) => void tx.send(record)));
+      cluster.control(Produce, { error: code, delayMs: 50 }, { times: 1 });
+      const tx = await run(client.begin());
+      const first = tx.send(record);
+      const error = await failure(first);
+      assert.equal(error.fatal, false);
+      assert.equal(tx.state, "abortable");
+      assert.equal((await failure(tx.commit())).requiresAbort, true);
+      await run(tx.abort());
+      await run(client.transaction((next) => void next.send({ ...record, value: "b" })));
+      assert.deepEqual((await committed())[0], ["a", "b"]);
+      await run(client.close());
+    });
+  }
+
+  test(`transaction parts: on Kafka ${release} when one record fails, those not sent yet fail at once, not at their deadline`, async () => {
+    const { cluster, producer, run, runtime, failure } = stage(release);
+    const client = producer({ lingerMs: 20_000 });
+    const tx = await run(client.begin());
+    const waiting = tx.send(record);
+    cluster.control(TxnOffsetCommit, { error: 22 }, { times: 1 });
+    const startMs = runtime.now();
+    await failure(tx.sendOffsets(offset, "g"));
+    const error = await failure(waiting);
+    assert.ok(error instanceof TransactionAbortedError, String(error));
+    assert.equal(error.persisted, "no");
+    assert.ok(runtime.now() - startMs < 5_000);
+    await failure(tx.commit());
+    assert.ok(runtime.now() - startMs < 5_000);
+    await run(tx.abort());
+    await run(client.close());
+  });
+
+  test(`transaction parts: on Kafka ${release} sequences begin at 0 with each epoch, and go on within it`, async () => {
+    const { cluster, producer, run } = stage(release);
+    const client = producer();
+    for (let i = 0; i < 3; i++) {
+      await run(client.transaction(async (tx) => {
+        await tx.send(record);
+        await tx.send(record);
+      }));
+    }
+    const batches = cluster.partition("out", 0).log.batches.map(({ bytes }) =>
+      new DataView(bytes.buffer, bytes.byteOffset)
+    )
+      .filter((view) => (view.getInt16(ATTRIBUTES_AT) & CONTROL_BIT) === 0);
+    assert.deepEqual(
+      batches.map((view) => view.getInt32(BASE_SEQUENCE_AT)),
+      version === 1 ? [0, 1, 2, 3, 4, 5] : [0, 1, 0, 1, 0, 1],
+    );
+    await run(client.close());
+  });
+}
+
+test("transaction parts: a partition that can't be registered ends the transaction at once and keeps what was registered", async () => {
+  const { cluster, producer, run, runtime, failure, committed } = stage("3.9");
+  const client = producer();
+  const tx = await run(client.begin());
+  await run(tx.send(record));
+  cluster.control(AddPartitionsToTxn, { respond: results({ 1: 29, 2: 55 }) }, { times: 1 });
+  const startMs = runtime.now();
+  const sent = [tx.send({ ...record, partition: 1 }), tx.send({ ...record, partition: 2 })];
+  for (const one of sent) assert.ok(await failure(one) instanceof TransactionAbortedError);
+  assert.ok(runtime.now() - startMs < 1_000);
+  const error = await failure(tx.commit());
+  assert.match(error.message, /out-1: .*TOPIC_AUTHORIZATION_FAILED/);
+  assert.equal(cluster.requestsOf(AddPartitionsToTxn).length, 2);
+  // Partition 0 is in it, so the broker must hear of the end.
+  await run(tx.abort());
+  assert.deepEqual(cluster.requestsOf(EndTxn).map(({ body }) => body.committed), [false]);
+  await run(client.transaction((next) => void next.send({ ...record, partition: 2, value: "b" })));
+  assert.deepEqual(await committed(), [[], [], ["b"]]);
+  await run(client.close());
+});
+
+test("transaction parts: OPERATION_NOT_ATTEMPTED alone can be aborted, and with a passing cause it is tried again", async () => {
+  const { cluster, producer, run, failure, committed } = stage("3.9");
+  const client = producer();
+  cluster.control(AddPartitionsToTxn, { error: 55 }, { times: 1 });
+  const tx = await run(client.begin());
+  await failure(tx.send(record));
+  assert.match((await failure(tx.commit())).message, /OPERATION_NOT_ATTEMPTED/);
+  await run(tx.abort());
+  assert.equal(cluster.requestsOf(EndTxn).length, 0);
+  cluster.control(AddPartitionsToTxn, { respond: results({ 0: 55, 1: 3 }) }, { times: 1 });
+  await run(client.transaction((next) => {
+    void next.send(record);
+    void next.send({ ...record, partition: 1 });
+  }));
+  assert.deepEqual(await committed(), [["a"], ["a"], []]);
+  await run(client.close());
+});
+
+for (
+  const [code, fate] of [
+    ...[29, 55, 59, 120].map((code) => [code, "abortable"] as const),
+    ...[48, 49, 53, -1].map((code) => [code, "fatal"] as const),
+    ...[47, 90].map((code) => [code, "fenced"] as const),
+    ...[3, 14, 15, 16, 51].map((code) => [code, "again"] as const),
+  ]
+) {
+  test(`transaction parts: AddPartitionsToTxn and AddOffsetsToTxn answered ${code} are ${fate}`, async () => {
+    for (const api of [AddPartitionsToTxn, AddOffsetsToTxn]) {
+      if (api === AddOffsetsToTxn && [3, 29, 55].includes(code)) continue;
+      const { cluster, producer, run, failure, committed } = stage("3.9");
+      const client = producer();
+      const tx = await run(client.begin());
+      cluster.control<typeof api>(api, { error: code }, { times: 2 });
+      const work: Promise<unknown> = api === AddPartitionsToTxn ? tx.send(record) : tx.sendOffsets(offset, "g");
+      if (fate === "again") {
+        await run(work);
+        await run(tx.commit());
+        if (api === AddPartitionsToTxn) assert.deepEqual((await committed())[0], ["a"]);
+        else assert.equal(cluster.groups.committed("g", "in", 0), 7n);
+      } else {
+        await failure(work);
+        const error = await failure(tx.commit());
+        assert.equal(error.requiresAbort, fate === "abortable");
+        assert.equal(error.fatal, fate !== "abortable");
+        assert.equal(error instanceof ProducerFencedError, fate === "fenced");
+        assert.equal(error.errorCode, code);
+        cluster.controls.clear();
+        if (fate === "abortable") {
+          await run(tx.abort());
+          await run(client.transaction((next) => void next.send({ ...record, value: "b" })));
+          assert.deepEqual((await committed())[0], ["b"]);
+        }
+      }
+      await run(client.close());
+    }
+  });
+}
+
+test("transaction parts: an abort while registration is answered 51 asks no more, and if nothing was added no EndTxn follows", async () => {
+  const { cluster, producer, run, runtime, failure, committed } = stage("3.9");
+  const client = producer();
+  const tx = await run(client.begin());
+  const stop = cluster.control(AddPartitionsToTxn, { error: 51 });
+  const sent = tx.send(record);
+  await run(new Promise<void>((resolve) => runtime.setTimer(resolve, 500)));
+  const asked = cluster.requestsOf(AddPartitionsToTxn).length;
+  assert.ok(asked > 5);
+  await run(tx.abort());
+  assert.ok(await failure(sent) instanceof TransactionAbortedError);
+  assert.ok(cluster.requestsOf(AddPartitionsToTxn).length <= asked + 1);
+  assert.equal(cluster.requestsOf(EndTxn).length, 0);
+  stop();
+  await run(client.transaction((next) => void next.send({ ...record, value: "b" })));
+  assert.deepEqual((await committed())[0], ["b"]);
+  await run(client.close());
+});
+
+test("transaction parts: an abort while a registration is under way waits for it, and tells the broker of the end", async () => {
+  const { cluster, producer, run, runtime, failure, committed } = stage("3.9");
+  const client = producer();
+  const tx = await run(client.begin());
+  cluster.control(AddPartitionsToTxn, { answerDelayMs: 400 }, { times: 1 });
+  const sent = tx.send(record);
+  sent.catch(() => {});
+  await run(new Promise<void>((resolve) => runtime.setTimer(resolve, 100)));
+  await run(tx.abort());
+  assert.ok(await failure(sent) instanceof TransactionAbortedError);
+  assert.equal(cluster.transactions.describe(ID)!.state, "CompleteAbort");
+  await run(client.transaction((next) => void next.send({ ...record, value: "b" })));
+  assert.deepEqual((await committed())[0], ["b"]);
+  await run(client.close());
+});
+
+test("transaction parts: a registration that was lost may have been one, so the abort is told to the broker", async () => {
+  const { cluster, producer, run, failure } = stage("3.9");
+  const client = producer({ maxBlockMs: 2_000, requestTimeoutMs: 500 });
+  const tx = await run(client.begin());
+  const stop = cluster.control(AddPartitionsToTxn, { silence: true, apply: true });
+  await failure(tx.send(record));
+  stop();
+  assert.equal((await failure(tx.commit())).requiresAbort, true);
+  await run(tx.abort());
+  assert.equal(cluster.transactions.describe(ID)!.state, "CompleteAbort");
+  await run(client.begin());
+  assert.equal(cluster.requestsOf(InitProducerId).length, 2);
+  await run(client.close());
+});
+
+test("transaction parts: offsets name topics by id where all ids are known, and by name when the broker doesn't know one", async () => {
+  const { cluster, producer, run } = stage("4.1", { apiVersions: { TxnOffsetCommit: [0, 6] } });
+  const client = producer();
+  await run(client.partitionsFor("in"));
+  await run(client.transaction((tx) => tx.sendOffsets(offset, "g")));
+  assert.equal(cluster.requestsOf(TxnOffsetCommit).at(-1)!.version, 6);
+  cluster.control(TxnOffsetCommit, { error: 100 }, { times: 1 });
+  await run(client.transaction((tx) => tx.sendOffsets({ ...offset, offset: 8n }, "g")));
+  assert.deepEqual(cluster.requestsOf(TxnOffsetCommit).slice(1).map(({ version }) => version), [6, 5]);
+  assert.equal(cluster.groups.committed("g", "in", 0), 8n);
+  await run(client.close());
+});
+
+test("transaction parts: version 2 where Produce ends at 11, or EndTxn at 4, is left for the ways of version 1", async () => {
+  for (const api of [["Produce", 0, 11], ["EndTxn", 0, 4]] as const) {
+    const pinned = { [api[0]]: [api[1], api[2]] as const };
+    const { cluster, producer, run, committed } = stage("4.1", { apiVersions: pinned });
+    const client = producer();
+    await run(client.transaction(async (tx) => {
+      await tx.send(record);
+      await tx.sendOffsets(offset, "g");
+    }));
+    await run(client.transaction((tx) => void tx.send({ ...record, value: "b" })));
+    assert.deepEqual((await committed())[0], ["a", "b"]);
+    assert.ok(cluster.requestsOf(AddPartitionsToTxn).length > 0);
+    assert.ok(cluster.requestsOf(EndTxn).every((request) => request.version <= 4));
+    assert.ok(cluster.requestsOf(Produce).every((request) => request.version <= 11));
+    assert.equal(cluster.groups.committed("g", "in", 0), 7n);
+    await run(client.close());
+  }
+});
+
+test("transaction parts: transaction.version may be raised and lowered in the life of a producer", async () => {
+  const { cluster, producer, run, runtime, committed } = stage("4.1", {
+    finalizedFeatures: { "transaction.version": 0 },
+  });
+  const client = producer();
+  const versions: number[] = [];
+  const wanted: string[] = [];
+  for (const level of [0, 2, 2, 0, 0, 2, 2]) {
+    cluster.finalizeFeature("transaction.version", level);
+    // Brokers tell of their features when somebody connects.
+    for (const broker of cluster.brokers) broker.disconnectAll();
+    await run(new Promise<void>((resolve) => runtime.setTimer(resolve, 50)));
+    wanted.push(String(wanted.length));
+    await run(client.transaction((tx) => void tx.send({ ...record, value: wanted.at(-1)! })));
+    versions.push(cluster.requestsOf(Produce).at(-1)!.version >= 12 ? 2 : 1);
+  }
+  assert.deepEqual((await committed())[0], wanted);
+  assert.deepEqual(versions, [1, 2, 2, 1, 1, 2, 2]);
+  await run(client.close());
+});
