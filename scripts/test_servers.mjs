@@ -77,6 +77,9 @@ const servers = {
   /** Sends back what it gets. */
   echo: (socket) => socket.pipe(socket),
 
+  socks: socks(),
+  socksWithPassword: socks("user:secret"),
+
   modes(socket) {
     let head = Buffer.alloc(0);
     const read = (chunk) => {
@@ -109,6 +112,65 @@ function open(socket, id) {
   socket.on("error", (error) => record.failure = error.code);
   records.set(id, record);
   return record;
+}
+
+/**
+ * A SOCKS5 proxy. Names that end in ".internal" lead to this machine, "forbidden.internal" is against its rules. With
+ * credentials it wants these and nothing else.
+ */
+function socks(credentials) {
+  return (socket) => {
+    let waiting = Buffer.alloc(0);
+    let wake = () => {};
+    const take = (chunk) => {
+      waiting = Buffer.concat([waiting, chunk]);
+      wake();
+    };
+    const read = async (count) => {
+      while (waiting.length < count) await new Promise((resolve) => wake = resolve);
+      const bytes = waiting.subarray(0, count);
+      waiting = waiting.subarray(count);
+      return bytes;
+    };
+    socket.on("data", take);
+    socket.on("close", () => wake = () => {});
+    void (async () => {
+      const [, count] = await read(2);
+      const methods = await read(count);
+      const method = credentials === undefined ? 0 : 2;
+      if (!methods.includes(method)) return socket.end(Buffer.of(5, 0xff));
+      // In pieces, as a network may bring them.
+      socket.write(Buffer.of(5));
+      setTimeout(() => socket.write(Buffer.of(method)), 1);
+      if (credentials !== undefined) {
+        const [, userLength] = await read(2);
+        const user = String(await read(userLength));
+        const [passwordLength] = await read(1);
+        const isRight = credentials === `${user}:${await read(passwordLength)}`;
+        socket.write(Buffer.of(1, isRight ? 0 : 1));
+        if (!isRight) return socket.end();
+      }
+      const [, , , type] = await read(4);
+      const address = await read(type === 1 ? 4 : type === 4 ? 16 : (await read(1))[0]);
+      const port = (await read(2)).readUInt16BE(0);
+      const host = type === 1 ? address.join(".") : type === 4 ? "::1" : String(address);
+      const answer = (code) => Buffer.of(5, code, 0, 3, 4, ...Buffer.from("here"), 0, 0);
+      if (host === "forbidden.internal") return socket.end(answer(2));
+      const broker = connect({ host: host.endsWith(".internal") ? "127.0.0.1" : host, port, noDelay: true });
+      broker.on("error", () => socket.destroy());
+      const refuse = () => socket.end(answer(5));
+      broker.once("error", refuse);
+      broker.once("connect", () => {
+        broker.removeListener("error", refuse);
+        socket.write(answer(0));
+        socket.removeListener("data", take);
+        broker.write(waiting);
+        socket.pipe(broker).pipe(socket);
+        socket.on("close", () => broker.destroy());
+        broker.on("close", () => socket.destroy());
+      });
+    })();
+  };
 }
 
 async function listen(handle) {

@@ -7,7 +7,6 @@
 import { AuthenticationError, ConfigError, ConnectionError, KafkaError } from "../errors.ts";
 import { excerpt, sentence } from "../show.ts";
 import { setTimer } from "./clock.ts";
-import type { QueueSocket } from "./queue_socket.ts";
 import type { ConnectOptions, Socket, SocketFactory, Timer } from "./runtime.ts";
 import { checkTls } from "./tls.ts";
 import { tlsMeaning } from "./tls_refusal.ts";
@@ -36,7 +35,7 @@ export function isAddress(host: string): boolean {
 export async function dial(
   factory: SocketFactory,
   options: ConnectOptions,
-  open: (cancelled: AbortSignal) => Promise<QueueSocket>,
+  open: (cancelled: AbortSignal) => Promise<Socket & { abandon(): void }>,
   isTlsRefusal?: (cause: unknown) => boolean,
 ): Promise<Socket> {
   checkTls(factory, options.tls);

@@ -13,6 +13,14 @@
  */
 
 export { bunSockets } from "./bun.ts";
+export {
+  type Connect,
+  type Connectable,
+  type ConnectAddress,
+  type ConnectDetails,
+  type Connected,
+} from "./connectable.ts";
+export { type ConnectFunction, socketsOf } from "./connectable.ts";
 export { denoSockets } from "./deno.ts";
 export { nodeSockets } from "./node.ts";
 export { QueueSocket, type SegmentSink } from "./queue_socket.ts";
@@ -28,5 +36,7 @@ export type {
   TlsOptions,
 } from "./runtime.ts";
 export { selectRuntime, selectSockets, systemRuntime } from "./select.ts";
+export { socks5, type Socks5Options } from "./socks5.ts";
 export { checkTls } from "./tls.ts";
+export { type ByteStreams, fromNodeSocket, type NodeStream, type Wire } from "./wire.ts";
 export { workerdSockets } from "./workerd.ts";

@@ -4,14 +4,13 @@
  * @module
  */
 
-import type { NetConnectOpts, Socket as NetSocket } from "node:net";
+import type { NetConnectOpts } from "node:net";
 import type { ConnectionOptions as TlsConnectionOptions, TLSSocket } from "node:tls";
-import { ConfigError } from "../errors.ts";
-import { builtinModule } from "./builtin.ts";
 import { addressesOf, openFirst } from "./addresses.ts";
-import { closedError, dial, isAddress, KEEP_ALIVE_MS, lostError } from "./dial.ts";
-import { QueueSocket, type SegmentSink } from "./queue_socket.ts";
-import type { ConnectOptions, SocketEvents, SocketFactory, TlsOptions } from "./runtime.ts";
+import { closedError, dial, KEEP_ALIVE_MS, lostError } from "./dial.ts";
+import { nodeNet, nodeSink, nodeTls, translateTls } from "./node_tls.ts";
+import { QueueSocket } from "./queue_socket.ts";
+import type { ConnectOptions, SocketEvents, SocketFactory } from "./runtime.ts";
 import { tlsOptions, unusableTls } from "./tls.ts";
 import { isTlsRefusal } from "./tls_refusal.ts";
 
@@ -72,8 +71,8 @@ function openAddress(
     };
     const tls = tlsOptions(options);
     const socket = tls === undefined
-      ? net().connect(base as NetConnectOpts)
-      : connectTls({ ...base, ...translate(options, tls) } as TlsConnectionOptions);
+      ? nodeNet().connect(base as NetConnectOpts)
+      : connectTls({ ...translateTls(options, tls), ...base } as TlsConnectionOptions);
     cancelled.addEventListener("abort", () => socket.destroy(), { once: true });
     socket.once(tls === undefined ? "connect" : "secureConnect", () => {
       queue = new QueueSocket(nodeSink(socket), events);
@@ -102,56 +101,4 @@ function connectTls(options: TlsConnectionOptions): TLSSocket {
     if (isTlsRefusal(cause)) throw unusableTls(cause);
     throw cause;
   }
-}
-
-function nodeSink(socket: NetSocket | TLSSocket): SegmentSink {
-  return {
-    gathers: true,
-    send(segments, done) {
-      const last = segments.length - 1;
-      // On an error "close" follows, and with it the reason.
-      const sent = (error?: Error | null): void => error ? undefined : done();
-      if (last === 0) {
-        socket.write(segments[0]!, sent);
-        return;
-      }
-      socket.cork();
-      for (let i = 0; i < last; i++) socket.write(segments[i]!);
-      socket.write(segments[last]!, sent);
-      socket.uncork();
-    },
-    shutdown: () => void socket.end(),
-    kill: () => void socket.destroy(),
-    // A write that is under way keeps the process alive by itself.
-    unref: () => void socket.unref(),
-  };
-}
-
-function translate(options: ConnectOptions, tls: TlsOptions): TlsConnectionOptions {
-  const name = tls.serverName ?? options.host;
-  return {
-    ...(tls.ca === undefined ? {} : { ca: tls.ca as string | string[] }),
-    ...(tls.cert === undefined ? {} : { cert: tls.cert, key: tls.key! }),
-    ...(tls.passphrase === undefined ? {} : { passphrase: tls.passphrase }),
-    // An address is no server name; Node then checks the certificate against the host.
-    servername: isAddress(name) ? "" : name,
-    rejectUnauthorized: tls.verify !== "none",
-    ...(tls.verify === "ca" ? { checkServerIdentity: () => undefined } : {}),
-  };
-}
-
-function net(): typeof import("node:net") {
-  return builtinModule<typeof import("node:net")>("node:net") ?? missing("node:net");
-}
-
-function nodeTls(): typeof import("node:tls") {
-  return builtinModule<typeof import("node:tls")>("node:tls") ?? missing("node:tls");
-}
-
-function missing(module: string): never {
-  throw new ConfigError(
-    "connect",
-    `Use Node 20.16, Deno 2.1 or Bun 1.1 or newer: sockets of "node" need the module "${module}", which this runtime ` +
-      "doesn't hand out.",
-  );
 }

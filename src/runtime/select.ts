@@ -7,6 +7,7 @@
 import { SOCKETS } from "#sockets";
 import { ConfigError } from "../errors.ts";
 import { builtinModule } from "./builtin.ts";
+import { type Connect, socketsOf } from "./connectable.ts";
 import { deferral, monotonicNow, setTimer, SystemHold } from "./clock.ts";
 import { RequestScope } from "./request_scope.ts";
 import type { Runtime, RuntimeName, SocketFactory } from "./runtime.ts";
@@ -32,7 +33,8 @@ export function selectRuntime(): Runtime {
  *
  * @throws ConfigError when no sockets are given and the runtime is none of the four
  */
-export function systemRuntime(sockets: SocketFactory = selectSockets()): Runtime {
+export function systemRuntime(connect?: Connect): Runtime {
+  const sockets = connect === undefined ? selectSockets() : socketsOf(connect);
   const name = runtimeName() ?? sockets.name;
   return {
     name,

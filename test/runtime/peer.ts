@@ -14,6 +14,10 @@ export interface Ports {
   readonly echo: number;
   /** Does what the first line says; see `scripts/test_servers.mjs`. */
   readonly modes: number;
+  /** A SOCKS5 proxy; names that end in ".internal" lead to this machine. */
+  readonly socks: number;
+  /** The same, for `user` with the password `secret`. */
+  readonly socksWithPassword: number;
   /** Nobody listens here. */
   readonly refused: number;
   /** Neither accepts nor refuses. */

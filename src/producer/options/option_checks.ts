@@ -8,6 +8,7 @@ import { type Address, parseAddresses } from "../../cluster/address.ts";
 import { isObject, refuse } from "../../call_options.ts";
 import { ConfigError } from "../../errors.ts";
 import { optionHint } from "../../other_clients.ts";
+import { isConnect, socketsOf } from "../../runtime/connectable.ts";
 import type { SocketFactory, TlsOptions } from "../../runtime/runtime.ts";
 import { checkTls } from "../../runtime/tls.ts";
 import { show } from "../../show.ts";
@@ -142,9 +143,8 @@ function checkText(option: string, value: unknown): void {
 /** A factory of sockets, if anything. */
 export function checkConnect(value: unknown): SocketFactory | undefined {
   if (value === undefined) return undefined;
-  const factory = value as SocketFactory | null;
-  if (isObject(factory) && typeof factory.connect === "function") return factory;
-  refuse("connect", "a SocketFactory", value);
+  if (isConnect(value)) return socketsOf(value);
+  refuse("connect", 'a function that connects, or an object with a function "connect"', value);
 }
 
 /** A logger, or the word for the console, if anything. */

@@ -16,6 +16,7 @@ import type { NamedSasl } from "../../sasl/named.ts";
 import { sentenceOf, show } from "../../show.ts";
 import { type CompressionSpec, resolveCompression, type TopicCompression } from "./compression.ts";
 import { checkSecurity, type Names, NO_NAMES, type SecurityProtocol } from "./security.ts";
+import type { Connect } from "../../runtime/connectable.ts";
 import type { SocketFactory, TlsOptions } from "../../runtime/runtime.ts";
 import type { ProducerHooks } from "../observe/hooks.ts";
 import type { ProducerInterceptor } from "../record/interceptor.ts";
@@ -147,8 +148,11 @@ export interface ProducerOptions<K = string | Uint8Array, V = string | Uint8Arra
    * an open line. @default derived
    */
   readonly securityProtocol?: SecurityProtocol;
-  /** Opens sockets. @default the runtime's own */
-  readonly connect?: SocketFactory;
+  /**
+   * Opens connections: a function, any object with a method `connect` as `cloudflare:sockets`, a service binding or a
+   * VPC network of Workers have it, `socks5({ … })` and others of `@sluice/kafka/sockets`. @default the runtime's own
+   */
+  readonly connect?: Connect;
   /**
    * Takes log events: one's own functions, or pino, winston, bunyan or `console` as they are. `"console"` writes a line
    * for each warning and what else an operator may want to know: the one word when nothing seems to happen. Fields are
