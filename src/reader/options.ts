@@ -6,7 +6,8 @@
 
 import { type Address, parseAddresses } from "../cluster/address.ts";
 import { ConfigError } from "../errors.ts";
-import type { SocketFactory, TlsOptions } from "../runtime/runtime.ts";
+import type { Connect } from "../runtime/connectable.ts";
+import type { TlsOptions } from "../runtime/runtime.ts";
 import { show } from "../show.ts";
 
 /** What is shown of transactions. */
@@ -55,7 +56,7 @@ export interface ReaderOptions {
   /** Speak TLS. @default false */
   readonly tls?: boolean | TlsOptions | undefined;
   /** Opens the connections. @default the runtime's own */
-  readonly connect?: SocketFactory | undefined;
+  readonly connect?: Connect | undefined;
 }
 
 /** Options with their defaults. */

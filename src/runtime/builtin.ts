@@ -20,3 +20,8 @@ export function builtinModule<T = unknown>(name: string): T | undefined {
 export function builtinThreads(): boolean {
   return !("Deno" in globalThis);
 }
+
+/** Whether this is workerd, whose `node:tls` ignores keys and certificates without a word. */
+export function isWorkerd(): boolean {
+  return globalThis.navigator?.userAgent === "Cloudflare-Workers";
+}

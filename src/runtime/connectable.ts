@@ -7,7 +7,7 @@
 
 import { ConfigError } from "../errors.ts";
 import { show } from "../show.ts";
-import { builtinModule } from "./builtin.ts";
+import { builtinModule, isWorkerd } from "./builtin.ts";
 import { dial } from "./dial.ts";
 import type { ConnectOptions, Socket, SocketCapabilities, SocketEvents, SocketFactory } from "./runtime.ts";
 import { isTlsRefusal } from "./tls_refusal.ts";
@@ -105,11 +105,6 @@ export function wantsTls({ tls }: ConnectOptions): boolean {
 export function capabilities(): SocketCapabilities {
   const all = builtinModule("node:tls") !== undefined && !isWorkerd();
   return { ca: all, clientCert: all, serverName: all, skipHostname: all, insecure: all, detached: !isWorkerd() };
-}
-
-/** Its `node:tls` ignores keys and certificates without a word. */
-export function isWorkerd(): boolean {
-  return globalThis.navigator?.userAgent === "Cloudflare-Workers";
 }
 
 /** Connects, and waits until bytes can go. */

@@ -28,6 +28,7 @@ export type {
   ConnectOptions,
   Hold,
   Runtime,
+  Scope,
   Socket,
   SocketCapabilities,
   SocketEvents,

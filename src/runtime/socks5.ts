@@ -6,7 +6,8 @@
 
 import { AuthenticationError, ConfigError, ConnectionError } from "../errors.ts";
 import { sentenceOf, show } from "../show.ts";
-import { capabilities, type Connect, isConnect, isWorkerd, openWire, wantsTls } from "./connectable.ts";
+import { isWorkerd } from "./builtin.ts";
+import { capabilities, type Connect, isConnect, openWire, wantsTls } from "./connectable.ts";
 import { dial, formatAddress } from "./dial.ts";
 import { nodeNet } from "./node_tls.ts";
 import type { ConnectOptions, SocketFactory } from "./runtime.ts";

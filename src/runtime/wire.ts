@@ -10,7 +10,7 @@
 import type { Duplex } from "node:stream";
 import { ConfigError, ConnectionError } from "../errors.ts";
 import { show } from "../show.ts";
-import { builtinModule } from "./builtin.ts";
+import { builtinModule, isWorkerd } from "./builtin.ts";
 import { formatAddress, KEEP_ALIVE_MS, lostError } from "./dial.ts";
 import { nodeSink, nodeTls, translateTls } from "./node_tls.ts";
 import { QueueSocket, type SegmentSink } from "./queue_socket.ts";
@@ -31,7 +31,10 @@ export interface Wire {
   /** Speaks TLS from here on, with the broker of the options. */
   startTls(options: ConnectOptions): Promise<Wire>;
   /** Hands the connection over to somebody who listens. */
-  start(options: ConnectOptions, events: SocketEvents): Socket & Abandonable;
+  start(options: ConnectOptions, events: SocketEvents): Socket & {
+    /** Gives it up without a word to its owner. */
+    abandon(): void;
+  };
   /** Gives it up. */
   abandon(): void;
 }
@@ -71,6 +74,10 @@ export interface ByteStreams {
   /** Speaks TLS from here on; for those that were opened with `"starttls"`. */
   startTls?(options?: { readonly expectedServerHostname?: string }): ByteStreams;
 }
+
+const NO_TLS_OF_NODE =
+  'Open connections by connect() of "cloudflare:sockets", which can begin to speak TLS: Node\'s TLS ' +
+  "over a stream is not to be had here.";
 
 /** A stream of Node. */
 export class NodeWire implements Wire {
@@ -112,6 +119,7 @@ export class NodeWire implements Wire {
   }
 
   async startTls(options: ConnectOptions): Promise<Wire> {
+    if (isWorkerd()) throw new ConfigError("connect", NO_TLS_OF_NODE);
     const tls = tlsOptions(options) ?? {};
     let secure: Duplex;
     try {

@@ -12,6 +12,7 @@ import {
   type SocketFactory,
   socketsOf,
   socks5,
+  type TlsOptions,
 } from "../../src/runtime/mod.ts";
 import { validateConfig } from "../../mod.ts";
 import { runtimeName, test, type TestContext } from "../harness.ts";
@@ -338,5 +339,61 @@ test("socks5: options that can't be meant are refused by name", () => {
       assert.ok(!error.message.includes("ppp"));
       return true;
     });
+  }
+});
+
+/** The forms that TLS can be spoken through. */
+const tlsForms = [
+  "a SOCKS5 proxy",
+  "a SOCKS5 proxy with a password",
+  "a SOCKS5 proxy behind a SocketFactory",
+  "a function that returns a stream of Node",
+  "a function that returns fromNodeSocket",
+];
+
+/** Trusts the tests' authority, which workerd can be told in its configuration only. */
+function trusting(more: TlsOptions = {}): TlsOptions {
+  return runtimeName === "workerd" ? {} : { ca: serverPorts().tls.ca, ...more };
+}
+
+test("connect: TLS is spoken through proxies and streams of Node, with all that it is told, or refused", async (t) => {
+  const { ports, client } = serverPorts().tls;
+  const host = "localhost";
+  for (const name of tlsForms) {
+    const factory = forms[name]!;
+    if (runtimeName === "workerd" && !/SOCKS5 proxy( with|$)/.test(name)) {
+      const attempt = factory.connect({ host, port: ports.good, tls: true }, silent);
+      await assert.rejects(
+        attempt,
+        (error) => error instanceof ConfigError && /cloudflare:sockets/.test(error.message),
+      );
+      continue;
+    }
+    const peer = await Peer.connect(t, ports.good, factory, { host, tls: trusting() });
+    const parts = Array.from({ length: 60 }, (_, i) => noise([3, 2_000, 70_000][i % 3]!, i));
+    const total = parts.reduce((sum, part) => sum + part.byteLength, 0);
+    for (const part of parts) peer.socket.write(part);
+    await peer.until(() => peer.received.byteLength >= total || peer.closes.length > 0);
+    assert.equal(await sha256([peer.received]), await sha256(parts), name);
+    for (const server of ["elsewhere", "untrusted", "expired"] as const) {
+      const attempt = factory.connect({ host, port: ports[server], tls: trusting(), timeoutMs: 10_000 }, silent);
+      await assert.rejects(attempt, (error) => {
+        assert.ok(
+          error instanceof (runtimeName === "workerd" ? ConnectionError : AuthenticationError),
+          `${name}: ${error}`,
+        );
+        return true;
+      });
+    }
+    if (runtimeName === "workerd") continue;
+    const { cert, key } = client;
+    const mutual = await Peer.connect(t, ports.mutual, factory, { host, tls: trusting({ cert, key }) });
+    mutual.socket.write(bytesOf("hello"));
+    await mutual.until(() => mutual.received.byteLength === 5 || mutual.closes.length > 0);
+    assert.deepEqual(mutual.closes, [], name);
+    const lax = await Peer.connect(t, ports.untrusted, factory, { host, tls: { verify: "none" } });
+    lax.socket.write(bytesOf("hello"));
+    await lax.until(() => lax.received.byteLength === 5 || lax.closes.length > 0);
+    assert.deepEqual(lax.closes, [], name);
   }
 });
