@@ -30,7 +30,7 @@ const steps = {
   "npm manifest": ({ fix }) => npmManifest(fix),
   "npm package": () => npmPackage(),
   "consumers": () => consumers(),
-  "fresh clone": async () => (await import("./fresh_clone.mjs")).checkFreshClone(),
+  "fresh clone": async () => (await import("../test/programs/fresh_clone.mjs")).checkFreshClone(),
 };
 
 /** Deno keeps no lock file here: npm's is the one. */
@@ -100,7 +100,7 @@ async function npmManifest(fix) {
 
 /** Packs what npm would get and looks at it as a stranger would. */
 async function npmPackage() {
-  const { pack } = await import("./consumers.mjs");
+  const { pack } = await import("../test/programs/consumers.mjs");
   const tarball = await pack();
   const bin = join(root, "scripts/tools/node_modules/.bin");
   const results = [
@@ -112,7 +112,7 @@ async function npmPackage() {
 
 /** Compiles, bundles and tests with what users have. */
 async function consumers() {
-  const { runConsumers } = await import("./consumers.mjs");
+  const { runConsumers } = await import("../test/programs/consumers.mjs");
   const failed = (await runConsumers()).filter(({ ok }) => !ok);
   return { ok: failed.length === 0, output: failed.map(({ name, output }) => `${name}\n${output}`).join("\n\n") };
 }

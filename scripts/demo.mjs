@@ -11,7 +11,7 @@ import { stderr, stdout } from "node:process";
 import { build } from "./build.mjs";
 import { start, stopAll } from "./demo/children.mjs";
 import { differences } from "./demo/digest.mjs";
-import { compiled, findRuntimes } from "./demo/runtimes.mjs";
+import { compiled, findRuntimes } from "./lib/runtimes.mjs";
 import { count, printTable, Screen } from "./demo/screen.mjs";
 import { digestSource, keyField, sourceFile } from "./demo/source.mjs";
 import { flagsOf } from "./lib/flags.mjs";

@@ -91,11 +91,11 @@ async function main() {
  * programs that never close their producer.
  */
 async function programs() {
-  const { runCliTests } = await import("./cli_test.mjs");
-  const { runReadme } = await import("./readme.mjs");
-  const { runMemory } = await import("./memory.mjs");
-  const { runProgramsTests } = await import("./programs_test.mjs");
-  return [["cli", runCliTests], ["readme", runReadme], ["memory", runMemory], ["programs", runProgramsTests]];
+  const { runCliTests } = await import("../test/programs/cli.mjs");
+  const { runReadme } = await import("../test/programs/readme.mjs");
+  const { runMemory } = await import("../test/programs/memory.mjs");
+  const { runUnclosed } = await import("../test/programs/unclosed.mjs");
+  return [["cli", runCliTests], ["readme", runReadme], ["memory", runMemory], ["unclosed", runUnclosed]];
 }
 
 async function runInterop() {

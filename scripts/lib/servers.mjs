@@ -6,7 +6,7 @@ import { root } from "./tools.mjs";
 
 /** Resolves to the ports and a way to stop, once the servers listen. */
 export async function startServers() {
-  const child = spawn(process.execPath, [join(root, "scripts", "test_servers.mjs")], {
+  const child = spawn(process.execPath, [join(root, "scripts", "lib", "servers_main.mjs")], {
     stdio: ["pipe", "pipe", "inherit"],
   });
   const stop = async () => {

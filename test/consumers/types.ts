@@ -1,4 +1,4 @@
-/** What users compile, with every entry point in it: `scripts/consumers.mjs` does so with old and new TypeScript. */
+/** What users compile, with every entry point in it: `test/programs/consumers.mjs` does so with old and new TypeScript. */
 
 import {
   type Delivery,

@@ -12,7 +12,7 @@ import type { TestContext } from "../harness.ts";
 export interface Ports {
   /** Sends back what it gets. */
   readonly echo: number;
-  /** Does what the first line says; see `scripts/test_servers.mjs`. */
+  /** Does what the first line says; see `scripts/lib/servers_main.mjs`. */
   readonly modes: number;
   /** A SOCKS5 proxy; names that end in ".internal" lead to this machine. */
   readonly socks: number;

@@ -2,7 +2,7 @@
  * The first hour of somebody new: clones the project, packs it, installs the tarball into a fresh folder and follows the
  * README's quick start there, on Node, Bun and Deno.
  *
- *     node scripts/fresh_clone.mjs
+ *     node test/programs/fresh_clone.mjs
  */
 
 import assert from "node:assert/strict";
@@ -11,7 +11,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { root, run, runtimeBinary } from "./lib/tools.mjs";
+import { root, run, runtimeBinary } from "../../scripts/lib/tools.mjs";
 
 /** Most bytes of the tarball, unpacked, so that nothing gets into it unnoticed. */
 const maxUnpackedBytes = 2_600_000;

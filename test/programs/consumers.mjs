@@ -1,7 +1,7 @@
 /**
  * The package as its users have it: compiled, bundled, required, imported and tested with what they use.
  *
- *     node scripts/consumers.mjs [part of a name] [tarball]
+ *     node test/programs/consumers.mjs [part of a name] [tarball]
  *
  * What is tried is the tarball, unpacked into `test/consumers/node_modules`; it is packed unless one is given.
  */
@@ -10,8 +10,8 @@ import assert from "node:assert/strict";
 import { cp, mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { install } from "./lib/install.mjs";
-import { cacheDir, root, run, runtimeBinary } from "./lib/tools.mjs";
+import { install } from "../../scripts/lib/install.mjs";
+import { cacheDir, root, run, runtimeBinary } from "../../scripts/lib/tools.mjs";
 
 const folder = join(root, "test/consumers");
 const modules = join(folder, "node_modules");

@@ -1,5 +1,5 @@
 /**
- * Sends without ever waiting while its broker stands still; run by `scripts/memory.mjs` on each runtime.
+ * Sends without ever waiting while its broker stands still; run by `memory.mjs` on each runtime.
  *
  *     <runtime> stalled_caller.mjs <brokers> <bufferMemory> <refusals>
  */

@@ -1,21 +1,22 @@
 /**
  * Runs the code in README.md, and the examples, each on the runtime that it is for, against `sluice broker`.
  *
- *     node scripts/readme.mjs [part of a name]
+ *     node test/programs/readme.mjs [part of a name]
  *
  * A fenced block is run when its language is followed by `node`, `deno`, `bun` or `worker`.
  */
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { pathToFileURL } from "node:url";
-import { build } from "./build.mjs";
-import { compiled, findProgram } from "./demo/runtimes.mjs";
-import { cacheDir, listFiles, root, runtimeBinary } from "./lib/tools.mjs";
+import { build } from "../../scripts/build.mjs";
+import { readRecords, startBroker } from "../../scripts/lib/broker_process.mjs";
+import { freePort, runProgram, startProgram } from "../../scripts/lib/program.mjs";
+import { findProgram } from "../../scripts/lib/runtimes.mjs";
+import { runByHand, Tally } from "../../scripts/lib/tally.mjs";
+import { cacheDir, listFiles, root, runtimeBinary } from "../../scripts/lib/tools.mjs";
+import { bundle } from "../../scripts/lib/worker.mjs";
 
 const dir = join(cacheDir, "readme");
 const topics = ["orders:3", "readings:4", "lines:1", "posts:1", "hits:1"];
@@ -24,36 +25,29 @@ const topics = ["orders:3", "readings:4", "lines:1", "posts:1", "hits:1"];
  * Resolves to `{ passed, failed, skipped, tests }` with a `{ name, status, detail }` for each piece; what has no runtime
  * here is skipped.
  */
-export async function runReadme({ log = console.log, filter = "" } = {}) {
+export async function runReadme({ log, filter = "" } = {}) {
   await build();
   await rm(dir, { recursive: true, force: true });
   await mkdir(dir, { recursive: true });
-  const tests = [];
-  const broker = await startBroker();
+  const tally = new Tally(log);
+  const broker = await startBroker({ topics });
+  const count = async (topic) => topic === undefined ? 0 : (await readRecords(broker.address, topic)).length;
   try {
     for (const piece of [optionsTable, promises, deliveryTests, commands, ...await snippets(), ...examples]) {
       if (!piece.name.includes(filter)) continue;
-      const { name } = piece;
-      try {
-        const before = await countRecords(broker.address, piece.topic);
+      await tally.run(piece.name, async () => {
+        const before = await count(piece.topic);
         const reason = await piece.run(broker.address);
-        const delivered = await countRecords(broker.address, piece.topic) - before;
-        if (reason === undefined && piece.topic !== undefined) {
-          assert.ok(delivered > 0, `no record reached the topic "${piece.topic}"`);
-        }
-        if (reason !== undefined) log(`- ${name}: ${reason}`);
-        tests.push({ name, status: reason === undefined ? "passed" : "skipped", detail: reason });
-      } catch (error) {
-        log(`✗ ${name}\n${String(error.stack).replace(/^/gm, "    ")}`);
-        tests.push({ name, status: "failed", detail: error.message });
-      }
+        if (reason !== undefined) return reason;
+        const delivered = await count(piece.topic) - before;
+        if (piece.topic !== undefined) assert.ok(delivered > 0, `no record reached the topic "${piece.topic}"`);
+      });
     }
   } finally {
     await broker.stop();
     await rm(dir, { recursive: true, force: true });
   }
-  const count = (status) => tests.filter((test) => test.status === status).length;
-  return { passed: count("passed"), failed: count("failed"), skipped: count("skipped"), tests };
+  return tally.result();
 }
 
 /** Whatever README.md, the documents and the programs' own help tell to run is there. */
@@ -62,7 +56,7 @@ const commands = {
   async run() {
     const { scripts } = JSON.parse(await readFile(join(root, "package.json"), "utf8"));
     const named = new Map();
-    for (const dir of [".", "docs", "scripts", "test/interop"]) {
+    for (const dir of [".", "docs", "scripts", "test/interop", "test/programs"]) {
       for (const file of await readdir(join(root, dir))) {
         if (!/\.(md|mjs)$/.test(file)) continue;
         const text = await readFile(join(root, dir, file), "utf8");
@@ -193,7 +187,7 @@ const runners = {
     );
     const port = await freePort();
     const address = `127.0.0.1:${port}`;
-    const server = start(program, ["serve", join(dir, "worker.capnp"), `--socket-addr=http=${address}`]);
+    const server = startProgram([program, "serve", join(dir, "worker.capnp"), `--socket-addr=http=${address}`]);
     try {
       const response = await post(`http://${address}/`, "hello", server);
       const body = await response.text();
@@ -208,7 +202,7 @@ const runners = {
 async function runBunServer(brokers) {
   const program = findProgram("bun");
   if (program === undefined) return "Bun was not found";
-  const server = start(program, ["run", example("bun.ts")], { KAFKA_BROKERS: brokers, PORT: "0" });
+  const server = startProgram([program, "run", example("bun.ts")], { env: { KAFKA_BROKERS: brokers, PORT: "0" } });
   try {
     const url = await server.line(/^Listening on (http\S+)$/m);
     const response = await post(`${url}key-1`, "hello", server);
@@ -216,21 +210,6 @@ async function runBunServer(brokers) {
   } finally {
     assert.equal(await server.stop(), 0, "the server did not end well");
   }
-}
-
-async function bundle(entry, outfile) {
-  const { build: esbuild } = await import("esbuild");
-  await esbuild({
-    absWorkingDir: root,
-    entryPoints: [entry],
-    outfile,
-    bundle: true,
-    format: "esm",
-    conditions: ["workerd"],
-    alias: { "@sluice/kafka": "./mod.ts" },
-    external: ["node:*", "cloudflare:*"],
-    logLevel: "silent",
-  });
 }
 
 /** Posts as soon as the server answers. */
@@ -246,83 +225,9 @@ async function post(url, body, server) {
 }
 
 async function succeed(program, args, env, stdin) {
-  const child = start(program, args, env, stdin);
-  const timer = setTimeout(() => child.stop("SIGKILL"), 60_000);
-  const code = await child.closed;
-  clearTimeout(timer);
-  assert.equal(code, 0, `exit code ${code}\n${child.output()}`);
+  const input = stdin === undefined ? undefined : await readFile(stdin);
+  const { code, output } = await runProgram([program, ...args], { env, input, timeoutMs: 60_000 });
+  assert.equal(code, 0, `exit code ${code}\n${output}`);
 }
 
-/** Starts a program in the project's folder. */
-function start(program, args, env = {}, stdin) {
-  const child = spawn(program, args, { cwd: root, env: { ...process.env, NO_COLOR: "1", ...env } });
-  let output = "";
-  const waiting = new Set();
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding("utf8").on("data", (text) => {
-      output += text;
-      for (const check of waiting) check();
-    });
-  }
-  child.stdin.on("error", () => {}); // it may end without reading all
-  if (stdin === undefined) child.stdin.end();
-  else readFile(stdin).then((bytes) => child.stdin.end(bytes));
-  const closed = new Promise((resolve) => {
-    child.once("error", (error) => resolve(String(error)));
-    child.once("close", (code, signal) => resolve(code ?? signal));
-  });
-  return {
-    closed,
-    output: () => output,
-    /** What the first line that fits says. */
-    line: (pattern) =>
-      new Promise((resolve, reject) => {
-        const check = () => {
-          const match = pattern.exec(output);
-          if (match !== null) resolve(match[1]);
-        };
-        waiting.add(check);
-        check();
-        closed.then((code) => reject(new Error(`${program} ended with exit code ${code}: ${output}`)));
-      }),
-    async stop(signal = "SIGTERM") {
-      child.kill(signal);
-      const timer = setTimeout(() => child.kill("SIGKILL"), 5_000);
-      const code = await closed;
-      clearTimeout(timer);
-      return code;
-    },
-  };
-}
-
-async function startBroker() {
-  const [program, ...args] = compiled;
-  const broker = start(program, [...args, "broker", "--port", "0", ...topics.flatMap((topic) => ["--topic", topic])]);
-  return { address: await broker.line(/^Listening on (\S+)$/m), stop: () => broker.stop() };
-}
-
-async function countRecords(brokers, topic) {
-  if (topic === undefined) return 0;
-  const { readTopic } = await import("../dist/src/testing/mod.js");
-  const { selectSockets } = await import("../dist/src/runtime/mod.js");
-  let count = 0;
-  for await (const _ of readTopic({ brokers, topic, sockets: selectSockets() })) count++;
-  return count;
-}
-
-function freePort() {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
-}
-
-if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
-  const { passed, failed, skipped } = await runReadme({ filter: process.argv[2] });
-  console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
-  process.exitCode = failed > 0 ? 1 : 0;
-}
+await runByHand(import.meta.url, runReadme);

@@ -1,8 +1,8 @@
-/** The runtimes that the demo finds, and how each runs the command line. */
+/** The runtimes that are found, and how each runs the command line. */
 
 import { existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
-import { root, run } from "../lib/tools.mjs";
+import { root, run } from "./tools.mjs";
 
 /** The command line as Node runs it, on every version from 20: compiled. */
 export const compiled = [process.execPath, join("dist", "src", "cli", "bin.js")];

@@ -1,7 +1,7 @@
 /**
- * A program that never closes its producer, for `scripts/programs_test.mjs`.
+ * A program that never closes its producer, for `unclosed.mjs`.
  *
- *     <runtime> unclosed.mjs <module of the producer> <brokers> <what it does> [JSON of options]
+ *     <runtime> unclosed_caller.mjs <module of the producer> <brokers> <what it does> [JSON of options]
  */
 
 const [library, brokers, play, json = "{}"] = globalThis.Deno?.args ?? process.argv.slice(2);

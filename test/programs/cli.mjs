@@ -1,85 +1,63 @@
 /**
  * Runs the command line as a user does, as a process of its own, on every runtime that is found.
  *
- *     node scripts/cli_test.mjs [part of a name]
+ *     node test/programs/cli.mjs [part of a name]
  */
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { pathToFileURL } from "node:url";
-import { build } from "./build.mjs";
-import { findRuntimes } from "./demo/runtimes.mjs";
-import { root } from "./lib/tools.mjs";
-
-const limitMs = 180_000;
+import { build } from "../../scripts/build.mjs";
+import { readRecords, startBroker } from "../../scripts/lib/broker_process.mjs";
+import { freePort, runProgram } from "../../scripts/lib/program.mjs";
+import { findRuntimes } from "../../scripts/lib/runtimes.mjs";
+import { runByHand, Tally } from "../../scripts/lib/tally.mjs";
+import { root } from "../../scripts/lib/tools.mjs";
 
 /**
  * Resolves to `{ passed, failed, skipped, tests }` with a `{ name, status, detail }` for each test, called
  * `sluice on node: …`; a runtime that isn't there skips its tests.
  */
-export async function runCliTests({ log = console.log, filter = "" } = {}) {
+export async function runCliTests({ log, filter = "" } = {}) {
   await build();
   const runtimes = await findRuntimes();
-  const results = [];
+  const tally = new Tally(log);
   const dir = await mkdtemp(join(tmpdir(), "sluice-cli-"));
   try {
     for (const name of ["node", "deno", "bun"]) {
       const selected = tests.filter((test) => `${name}: ${test.name}`.includes(filter));
       const runtime = runtimes.find((candidate) => candidate.name === name);
+      if (runtime !== undefined && selected.length > 0) await runOn(runtime, selected, dir, tally);
       if (runtime === undefined) {
-        const detail = `${name} was not found`;
-        log(`- ${detail}: ${selected.length} tests are skipped`);
-        results.push(...selected.map((test) => ({ name: test.name, on: name, status: "skipped", detail })));
-      } else if (selected.length > 0) {
-        results.push(...await runOn(runtime, selected, dir, log));
+        for (const test of selected) tally.skip(`sluice on ${name}: ${test.name}`, `${name} was not found`);
       }
     }
   } finally {
     await rm(dir, { recursive: true, force: true });
   }
-  const count = (status) => results.filter((result) => result.status === status).length;
-  return {
-    passed: count("passed"),
-    failed: count("failed"),
-    skipped: count("skipped"),
-    tests: results.map(({ name, on, status, detail }) => ({ name: `sluice on ${on}: ${name}`, status, detail })),
-  };
+  return tally.result();
 }
 
 /** One broker for all tests, and a topic with three partitions for each. */
-async function runOn(runtime, selected, dir, log) {
-  const results = [];
+async function runOn(runtime, selected, dir, tally) {
   const names = selected.map((_, index) => `cli-${index}`);
-  const broker = await startBroker(runtime.command, names.flatMap((name) => ["--topic", `${name}:3`]));
-  const sluice = (args, options) => runProcess([...runtime.command, ...args], options);
+  const broker = await startBroker({ command: runtime.command, topics: names.map((name) => `${name}:3`) });
+  const sluice = (args, { stdin = "", ...options } = {}) => {
+    return runProgram([...runtime.command, ...args], { input: stdin, ...options });
+  };
   try {
     for (const [index, test] of selected.entries()) {
       const topic = { name: names[index], brokers: broker.address };
-      const read = () => readAll(broker.address, topic.name);
-      try {
-        await test.run({ sluice, topic, read, dir, runtime });
-        results.push({ name: test.name, on: runtime.name, status: "passed" });
-      } catch (error) {
-        results.push({ name: test.name, on: runtime.name, status: "failed", detail: error.message });
-        log(`✗ ${runtime.name}: ${test.name}\n${String(error.stack).replace(/^/gm, "    ")}`);
-      }
+      const read = () => readRecords(broker.address, topic.name);
+      await tally.run(
+        `sluice on ${runtime.name}: ${test.name}`,
+        () => test.run({ sluice, topic, read, dir, runtime }),
+      );
     }
   } finally {
     await broker.stop();
   }
-  return results;
-}
-
-async function readAll(brokers, topic) {
-  const { readTopic } = await import("../dist/src/testing/mod.js");
-  const { selectSockets } = await import("../dist/src/runtime/mod.js");
-  const records = [];
-  for await (const record of readTopic({ brokers, topic, sockets: selectSockets() })) records.push(record);
-  return records;
 }
 
 const decoder = new TextDecoder();
@@ -262,7 +240,7 @@ test("an interrupt while standard input is silent is exit code 130 with the summ
 });
 
 test("a broker that dies under way is exit code 1, with counts", async ({ sluice, runtime }) => {
-  const broker = await startBroker(runtime.command, ["--topic", "doomed"]);
+  const broker = await startBroker({ command: runtime.command, topics: ["doomed"] });
   try {
     const result = await sluice(
       ["produce", "-b", broker.address, "-t", "doomed", "--timeout-ms", "4000", "--json", "--progress", "json"],
@@ -321,67 +299,4 @@ test("a port that is taken is one line and exit code 1", async ({ sluice, topic:
   assertComplaint(result, /listen|address|port/i);
 });
 
-/** Starts `sluice broker` on a free port; resolves when it listens. */
-function startBroker(command, args) {
-  return new Promise((resolve, reject) => {
-    const child = spawn(command[0], [...command.slice(1), "broker", "--port", "0", ...args], { cwd: root });
-    const closed = new Promise((done) => child.once("close", done));
-    let output = "";
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding("utf8").on("data", (chunk) => output += chunk);
-    }
-    child.stdout.on("data", () => {
-      const address = /^Listening on (\S+)\n/.exec(output)?.[1];
-      if (address !== undefined) resolve({ address, stop });
-    });
-    child.once("error", reject);
-    closed.then((code) => reject(new Error(`The broker ended with exit code ${code}: ${output}`)));
-    async function stop() {
-      child.kill("SIGINT");
-      const timer = setTimeout(() => child.kill("SIGKILL"), 5_000);
-      const code = await closed;
-      clearTimeout(timer);
-      return code;
-    }
-  });
-}
-
-/** Runs a program to its end; resolves to `{ code, stdout, stderr }`. */
-function runProcess([program, ...args], { stdin = "", keepOpen = false, env = {}, onStderr } = {}) {
-  return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { cwd: root, env: { ...process.env, NO_COLOR: "1", ...env } });
-    const timer = setTimeout(() => child.kill("SIGKILL"), limitMs);
-    const result = { stdout: "", stderr: "" };
-    child.stdout.setEncoding("utf8").on("data", (chunk) => result.stdout += chunk);
-    child.stderr.setEncoding("utf8").on("data", (chunk) => {
-      result.stderr += chunk;
-      onStderr?.(chunk, child);
-    });
-    child.stdin.on("error", () => {}); // it may end without reading all
-    child.stdin.write(stdin);
-    if (!keepOpen) child.stdin.end();
-    child.once("error", reject);
-    child.once("close", (code, signal) => {
-      clearTimeout(timer);
-      resolve({ code: code ?? signal, ...result });
-    });
-  });
-}
-
-/** A port on which nobody listens. */
-function freePort() {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
-}
-
-if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
-  const { passed, failed, skipped } = await runCliTests({ filter: process.argv[2] });
-  console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
-  process.exitCode = failed > 0 ? 1 : 0;
-}
+await runByHand(import.meta.url, runCliTests);

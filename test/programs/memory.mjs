@@ -1,7 +1,7 @@
 /**
  * What a process holds while its broker stands still and the caller never waits, measured on each runtime.
  *
- *     node scripts/memory.mjs [part of a runtime's name]
+ *     node test/programs/memory.mjs [part of a runtime's name]
  *
  * A broker in a process of its own is stopped (SIGSTOP) while a program sends 1 KiB records as fast as it can for some
  * seconds. The program may grow by `bufferMemory` and a constant. Then the broker goes on, and every promise must have
@@ -9,12 +9,13 @@
  */
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { join } from "node:path";
-import { pathToFileURL } from "node:url";
-import { build } from "./build.mjs";
-import { compiled, findProgram } from "./demo/runtimes.mjs";
-import { root, runtimeBinary } from "./lib/tools.mjs";
+import { build } from "../../scripts/build.mjs";
+import { startBroker } from "../../scripts/lib/broker_process.mjs";
+import { startProgram } from "../../scripts/lib/program.mjs";
+import { findProgram } from "../../scripts/lib/runtimes.mjs";
+import { runByHand, Tally } from "../../scripts/lib/tally.mjs";
+import { runtimeBinary } from "../../scripts/lib/tools.mjs";
 
 const MIB = 2 ** 20;
 const BUFFER_MEMORY = 32 * MIB;
@@ -35,7 +36,7 @@ const YOUNG_GENERATION = "--max-semi-space-size=16";
 /** The flood goes on until so many sends were refused: by count, because a busy machine takes its time. */
 const REFUSALS = 200_000;
 
-const program = join("scripts", "memory", "stalled_caller.mjs");
+const program = join("test", "programs", "stalled_caller.mjs");
 const runtimes = [
   ["node24", runtimeBinary("node24"), [YOUNG_GENERATION, program]],
   ["deno", findProgram("deno"), [
@@ -54,26 +55,18 @@ const runtimes = [
 /** Resolves to `{ passed, failed, skipped, tests }` with a `{ name, status, detail }` for each runtime. */
 export async function runMemory({ log = console.log, filter = "" } = {}) {
   await build();
-  const tests = [];
+  const tally = new Tally(log);
   for (const [runtime, path, args] of runtimes) {
     if (!runtime.includes(filter)) continue;
     const name = `memory: bufferMemory and a constant bound the process while a broker stands still (${runtime})`;
-    if (path === undefined || process.platform === "win32") {
-      tests.push({ name, status: "skipped", detail: `${runtime} was not found` });
-      continue;
-    }
-    try {
+    await tally.run(name, async () => {
+      if (path === undefined || process.platform === "win32") return `${runtime} was not found`;
       const result = await measure(path, args);
       log(`${runtime}: ${describe(result)}`);
       check(result, runtime === "bun" ? SPACE_OF_BUN : 1);
-      tests.push({ name, status: "passed" });
-    } catch (error) {
-      log(`✗ ${name}\n${String(error.stack).replace(/^/gm, "    ")}`);
-      tests.push({ name, status: "failed", detail: error.message });
-    }
+    });
   }
-  const count = (status) => tests.filter((test) => test.status === status).length;
-  return { passed: count("passed"), failed: count("failed"), skipped: count("skipped"), tests };
+  return tally.result();
 }
 
 function check(result, space) {
@@ -95,64 +88,21 @@ function describe({ grownBytes, heldBytes, sent, acknowledged, refused, settledM
 }
 
 async function measure(path, args) {
-  const [node, ...cli] = compiled;
-  const broker = start(node, [...cli, "broker", "--port", "0", "--topic", "stalled:3"]);
+  const broker = await startBroker({ topics: ["stalled:3"] });
   try {
-    const address = await broker.line(/^Listening on (\S+)$/m);
-    const caller = start(path, [...args, address, String(BUFFER_MEMORY), String(REFUSALS)]);
+    const caller = startProgram([path, ...args, broker.address, String(BUFFER_MEMORY), String(REFUSALS)]);
     try {
       await caller.line(/^(ready)$/m);
       broker.child.kill("SIGSTOP");
       await caller.line(/^(flooded)$/m);
       broker.child.kill("SIGCONT");
-      return JSON.parse(await caller.line(/^(\{.*\})$/m));
+      return JSON.parse(await caller.line(/^(\{.*\})\n/m));
     } finally {
-      caller.child.kill("SIGKILL");
+      await caller.stop("SIGKILL");
     }
   } finally {
-    broker.child.kill("SIGKILL");
+    await broker.stop("SIGKILL");
   }
 }
 
-/** Starts a program whose lines can be waited for. */
-function start(path, args) {
-  const child = spawn(path, args, { cwd: root, stdio: ["ignore", "pipe", "pipe"] });
-  let output = "";
-  const waiting = new Set();
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding("utf8").on("data", (text) => {
-      output += text;
-      for (const look of waiting) look();
-    });
-  }
-  const closed = new Promise((resolve) => {
-    child.once("error", (error) => resolve(String(error)));
-    child.once("close", (code, signal) => resolve(code ?? signal));
-  });
-  return {
-    child,
-    line: (pattern) =>
-      new Promise((resolve, reject) => {
-        const fail = (why) => reject(new Error(`${path} ${args.join(" ")} ${why}: ${output}`));
-        const timer = setTimeout(() => fail(`did not print ${pattern} in time`), 300_000);
-        const look = () => {
-          const match = pattern.exec(output);
-          if (match === null) return;
-          clearTimeout(timer);
-          resolve(match[1]);
-        };
-        waiting.add(look);
-        look();
-        closed.then((code) => {
-          clearTimeout(timer);
-          fail(`ended with ${code}`);
-        });
-      }),
-  };
-}
-
-if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
-  const { passed, failed, skipped } = await runMemory({ filter: process.argv[2] });
-  console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
-  process.exitCode = failed > 0 ? 1 : 0;
-}
+await runByHand(import.meta.url, runMemory);

@@ -2,22 +2,22 @@
  * Runs programs that never close their producer, as processes of their own, on every runtime that is found: they end
  * when all is delivered, and not before.
  *
- *     node scripts/programs_test.mjs [part of a name]
+ *     node test/programs/unclosed.mjs [part of a name]
  */
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { build } from "./build.mjs";
-import { findProgram } from "./demo/runtimes.mjs";
-import { root } from "./lib/tools.mjs";
+import { build } from "../../scripts/build.mjs";
+import { freePort, startProgram } from "../../scripts/lib/program.mjs";
+import { findProgram } from "../../scripts/lib/runtimes.mjs";
+import { runByHand, Tally } from "../../scripts/lib/tally.mjs";
+import { root } from "../../scripts/lib/tools.mjs";
 
 /** A program that is still there after so long doesn't end. */
 const limitMs = 60_000;
-const program = join(root, "scripts", "programs", "unclosed.mjs");
+const program = join(root, "test", "programs", "unclosed_caller.mjs");
 const source = pathToFileURL(join(root, "mod.ts")).href;
 
 /** How each runtime runs the program, up to its arguments. */
@@ -34,28 +34,18 @@ const runtimes = {
 };
 
 /** Resolves to `{ passed, failed, skipped, tests }` with a `{ name, status, detail }` for each test. */
-export async function runProgramsTests({ log = console.log, filter = "" } = {}) {
+export async function runUnclosed({ log, filter = "" } = {}) {
   await build();
-  const results = [];
+  const tally = new Tally(log);
   for (const [name, runtime] of Object.entries(runtimes)) {
     for (const test of tests) {
       const title = `a program on ${name}: ${test.name}`;
       if (!title.includes(filter)) continue;
-      if (runtime.command[0] === undefined) {
-        results.push({ name: title, status: "skipped", detail: `${name} was not found` });
-        continue;
-      }
-      try {
-        await test.run({ name, ...runtime });
-        results.push({ name: title, status: "passed" });
-      } catch (error) {
-        results.push({ name: title, status: "failed", detail: error.message });
-        log(`✗ ${title}\n${String(error.stack).replace(/^/gm, "    ")}`);
-      }
+      if (runtime.command[0] === undefined) tally.skip(title, `${name} was not found`);
+      else await tally.run(title, () => test.run({ name, ...runtime }));
     }
   }
-  const count = (status) => results.filter((result) => result.status === status).length;
-  return { passed: count("passed"), failed: count("failed"), skipped: count("skipped"), tests: results };
+  return tally.result();
 }
 
 const tests = [];
@@ -166,7 +156,7 @@ async function keepAliveTimers(port) {
 
 /** A cluster of one broker on a port of this machine. */
 async function withCluster(body, listen = {}) {
-  const { EmbeddedCluster } = await import("../dist/src/testing/mod.js");
+  const { EmbeddedCluster } = await import("../../dist/src/testing/mod.js");
   const cluster = new EmbeddedCluster({ topics: { orders: 3 } });
   const listening = await cluster.listen(listen);
   try {
@@ -188,55 +178,20 @@ async function assertRecords(cluster, wanted) {
   assert.equal(recordsIn(cluster), wanted);
 }
 
-async function freePort() {
-  const server = createServer();
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
-
 /** Starts the program: `ended` resolves to what became of it, `printed` when it has printed a line. */
 function run({ command, library }, brokers, play, options = {}) {
-  const [executable, ...args] = [...command, program, library, brokers, play, JSON.stringify(options)];
-  const child = spawn(executable, args, { cwd: root, stdio: ["pipe", "pipe", "pipe"] });
-  let stdout = "";
-  let stderr = "";
-  const waiting = new Set();
-  child.stderr.setEncoding("utf8").on("data", (text) => stderr += text);
-  child.stdout.setEncoding("utf8").on("data", (text) => {
-    stdout += text;
-    for (const look of waiting) look();
+  const args = [program, library, brokers, play, JSON.stringify(options)];
+  const started = startProgram([...command, ...args], { keepOpen: true });
+  const timer = setTimeout(() => started.child.kill("SIGKILL"), limitMs);
+  const ended = started.closed.then((code) => {
+    clearTimeout(timer);
+    const [stdout, stderr] = [started.stdout(), started.stderr()];
+    if (code === "SIGKILL") throw new Error(`The program did not end within ${limitMs} ms: ${stdout}${stderr}`);
+    if (stderr !== "") throw new Error(stderr);
+    return { code, stdout };
   });
-  const ended = new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      child.kill("SIGKILL");
-      reject(new Error(`The program did not end within ${limitMs} ms: ${stdout}${stderr}`));
-    }, limitMs);
-    child.once("error", reject);
-    child.once("close", (code) => {
-      clearTimeout(timer);
-      if (stderr !== "") reject(new Error(stderr));
-      else resolve({ code, stdout });
-      for (const look of waiting) look();
-    });
-  });
-  ended.catch(() => {});
-  const printed = (line) =>
-    new Promise((resolve, reject) => {
-      const look = () => {
-        if (stdout.split("\n").includes(line)) resolve();
-        else if (child.exitCode !== null) reject(new Error(`The program ended without "${line}": ${stderr}`));
-        else return void waiting.add(look);
-        waiting.delete(look);
-      };
-      look();
-    });
-  return { child, ended, printed };
+  ended.catch(() => {}); // a test may wait for a line first
+  return { child: started.child, ended, printed: (line) => started.line(new RegExp(`^${line}$`, "m")) };
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
-  const { passed, failed, skipped } = await runProgramsTests({ filter: process.argv[2] ?? "" });
-  console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
-  process.exitCode = failed > 0 ? 1 : 0;
-}
+await runByHand(import.meta.url, runUnclosed);
