@@ -13,13 +13,11 @@ import { writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
+import { flagsOf } from "./lib/flags.mjs";
+import { cacheDir, run } from "./lib/tools.mjs";
 
 /** The Kafka versions that the tests run against, the one that most of them use first. */
 export const kafkaVersions = ["4.1.1", "3.9.1", "4.4.0"];
-
-/** Where everything that is fetched or built for tests lies; git ignores it. */
-export const cacheDir = fileURLToPath(new URL("../.cache/", import.meta.url));
 
 /** Quick to start and small: a test broker lives for a minute. */
 const brokerJvmFlags = ["-Xmx512m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"];
@@ -134,32 +132,6 @@ export async function startKafka(
 /** The class path of a version's jars. */
 export function classPath(libs, ...more) {
   return [...more, join(libs, "*")].join(delimiter);
-}
-
-/** Runs a command to its end and keeps what it printed: `output` is both streams together. */
-export function run(command, args, { cwd, input, env, timeoutMs = 300_000 } = {}) {
-  return new Promise((resolve) => {
-    const child = spawn(command, args, { cwd, env: env ?? process.env, stdio: ["pipe", "pipe", "pipe"] });
-    const chunks = { stdout: [], stderr: [], output: [] };
-    const keep = (...names) => (chunk) => names.forEach((name) => chunks[name].push(chunk));
-    const kill = () => child.kill("SIGKILL");
-    const timer = setTimeout(() => {
-      keep("stderr", "output")(Buffer.from(`\nkilled after ${timeoutMs} ms\n`));
-      kill();
-    }, timeoutMs);
-    process.once("exit", kill);
-    child.stdout.on("data", keep("stdout", "output"));
-    child.stderr.on("data", keep("stderr", "output"));
-    child.stdin.on("error", () => {});
-    child.on("error", (error) => keep("stderr", "output")(Buffer.from(String(error))));
-    child.on("close", (code, signal) => {
-      clearTimeout(timer);
-      process.removeListener("exit", kill);
-      const text = (name) => Buffer.concat(chunks[name]).toString();
-      resolve({ code: code ?? signal ?? 1, stdout: text("stdout"), stderr: text("stderr"), output: text("output") });
-    });
-    child.stdin.end(input);
-  });
 }
 
 /** Ports that nobody listens on, from `first` upwards or wherever the system finds them. */
@@ -393,9 +365,8 @@ function withoutAddresses(text) {
   return text.replace(/https?:\/\/[^\s)"']+/g, "<repository>").split("\n").slice(-20).join("\n");
 }
 
-async function main(argv) {
-  const { values, positionals } = parseArgs({
-    args: argv,
+async function main() {
+  const { values, positionals } = flagsOf(import.meta.url, {
     allowPositionals: true,
     options: {
       version: { type: "string", default: kafkaVersions[0] },
@@ -425,7 +396,7 @@ async function main(argv) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  main(process.argv.slice(2)).catch((error) => {
+  main().catch((error) => {
     console.error(error.message);
     process.exitCode = 1;
   });

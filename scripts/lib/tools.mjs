@@ -62,7 +62,7 @@ export function run(
     };
     const timer = setTimeout(() => {
       timedOut = true;
-      printed.output += `\nkilled after ${timeoutMs} ms\n`;
+      for (const name of ["output", "stderr"]) printed[name] += `\nkilled after ${timeoutMs} ms\n`;
       kill();
     }, timeoutMs);
     process.once("exit", kill);

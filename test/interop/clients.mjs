@@ -3,7 +3,8 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { cacheDir, classPath, run, toolJvmFlags } from "../../scripts/kafka.mjs";
+import { classPath, toolJvmFlags } from "../../scripts/kafka.mjs";
+import { cacheDir, run } from "../../scripts/lib/tools.mjs";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const librdkafkaPackage = "confluent-kafka==2.16.1";

@@ -2,8 +2,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { sourceFile } from "../../scripts/demo/source.mjs";
-import { classPath, run, toolJvmFlags } from "../../scripts/kafka.mjs";
-import { root } from "../../scripts/lib/tools.mjs";
+import { classPath, toolJvmFlags } from "../../scripts/kafka.mjs";
+import { root, run } from "../../scripts/lib/tools.mjs";
 import { prepareClient, runClient } from "./clients.mjs";
 
 /** Runs the demo on a started Kafka and counts. */

@@ -4,10 +4,9 @@
  * The Java producer, librdkafka and kafkajs write with every codec; the Java consumer and librdkafka read everything
  * back. The consumer of kafkajs needs a group coordinator, so kafkajs is asked for the offsets only.
  */
-import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { build } from "../../scripts/build.mjs";
-import { freePorts, waitForBroker } from "../../scripts/kafka.mjs";
+import { startBroker } from "../../scripts/lib/broker_process.mjs";
 import { root } from "../../scripts/lib/tools.mjs";
 import { clientNames, prepareClient, runClient } from "./clients.mjs";
 import { compareOrder, compareRecords, forKafkajs } from "./compare.mjs";
@@ -23,7 +22,7 @@ export async function runEmbeddedPart({ libs, wanted, tally }) {
     else tally.skip(`embedded broker: ${name}`, reason, name === "librdkafka");
   }
   await build();
-  const broker = await startBroker();
+  const broker = await startBroker({ command: [process.execPath, join(root, "dist/esm/bin.js")] });
   try {
     await runClients({ brokers: broker.address, libs, clients, wanted, tally });
   } finally {
@@ -80,32 +79,4 @@ async function runClients({ brokers, libs, clients, wanted, tally }) {
 function countsOf(offsets, topic, wanted) {
   const sum = offsets.filter((each) => each.topic === topic).reduce((total, { low, high }) => total + high - low, 0);
   return sum === wanted ? [] : [`${sum} records by the offsets, wanted ${wanted}`];
-}
-
-async function startBroker() {
-  const [port] = await freePorts(1);
-  const bin = join(root, "dist/esm/bin.js");
-  const child = spawn(process.execPath, [bin, "broker", "--port", String(port)], { stdio: ["ignore", "pipe", "pipe"] });
-  let said = "";
-  const keep = (chunk) => said = (said + chunk).slice(-4_000);
-  child.stdout.on("data", keep);
-  child.stderr.on("data", keep);
-  const kill = () => child.kill("SIGKILL");
-  process.once("exit", kill);
-  const gone = new Promise((resolve) => child.once("exit", resolve));
-  try {
-    await Promise.race([
-      waitForBroker(port, 60_000),
-      gone.then((code) => Promise.reject(new Error(`sluice broker ended with ${code}: ${said}`))),
-    ]);
-  } catch (error) {
-    kill();
-    throw error;
-  }
-  const stop = async () => {
-    kill();
-    await gone;
-    process.removeListener("exit", kill);
-  };
-  return { address: `127.0.0.1:${port}`, stop };
 }

@@ -5,15 +5,8 @@ import { closeSync, existsSync, mkdirSync, openSync, rmSync, statSync, writeFile
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import {
-  cacheDir,
-  classPath,
-  ensureKafka,
-  freePorts,
-  run,
-  toolJvmFlags,
-  waitForBroker,
-} from "../../../scripts/kafka.mjs";
+import { classPath, ensureKafka, freePorts, toolJvmFlags, waitForBroker } from "../../../scripts/kafka.mjs";
+import { cacheDir, run } from "../../../scripts/lib/tools.mjs";
 import { BrokerProxy } from "./proxy.mjs";
 
 /** Where traces, logs and results lie. */
