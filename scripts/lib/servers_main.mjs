@@ -9,7 +9,7 @@ import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
-import { certificateAuthority, encryptedKey } from "./lib/certificates.mjs";
+import { certificateAuthority, encryptedKey } from "./certificates.mjs";
 
 /** What the connections in mode "sink" and "stall" got, by id. */
 const records = new Map();
