@@ -5,48 +5,11 @@
  */
 
 import { ProtocolError } from "../errors.ts";
+import { BatchHeader } from "./batch_header.ts";
 import { Reader } from "./reader.ts";
 import * as layout from "./record_batch_layout.ts";
 import { RecordCursor } from "./record_cursor.ts";
 import { VarintCursor } from "./varint_cursor.ts";
-
-/** The header of a batch. */
-export interface BatchHeader {
-  /** Offset of the first record in the log. */
-  readonly baseOffset: bigint;
-  /** Bytes after the length field. */
-  readonly batchLength: number;
-  /** Epoch of the leader that appended it. */
-  readonly partitionLeaderEpoch: number;
-  /** Always 2. */
-  readonly magic: number;
-  /** CRC-32C of everything after it. */
-  readonly crc: number;
-  /** All attribute bits. */
-  readonly attributes: number;
-  /** Offset of the last record less `baseOffset`. */
-  readonly lastOffsetDelta: number;
-  /** What the records' timestamps are relative to, in ms. */
-  readonly baseTimestamp: bigint;
-  /** The highest timestamp, or the broker's own where it sets them, in ms. */
-  readonly maxTimestamp: bigint;
-  /** -1n for a producer that is not idempotent. */
-  readonly producerId: bigint;
-  /** -1 for a producer that is not idempotent. */
-  readonly producerEpoch: number;
-  /** -1 for a producer that is not idempotent. */
-  readonly baseSequence: number;
-  /** How many records follow. */
-  readonly recordsCount: number;
-  /** 0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd. */
-  readonly codecId: number;
-  /** The broker set the timestamps. */
-  readonly isLogAppendTime: boolean;
-  /** The batch belongs to a transaction. */
-  readonly isTransactional: boolean;
-  /** The batch holds a control record, not data. */
-  readonly isControl: boolean;
-}
 
 /** A record as it stands in the log. Byte fields are views. */
 export interface DecodedRecord {
@@ -96,8 +59,7 @@ export async function* readRecordBatches(
 ): AsyncGenerator<RecordBatch, void, undefined> {
   for (const { header, bytes: batch } of splitRecordBatches(bytes)) {
     verifyCrc(header, batch, options.crc32c);
-    const section = batch.subarray(layout.RECORDS);
-    const raw = header.codecId === 0 ? section : await decompressed(header.codecId, section, options);
+    const raw = header.codecId === 0 ? header.records : await decompressed(header, options);
     yield { header, bytes: batch, records: decodeRecords(header, raw) };
   }
 }
@@ -119,35 +81,13 @@ export function* splitRecordBatches(
   }
 }
 
-/** Reads the header of a whole batch. */
+/** Reads the header of a whole batch, which must be of the present format. */
 export function readBatchHeader(batch: Uint8Array): BatchHeader {
-  const reader = new Reader(batch);
-  const baseOffset = reader.int64();
-  const batchLength = reader.int32();
-  const partitionLeaderEpoch = reader.int32();
-  const magic = reader.int8();
-  if (magic !== layout.MAGIC_V2) throw new ProtocolError(`Reading a batch of magic "${magic}": wanted 2.`);
-  const crc = reader.int32() >>> 0;
-  const attributes = reader.int16();
-  return {
-    baseOffset,
-    batchLength,
-    partitionLeaderEpoch,
-    magic,
-    crc,
-    attributes,
-    lastOffsetDelta: reader.int32(),
-    baseTimestamp: reader.int64(),
-    maxTimestamp: reader.int64(),
-    producerId: reader.int64(),
-    producerEpoch: reader.int16(),
-    baseSequence: reader.int32(),
-    recordsCount: reader.int32(),
-    codecId: attributes & layout.CODEC_MASK,
-    isLogAppendTime: (attributes & layout.LOG_APPEND_TIME_BIT) !== 0,
-    isTransactional: (attributes & layout.TRANSACTIONAL_BIT) !== 0,
-    isControl: (attributes & layout.CONTROL_BIT) !== 0,
-  };
+  const header = new BatchHeader(batch);
+  if (header.magic !== layout.MAGIC_V2) {
+    throw new ProtocolError(`Reading a batch of magic "${header.magic}": wanted 2.`);
+  }
+  return header;
 }
 
 /** Throws {@link ProtocolError} unless the batch's CRC is the one of its bytes. */
@@ -204,9 +144,9 @@ function fieldOf(section: VarintCursor): Uint8Array | null {
   return length < 0 ? null : section.bytes.subarray(section.at, section.at += length);
 }
 
-async function decompressed(codecId: number, section: Uint8Array, options: BatchReaderOptions): Promise<Uint8Array> {
+async function decompressed({ codecId, records }: BatchHeader, options: BatchReaderOptions): Promise<Uint8Array> {
   if (options.decompress === undefined) {
     throw new ProtocolError(`Reading a batch of codec "${codecId}": wanted an uncompressed one.`);
   }
-  return await options.decompress(codecId, section);
+  return await options.decompress(codecId, records);
 }

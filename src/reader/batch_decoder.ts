@@ -8,13 +8,8 @@ import { COMPRESSION_IDS } from "../codec/codec.ts";
 import { codecsById } from "../codec/codecs_by_id.ts";
 import { crc32c } from "../codec/crc32c.ts";
 import { ProtocolError } from "../errors.ts";
-import {
-  type BatchHeader,
-  type DecodedRecord,
-  decodeRecords,
-  splitRecordBatches,
-  verifyCrc,
-} from "../protocol/record_batch_reader.ts";
+import type { BatchHeader } from "../protocol/batch_header.ts";
+import { type DecodedRecord, decodeRecords, splitRecordBatches, verifyCrc } from "../protocol/record_batch_reader.ts";
 import * as layout from "../protocol/record_batch_layout.ts";
 import type { Chunk, Cursor } from "./cursor.ts";
 import type { ControlMarker, ReadBatch, ReadRecord } from "./record.ts";

@@ -45,7 +45,7 @@ export function sentBatches(cluster: EmbeddedCluster): SentBatch[] {
           producerId: view.producerId,
           epoch: view.producerEpoch,
           sequence: view.baseSequence,
-          count: view.recordCount,
+          count: view.recordsCount,
         };
       })
     )

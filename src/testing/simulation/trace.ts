@@ -115,7 +115,7 @@ function leaders({ topics }: ResponseOf<typeof Metadata>): string {
 
 /** The ids of the records in a batch, from their values. */
 function idsIn(view: BatchView): string {
-  if (view.compression !== 0) return `${view.recordCount} compressed`;
+  if (view.codecId !== 0) return `${view.recordsCount} compressed`;
   const text = new TextDecoder("latin1").decode(view.records);
   const ids = [...text.matchAll(/(\d+)\|\d+\|[a-z]+\|/g)].map((match) => match[1]);
   const cursor = new RecordCursor(view.records, "broker");

@@ -102,7 +102,7 @@ export function onlyBatch(records: Uint8Array, version: number): BatchView | Rej
   if (bytes[MAGIC] !== 2) return rejection(INVALID_RECORD);
   if (bytes.length < BATCH_OVERHEAD) return rejection(CORRUPT_MESSAGE);
   const header = new BatchView(bytes);
-  if (header.compression === ZSTD && version < FIRST_VERSION_WITH_ZSTD) return rejection(UNSUPPORTED_COMPRESSION_TYPE);
+  if (header.codecId === ZSTD && version < FIRST_VERSION_WITH_ZSTD) return rejection(UNSUPPORTED_COMPRESSION_TYPE);
   return nextBatch(records, bytes.length) === undefined ? header : rejection(INVALID_RECORD);
 }
 
@@ -116,14 +116,14 @@ export function validateBatch(
   if (header.baseOffset !== 0n) return rejection(INVALID_RECORD);
   if (size > rules.maxMessageBytes) return rejection(MESSAGE_TOO_LARGE);
   if (header.crc !== header.actualCrc) return rejection(CORRUPT_MESSAGE);
-  const { recordCount } = header;
-  if (recordCount <= 0 || recordCount !== header.lastOffsetDelta + 1) return rejection(INVALID_RECORD);
+  const { recordsCount } = header;
+  if (recordsCount <= 0 || recordsCount !== header.lastOffsetDelta + 1) return rejection(INVALID_RECORD);
   if ((header.attributes & CONTROL_BIT) !== 0) return rejection(INVALID_RECORD);
   if (header.producerId >= 0n && header.baseSequence < 0) return { ...rejection(INVALID_RECORD), tellsLogStart: true };
-  if (header.compression === 0) return finish(header, validateRecords(header, header.records, context), rules);
+  if (header.codecId === 0) return finish(header, validateRecords(header, header.records, context), rules);
   let records: Uint8Array | Promise<Uint8Array>;
   try {
-    records = context.decompress(header.compression, header.records);
+    records = context.decompress(header.codecId, header.records);
   } catch {
     return rejection(UNKNOWN_SERVER_ERROR);
   }
@@ -145,8 +145,8 @@ function finish(header: BatchView, result: bigint | Rejection, rules: TopicRules
 /** Walks over the records; returns their latest timestamp. */
 function validateRecords(header: BatchView, records: Uint8Array, context: ValidationContext): bigint | Rejection {
   const { rules } = context;
-  const isCompressed = header.compression !== 0;
-  const base = header.baseTimestampMs;
+  const isCompressed = header.codecId !== 0;
+  const base = header.baseTimestamp;
   const earliest = BigInt(context.nowMs) - rules.timestampBeforeMaxMs;
   const latest = BigInt(context.nowMs) + rules.timestampAfterMaxMs;
   // Deltas are compared as numbers as long as they are safe integers, which makes the usual walk cheap.
@@ -185,7 +185,7 @@ function validateRecords(header: BatchView, records: Uint8Array, context: Valida
         `The timestamp should be within [${earliest}, ${latest}]`,
     });
   }
-  if (cursor.problem !== undefined || count !== header.recordCount) return rejection(INVALID_RECORD);
+  if (cursor.problem !== undefined || count !== header.recordsCount) return rejection(INVALID_RECORD);
   if (isCompressed && !offsetsMatch) return rejection(UNKNOWN_SERVER_ERROR);
   if (isTimestampWrong) {
     return rejection(INVALID_TIMESTAMP, "One or more records have been rejected due to invalid timestamp", errors);
@@ -195,8 +195,8 @@ function validateRecords(header: BatchView, records: Uint8Array, context: Valida
   return base + (maxDelta > Number(maxHugeDelta) ? BigInt(maxDelta) : maxHugeDelta);
 }
 
-function cursorOf({ compression }: BatchView, records: Uint8Array): RecordCursor {
-  return new RecordCursor(records, compression === 0 ? "broker" : "broker, decompressed");
+function cursorOf({ codecId }: BatchView, records: Uint8Array): RecordCursor {
+  return new RecordCursor(records, codecId === 0 ? "broker" : "broker, decompressed");
 }
 
 function describeErrors(errors: readonly RecordError[]): string {

@@ -199,11 +199,11 @@ export class PartitionLog {
         return { offset: batch.baseOffset, timestamp: batch.maxTimestampMs, leaderEpoch: batch.leaderEpoch };
       }
       const cursor = new RecordCursor(
-        header.compression === 0 ? header.records : await decompress(header.compression, header.records),
+        header.codecId === 0 ? header.records : await decompress(header.codecId, header.records),
         "broker",
       );
       while (cursor.next()) {
-        const found = header.baseTimestampMs + cursor.timestampDelta;
+        const found = header.baseTimestamp + cursor.timestampDelta;
         const offset = batch.baseOffset + BigInt(cursor.offsetDelta);
         if (found >= timestamp && offset >= this.#startOffset) {
           return { offset, timestamp: found, leaderEpoch: batch.leaderEpoch };
