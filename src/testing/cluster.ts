@@ -7,7 +7,9 @@
 import { isList, readOptions, refuse } from "../call_options.ts";
 import { ConfigError } from "../errors.ts";
 import type { Runtime, SocketFactory } from "../runtime/runtime.ts";
+import type { ByteStreams } from "../runtime/wire.ts";
 import { show } from "../show.ts";
+import { acceptStreams } from "./broker/accept.ts";
 import type { AnyApi } from "./broker/apis.ts";
 import { Broker, type VersionRange } from "./broker/broker.ts";
 import { BrokerConnection } from "./broker/broker_connection.ts";
@@ -447,6 +449,22 @@ export class EmbeddedCluster {
     const listening = await listen(this.brokers, { port, host });
     this.#listening.add(listening);
     return listening;
+  }
+
+  /**
+   * Serves a connection that somebody else has accepted, and resolves when it has ended: in the `connect` handler of a
+   * Worker the cluster needs no port, and clients in another Worker reach it through a service binding.
+   *
+   * @example A Worker that is a Kafka cluster
+   * ```ts ignore
+   * import { EmbeddedCluster } from "@sluice/kafka/testing";
+   *
+   * const cluster = new EmbeddedCluster({ topics: { hits: 1 } });
+   * export default { connect: (socket) => cluster.accept(socket) };
+   * ```
+   */
+  accept(connection: ByteStreams): Promise<void> {
+    return acceptStreams(this.brokers, connection);
   }
 
   /** Ends every connection, stops listening and cancels what would happen later. */
