@@ -24,7 +24,7 @@ for (let part = 0; part < TESTS; part++) {
       for (let seed = first; seed <= last; seed++) {
         const result = await fuzz(seed, { takeUnhandled: () => unhandled.splice(0) });
         const again = `npm run fuzz -- --seed ${seed}`;
-        assert.deepEqual(result.problems, [], again);
+        assert.deepEqual(result.problems, [], `${again}: ${result.problems.join("; ")}`);
         mutated += result.mutated;
         lies += result.lies;
         delivered += result.delivered;
