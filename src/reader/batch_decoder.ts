@@ -54,7 +54,10 @@ export function wholeBatches(
   return { length, nextOffset, epoch };
 }
 
-/** Reads a chunk, batch by batch, and moves the cursor's position behind each. */
+/**
+ * Reads a chunk, batch by batch, from the cursor's position on: whoever breaks off in the middle of a chunk begins with
+ * it again.
+ */
 export async function* readChunk(
   cursor: Cursor,
   { bytes, aborted, highWatermark }: Chunk,
@@ -62,14 +65,18 @@ export async function* readChunk(
 ): AsyncGenerator<ReadBatch, void, undefined> {
   const { topic, partition } = cursor;
   const pending = [...aborted].sort((a, b) => Number(a.firstOffset - b.firstOffset));
+  // Every answer lists the aborted transactions that reach into it, those that began before it included.
+  const abortedProducers = new Set<bigint>();
   for (const { header, bytes: batch } of splitRecordBatches(bytes)) {
     verifyCrc(header, batch, crc32c);
     const nextOffset = offsetBehind(header);
     while (pending.length > 0 && pending[0]!.firstOffset < nextOffset) {
-      cursor.abortedProducers.add(pending.shift()!.producerId);
+      abortedProducers.add(pending.shift()!.producerId);
     }
-    const records = await visibleRecords(cursor, header, batch, options);
-    yield { topic, partition, records, nextOffset, highWatermark };
+    const isBehind = cursor.position === undefined || nextOffset <= cursor.position;
+    if (isBehind && !header.isControl) continue;
+    const records = await visibleRecords(cursor, header, batch, options, abortedProducers);
+    if (!isBehind) yield { topic, partition, records, nextOffset, highWatermark };
   }
 }
 
@@ -78,21 +85,22 @@ async function visibleRecords(
   header: BatchHeader,
   batch: Uint8Array,
   options: DecodeOptions,
+  abortedProducers: Set<bigint>,
 ): Promise<ReadRecord[]> {
   const { readCommitted, controlRecords } = options;
   const { topic, partition } = cursor;
-  const from = cursor.position!;
+  const from = cursor.position ?? header.baseOffset;
   if (header.isControl) {
     const records = await decode(header, batch, options);
     const marker = markerOf(header, records[0]);
-    if (marker?.type === "abort") cursor.abortedProducers.delete(header.producerId);
+    if (marker?.type === "abort") abortedProducers.delete(header.producerId);
     if (!controlRecords || marker === undefined) return [];
     return records.filter(({ offset }) => offset >= from).map((record) => ({
       ...shown(topic, partition, record),
       control: marker,
     }));
   }
-  if (readCommitted && header.isTransactional && cursor.abortedProducers.has(header.producerId)) return [];
+  if (readCommitted && header.isTransactional && abortedProducers.has(header.producerId)) return [];
   const records: ReadRecord[] = [];
   for (const record of await decode(header, batch, options)) {
     // A batch is fetched whole, also where only its end was asked for.
@@ -120,8 +128,22 @@ function markerOf(
 
 async function decode(header: BatchHeader, batch: Uint8Array, options: DecodeOptions): Promise<DecodedRecord[]> {
   const section = batch.subarray(layout.RECORDS);
-  if (header.codecId === COMPRESSION_IDS.none) return decodeRecords(header, section);
-  const codec = codecOf(header.codecId);
-  if (codec === undefined) throw new ProtocolError(`Reading a batch of codec "${header.codecId}": wanted 0 to 4.`);
-  return decodeRecords(header, await codec.decompress(section, options.maxDecompressedBytes));
+  const records = decodeRecords(header, await plainOf(header, section, options));
+  const nextOffset = offsetBehind(header);
+  let least = header.baseOffset;
+  for (const { offset } of records) {
+    // The position goes by the records: one out of order would lose others, or hand them out twice.
+    if (offset < least || offset >= nextOffset) {
+      throw new ProtocolError(`Reading a record of offset "${offset}": wanted ${least} to ${nextOffset - 1n}.`);
+    }
+    least = offset + 1n;
+  }
+  return records;
+}
+
+async function plainOf({ codecId }: BatchHeader, section: Uint8Array, options: DecodeOptions): Promise<Uint8Array> {
+  if (codecId === COMPRESSION_IDS.none) return section;
+  const codec = codecOf(codecId);
+  if (codec === undefined) throw new ProtocolError(`Reading a batch of codec "${codecId}": wanted 0 to 4.`);
+  return await codec.decompress(section, options.maxDecompressedBytes);
 }

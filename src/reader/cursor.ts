@@ -37,7 +37,7 @@ export class Cursor {
   notBeforeMs = 0;
   /** Attempts in a row that have failed. */
   failures = 0;
-  /** Batches in a row whose checksum was wrong. */
+  /** How often in a row what was fetched couldn't be read. */
   corruptions = 0;
   /** A request for it is on its way. */
   busy = false;
@@ -47,8 +47,10 @@ export class Cursor {
   validEpoch = -1;
   /** How much to ask for at a time; grows where a single batch is larger. */
   maxBytes: number;
-  /** Producers whose open transaction will have been aborted. */
-  readonly abortedProducers: Set<bigint> = new Set();
+  /** An iteration is handing out its first chunk: another one doesn't begin with it. */
+  inHand = false;
+  /** Nothing is handed out while its group decides who reads it. */
+  held = false;
   /** Why it can't go on; told by the iterator. */
   error: Error | undefined;
 
@@ -63,6 +65,11 @@ export class Cursor {
     this.maxBytes = maxBytes;
   }
 
+  /** Nothing is handed out at the moment. */
+  get isQuiet(): boolean {
+    return this.paused || this.held;
+  }
+
   /** Goes to another place; what is buffered or on its way is dropped. */
   jump(start: Position): void {
     this.start = start;
@@ -71,6 +78,7 @@ export class Cursor {
     this.error = undefined;
     this.notBeforeMs = 0;
     this.failures = 0;
+    this.corruptions = 0;
     this.lastEpoch = -1;
     this.dropBuffer();
   }
@@ -86,7 +94,6 @@ export class Cursor {
   dropBuffer(): void {
     this.chunks.length = 0;
     this.bufferedBytes = 0;
-    this.abortedProducers.clear();
     if (this.position !== undefined) this.fetchOffset = this.position;
   }
 }

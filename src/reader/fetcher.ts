@@ -11,7 +11,7 @@ import { Backoff } from "../cluster/backoff.ts";
 import type { Cluster } from "../cluster/cluster.ts";
 import type { Connection } from "../cluster/connection.ts";
 import { isUsable, type PartitionMetadata, ZERO_TOPIC_ID } from "../cluster/metadata.ts";
-import { AuthenticationError, ConfigError, KafkaError, ProtocolError } from "../errors.ts";
+import { AuthenticationError, ConfigError, KafkaError, ProtocolError, UnsupportedVersionError } from "../errors.ts";
 import { brokerError, errorOf } from "../protocol/error_codes.ts";
 import { Fetch } from "../protocol/messages/fetch.ts";
 import { ListOffsets } from "../protocol/messages/list_offsets.ts";
@@ -25,7 +25,6 @@ import type { Position } from "./record.ts";
 
 /** From this version on Fetch names topics by id (KIP-516). */
 const FETCH_WITH_IDS = 13;
-/** The time of a broker's answer comes on top of the time that it may wait for records. */
 const OFFSET_OUT_OF_RANGE = 1;
 const NO_LEADER_ERRORS: readonly number[] = [3, 5, 6, 9, 56, 74, 75, 78, 100, 103];
 const LATEST = -1n;
@@ -34,6 +33,8 @@ const EARLIEST = -2n;
 const CHUNKS_AHEAD = 2;
 const MOST_PARTITION_BYTES = 1 << 30;
 const UNDEFINED_OFFSET = -1n;
+/** What can't be read is fetched so often, for it may have been damaged on its way. */
+const MOST_ATTEMPTS_AT_DAMAGE = 3;
 
 type FetchedPartition = ResponseOf<typeof Fetch>["responses"][number]["partitions"][number];
 
@@ -109,6 +110,19 @@ export class Fetcher {
     this.wake();
   }
 
+  /** What was fetched can't be read. It is fetched again, and after that the caller is told. */
+  damaged(cursor: Cursor, cause: unknown): void {
+    const { topic, partition, position } = cursor;
+    cursor.corruptions += 1;
+    this.drop(cursor);
+    if (cursor.corruptions < MOST_ATTEMPTS_AT_DAMAGE) return this.#retry(cursor);
+    cursor.corruptions = 0;
+    const message =
+      `Topic "${topic}" partition ${partition} can't be read at offset ${position}: three times what the ` +
+      `broker sent was damaged. ${(cause as Error).message} Seek to an offset behind the batch to leave it out.`;
+    this.#fail(cursor, new KafkaError(message, { code: "CORRUPT_MESSAGE", topic, partition, cause }));
+  }
+
   /** Looks what can be asked for, at the end of this turn. */
   wake(): void {
     if (this.#isDeferred || this.#closed) return;
@@ -129,7 +143,8 @@ export class Fetcher {
     if (this.#closed) return;
     const nowMs = this.#runtime.now();
     const byLeader = new Map<number, Cursor[]>();
-    let isLeaderless = false;
+    const leaderless: Cursor[] = [];
+    this.#makeRoom();
     let nextMs = Infinity;
     for (const cursor of this.#cursors.values()) {
       if (!this.#wantsMore(cursor)) continue;
@@ -138,15 +153,43 @@ export class Fetcher {
         continue;
       }
       const leader = this.#leaderOf(cursor);
-      if (leader === undefined) isLeaderless = true;
+      if (leader === undefined) leaderless.push(cursor);
       else if (!this.#busyLeaders.has(leader.leaderId)) {
         const list = byLeader.get(leader.leaderId) ?? [];
         byLeader.set(leader.leaderId, [...list, cursor]);
       }
     }
-    if (isLeaderless) void this.#cluster.requestUpdate();
+    if (leaderless.length > 0) void this.#findLeaders(leaderless);
     this.#wakeAt(nextMs);
     for (const [leaderId, cursors] of byLeader) void this.#serve(leaderId, cursors);
+  }
+
+  /** Asks for metadata; what no further metadata will mend is told. */
+  async #findLeaders(cursors: readonly Cursor[]): Promise<void> {
+    const error = await this.#cluster.requestUpdate();
+    if (this.#closed) return;
+    for (const cursor of cursors) {
+      const { topic, partition } = cursor;
+      if (this.#cursors.get(keyOf(cursor)) !== cursor || this.#leaderOf(cursor) !== undefined) continue;
+      const errorCode = this.#cluster.topic(topic)?.errorCode ?? 0;
+      if (error instanceof AuthenticationError || error instanceof ConfigError) this.#fail(cursor, error);
+      else if (errorCode !== 0 && !errorOf(errorCode).retriable) {
+        this.#fail(cursor, brokerError(errorCode, { api: "Metadata", topic, partition }));
+      }
+    }
+  }
+
+  /** What is buffered of partitions that are paused doesn't keep the others from being read. */
+  #makeRoom(): void {
+    const { maxBufferedBytes } = this.#options;
+    if (this.#bufferedBytes < maxBufferedBytes) return;
+    const full = [...this.#cursors.values()].filter(({ bufferedBytes }) => bufferedBytes > 0);
+    if (full.some(({ paused }) => !paused)) return;
+    for (const cursor of full) {
+      if (cursor.inHand) continue;
+      this.#bufferedBytes -= cursor.bufferedBytes;
+      cursor.dropBuffer();
+    }
   }
 
   #wantsMore(cursor: Cursor): boolean {
@@ -260,28 +303,35 @@ export class Fetcher {
       else if (found.errorCode !== 0) this.#onError(cursor, found.errorCode, "OffsetForLeaderEpoch");
       else {
         cursor.validEpoch = leader.leaderEpoch;
-        if (found.endOffset >= 0n && found.endOffset < cursor.fetchOffset) this.#onTruncation(cursor, found.endOffset);
+        // Its log begins with a later epoch: nothing of what was read is left.
+        if (found.endOffset < 0n || found.leaderEpoch < 0) this.#onTruncation(cursor, undefined);
+        else if (found.endOffset < cursor.fetchOffset) {
+          cursor.lastEpoch = found.leaderEpoch;
+          this.#onTruncation(cursor, found.endOffset);
+        }
       }
     }
   }
 
   /** Records that were read are in the log no more. What follows the end that is left is read next. */
-  #onTruncation(cursor: Cursor, endOffset: bigint): void {
+  #onTruncation(cursor: Cursor, endOffset: bigint | undefined): void {
     const position = cursor.position!;
+    const { onMissingOffset } = this.#options;
     this.#bufferedBytes -= cursor.bufferedBytes;
     cursor.dropBuffer();
-    if (endOffset >= position) return;
-    if (this.#options.onMissingOffset === "fail") {
+    if (endOffset !== undefined && endOffset >= position) return;
+    if (onMissingOffset === "fail") {
       this.#fail(
         cursor,
         new KafkaError(
           `Records of topic "${cursor.topic}" partition ${cursor.partition} that were read are in the log no more: it ` +
-            `was cut off at offset ${endOffset}, the position is ${position}. Seek to where to go on.`,
+            `was cut off at offset ${endOffset ?? 0n}, the position is ${position}. Seek to where to go on.`,
           { code: "LOG_TRUNCATED", topic: cursor.topic, partition: cursor.partition },
         ),
       );
       return;
     }
+    if (endOffset === undefined) return cursor.jump(onMissingOffset);
     cursor.generation += 1;
     cursor.startAt(endOffset);
   }
@@ -325,7 +375,14 @@ export class Fetcher {
     if (errorCode !== 0) return this.#onError(cursor, errorCode, "Fetch");
     cursor.failures = 0;
     if (records === null || records.length === 0) return;
-    const { length, nextOffset, epoch } = wholeBatches(records, cursor.fetchOffset);
+    let whole: ReturnType<typeof wholeBatches>;
+    try {
+      whole = wholeBatches(records, cursor.fetchOffset);
+    } catch (error) {
+      // What is buffered before it is in hand, and is handed out first.
+      return cursor.chunks.length > 0 ? this.#retry(cursor) : this.damaged(cursor, error);
+    }
+    const { length, nextOffset, epoch } = whole;
     if (length === 0) {
       // A broker sends the first batch whole, but only in the first partition of its answer (KIP-74).
       cursor.maxBytes = Math.min(cursor.maxBytes * 2, MOST_PARTITION_BYTES);
@@ -361,7 +418,9 @@ export class Fetcher {
 
   #onFailure(cursors: readonly Cursor[], error: unknown): void {
     for (const cursor of cursors) {
-      if (error instanceof AuthenticationError || error instanceof ConfigError) this.#fail(cursor, error);
+      const isHopeless = error instanceof AuthenticationError || error instanceof ConfigError ||
+        (error instanceof UnsupportedVersionError && !error.retriable);
+      if (isHopeless) this.#fail(cursor, error);
       else this.#retry(cursor);
     }
     void this.#cluster.requestUpdate();

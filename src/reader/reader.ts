@@ -9,7 +9,7 @@ import { Coordinator } from "../cluster/coordinator.ts";
 import { Backoff } from "../cluster/backoff.ts";
 import { isUsable } from "../cluster/metadata.ts";
 import { sleep } from "../cluster/sleep.ts";
-import { ConfigError, KafkaError, TimeoutError } from "../errors.ts";
+import { CompressionError, ConfigError, KafkaError, ProtocolError, TimeoutError } from "../errors.ts";
 import { brokerError, errorOf } from "../protocol/error_codes.ts";
 import { OffsetCommit } from "../protocol/messages/offset_commit.ts";
 import { OffsetFetch } from "../protocol/messages/offset_fetch.ts";
@@ -41,6 +41,34 @@ export interface GroupMetadata {
   /** The name of a static member (KIP-345). */
   readonly groupInstanceId?: string | undefined;
 }
+
+/** @internal What the group of a reader works with. */
+export interface ReaderInner {
+  readonly runtime: Runtime;
+  readonly cluster: Cluster;
+  readonly options: ResolvedReaderOptions;
+  readonly cursors: ReadonlyMap<string, Cursor>;
+  readonly outstanding: Outstanding;
+  /** Aborted when the reader is closed. */
+  readonly closing: AbortSignal;
+  /** Topics that metadata is wanted of, read or not. */
+  readonly topics: Set<string>;
+  /** Called after each refresh of metadata. */
+  onMetadata: () => void;
+  /** What iterations throw when there is nothing to hand out. */
+  failure: Error | undefined;
+  /** Reads a partition; nothing of it is handed out while it is held. */
+  add(partition: TopicPartition, start: Position): void;
+  /** Reads a partition no longer. */
+  remove(partition: TopicPartition): void;
+  /** Resolves when something has changed: records, metadata, an iteration that has let go of a partition. */
+  nextEvent(): Promise<void>;
+  /** Something has changed. */
+  wake(): void;
+}
+
+/** @internal The inside of a reader. */
+export let innerOf: (reader: Reader) => ReaderInner;
 
 const MAX_RESPONSE_SIZE = 1 << 30;
 /** From this version on OffsetFetch asks for several groups at once, and from 10 on for topics by id. */
@@ -76,6 +104,10 @@ const NO_OFFSET = -1n;
  * ```
  */
 export class Reader implements AsyncIterable<ReadRecord> {
+  static {
+    innerOf = (reader) => reader.#inner;
+  }
+
   readonly #runtime: Runtime;
   readonly #options: ResolvedReaderOptions;
   readonly #cluster: Cluster;
@@ -89,6 +121,7 @@ export class Reader implements AsyncIterable<ReadRecord> {
   #waiting: (() => void)[] = [];
   /** The partition that was handed out last: the others come first now. */
   #lastKey = "";
+  readonly #inner: ReaderInner;
 
   /**
    * Makes a reader; no connection is opened yet.
@@ -114,11 +147,35 @@ export class Reader implements AsyncIterable<ReadRecord> {
       onMetadata: () => {
         this.#fetcher.wake();
         this.#wakeAll();
+        this.#inner.onMetadata();
       },
       wantsMetadata: () => this.#fetcher.wantsMetadata,
-      usesTopic: (name) => [...this.#fetcher.cursors.values()].some(({ topic }) => topic === name),
+      usesTopic: (name) =>
+        this.#inner.topics.has(name) || [...this.#fetcher.cursors.values()].some(({ topic }) => topic === name),
     });
     this.#fetcher = new Fetcher(this.#runtime, this.#cluster, this.#options, { onArrival: () => this.#wakeAll() });
+    this.#inner = {
+      runtime: this.#runtime,
+      cluster: this.#cluster,
+      options: this.#options,
+      cursors: this.#fetcher.cursors,
+      outstanding: this.#outstanding,
+      closing: this.#closing.signal,
+      topics: new Set(),
+      onMetadata: () => {},
+      failure: undefined,
+      add: (partition, start) => {
+        const cursor = this.#newCursor({ ...partition, start });
+        cursor.held = true;
+        this.#fetcher.add(cursor);
+      },
+      remove: (partition) => {
+        const cursor = this.#fetcher.cursors.get(keyOf(partition));
+        if (cursor !== undefined) this.#fetcher.remove(cursor);
+      },
+      nextEvent: () => this.#nextEvent(),
+      wake: () => this.#wakeAll(),
+    };
   }
 
   /** The partitions that are read, in no particular order. */
@@ -196,13 +253,16 @@ export class Reader implements AsyncIterable<ReadRecord> {
   async *[Symbol.asyncIterator](): AsyncGenerator<ReadRecord, void, undefined> {
     for await (const [cursor, batch] of this.#handOut()) {
       const { generation } = cursor;
+      const isWanted = (): boolean => cursor.generation === generation && !cursor.isQuiet;
+      let left = batch.records.length;
       for (const record of batch.records) {
-        // The caller has gone elsewhere, or reads the partition no longer.
-        if (cursor.generation !== generation) break;
+        // The caller has gone elsewhere, has paused the partition, or reads it no longer.
+        if (!isWanted()) break;
+        left -= 1;
         cursor.position = record.offset + 1n;
         yield record;
       }
-      if (cursor.generation === generation) cursor.position = batch.nextOffset;
+      if (left === 0 && cursor.generation === generation) cursor.position = batch.nextOffset;
     }
   }
 
@@ -277,12 +337,18 @@ export class Reader implements AsyncIterable<ReadRecord> {
         throw new KafkaError("OffsetFetch left out the group that it was asked for.", { retriable: true });
       }
       throwError(group.errorCode, "OffsetFetch");
-      return group.topics.flatMap(({ name, partitions }) =>
-        partitions.map(({ partitionIndex, committedOffset, errorCode }) => {
-          throwError(errorCode, "OffsetFetch", name, partitionIndex);
-          return { topic: name, partition: partitionIndex, offset: committedOffset };
-        })
+      const answers = new Map(
+        group.topics.flatMap(({ name, partitions }) =>
+          partitions.map((each) => [keyOf({ topic: name, partition: each.partitionIndex }), each] as const)
+        ),
       );
+      return wanted.map(({ topic, partition }) => {
+        const found = answers.get(keyOf({ topic, partition }));
+        // Taken for a partition without an offset, it would be read from elsewhere.
+        if (found === undefined) throw leftOut("OffsetFetch", topic, partition);
+        throwError(found.errorCode, "OffsetFetch", topic, partition);
+        return { topic, partition, offset: found.committedOffset };
+      });
     });
     return offsets.filter(({ offset }) => offset > NO_OFFSET);
   }
@@ -312,10 +378,17 @@ export class Reader implements AsyncIterable<ReadRecord> {
           committedMetadata: "",
         })).map(([name, list]) => ({ name, partitions: list })),
       } as never, this.#options.requestTimeoutMs);
-      for (const { name, partitions } of answer.topics) {
-        for (const { partitionIndex, errorCode } of partitions) {
-          throwError(errorCode, "OffsetCommit", name, partitionIndex);
-        }
+      const answers = new Map(
+        answer.topics.flatMap(({ name, partitions }) =>
+          partitions.map(({ partitionIndex, errorCode }) =>
+            [keyOf({ topic: name, partition: partitionIndex }), errorCode] as const
+          )
+        ),
+      );
+      for (const { topic, partition } of wanted) {
+        const errorCode = answers.get(keyOf({ topic, partition }));
+        if (errorCode === undefined) throw leftOut("OffsetCommit", topic, partition);
+        throwError(errorCode, "OffsetCommit", topic, partition);
       }
     });
   }
@@ -339,29 +412,52 @@ export class Reader implements AsyncIterable<ReadRecord> {
   }
 
   async *#handOut(): AsyncGenerator<[Cursor, ReadBatch], void, undefined> {
-    const { isolation, controlRecords, maxDecompressedBytes } = this.#options;
-    const options = { readCommitted: isolation === "read_committed", controlRecords, maxDecompressedBytes };
     while (!this.#closing.signal.aborted) {
       const cursor = this.#nextCursor();
       if (cursor === undefined) {
+        if (this.#inner.failure !== undefined) throw this.#inner.failure;
         await this.#outstanding.during(this.#nextEvent());
         continue;
       }
       if (cursor.error !== undefined && cursor.chunks.length === 0) throw cursor.error;
       this.#lastKey = keyOf(cursor);
-      const { generation } = cursor;
-      for await (const batch of readChunk(cursor, cursor.chunks[0]!, options)) {
-        if (cursor.generation !== generation || this.#closing.signal.aborted) break;
-        yield [cursor, batch];
+      cursor.inHand = true;
+      try {
+        yield* this.#handOutChunk(cursor);
+      } finally {
+        cursor.inHand = false;
+        this.#wakeAll();
       }
-      if (cursor.generation === generation) this.#fetcher.taken(cursor);
     }
+  }
+
+  /** The first chunk of a cursor, as far as it is wanted: what is left of it is begun with the next time. */
+  async *#handOutChunk(cursor: Cursor): AsyncGenerator<[Cursor, ReadBatch], void, undefined> {
+    const { isolation, controlRecords, maxDecompressedBytes } = this.#options;
+    const options = { readCommitted: isolation === "read_committed", controlRecords, maxDecompressedBytes };
+    const { generation } = cursor;
+    const chunk = cursor.chunks[0]!;
+    const isWanted = (): boolean =>
+      cursor.generation === generation && cursor.chunks[0] === chunk && !this.#closing.signal.aborted;
+    try {
+      for await (const batch of readChunk(cursor, chunk, options)) {
+        if (!isWanted() || cursor.isQuiet) return;
+        cursor.corruptions = 0;
+        yield [cursor, batch];
+        if (!isWanted() || cursor.isQuiet) return;
+      }
+    } catch (error) {
+      if (!(error instanceof ProtocolError || error instanceof CompressionError)) throw error;
+      if (isWanted()) this.#fetcher.damaged(cursor, error);
+      return;
+    }
+    if (isWanted()) this.#fetcher.taken(cursor);
   }
 
   /** The next partition that has something to hand out, or to tell, behind the one whose turn it was. */
   #nextCursor(): Cursor | undefined {
-    const ready = [...this.#fetcher.cursors].filter(([, { chunks, error, paused }]) =>
-      !paused && (chunks.length > 0 || error !== undefined)
+    const ready = [...this.#fetcher.cursors].filter(([, { chunks, error, inHand, isQuiet }]) =>
+      !inHand && !isQuiet && (chunks.length > 0 || error !== undefined)
     );
     const last = ready.findIndex(([key]) => key === this.#lastKey);
     return ready[(last + 1) % ready.length]?.[1];
@@ -437,6 +533,11 @@ export class Reader implements AsyncIterable<ReadRecord> {
 
 function closedError(): KafkaError {
   return new KafkaError("The reader was closed.", { code: "READER_CLOSED" });
+}
+
+function leftOut(api: string, topic: string, partition: number): KafkaError {
+  const message = `${api} left out topic ${show(topic)} partition ${partition}, which it was asked for.`;
+  return new KafkaError(message, { code: "PROTOCOL", retriable: true, topic, partition });
 }
 
 function throwError(errorCode: number, api: string, topic?: string, partition?: number): void {

@@ -11,8 +11,12 @@ import {
   type CreateTopics,
   type Fetch,
   FindCoordinator,
+  type JoinGroup,
   type ListOffsets,
   type Metadata,
+  type OffsetCommit,
+  type OffsetFetch,
+  type OffsetForLeaderEpoch,
   type Produce,
   type TxnOffsetCommit,
 } from "../../protocol/messages/mod.ts";
@@ -86,6 +90,30 @@ const txnOffsetCommit: ErrorBody<typeof TxnOffsetCommit> = (errorCode, request) 
   })),
 });
 
+const joinGroup: ErrorBody<typeof JoinGroup> = (errorCode, { memberId }) => ({
+  ...{ errorCode, memberId, generationId: -1, protocolName: null, leader: "", members: [] },
+});
+
+const offsetCommit: ErrorBody<typeof OffsetCommit> = (errorCode, request) => ({
+  topics: request.topics.map(({ name, partitions, topicId }) => ({
+    ...{ name, topicId },
+    partitions: partitions.map(({ partitionIndex }) => ({ partitionIndex, errorCode })),
+  })),
+});
+
+const offsetFetch: ErrorBody<typeof OffsetFetch> = (errorCode, { groups }) => ({
+  ...{ errorCode, topics: [] },
+  groups: groups.map(({ groupId }) => ({ groupId, errorCode, topics: [] })),
+});
+
+const offsetForLeaderEpoch: ErrorBody<typeof OffsetForLeaderEpoch> = (errorCode, request) => ({
+  throttleTimeMs: 0,
+  topics: request.topics.map(({ partitions, topic }) => ({
+    topic,
+    partitions: partitions.map(({ partition }) => ({ errorCode, partition })),
+  })),
+});
+
 const BODIES: Readonly<Record<string, unknown>> = {
   Produce: produce,
   Fetch: fetch,
@@ -99,6 +127,13 @@ const BODIES: Readonly<Record<string, unknown>> = {
   AddPartitionsToTxn: addPartitionsToTxn,
   EndTxn: (errorCode: number) => ({ errorCode }),
   TxnOffsetCommit: txnOffsetCommit,
+  JoinGroup: joinGroup,
+  SyncGroup: (errorCode: number) => ({ errorCode, assignment: new Uint8Array(0) }),
+  Heartbeat: (errorCode: number) => ({ errorCode }),
+  LeaveGroup: (errorCode: number) => ({ errorCode, members: [] }),
+  OffsetCommit: offsetCommit,
+  OffsetFetch: offsetFetch,
+  OffsetForLeaderEpoch: offsetForLeaderEpoch,
   InitProducerId: (errorCode: number) => ({ errorCode, producerId: -1n, producerEpoch: -1 }),
 };
 

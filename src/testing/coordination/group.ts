@@ -290,7 +290,6 @@ export class Group {
   /** A static member is back under another id: it goes on with what it had, if it wants no other protocol. */
   #replace(member: Member, id: string, request: JoinRequest): JoinAnswer | Promise<JoinAnswer> {
     const oldId = member.id;
-    const isUnchanged = matches(member.protocols, request.protocols);
     member.join?.(refusedJoin(FENCED_INSTANCE_ID, oldId));
     member.sync?.(refusedSync(FENCED_INSTANCE_ID));
     member.join = member.sync = undefined;
@@ -300,7 +299,8 @@ export class Group {
     const isLeader = this.#leaderId === oldId;
     if (isLeader) this.#leaderId = id;
     this.#update(member, request);
-    if (this.#state !== "Stable" || !isUnchanged) return this.#awaitGeneration(member);
+    // What it says of itself in the protocol doesn't count.
+    if (this.#state !== "Stable" || this.#chooseProtocol() !== this.#protocolName) return this.#awaitGeneration(member);
     const answer = this.#joinedAs(member);
     if (!isLeader) return answer;
     // A leader would assign anew: it is told to skip that, or that somebody else leads.

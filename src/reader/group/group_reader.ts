@@ -1,0 +1,237 @@
+/**
+ * A reader whose partitions are divided among the members of a consumer group.
+ *
+ * @module
+ */
+
+import { sleep } from "../../cluster/sleep.ts";
+import { KafkaError } from "../../errors.ts";
+import type { Runtime } from "../../runtime/runtime.ts";
+import { type GroupMetadata, innerOf, Reader, type ReaderInner } from "../reader.ts";
+import type { Position, ReadBatch, ReadRecord, TopicPartition, TopicPartitionOffset } from "../record.ts";
+import { Membership } from "./membership.ts";
+import { type GroupReaderOptions, type ResolvedGroupOptions, resolveGroupOptions } from "./options.ts";
+
+const CLOSE_TIMEOUT_MS = 30_000;
+const ILLEGAL_GENERATION = 22;
+const UNKNOWN_MEMBER_ID = 25;
+const REBALANCE_IN_PROGRESS = 27;
+const FENCED_INSTANCE_ID = 82;
+
+/**
+ * Reads topics together with the other members of a group: each partition is read by one of them.
+ *
+ * Members are Java's, KafkaJS's and others' as well as this one (the classic protocol). What is read begins at the
+ * group's committed offsets, or at `onMissingOffset`. Nothing is committed unless {@link commit} is called, or
+ * `sendOffsets` of a transaction.
+ *
+ * A rebalance takes a partition away only when the iteration has come back for more: what was handed out before is done
+ * by then, or in the hands of `onRevoked`. A caller that doesn't come back within `rebalanceTimeoutMs` loses everything.
+ *
+ * @example
+ * ```ts
+ * import { Producer } from "@sluice/kafka";
+ * import { GroupReader } from "@sluice/kafka/reader";
+ * import { EmbeddedCluster } from "@sluice/kafka/testing";
+ *
+ * const cluster = new EmbeddedCluster({ topics: { orders: 4 } });
+ * const options = { brokers: cluster.bootstrap, connect: cluster.sockets };
+ * await using producer = new Producer(options);
+ * await producer.send({ topic: "orders", value: "hello" });
+ *
+ * await using reader = new GroupReader({ ...options, groupId: "billing", topics: ["orders"] });
+ * for await (const { topic, partition, offset } of reader) {
+ *   // work on it, then:
+ *   await reader.commit([{ topic, partition, offset: offset + 1n }]);
+ *   break;
+ * }
+ * ```
+ *
+ * @example Consume, transform, produce: every record counts exactly once, with any number of instances
+ * ```ts
+ * import { Producer, TransactionalProducer } from "@sluice/kafka";
+ * import { GroupReader } from "@sluice/kafka/reader";
+ * import { EmbeddedCluster } from "@sluice/kafka/testing";
+ *
+ * const cluster = new EmbeddedCluster({ topics: { in: 4, out: 4 } });
+ * const options = { brokers: cluster.bootstrap, connect: cluster.sockets };
+ * await using source = new Producer(options);
+ * await source.send({ topic: "in", value: "hello" });
+ *
+ * await using reader = new GroupReader({ ...options, groupId: "etl", topics: ["in"] });
+ * await using producer = new TransactionalProducer({ ...options, transactionalId: "etl-1" });
+ * for await (const { topic, partition, records, nextOffset } of reader.batches()) {
+ *   await producer.transaction(async (tx) => {
+ *     for (const { key, value } of records) tx.send({ topic: "out", key, value });
+ *     await tx.sendOffsets({ topic, partition, offset: nextOffset }, reader.groupMetadata());
+ *   });
+ *   break;
+ * }
+ * console.assert(cluster.groups.committed("etl", "in", 0) !== 0n);
+ * ```
+ */
+export class GroupReader implements AsyncIterable<ReadRecord> {
+  readonly #reader: Reader;
+  readonly #inner: ReaderInner;
+  readonly #options: ResolvedGroupOptions;
+  readonly #membership: Membership;
+  #closing: Promise<void> | undefined;
+
+  /**
+   * Makes a reader that hasn't joined its group yet; the first iteration does, or {@link join}.
+   *
+   * @throws {ConfigError} for an option that is unknown or wrong
+   */
+  constructor(options: GroupReaderOptions, runtime?: Runtime) {
+    const [readerOptions, groupOptions] = resolveGroupOptions(options);
+    this.#options = groupOptions;
+    this.#reader = new Reader(readerOptions, runtime);
+    this.#inner = innerOf(this.#reader);
+    this.#membership = new Membership(this.#reader, groupOptions);
+  }
+
+  /** The partitions that are this member's, in no particular order. */
+  get assignment(): TopicPartition[] {
+    return this.#reader.assignment;
+  }
+
+  /** Enters the group, unless it has. Resolves with the first assignment; rejects with what stands against it. */
+  async join(): Promise<TopicPartition[]> {
+    await this.#inner.outstanding.during(this.#membership.joined());
+    return this.assignment;
+  }
+
+  /**
+   * What the member knows of itself, for `sendOffsets` of a transaction: when the group has gone on without it, its
+   * offsets are refused, and so is the transaction. Take it before the next record is asked for.
+   *
+   * @throws {KafkaError} code `NOT_IN_GROUP` before the group was joined
+   */
+  groupMetadata(): GroupMetadata {
+    const { metadata } = this.#membership;
+    if (metadata !== undefined) return metadata;
+    throw new KafkaError("Join the group first, by join() or by reading: this member doesn't know itself yet.", {
+      code: "NOT_IN_GROUP",
+    });
+  }
+
+  /** Record by record. The position is behind a record as soon as it is handed out. Joins the group if need be. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<ReadRecord, void, undefined> {
+    this.#membership.start();
+    yield* this.#reader;
+  }
+
+  /**
+   * Batch by batch, as they stand in the log, the partitions in turn. Ends when the reader is closed. Throws what a
+   * partition or the membership can't go on after (authorization, a missing offset with `onMissingOffset: "fail"`, what
+   * a listener has thrown); a new iteration joins again, unless the member was fenced by one of the same
+   * `groupInstanceId`.
+   */
+  async *batches(): AsyncGenerator<ReadBatch, void, undefined> {
+    this.#membership.start();
+    yield* this.#reader.batches();
+  }
+
+  /**
+   * Commits offsets of the group, outside of any transaction: those given, or the positions of all partitions of this
+   * member, which are behind everything that was handed out. Rejects after `maxBlockMs`; when the group has gone on
+   * without this member nothing is committed, and the records will be read again by somebody else
+   * (`code: "COMMIT_FAILED"`).
+   */
+  async commit(offsets?: Iterable<TopicPartitionOffset>): Promise<void> {
+    const given = offsets === undefined ? undefined : [...offsets];
+    const deadlineMs = this.#inner.runtime.now() + this.#inner.options.maxBlockMs;
+    for (;;) {
+      try {
+        return await this.#reader.commit(this.groupMetadata(), given);
+      } catch (error) {
+        const { errorCode } = error as KafkaError;
+        if (errorCode === FENCED_INSTANCE_ID || errorCode === UNKNOWN_MEMBER_ID || errorCode === ILLEGAL_GENERATION) {
+          this.#membership.tell(error as KafkaError);
+          throw commitFailed(this.#options.groupId, error as KafkaError);
+        }
+        if (errorCode !== REBALANCE_IN_PROGRESS) throw error;
+        // The coordinator is between two generations; what stays with this member can be committed in the next one.
+        await this.#inner.outstanding.during(
+          sleep(this.#inner.runtime, this.#inner.options.retryBackoffMs, this.#inner.closing),
+        );
+        const isGone = given?.some((place) => !this.#membership.owns(place)) ?? false;
+        if (isGone || this.#inner.runtime.now() >= deadlineMs) {
+          throw commitFailed(this.#options.groupId, error as KafkaError);
+        }
+      }
+    }
+  }
+
+  /** The offsets that the group has committed; a partition without one is left out. Rejects after `maxBlockMs`. */
+  committed(partitions: Iterable<TopicPartition> = this.assignment): Promise<TopicPartitionOffset[]> {
+    return this.#reader.committed(this.#options.groupId, partitions);
+  }
+
+  /** Goes to another place of a partition of this member. What was fetched of it and not handed out is dropped. */
+  seek(partition: TopicPartition, position: Position): void {
+    this.#reader.seek(partition, position);
+  }
+
+  /** Hands out nothing of these partitions until {@link resume}, or until they have been somebody else's. */
+  pause(partitions: Iterable<TopicPartition>): void {
+    this.#reader.pause(partitions);
+  }
+
+  /** Goes on with partitions that were paused. */
+  resume(partitions: Iterable<TopicPartition>): void {
+    this.#reader.resume(partitions);
+  }
+
+  /** The offset behind everything that was handed out of a partition; undefined before its beginning was looked up. */
+  position(partition: TopicPartition): bigint | undefined {
+    return this.#reader.position(partition);
+  }
+
+  /** The offset of the first record at or behind a place, for each of the partitions. */
+  offsetsOf(partitions: Iterable<TopicPartition>, position: Position): Promise<TopicPartitionOffset[]> {
+    return this.#reader.offsetsOf(partitions, position);
+  }
+
+  /**
+   * Gives up the partitions (`onRevoked`), leaves the group, so that others take over at once, ends iterations, and
+   * closes every connection. Doesn't wait for a caller that works on a record. Idempotent; takes 30 s at most, but for
+   * a listener.
+   */
+  close(): Promise<void> {
+    return this.#closing ??= this.#close();
+  }
+
+  /** Closes, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    this.#membership.close();
+    const rest = this.#endMembership();
+    // The listener that closes would wait for itself.
+    if (this.#membership.isInListener) rest.catch(() => {});
+    else await this.#inner.outstanding.during(rest);
+  }
+
+  async #endMembership(): Promise<void> {
+    const before = this.#inner.failure;
+    const waiting = new AbortController();
+    const ended = this.#membership.ended.then(() => waiting.abort());
+    await Promise.race([ended, sleep(this.#inner.runtime, CLOSE_TIMEOUT_MS, waiting.signal)]);
+    while (this.#membership.isInListener) await this.#inner.nextEvent();
+    const { failure } = this.#inner;
+    await this.#reader.close();
+    // What the last onRevoked has thrown.
+    if (failure !== undefined && failure !== before) throw failure;
+  }
+}
+
+function commitFailed(groupId: string, cause: KafkaError): KafkaError {
+  const message =
+    `Committing offsets of group "${groupId}" was refused, and nothing is committed: the group has gone ` +
+    `on without this member, and the records will be read again by whoever has their partitions now. ` +
+    `Raise "sessionTimeoutMs" or "rebalanceTimeoutMs" if it was too slow. ${cause.message}`;
+  return new KafkaError(message, { code: "COMMIT_FAILED", errorCode: cause.errorCode!, cause });
+}

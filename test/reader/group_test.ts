@@ -1,0 +1,443 @@
+import assert from "node:assert/strict";
+import { ConfigError } from "../../src/errors.ts";
+import {
+  Heartbeat,
+  JoinGroup,
+  LeaveGroup,
+  OffsetCommit,
+  OffsetFetch,
+  SyncGroup,
+} from "../../src/protocol/messages/mod.ts";
+import { type AssignorName, GroupReader, type GroupReaderOptions } from "../../src/reader/mod.ts";
+import { test } from "../harness.ts";
+import { drain, groupStage, indexesOf, textOf } from "./group_stage.ts";
+
+const numbers = (count: number): string[] => Array.from({ length: count }, (_, i) => String(i));
+const inOrder = (texts: readonly string[]): string[] => [...texts].sort((a, b) => Number(a) - Number(b));
+
+test("group reader: one member reads all partitions from the beginning, and the next one where it has committed", async () => {
+  const { cluster, fill, member, run } = groupStage();
+  await fill(20);
+  const first = member();
+  const seen: string[] = [];
+  const reading = (async () => {
+    for await (const record of first) {
+      seen.push(textOf(record));
+      if (seen.length === 20) break;
+    }
+  })();
+  await run(reading);
+  assert.deepEqual(inOrder(seen), numbers(20));
+  assert.deepEqual(indexesOf(first.assignment), [0, 1, 2, 3]);
+  await run(first.commit());
+  assert.deepEqual([0, 1, 2, 3].map((index) => cluster.groups.committed("g", "orders", index)), [5n, 5n, 5n, 5n]);
+  await run(first.close());
+  assert.equal(cluster.groups.get("g")!.state, "Empty");
+  await fill(4, 20);
+  const second = member();
+  const { value } = await run(second[Symbol.asyncIterator]().next());
+  assert.equal(Number(textOf(value!)) >= 20, true);
+  await run(second.close());
+});
+
+for (const name of ["cooperative-sticky", "range", "roundrobin", "RoundRobinAssigner"] as const) {
+  test(`group reader: two and three members divide the partitions by ${name}, and lose no record when one leaves`, async () => {
+    const { fill, member, run, until } = groupStage(6);
+    const assignors: AssignorName[] = [name];
+    const lists: string[][] = [[], [], []];
+    const members = lists.map(() => member({ assignors }));
+    await fill(60);
+    drain(members[0]!, lists[0]!);
+    await until(() => lists[0]!.length === 60);
+    await run(members[0]!.commit());
+    drain(members[1]!, lists[1]!);
+    await until(() => members.map(({ assignment }) => assignment.length).join() === "3,3,0");
+    drain(members[2]!, lists[2]!);
+    await until(() => members.every(({ assignment }) => assignment.length === 2));
+    assert.deepEqual(indexesOf(members.flatMap(({ assignment }) => assignment)), [0, 1, 2, 3, 4, 5]);
+    await fill(60, 60);
+    await until(() => lists.flat().length === 120);
+    assert.deepEqual(inOrder(lists.flat()), numbers(120));
+    assert.ok(lists.every((list) => list.length >= 20));
+    for (const each of members) await run(each.commit());
+    await run(members[0]!.close());
+    await until(() => members[1]!.assignment.length + members[2]!.assignment.length === 6);
+    await fill(60, 120);
+    await until(() => lists.flat().length === 180);
+    assert.deepEqual(inOrder(lists.flat()), numbers(180));
+    for (const each of members) await run(each.close());
+  });
+}
+
+test("group reader: cooperative members go on reading what stays with them, and each is told only of what moves", async () => {
+  const { fill, member, run, until } = groupStage(4);
+  const told: string[] = [];
+  const tell = (who: string) => ({
+    onAssigned: (places: { partition: number }[]) => void told.push(`${who} + ${indexesOf(places)}`),
+    onRevoked: (places: { partition: number }[]) => void told.push(`${who} - ${indexesOf(places)}`),
+    onLost: (places: { partition: number }[]) => void told.push(`${who} ! ${indexesOf(places)}`),
+  });
+  const [one, two] = [member(tell("one")), member(tell("two"))];
+  const seen: string[] = [];
+  drain(one, seen);
+  await until(() => one.assignment.length === 4);
+  await run(two.join());
+  await until(() => two.assignment.length === 2 && one.assignment.length === 2);
+  const kept = indexesOf(one.assignment);
+  const moved = indexesOf(two.assignment);
+  assert.deepEqual(told, ["one + 0,1,2,3", `one - ${moved}`, `two + ${moved}`]);
+  await fill(4);
+  await until(() => seen.length === 2);
+  assert.deepEqual(seen.map(Number).sort(), kept);
+  await run(two.close());
+  await run(one.close());
+  assert.equal(told.filter((line) => line.includes("!")).length, 0);
+});
+
+test("group reader: eager members give everything up before they join again", async () => {
+  const { member, run, until } = groupStage(4);
+  const told: string[] = [];
+  const one = member({
+    assignors: ["range"],
+    onAssigned: (places) => void told.push(`+ ${indexesOf(places)}`),
+    onRevoked: (places) => void told.push(`- ${indexesOf(places)}`),
+  });
+  await run(one.join());
+  const two = member({ assignors: ["range"] });
+  await run(two.join());
+  await until(() => one.assignment.length === 2 && told.length === 3);
+  assert.deepEqual(told.slice(0, 2), ["+ 0,1,2,3", "- 0,1,2,3"]);
+  assert.equal(told.length, 3);
+  await run(two.close());
+  await run(one.close());
+});
+
+test("group reader: a partition is given up only when the caller comes back for more, and onRevoked is waited for", async () => {
+  const { cluster, fill, member, run, runtime, until } = groupStage(2);
+  await fill(2);
+  const events: string[] = [];
+  const one = member({
+    assignors: ["range"],
+    onRevoked: async () => {
+      events.push("revoking");
+      await one.commit();
+      events.push("committed");
+    },
+  });
+  const records = one[Symbol.asyncIterator]();
+  await run(records.next());
+  const two = member({ assignors: ["range"] });
+  const joining = two.join();
+  for (let i = 0; i < 20; i++) await runtime.advance(1_000);
+  assert.equal(events.length, 0);
+  assert.equal(cluster.groups.get("g")!.state, "PreparingRebalance");
+  events.push("back for more");
+  const next = records.next();
+  await run(joining);
+  await until(() => one.assignment.length === 1);
+  assert.deepEqual(events, ["back for more", "revoking", "committed"]);
+  assert.equal([0, 1].filter((index) => cluster.groups.committed("g", "orders", index) === 1n).length, 1);
+  await run(two.close());
+  await run(one.close());
+  await run(next);
+});
+
+test("group reader: a member that dies is replaced after its session, and its records are read by the others", async () => {
+  const { cluster, fill, member, run, until } = groupStage(4);
+  const [one, two] = [member({ sessionTimeoutMs: 10_000 }), member({ sessionTimeoutMs: 10_000 })];
+  const seen: string[] = [];
+  drain(one, seen);
+  await run(two.join());
+  await until(() => one.assignment.length === 2 && two.assignment.length === 2);
+  const { memberId } = two.groupMetadata();
+  // Nothing of it arrives any more.
+  const silence = cluster.control(
+    Heartbeat,
+    (request) => request.memberId === memberId ? { drop: "before" } : undefined,
+  );
+  await fill(8);
+  await until(() => one.assignment.length === 4);
+  await until(() => seen.length === 8);
+  assert.deepEqual(inOrder(seen), numbers(8));
+  silence();
+  await until(() => two.assignment.length === 2);
+  await run(two.close());
+  await run(one.close());
+});
+
+test("group reader: whoever was dropped is told that its partitions are lost, and can commit nothing", async () => {
+  const { cluster, failure, fill, member, run, until } = groupStage(2);
+  await fill(2);
+  const told: string[] = [];
+  const one = member({
+    onLost: (places) => void told.push(`lost ${indexesOf(places)}`),
+    onRevoked: () => void told.push("revoked"),
+  });
+  await run(one.join());
+  const { generationId, memberId } = one.groupMetadata();
+  const offset = { topic: "orders", partition: 0, offset: 1n };
+  const stop = cluster.control(Heartbeat, { error: 25 }, { times: 1 });
+  const refuse = cluster.control(JoinGroup, { error: 14 });
+  await until(() => told.length === 1);
+  stop();
+  assert.deepEqual(told, ["lost 0,1"]);
+  assert.deepEqual(one.groupMetadata(), { groupId: "g", generationId, memberId }, "the old one, which is refused");
+  cluster.groups.get("g")!.leave(memberId!, null);
+  const error = await failure(one.commit([offset]));
+  assert.equal(error.code, "COMMIT_FAILED");
+  assert.match(error.message, /the group has gone on without this member/);
+  assert.equal(cluster.groups.committed("g", "orders", 0), undefined);
+  refuse();
+  await until(() => one.assignment.length === 2);
+  assert.notEqual(one.groupMetadata().memberId, memberId);
+  await run(one.commit([offset]));
+  await run(one.close());
+});
+
+for (const code of [14, 15, 16, 22, 25, 27] as const) {
+  for (const api of [JoinGroup, SyncGroup, Heartbeat, OffsetFetch] as const) {
+    test(`group reader: ${code} to ${api.name} is lived through`, async () => {
+      const { cluster, fill, member, run, until } = groupStage(2);
+      await fill(4);
+      if (api === OffsetFetch && [22, 25, 27].includes(code)) return;
+      cluster.control(api, { error: code }, { times: 2 });
+      const one = member({ sessionTimeoutMs: 30_000 });
+      const seen: string[] = [];
+      drain(one, seen);
+      await until(() => new Set(seen).size === 4);
+      await until(() => cluster.groups.get("g")!.state === "Stable" && one.assignment.length === 2);
+      if (api === Heartbeat) await until(() => cluster.requestsOf(Heartbeat).length > 4);
+      await until(() => cluster.groups.get("g")!.state === "Stable" && one.assignment.length === 2);
+      await run(one.commit());
+      assert.equal(cluster.groups.committed("g", "orders", 1), 2n);
+      assert.deepEqual(cluster.failures, []);
+      await run(one.close());
+    });
+  }
+}
+
+for (const code of [23, 24, 26, 30, 81, 82] as const) {
+  test(`group reader: ${code} to JoinGroup ends the iteration with its name`, async () => {
+    const { cluster, failure, member, run } = groupStage(1);
+    cluster.control(JoinGroup, { error: code }, { times: 1 });
+    const one = member();
+    const error = await failure(one[Symbol.asyncIterator]().next());
+    assert.equal(error.errorCode, code);
+    if (code === 82) {
+      assert.equal((await failure(one.join())).errorCode, 82, "whoever was fenced doesn't fence the other one");
+    } else assert.deepEqual(indexesOf(await run(one.join())), [0]);
+    await run(one.close());
+  });
+}
+
+test("group reader: the group's coordinator moves, and the members go on in their generation", async () => {
+  const { cluster, fill, member, run, runtime, until } = groupStage(4, { brokers: 3 });
+  const [one, two] = [member(), member()];
+  const seen: string[] = [];
+  drain(one, seen);
+  drain(two, seen);
+  await until(() => one.assignment.length === 2 && two.assignment.length === 2);
+  const now = cluster.coordinators.find("group", "g")!.id;
+  const next = 1 + now % 3;
+  cluster.moveCoordinator("group", "g", next);
+  await fill(8);
+  await runtime.advance(30_000);
+  await until(() => seen.length === 8 && one.assignment.length === 2 && two.assignment.length === 2);
+  await run(one.commit());
+  await run(two.commit());
+  assert.deepEqual([0, 1, 2, 3].map((index) => cluster.groups.committed("g", "orders", index)), [2n, 2n, 2n, 2n]);
+  await run(one.close());
+  await run(two.close());
+});
+
+test("group reader: a static member that is back in time goes on with its partitions, and the other notices nothing", async () => {
+  const { cluster, member, run, until } = groupStage(4);
+  const told: string[] = [];
+  const one = member({ groupInstanceId: "a" });
+  const two = member({ groupInstanceId: "b", onRevoked: () => void told.push("revoked") });
+  await run(one.join());
+  await run(two.join());
+  await until(() => one.assignment.length === 2 && two.assignment.length === 2);
+  const generation = cluster.groups.get("g")!.generationId;
+  const before = indexesOf(one.assignment);
+  await run(one.close());
+  assert.equal(cluster.requestsOf(LeaveGroup).length, 0);
+  const again = member({ groupInstanceId: "a" });
+  assert.deepEqual(indexesOf(await run(again.join())), before);
+  assert.equal(cluster.groups.get("g")!.generationId, generation);
+  assert.deepEqual(told, []);
+  await run(again.close());
+  await run(two.close());
+});
+
+test("group reader: two static members of one name fence each other once, and the first one ends", async () => {
+  const { failure, member, run } = groupStage(2);
+  const one = member({ groupInstanceId: "a" });
+  await run(one.join());
+  const iteration = one[Symbol.asyncIterator]().next();
+  iteration.catch(() => {});
+  const two = member({ groupInstanceId: "a" });
+  await run(two.join());
+  assert.equal((await failure(iteration)).errorCode, 82);
+  assert.equal((await failure(one.commit([{ topic: "orders", partition: 0, offset: 1n }]))).code, "COMMIT_FAILED");
+  await run(one.close());
+  assert.equal(two.assignment.length, 2);
+  await run(two.close());
+});
+
+test("group reader: a caller that is stuck for rebalanceTimeoutMs leaves its partitions to the others, and comes back", async () => {
+  const { fill, member, run, until } = groupStage(2);
+  await fill(2);
+  const told: string[] = [];
+  const one = member({ rebalanceTimeoutMs: 20_000, onLost: () => void told.push("lost") });
+  const records = one[Symbol.asyncIterator]();
+  await run(records.next());
+  await until(() => told.length === 1);
+  const two = member();
+  assert.equal((await run(two.join())).length, 2);
+  assert.deepEqual(one.assignment, []);
+  const next = records.next();
+  await until(() => one.assignment.length === 1);
+  await run(two.close());
+  await run(one.close());
+  await next;
+});
+
+test("group reader: partitions that are added to a topic are divided as well", async () => {
+  const { cluster, member, run, until } = groupStage(2);
+  const one = member({ metadataMaxAgeMs: 10_000 });
+  await run(one.join());
+  cluster.addPartitions("orders", 3);
+  await until(() => one.assignment.length === 3);
+  assert.deepEqual(indexesOf(one.assignment), [0, 1, 2]);
+  await run(one.close());
+});
+
+test("group reader: a topic that isn't there yet is read when it is", async () => {
+  const { cluster, member, run, until } = groupStage(2);
+  const one = member({ topics: ["orders", "later"], metadataMaxAgeMs: 10_000 });
+  await run(one.join());
+  assert.equal(one.assignment.length, 2);
+  cluster.createTopic("later", { partitions: 1 });
+  await until(() => one.assignment.length === 3);
+  await run(one.close());
+});
+
+test("group reader: onAssigned may seek before anything is handed out", async () => {
+  const { fill, member, run } = groupStage(1);
+  await fill(10);
+  const one = member({ onAssigned: () => one.seek({ topic: "orders", partition: 0 }, 7n) });
+  assert.equal(textOf((await run(one[Symbol.asyncIterator]().next())).value!), "7");
+  await run(one.close());
+});
+
+test("group reader: what a listener throws ends the iteration, and a new one joins again", async () => {
+  const { failure, fill, member, run } = groupStage(1);
+  await fill(1);
+  let fails = true;
+  const one = member({
+    onAssigned: () => {
+      if (fails) throw new RangeError("Not this one.");
+    },
+  });
+  const error = await failure(one[Symbol.asyncIterator]().next());
+  assert.equal(error.message, "Not this one.");
+  fails = false;
+  assert.equal(textOf((await run(one[Symbol.asyncIterator]().next())).value!), "0");
+  await run(one.close());
+});
+
+test("group reader: without a committed offset onMissingOffset decides", async () => {
+  const { failure, fill, member, run, runtime } = groupStage(1);
+  await fill(3);
+  const failing = member({ onMissingOffset: "fail" });
+  assert.equal((await failure(failing[Symbol.asyncIterator]().next())).code, "NO_COMMITTED_OFFSET");
+  await run(failing.close());
+  const late = member({ onMissingOffset: "end" });
+  await run(late.join());
+  const next = late[Symbol.asyncIterator]().next();
+  await runtime.advance(2_000);
+  await fill(1, 3);
+  assert.equal(textOf((await run(next)).value!), "3");
+  await run(late.close());
+});
+
+test("group reader: closing ends it in every state, and leaves nothing behind", async () => {
+  const apis = [JoinGroup, SyncGroup, Heartbeat, OffsetFetch] as const;
+  for (const api of apis) {
+    const { cluster, member, run, runtime } = groupStage(1);
+    cluster.control(api, { drop: "before" });
+    const one = member();
+    const next = one[Symbol.asyncIterator]().next();
+    await runtime.advance(10_000);
+    await run(one.close());
+    assert.deepEqual(await run(next), { done: true, value: undefined }, api.name);
+    await runtime.advance(600_000);
+    assert.equal(cluster.groups.get("g")?.members.length ?? 0, 0, api.name);
+  }
+  const { member, run } = groupStage(1);
+  const never = member();
+  await run(never.close());
+  await run(never.close());
+  await assert.rejects(never.join(), /closed/);
+});
+
+test("group reader: it may be closed in the middle of the iteration, and by its own listener", async () => {
+  const { cluster, fill, member, run, until } = groupStage(1);
+  await fill(3);
+  const one = member();
+  const seen: string[] = [];
+  const reading = (async () => {
+    for await (const record of one) {
+      seen.push(textOf(record));
+      await one.close();
+    }
+  })();
+  await run(reading);
+  assert.deepEqual(seen, ["0"]);
+  const two = member({ onAssigned: () => two.close() });
+  assert.deepEqual(await run(two[Symbol.asyncIterator]().next()), { done: true, value: undefined });
+  await until(() => cluster.groups.get("g")!.hasNobody);
+});
+
+test("group reader: a commit that is refused for the generation says so, and the member joins again", async () => {
+  const { cluster, failure, fill, member, run, until } = groupStage(1);
+  await fill(1);
+  const one = member();
+  await run(one.join());
+  const { generationId } = one.groupMetadata();
+  cluster.control(OffsetCommit, { error: 22 }, { times: 1 });
+  const error = await failure(one.commit([{ topic: "orders", partition: 0, offset: 1n }]));
+  assert.deepEqual([error.code, error.errorCode], ["COMMIT_FAILED", 22]);
+  await until(() => one.groupMetadata().generationId! > generationId! && one.assignment.length === 1);
+  cluster.control(OffsetCommit, { error: 27 }, { times: 2 });
+  await run(one.commit([{ topic: "orders", partition: 0, offset: 1n }]));
+  assert.equal(cluster.groups.committed("g", "orders", 0), 1n);
+  await run(one.close());
+});
+
+for (
+  const [name, options] of Object.entries<unknown>({
+    "nothing": undefined,
+    "no group": { brokers: "b:1", topics: ["t"] },
+    "an empty group": { brokers: "b:1", topics: ["t"], groupId: "" },
+    "no topics": { brokers: "b:1", groupId: "g" },
+    "topics in one text": { brokers: "b:1", groupId: "g", topics: "t" },
+    "an assignor that isn't known": { brokers: "b:1", groupId: "g", topics: ["t"], assignors: ["sticky"] },
+    "heartbeats slower than the session": {
+      ...{ brokers: "b:1", groupId: "g", topics: ["t"] },
+      ...{ heartbeatIntervalMs: 10, sessionTimeoutMs: 10 },
+    },
+    "a listener that is no function": { brokers: "b:1", groupId: "g", topics: ["t"], onRevoked: true },
+    "an option of nobody": { brokers: "b:1", groupId: "g", topics: ["t"], group: "g" },
+  })
+) {
+  test(`group reader: ${name} is a ConfigError`, () => {
+    assert.throws(() => new GroupReader(options as GroupReaderOptions), ConfigError);
+  });
+}
+
+test("group reader: a member that hasn't joined has nothing to hand to a transaction", () => {
+  const { member } = groupStage(1);
+  assert.throws(() => member().groupMetadata(), { code: "NOT_IN_GROUP" });
+});
