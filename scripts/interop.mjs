@@ -4,7 +4,7 @@
  * speed; the same requests to the embedded broker and to Kafka.
  *
  *     node scripts/interop.mjs [--version 4.1.1] [--runtime node22,bun] [--codec zstd] [--acks all] [--reader java]
- *                              [--part matrix,schemas,demo,claims,embedded,probes]
+ *                              [--part matrix,schemas,demo,claims,embedded,probes,security]
  *
  * Needs a JDK and Maven; says "skipped" where there is none, which is a failure in CI (environment variable `CI`).
  */
@@ -24,7 +24,7 @@ const everything = {
   codecs: ["none", "gzip", "snappy", "lz4", "zstd"],
   acks: ["0", "1", "all"],
   readers: ["java", "librdkafka", "kafkajs"],
-  parts: ["matrix", "schemas", "demo", "claims", "embedded", "loggers", "probes"],
+  parts: ["matrix", "schemas", "demo", "claims", "embedded", "loggers", "probes", "security"],
 };
 
 /**
@@ -40,6 +40,8 @@ const partOfMatrix = {
     readers: ["java"],
   },
 };
+/** Where producers are let in or kept out; the load with restarts runs on the first version alone. */
+const securityOn = { "4.1.1": ["node24", "deno", "bun"], "4.4.0": ["node24"] };
 const partOfProbes = { "4.4.0": /ApiVersions|Produce|metadata|transactions:|groups:/ };
 
 /**
@@ -69,6 +71,7 @@ export async function runInterop({ only = {}, log = (line) => console.log(line) 
   const { runDemoPart } = await import("../test/interop/demo.mjs");
   const { runEmbeddedPart } = await import("../test/interop/embedded.mjs");
   const { runProbesPart } = await import("../test/interop/probes.mjs");
+  const { runSecurityPart } = await import("../test/interop/security/part.mjs");
   const { runSchemasPart } = await import("../test/interop/schemas.mjs");
   const parts = wanted.parts;
   const onKafka = parts.some((part) => part !== "embedded" && part !== "loggers");
@@ -84,6 +87,11 @@ export async function runInterop({ only = {}, log = (line) => console.log(line) 
         await runProbesPart({ version, tally, only: probes });
       }
       const isFirst = version === wanted.versions[0];
+      const secured = (securityOn[version] ?? []).filter((name) => wanted.runtimes.includes(name));
+      if (parts.includes("security") && secured.length > 0) {
+        log(`Kafka ${version}, security: ${secured.join(", ")}${isFirst ? "; load with restarts on the first" : ""}`);
+        await runSecurityPart({ version, runtimes: secured, withLoad: isFirst, tally, log });
+      }
       if (!parts.includes("matrix") && !(isFirst && (parts.includes("demo") || parts.includes("claims")))) return;
       const kafka = await startKafka({ version });
       try {

@@ -11,7 +11,7 @@ import type { AnyApi, RequestInputOf, ResponseOf } from "../protocol/schema.ts";
 import { sharedVersion } from "../protocol/negotiation.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { SaslMechanism } from "../sasl/mechanism.ts";
-import { show } from "../show.ts";
+import { excerpt, show } from "../show.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { sleep } from "./sleep.ts";
 
@@ -35,7 +35,8 @@ export interface AuthenticationOptions {
   readonly follow?: () => void;
 }
 
-const UNSUPPORTED_SASL_MECHANISM = 33;
+/** The answer to SaslHandshake with a mechanism that the broker doesn't offer; it lists those that it does. */
+export const UNSUPPORTED_SASL_MECHANISM = 33;
 const ILLEGAL_SASL_STATE = 34;
 /** Version 0 means messages without a frame of Kafka's, which went out with Kafka 1.0. */
 const HANDSHAKE_VERSION = 1;
@@ -97,13 +98,18 @@ export async function authenticate(
   return lifetimeMs > 0 && lifetimeMs <= MOST_LIFETIME_MS ? lifetimeMs : 0;
 }
 
+/** The mechanisms that a broker offers, for a message. */
+export function mechanismList(mechanisms: readonly string[]): string {
+  return mechanisms.slice(0, 20).map((mechanism) => excerpt(mechanism.slice(0, 40))).join(", ") || "none";
+}
+
 function refuseHandshake(
   broker: string,
   name: string,
   { errorCode, mechanisms }: ResponseOf<typeof SaslHandshake>,
 ): void {
   if (errorCode === 0) return;
-  const offered = mechanisms.map((mechanism) => mechanism.slice(0, 40)).slice(0, 20).join(", ") || "none";
+  const offered = mechanismList(mechanisms);
   if (errorCode === UNSUPPORTED_SASL_MECHANISM) {
     throw new AuthenticationError(
       `Set "sasl" to a mechanism that the broker at ${broker} offers (${offered}): ${name} is not among them.`,

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { BrokerError, ProtocolError } from "../errors.ts";
+import { BrokerError, type KafkaError, ProtocolError } from "../errors.ts";
 import { sharedVersion } from "../protocol/api.ts";
 import { brokerError } from "../protocol/error_codes.ts";
 import { Metadata } from "../protocol/messages/metadata.ts";
@@ -12,9 +12,9 @@ import type { AnyApi, ResponseOf } from "../protocol/schema.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { formatAddress } from "./address.ts";
 import type { Broker } from "./broker.ts";
-import type { Connection } from "./connection.ts";
+import type { Connection, ConnectionOptions } from "./connection.ts";
 import type { Greetings } from "./greeting.ts";
-import type { Flight } from "./handshake.ts";
+import { type Flight, saslPortError } from "./handshake.ts";
 import { Pace } from "./pace.ts";
 import { sleep } from "./sleep.ts";
 
@@ -36,7 +36,7 @@ export interface Answer {
 }
 
 /** How metadata is asked for. */
-export interface EnquiryOptions {
+export interface EnquiryOptions extends ConnectionOptions {
   readonly requestTimeoutMs: number;
   readonly allowAutoTopicCreation: boolean;
 }
@@ -149,7 +149,10 @@ export class Enquiry {
     const names = this.#names();
     for (const name of names) this.#asked.add(name);
     const topics = names.map((name) => ({ name }));
-    const response = await connection.request(Metadata, version, { topics, allowAutoTopicCreation }, requestTimeoutMs);
+    const body = { topics, allowAutoTopicCreation };
+    const isGuess = connection.versions.size === 0;
+    const response = await connection.request(Metadata, version, body, requestTimeoutMs)
+      .catch((error) => this.#explained(connection, isGuess, error));
     const server = formatAddress(broker.address);
     if (response.errorCode !== 0) throw brokerError(response.errorCode, { api: "Metadata", broker: server });
     if (response.brokers.length === 0) {
@@ -161,6 +164,13 @@ export class Enquiry {
     }
     this.#heard = true;
     return { broker, response, hasEpochs: version >= METADATA_WITH_EPOCHS };
+  }
+
+  /** A start that ends in hang-ups may lack credentials. Throws the reason. */
+  async #explained(connection: Connection, isGuess: boolean, error: KafkaError): Promise<never> {
+    const mayWantSasl = !isGuess && connection.endedByPeer && !this.#heard && this.#options.sasl === undefined;
+    if (!mayWantSasl || this.#closing.aborted) throw error;
+    throw await saslPortError(this.#runtime, connection.address, this.#options, error, this.#closing) ?? error;
   }
 
   /** True while somebody waits for a topic that nobody has been asked for yet. */

@@ -16,13 +16,14 @@ import {
 import { nextApiVersionsVersion } from "../protocol/api.ts";
 import { brokerError } from "../protocol/error_codes.ts";
 import { ApiVersions } from "../protocol/messages/api_versions.ts";
+import { SaslHandshake } from "../protocol/messages/sasl_handshake.ts";
 import type { AnyApi, ResponseOf } from "../protocol/schema.ts";
 import { onAbort } from "../runtime/on_abort.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { Connection, type ConnectionOptions, type VersionRange } from "./connection.ts";
 import { neverArrived } from "./advice.ts";
-import { authenticate } from "./authentication.ts";
+import { authenticate, mechanismList, UNSUPPORTED_SASL_MECHANISM } from "./authentication.ts";
 import { API_VERSIONS_WITH_ADDRESSEE, Greeting } from "./greeting.ts";
 import type { DialPace } from "./pace.ts";
 import { show } from "../show.ts";
@@ -256,6 +257,36 @@ async function tlsPortError(
       `text and answers in TLS.`,
     { code: "TLS_PORT", broker, cause: error },
   );
+}
+
+/**
+ * A broker that wants to know who somebody is answers ApiVersions, and hangs up on whatever else it is asked. Asked for
+ * a mechanism that there isn't, it lists those that there are. Resolves with the error for that, or with undefined.
+ */
+export async function saslPortError(
+  runtime: Runtime,
+  address: Address,
+  options: ConnectionOptions,
+  error: KafkaError,
+  signal: AbortSignal,
+): Promise<AuthenticationError | undefined> {
+  const probe = new Connection(runtime, address, { ...options, hooks: undefined });
+  const timer = runtime.setTimer(() => probe.close(), PROBE_MS);
+  const broker = formatAddress(address);
+  try {
+    await probe.dial(PROBE_MS, signal);
+    const { errorCode, mechanisms } = await probe.request(SaslHandshake, 1, { mechanism: "NONE" }, PROBE_MS);
+    if (errorCode !== UNSUPPORTED_SASL_MECHANISM) return undefined;
+    return new AuthenticationError(
+      `Set "sasl": the broker at ${broker} wants to know who you are (${mechanismList(mechanisms)}).`,
+      { code: "SASL_REQUIRED", broker, cause: error },
+    );
+  } catch {
+    return undefined;
+  } finally {
+    timer.cancel();
+    probe.close();
+  }
 }
 
 /** Such a server has hung up on us, or is about to. */

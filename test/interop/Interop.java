@@ -11,6 +11,7 @@ import java.util.Base64;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Properties;
 import java.util.concurrent.Future;
 import org.apache.kafka.clients.admin.Admin;
@@ -61,7 +62,7 @@ public final class Interop {
     private void create() throws Exception {
         List<NewTopic> topics = new ArrayList<>();
         for (JsonNode topic : plan.get("topics")) {
-            topics.add(new NewTopic(topic.asText(), plan.get("partitions").asInt(), (short) 1));
+            topics.add(new NewTopic(topic.asText(), Optional.of(plan.get("partitions").asInt()), Optional.empty()));
         }
         try (Admin admin = Admin.create(properties())) {
             admin.createTopics(topics).all().get();

@@ -119,9 +119,13 @@ test("sasl: after the cause is gone the same producer works", async (t) => {
 
 test("sasl: a producer without credentials at a broker that wants some is told so", async (t) => {
   const { cluster } = stage(t, { users }, { sasl: plain(good) });
-  const producer = new Producer({ brokers: cluster.bootstrap, connect: cluster.sockets, maxBlockMs: 200 });
+  const producer = new Producer({ brokers: cluster.bootstrap, connect: cluster.sockets, maxBlockMs: 10_000 });
   t.after(() => producer.close({ timeoutMs: 100 }).catch(() => {}));
-  await assert.rejects(producer.connect());
+  const told = await Promise.allSettled([producer.connect(), producer.send({ topic: "orders", value: "v" })]);
+  for (const { reason } of told as PromiseRejectedResult[]) {
+    assert.ok(reason instanceof AuthenticationError, String(reason));
+    assert.match(reason.message, /^Set "sasl": the broker at \S+ wants to know who you are \(PLAIN, SCRAM/);
+  }
 });
 
 test("sasl: credentials where none are wanted are told so", async (t) => {

@@ -2,19 +2,27 @@
  * What each runtime does in the security part of the interop tests: fetches the plan from the script that started it,
  * runs each case, and posts what came of it. Knows no runtime: the address comes in, the rest is `fetch`.
  */
-import { KafkaError, Producer, type ProducerOptions } from "../../../mod.ts";
+import { type KafkaError, Producer, type ProducerOptions } from "../../../mod.ts";
 import { oauthBearer, oidc, type OidcOptions, type SaslMechanism } from "../../../src/sasl/mod.ts";
+import { everythingOf, leaksIn } from "../../secrets.ts";
 
-/** How to authenticate: by name, or with tokens of an endpoint. */
-type PlannedSasl = ProducerOptions["sasl"] | { readonly oidc: OidcOptions } | { readonly unheardOf: string };
+/** How to authenticate: by name, with tokens of an endpoint, or with a mechanism that no broker has heard of. */
+type PlannedSasl = NonNullable<ProducerOptions["sasl"]> | { readonly oidc: OidcOptions } | {
+  readonly unheardOf: string;
+};
 
 interface Case {
   readonly name: string;
   readonly options: ProducerOptions;
   readonly sasl?: PlannedSasl;
-  readonly topic: string;
+  /** One record after the other goes to the next of these. */
+  readonly topics: readonly string[];
   /** Records to send, all at once. */
   readonly count: number;
+  /** Where to ask whether to stop; until then a record is sent every few ms. */
+  readonly until?: string;
+  /** What must stand in nothing that comes of it. */
+  readonly secrets: readonly string[];
 }
 
 /** How one attempt ended. */
@@ -22,8 +30,7 @@ interface Told {
   readonly name: string;
   readonly code: string;
   readonly message: string;
-  /** Everything that a program could print of it. */
-  readonly everything: string;
+  readonly leaks: readonly string[];
   readonly tookMs: number;
 }
 
@@ -31,65 +38,85 @@ interface Told {
 export async function runCases(address: string): Promise<void> {
   const cases = await (await fetch(address)).json() as Case[];
   for (const each of cases) {
-    const report = await runCase(each).catch((error: unknown) => ({ name: each.name, problem: String(error) }));
-    await fetch(address, { method: "POST", body: JSON.stringify(report) });
+    const run = each.until === undefined ? runCase(each) : runLoad(each, each.until);
+    const report = await run.catch((error: unknown) => ({ problem: String((error as Error).stack ?? error) }));
+    await fetch(address, { method: "POST", body: JSON.stringify({ name: each.name, ...report }) });
   }
 }
 
-async function runCase({ name, options, sasl, topic, count }: Case): Promise<unknown> {
-  const mechanism = sasl === undefined ? {} : { sasl: mechanismOf(sasl) };
+async function runCase({ name, options, sasl, topics, count, secrets }: Case): Promise<object> {
   let producer: Producer;
   try {
-    producer = new Producer({ clientId: "secure", ...options, ...mechanism });
+    producer = new Producer({ ...options, ...mechanismOf(sasl) });
   } catch (error) {
-    return { name, refused: told(error, 0) };
+    return { connected: told(error, 0, secrets), sent: [] };
   }
   const startedMs = performance.now();
-  const outcome = async (promise: Promise<unknown>): Promise<Told | undefined> => {
+  const outcome = async (promise: Promise<unknown>): Promise<Told | null> => {
     try {
       await promise;
-      return undefined;
+      return null;
     } catch (error) {
-      return told(error, performance.now() - startedMs);
+      return told(error, performance.now() - startedMs, secrets);
     }
   };
   try {
-    const sends = Array.from(
-      { length: count },
-      (_, i) => producer.send({ topic, key: `k${i}`, value: `${name} ${i}` }),
-    );
-    const [connected, ...sent] = await Promise.all([producer.connect(), ...sends].map(outcome));
-    return { name, connected, sent };
+    const sends = Array.from({ length: count }, (_, i) => {
+      return outcome(producer.send({ topic: topics[i % topics.length]!, key: `k${i}`, value: `${name} ${i}` }));
+    });
+    const [connected, ...sent] = await Promise.all([outcome(producer.connect()), ...sends]);
+    return {
+      connected,
+      sent,
+      leaks: leaksIn(everythingOf([producer, producer.metrics(), producer.snapshot()]), secrets),
+    };
   } finally {
     await producer.close({ timeoutMs: 5_000 }).catch(() => {});
   }
 }
 
-function mechanismOf(sasl: NonNullable<PlannedSasl>): NonNullable<ProducerOptions["sasl"]> {
-  if ("oidc" in sasl) return oauthBearer({ token: oidc(sasl.oidc) });
-  if ("unheardOf" in sasl) {
-    return {
-      name: sasl.unheardOf,
-      authenticate: async ({ send }) => void await send(new Uint8Array(1)),
-    } as SaslMechanism;
+/** Sends on while sessions are renewed and brokers restart: nothing may fail. */
+async function runLoad({ options, sasl, topics, secrets }: Case, until: string): Promise<object> {
+  let authentications = 0;
+  const hooks = { onRequest: ({ api }: { api: string }) => void (api === "SaslHandshake" && authentications++) };
+  const producer = new Producer({ ...options, ...mechanismOf(sasl), hooks });
+  const failures: Told[] = [];
+  let count = 0;
+  let isOver = false;
+  const asking = (async () => {
+    while (!isOver) {
+      isOver = (await (await fetch(until)).text()) === "stop";
+      await new Promise((resolve) => setTimeout(resolve, 500));
+    }
+  })();
+  const sends: Promise<unknown>[] = [];
+  while (!isOver) {
+    for (let i = 0; i < 3; i++) {
+      const partition = count % 3;
+      const value = String(count++);
+      const sent = producer.send({ topic: topics[0]!, partition, value });
+      sends.push(sent.catch((error) => failures.push(told(error, 0, secrets))));
+    }
+    await new Promise((resolve) => setTimeout(resolve, 5));
   }
-  return sasl;
+  await asking;
+  await Promise.all(sends);
+  await producer.close();
+  return { count, failures: failures.slice(0, 10), authentications };
 }
 
-function told(error: unknown, tookMs: number): Told {
-  const { name, message, stack, code } = error as KafkaError;
-  const everything: string[] = [];
-  for (let each = error; each instanceof Error && everything.length < 20; each = each.cause) {
-    everything.push(String(each), String(each.stack), plainly(each), plainly(Object.entries(each)));
-  }
-  return { name, code, message, everything: `${stack} ${everything.join("\n")}`, tookMs };
+function mechanismOf(sasl: PlannedSasl | undefined): { sasl?: NonNullable<ProducerOptions["sasl"]> } {
+  if (sasl === undefined) return {};
+  if ("oidc" in sasl) return { sasl: oauthBearer({ token: oidc(sasl.oidc) }) };
+  if (!("unheardOf" in sasl)) return { sasl };
+  const mechanism: SaslMechanism = {
+    name: sasl.unheardOf,
+    authenticate: async ({ send }) => void await send(new Uint8Array(1)),
+  };
+  return { sasl: mechanism };
 }
 
-/** As JSON; a certificate that stands in an error of Node's is a circle. */
-function plainly(value: unknown): string {
-  try {
-    return JSON.stringify(value);
-  } catch {
-    return "";
-  }
+function told(error: unknown, tookMs: number, secrets: readonly string[]): Told {
+  const { name, message, code } = error as KafkaError;
+  return { name, code, message, leaks: leaksIn(everythingOf(error), secrets), tookMs };
 }

@@ -11,7 +11,7 @@ export async function startTokens() {
   const [own, strange] = [newKey("own"), newKey("own")];
   const audience = "kafka";
   const clientSecret = `client-secret-${randomUUID()}`;
-  let address;
+  let address = "";
   const claims = (more = {}) => {
     const nowS = Math.floor(Date.now() / 1_000);
     return { iss: address, aud: audience, sub: "oscar", scope: "write", iat: nowS, exp: nowS + lifeS, ...more };
