@@ -7,7 +7,7 @@ import { test } from "../harness.ts";
 const NAMES = ["highThroughput", "lowLatency", "durable", "exactlyOnce", "lowMemory"] as const;
 
 test("presets: each is a plain object of its own that passes the checks", () => {
-  assert.deepEqual(Object.keys(presets).sort(), [...NAMES].sort());
+  assert.deepEqual(Object.keys(presets).sort(), [...NAMES, "eventHubs", "confluentCloud", "msk"].sort());
   for (const name of NAMES) {
     const preset = presets[name]();
     assert.equal(Object.getPrototypeOf(preset), Object.prototype);

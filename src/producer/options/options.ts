@@ -18,6 +18,7 @@ import { type CompressionSpec, resolveCompression, type TopicCompression } from 
 import { checkSecurity, type Names, NO_NAMES, type SecurityProtocol } from "./security.ts";
 import type { Connect } from "../../runtime/connectable.ts";
 import type { SocketFactory, TlsOptions } from "../../runtime/runtime.ts";
+import { checkHosted } from "./hosted.ts";
 import type { ProducerHooks } from "../observe/hooks.ts";
 import type { ProducerInterceptor } from "../record/interceptor.ts";
 import { adaptLogger, type Logger } from "../observe/logger.ts";
@@ -334,10 +335,12 @@ function resolve<K, V>(
   const connect = checkConnect(options.connect);
   const { tls, sasl } = checkSecurity(options, connect ?? sockets, names.mechanism);
   const [codecFor, codecs] = resolveCompression(options, names.compressor);
+  const brokers = checkBrokers(options.brokers);
+  checkHosted(brokers, codecs);
   const resolved: ResolvedOptions = {
     ...numbers,
     maxConnections: options.maxConnections === undefined ? undefined : numbers.maxConnections,
-    brokers: checkBrokers(options.brokers),
+    brokers,
     clientId: checkClientId(options.clientId),
     acks,
     idempotent,

@@ -4,6 +4,14 @@
  * @module
  */
 
+import {
+  confluentCloud,
+  type ConfluentCloudOptions,
+  eventHubs,
+  type HostedPreset,
+  msk,
+  type MskOptions,
+} from "./hosted.ts";
 import type { ProducerOptions } from "./options.ts";
 
 /** What a preset sets; spread it into the options and change what you like. */
@@ -31,6 +39,16 @@ export const presets: {
   readonly exactlyOnce: () => Preset;
   /** Small buffers: 4 MiB in all, batches of at most 16 KiB. */
   readonly lowMemory: () => Preset;
+  /**
+   * Azure Event Hubs, `brokers` and credentials included, by the connection string that the portal shows: TLS, PLAIN,
+   * requests of at most 1000000 bytes, a request timeout of a minute, connections and metadata of at most three
+   * minutes. Another codec than gzip is refused.
+   */
+  readonly eventHubs: (connectionString: string) => HostedPreset;
+  /** Confluent Cloud, with an API key (`apiKey`, `apiSecret`) or with tokens (`token`, `logicalCluster`, `identityPoolId`). */
+  readonly confluentCloud: (options: ConfluentCloudOptions) => HostedPreset;
+  /** Amazon MSK, with an identity of AWS (`credentials`, `region`; else of the environment) or a SCRAM user. */
+  readonly msk: (options: MskOptions) => HostedPreset;
 } = {
   highThroughput: () => ({
     acks: "all",
@@ -56,4 +74,7 @@ export const presets: {
     batchSize: 16_384,
     maxInFlight: 2,
   }),
+  eventHubs,
+  confluentCloud,
+  msk,
 };
