@@ -80,6 +80,7 @@ function chunkOf(path) {
     return file.replaceAll("_", "-");
   }
   if (/^src\/runtime\/workerd/.test(path)) return "socket-workerd";
+  if (/^src\/runtime\/socks5/.test(path)) return "socket-socks5";
   if (/^src\/runtime\/(bun|deno|node)\b/.test(path)) return "socket-adapters";
   // Used as a whole, which would keep every message in every bundle that has one.
   if (/^src\/protocol\/(messages\/mod|request_header)\.ts/.test(path)) return "messages";

@@ -19,7 +19,7 @@ import { cacheDir, listFiles, root, runtimeBinary } from "../../scripts/lib/tool
 import { bundle } from "../../scripts/lib/worker.mjs";
 
 const dir = join(cacheDir, "readme");
-const topics = ["orders:3", "readings:4", "lines:1", "posts:1", "hits:1"];
+const topics = ["orders:3", "readings:4", "lines:1", "posts:1", "notes:1", "events:1", "hits:1", "clicks:1"];
 
 /**
  * Resolves to `{ passed, failed, skipped, tests }` with a `{ name, status, detail }` for each piece; what has no runtime
@@ -151,7 +151,14 @@ const examples = [
   { name: "examples/node.ts", topic: "readings", run: (brokers) => runners.node(example("node.ts"), brokers, "ts") },
   { name: "examples/deno.ts", topic: "lines", run: (brokers) => runners.deno(example("deno.ts"), brokers) },
   { name: "examples/bun.ts", topic: "posts", run: runBunServer },
+  { name: "examples/deno_server.ts", topic: "notes", run: runDenoServer },
+  { name: "examples/lambda.ts", topic: "events", run: runLambda },
   { name: "examples/worker.ts", topic: "hits", run: (brokers) => runners.worker(example("worker.ts"), brokers) },
+  {
+    name: "examples/durable_object.ts",
+    topic: "clicks",
+    run: (brokers) => runners.worker(example("durable_object.ts"), brokers, "ts", "durable_object"),
+  },
 ];
 
 /** Each resolves to why it could not run, or to nothing when it ran well. */
@@ -175,24 +182,28 @@ const runners = {
     await succeed(program, ["run", file], { KAFKA_BROKERS: brokers });
   },
 
-  /** Bundles the worker, serves it and posts to it. */
-  async worker(file, brokers) {
+  /** Bundles the worker, serves it and posts to it, one request after the other and several at once. */
+  async worker(file, brokers, _language, name = "worker") {
     const program = runtimeBinary("workerd");
     if (program === undefined) return "workerd was not found";
-    await bundle(file, join(dir, "worker.js"));
-    const config = await readFile(join(root, "examples", "worker.capnp"), "utf8");
+    await bundle(file, join(dir, `${name}.js`));
+    const config = await readFile(join(root, "examples", `${name}.capnp`), "utf8");
     await writeFile(
-      join(dir, "worker.capnp"),
-      config.replace("../.cache/worker.js", "worker.js").replace("127.0.0.1:9092", brokers),
+      join(dir, `${name}.capnp`),
+      config.replace("../.cache/", "").replace("127.0.0.1:9092", brokers),
     );
     const port = await freePort();
     const address = `127.0.0.1:${port}`;
-    const server = startProgram([program, "serve", join(dir, "worker.capnp"), `--socket-addr=http=${address}`]);
-    try {
-      const response = await post(`http://${address}/`, "hello", server);
+    const server = startProgram([program, "serve", join(dir, `${name}.capnp`), `--socket-addr=http=${address}`]);
+    const deliver = async (value) => {
+      const response = await post(`http://${address}/`, value, server);
       const body = await response.text();
       assert.equal(response.status, 200, body);
       assert.equal(JSON.parse(body).delivery, "acked");
+    };
+    try {
+      for (const value of ["1", "2", "3"]) await deliver(value);
+      await Promise.all(["4", "5", "6", "7", "8"].map(deliver));
     } finally {
       await server.stop();
     }
@@ -202,14 +213,45 @@ const runners = {
 async function runBunServer(brokers) {
   const program = findProgram("bun");
   if (program === undefined) return "Bun was not found";
-  const server = startProgram([program, "run", example("bun.ts")], { env: { KAFKA_BROKERS: brokers, PORT: "0" } });
+  await runServer([program, "run", example("bun.ts")], brokers);
+}
+
+async function runDenoServer(brokers) {
+  const program = findProgram("deno");
+  if (program === undefined) return "Deno was not found";
+  const flags = ["--no-prompt", "--no-lock", "--config", join(root, "deno.json"), "--allow-net", "--allow-env"];
+  await runServer([program, "run", ...flags, example("deno_server.ts")], brokers);
+}
+
+async function runServer(command, brokers) {
+  const server = startProgram(command, { env: { KAFKA_BROKERS: brokers, PORT: "0" } });
   try {
     const url = await server.line(/^Listening on (http\S+)$/m);
-    const response = await post(`${url}key-1`, "hello", server);
-    assert.equal((await response.json()).delivery, "acked");
+    const responses = await Promise.all(["1", "2", "3"].map((key) => post(`${url}${key}`, "hello", server)));
+    for (const response of responses) assert.equal((await response.json()).delivery, "acked");
   } finally {
     assert.equal(await server.stop(), 0, "the server did not end well");
   }
+}
+
+/** Calls the handler as often as Lambda would, and lets the process end by itself. */
+async function runLambda(brokers) {
+  const program = runtimeBinary("node24") ?? runtimeBinary("node22");
+  if (program === undefined) return "no Node that runs TypeScript was found";
+  const file = join(dir, "lambda.mjs");
+  await writeFile(
+    file,
+    `import assert from "node:assert/strict";
+import { handler } from ${JSON.stringify(example("lambda.ts"))};
+for (const call of [1, 2, 3]) {
+  const Records = ["a", "b"].map((name) => ({ messageId: name + call, body: "hello" }));
+  assert.deepEqual(await handler({ Records }), { batchItemFailures: [] });
+}
+const poison = { messageId: "poison", body: undefined };
+assert.deepEqual(await handler({ Records: [poison] }), { batchItemFailures: [{ itemIdentifier: "poison" }] });
+`,
+  );
+  await runners.node(file, brokers, "ts");
 }
 
 /** Posts as soon as the server answers. */
