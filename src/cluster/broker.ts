@@ -8,6 +8,7 @@ import { errorLike } from "../error_like.ts";
 import { ConnectionError, KafkaError, TimeoutError, UnsupportedVersionError } from "../errors.ts";
 import { sharedVersion } from "../protocol/api.ts";
 import type { AnyApi } from "../protocol/schema.ts";
+import { REBOOTSTRAP_REQUIRED } from "../protocol/error_code_names.ts";
 import { outside } from "../runtime/async_context.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { type Address, formatAddress } from "./address.ts";
@@ -45,8 +46,6 @@ export interface BrokerContext {
 const SLOW_DIAL_MS = 1_000;
 /** Causes of failed attempts that are told for one broker; whoever finds more of them is not worth a line each. */
 const MAX_CAUSES = 8;
-
-const REBOOTSTRAP_REQUIRED = 129;
 
 interface Misfit {
   readonly api: AnyApi;

@@ -11,6 +11,7 @@
 import { AuthenticationError, ConfigError, ConnectionError, type KafkaError, TimeoutError } from "../errors.ts";
 import { outside } from "../runtime/async_context.ts";
 import type { AnyApi } from "../protocol/schema.ts";
+import { REBOOTSTRAP_REQUIRED } from "../protocol/error_code_names.ts";
 import type { Runtime, Timer } from "../runtime/runtime.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { connectAdvice } from "./advice.ts";
@@ -81,7 +82,6 @@ const REBOOTSTRAP_AFTER_MS = 300_000;
 const FLUSH_POLL_MS = 10;
 /** A server that offers no Metadata is found out without a wait, and `retryBackoffMs` may be 0. */
 const LEAST_BACKOFF_MS = 50;
-const REBOOTSTRAP_REQUIRED = 129;
 /** Addresses that lead to somebody else within so long of each other are in a row. */
 const MISPLACEMENTS_IN_A_ROW_MS = 30_000;
 

@@ -6,6 +6,7 @@
 
 import type { Metadata } from "../protocol/messages/metadata.ts";
 import type { ResponseOf } from "../protocol/schema.ts";
+import { LEADER_NOT_AVAILABLE } from "../protocol/error_code_names.ts";
 
 /** The id of a topic whose id isn't known. */
 export const ZERO_TOPIC_ID = "00000000000000000000000000000000";
@@ -43,7 +44,6 @@ export interface TopicMetadata {
 
 type TopicResponse = ResponseOf<typeof Metadata>["topics"][number];
 
-const LEADER_NOT_AVAILABLE = 5;
 /**
  * So many answers in a row that tell an older epoch than the one that is known, or know nothing of the partition, are
  * believed, unless its leader has taken a batch since. A broker that lags behind catches up; an epoch or a partition

@@ -11,8 +11,8 @@ import { sentence } from "../show.ts";
 import { formatAddress } from "./address.ts";
 import { endsWaiting, splitAdvertiser } from "./advice.ts";
 import type { Broker } from "./broker.ts";
+import { REBOOTSTRAP_REQUIRED } from "../protocol/error_code_names.ts";
 
-const REBOOTSTRAP_REQUIRED = 129;
 /** One server of several may be named by the wrong one of its ports. */
 const WRONG_PORT: readonly string[] = ["TLS_PORT", "PLAIN_PORT"];
 

@@ -7,6 +7,7 @@
 import { UnsupportedVersionError } from "../errors.ts";
 import { ApiVersions } from "./messages/api_versions.ts";
 import type { AnyApi, ResponseOf } from "./schema.ts";
+import { INVALID_REQUEST, UNSUPPORTED_VERSION } from "./error_code_names.ts";
 
 /**
  * The highest version that the client, the broker and `cap` allow; undefined when there is none.
@@ -39,9 +40,6 @@ export function chooseVersion(api: AnyApi, brokerMin: number, brokerMax: number,
     `Choosing a version of ${api.name}: the broker speaks ${brokerMin} to ${brokerMax}, wanted one of ${own}.`,
   );
 }
-
-const UNSUPPORTED_VERSION = 35;
-const INVALID_REQUEST = 42;
 
 /**
  * The version in which ApiVersions is to be asked again on the same connection after an error, or undefined when

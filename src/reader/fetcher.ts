@@ -17,6 +17,7 @@ import { Fetch } from "../protocol/messages/fetch.ts";
 import { ListOffsets } from "../protocol/messages/list_offsets.ts";
 import { OffsetForLeaderEpoch } from "../protocol/messages/offset_for_leader_epoch.ts";
 import type { ResponseOf } from "../protocol/schema.ts";
+import { OFFSET_OUT_OF_RANGE } from "../protocol/error_code_names.ts";
 import type { Runtime, Timer } from "../runtime/runtime.ts";
 import { wholeBatches } from "./batch_decoder.ts";
 import type { Cursor } from "./cursor.ts";
@@ -25,7 +26,6 @@ import type { Position } from "./record.ts";
 
 /** From this version on Fetch names topics by id (KIP-516). */
 const FETCH_WITH_IDS = 13;
-const OFFSET_OUT_OF_RANGE = 1;
 const NO_LEADER_ERRORS: readonly number[] = [3, 5, 6, 9, 56, 74, 75, 78, 100, 103];
 const LATEST = -1n;
 const EARLIEST = -2n;

@@ -8,6 +8,7 @@ import {
   RecordTooLargeError,
   UnsupportedVersionError,
 } from "../../src/errors.ts";
+import * as names from "../../src/protocol/error_code_names.ts";
 import { brokerError, ERROR_CODES, errorOf, persistedAfter } from "../../src/protocol/error_codes.ts";
 import { test } from "../harness.ts";
 
@@ -15,6 +16,11 @@ test("protocol: the error table has every code from -1 to 133 once, each under i
   const codes = [...ERROR_CODES.keys()];
   assert.deepEqual(codes, Array.from({ length: 135 }, (_, i) => i - 1));
   assert.equal(new Set([...ERROR_CODES.values()].map(({ name }) => name)).size, 135);
+});
+
+test("protocol: the error codes that are imported by name are those of the table", () => {
+  const table = [...ERROR_CODES.values()].filter(({ code }) => code !== 0).map(({ name, code }) => [name, code]);
+  assert.deepEqual(Object.entries(names).sort(), table.sort());
 });
 
 test("protocol: retriable and metadata errors are those of the Java client", () => {

@@ -7,19 +7,20 @@
 
 import type { Persisted } from "../../errors.ts";
 import { errorOf, NONE } from "../../protocol/error_codes.ts";
-
-const CORRUPT_MESSAGE = 2;
-const UNKNOWN_TOPIC_OR_PARTITION = 3;
-const MESSAGE_TOO_LARGE = 10;
-const CLUSTER_AUTHORIZATION_FAILED = 31;
-const UNSUPPORTED_VERSION = 35;
-const OUT_OF_ORDER_SEQUENCE_NUMBER = 45;
-const DUPLICATE_SEQUENCE_NUMBER = 46;
-const INVALID_PRODUCER_ID_MAPPING = 49;
-const UNKNOWN_PRODUCER_ID = 59;
-const INVALID_RECORD = 87;
-const PRODUCER_FENCED = 90;
-const UNKNOWN_TOPIC_ID = 100;
+import {
+  CLUSTER_AUTHORIZATION_FAILED,
+  CORRUPT_MESSAGE,
+  DUPLICATE_SEQUENCE_NUMBER,
+  INVALID_PRODUCER_ID_MAPPING,
+  INVALID_RECORD,
+  MESSAGE_TOO_LARGE,
+  OUT_OF_ORDER_SEQUENCE_NUMBER,
+  PRODUCER_FENCED,
+  UNKNOWN_PRODUCER_ID,
+  UNKNOWN_TOPIC_ID,
+  UNKNOWN_TOPIC_OR_PARTITION,
+  UNSUPPORTED_VERSION,
+} from "../../protocol/error_code_names.ts";
 
 /** What an idempotent producer can't go on after: nothing that it sends would be accepted. */
 const FATAL: readonly number[] = [

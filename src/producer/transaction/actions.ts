@@ -5,6 +5,17 @@
  */
 
 import { errorOf } from "../../protocol/error_codes.ts";
+import {
+  CONCURRENT_TRANSACTIONS,
+  COORDINATOR_LOAD_IN_PROGRESS,
+  COORDINATOR_NOT_AVAILABLE,
+  INVALID_PRODUCER_EPOCH,
+  NOT_COORDINATOR,
+  OPERATION_NOT_ATTEMPTED,
+  PRODUCER_FENCED,
+  REQUEST_TIMED_OUT,
+  TRANSACTION_ABORTABLE,
+} from "../../protocol/error_code_names.ts";
 
 /** The calls that a transaction is made of. */
 export type TransactionCall =
@@ -22,15 +33,6 @@ export type Action =
   | "fatal" // nothing is left but close()
   | "abortable" // the transaction can only be aborted
   | "uninitialized"; // this call fails; init() may be called again
-
-const COORDINATOR_LOAD_IN_PROGRESS = 14;
-const COORDINATOR_NOT_AVAILABLE = 15;
-const NOT_COORDINATOR = 16;
-const REQUEST_TIMED_OUT = 7;
-const CONCURRENT_TRANSACTIONS = 51;
-const INVALID_PRODUCER_EPOCH = 47;
-const PRODUCER_FENCED = 90;
-const TRANSACTION_ABORTABLE = 120;
 
 const FENCED = { [INVALID_PRODUCER_EPOCH]: "fenced", [PRODUCER_FENCED]: "fenced" } as const;
 const COORDINATION = {
@@ -94,7 +96,6 @@ export function actionOf(call: TransactionCall, errorCode: number): Action {
   return ACTIONS[call][errorCode] ?? (errorOf(errorCode).retriable ? "retry" : "fatal");
 }
 
-const OPERATION_NOT_ATTEMPTED = 55;
 /** The later, the graver. */
 const GRAVITY: readonly Action[] = ["retry", "find", "abortable", "uninitialized", "fatal", "fenced"];
 

@@ -12,6 +12,11 @@ import { sleep } from "../../cluster/sleep.ts";
 import { AuthenticationError, ConfigError, KafkaError, ProducerFencedError, TimeoutError } from "../../errors.ts";
 import { brokerError, errorOf } from "../../protocol/error_codes.ts";
 import type { AnyApi, RequestInputOf, ResponseOf } from "../../protocol/schema.ts";
+import {
+  CONCURRENT_TRANSACTIONS,
+  GROUP_AUTHORIZATION_FAILED,
+  TRANSACTION_ABORTABLE,
+} from "../../protocol/error_code_names.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import { type Action, actionOf, concurrentPauseMs, type TransactionCall } from "./actions.ts";
 
@@ -71,7 +76,6 @@ export class UndecidedError extends TimeoutError {
   }
 }
 
-const CONCURRENT_TRANSACTIONS = 51;
 /**
  * The coordinator may have begun to write its decision down before it lost its office or its replicas
  * (REQUEST_TIMED_OUT, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR), and of an unknown error nothing is known.
@@ -261,9 +265,6 @@ export class DecidedError extends Error {
     this.isAnswer = isAnswer;
   }
 }
-
-const GROUP_AUTHORIZATION_FAILED = 30;
-const TRANSACTION_ABORTABLE = 120;
 
 /** What an attempt that ended without an answer of its own leaves to do; undefined if another attempt may help. */
 function actionWithoutAnswer(error: KafkaError): Verdict | undefined {

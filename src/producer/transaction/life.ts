@@ -28,6 +28,15 @@ import { InitProducerId } from "../../protocol/messages/init_producer_id.ts";
 import { Produce } from "../../protocol/messages/produce.ts";
 import { TxnOffsetCommit } from "../../protocol/messages/txn_offset_commit.ts";
 import type { AnyApi } from "../../protocol/schema.ts";
+import {
+  INVALID_PRODUCER_EPOCH,
+  INVALID_PRODUCER_ID_MAPPING,
+  INVALID_TXN_STATE,
+  PRODUCER_FENCED,
+  TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+  UNKNOWN_SERVER_ERROR,
+  UNKNOWN_TOPIC_ID,
+} from "../../protocol/error_code_names.ts";
 import { Outstanding } from "../../runtime/outstanding.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import { gravest } from "./actions.ts";
@@ -88,14 +97,6 @@ const OFFSET_COMMIT_OF_V2 = 5;
 const OFFSET_COMMIT_WITH_IDS = 6;
 const OFFSET_COMMIT_WITH_MEMBERS = 3;
 const INIT_WITH_IDENTITY = 3;
-
-const UNKNOWN_SERVER_ERROR = -1;
-const INVALID_TXN_STATE = 48;
-const INVALID_PRODUCER_ID_MAPPING = 49;
-const PRODUCER_FENCED = 90;
-const INVALID_PRODUCER_EPOCH = 47;
-const TRANSACTIONAL_ID_AUTHORIZATION_FAILED = 53;
-const UNKNOWN_TOPIC_ID = 100;
 
 /** How many partitions a message names. */
 const MAX_NAMED = 5;

@@ -11,12 +11,14 @@ import { type GroupMetadata, innerOf, Reader, type ReaderInner } from "../reader
 import type { Position, ReadBatch, ReadRecord, TopicPartition, TopicPartitionOffset } from "../record.ts";
 import { Membership } from "./membership.ts";
 import { type GroupReaderOptions, type ResolvedGroupOptions, resolveGroupOptions } from "./options.ts";
+import {
+  FENCED_INSTANCE_ID,
+  ILLEGAL_GENERATION,
+  REBALANCE_IN_PROGRESS,
+  UNKNOWN_MEMBER_ID,
+} from "../../protocol/error_code_names.ts";
 
 const CLOSE_TIMEOUT_MS = 30_000;
-const ILLEGAL_GENERATION = 22;
-const UNKNOWN_MEMBER_ID = 25;
-const REBALANCE_IN_PROGRESS = 27;
-const FENCED_INSTANCE_ID = 82;
 
 /**
  * Reads topics together with the other members of a group: each partition is read by one of them.

@@ -18,6 +18,13 @@ import { JoinGroup } from "../../protocol/messages/join_group.ts";
 import { LeaveGroup } from "../../protocol/messages/leave_group.ts";
 import { SyncGroup } from "../../protocol/messages/sync_group.ts";
 import type { ResponseOf } from "../../protocol/schema.ts";
+import {
+  FENCED_INSTANCE_ID,
+  ILLEGAL_GENERATION,
+  MEMBER_ID_REQUIRED,
+  REBALANCE_IN_PROGRESS,
+  UNKNOWN_MEMBER_ID,
+} from "../../protocol/error_code_names.ts";
 import { outside } from "../../runtime/async_context.ts";
 import { onAbort } from "../../runtime/on_abort.ts";
 import { show } from "../../show.ts";
@@ -35,11 +42,6 @@ type Joined = ResponseOf<typeof JoinGroup>;
 const PROTOCOL_TYPE = "consumer";
 const COORDINATOR_ERRORS: readonly number[] = [15, 16];
 const UNKNOWN_TOPIC = 3;
-const ILLEGAL_GENERATION = 22;
-const UNKNOWN_MEMBER_ID = 25;
-const REBALANCE_IN_PROGRESS = 27;
-const MEMBER_ID_REQUIRED = 79;
-const FENCED_INSTANCE_ID = 82;
 /** The coordinator answers a join when the rebalance is over, and that may take a little longer than it is allowed to. */
 const JOIN_GRACE_MS = 5_000;
 /** A topic that was just created isn't known everywhere yet. */

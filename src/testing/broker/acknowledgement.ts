@@ -6,6 +6,11 @@
 
 import type { ResponseInputOf } from "../../protocol/api.ts";
 import type { Produce } from "../../protocol/messages/produce.ts";
+import {
+  NOT_LEADER_OR_FOLLOWER,
+  REQUEST_TIMED_OUT,
+  UNKNOWN_TOPIC_OR_PARTITION,
+} from "../../protocol/error_code_names.ts";
 import type { Call } from "./call.ts";
 import type { Replica } from "../storage/replica.ts";
 
@@ -21,9 +26,6 @@ export interface Served {
   readonly endOffset?: bigint;
 }
 
-const UNKNOWN_TOPIC_OR_PARTITION = 3;
-const NOT_LEADER_OR_FOLLOWER = 6;
-const REQUEST_TIMED_OUT = 7;
 const FIRST_VERSION_WITH_HINTS = 10;
 
 /**

@@ -8,6 +8,7 @@ import type { AnyApi, RequestOf, ResponseInputOf } from "../../protocol/api.ts";
 import type { ApiVersions } from "../../protocol/messages/api_versions.ts";
 import { Produce } from "../../protocol/messages/produce.ts";
 import { API_BY_KEY } from "../../protocol/request_header.ts";
+import { INVALID_REQUEST, REBOOTSTRAP_REQUIRED } from "../../protocol/error_code_names.ts";
 import type { Broker } from "./broker.ts";
 import type { Call } from "./call.ts";
 import type { BrokerHost } from "./host.ts";
@@ -37,8 +38,6 @@ export function isServed(cluster: BrokerHost, broker: Broker, api: AnyApi, versi
 }
 
 const SOFTWARE_NAME = /^[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?$/;
-const INVALID_REQUEST = 42;
-const REBOOTSTRAP_REQUIRED = 129;
 const FIRST_VERSION_WITH_NAME = 3;
 
 /** Whether a client's name for itself is one that Kafka takes (KIP-511). */

@@ -17,6 +17,7 @@ import type { Call, Outcome } from "./call.ts";
 import type { ControlAction, RequestContext } from "./control.ts";
 import { errorBody } from "./error_body.ts";
 import { FrameAssembler } from "../../protocol/frame_assembler.ts";
+import { UNSUPPORTED_VERSION } from "../../protocol/error_code_names.ts";
 import { handlerOf } from "./handlers.ts";
 import type { BrokerHost } from "./host.ts";
 import { RELEASES } from "./release.ts";
@@ -25,7 +26,6 @@ import type { ClusterView } from "../control/view.ts";
 
 /** Kafka closes the connection at a length of 0; what is too short for a header is found out when it is read. */
 const MIN_FRAME_BYTES = 1;
-const UNSUPPORTED_VERSION = 35;
 /** `connection.failed.authentication.delay.ms`. */
 const FAILURE_DELAY_MS = 100;
 

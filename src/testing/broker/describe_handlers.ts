@@ -6,15 +6,17 @@
 
 import type { ResponseInputOf } from "../../protocol/api.ts";
 import type { DescribeProducers, DescribeTransactions, ListTransactions } from "../../protocol/messages/mod.ts";
+import {
+  NOT_LEADER_OR_FOLLOWER,
+  TRANSACTIONAL_ID_NOT_FOUND,
+  UNKNOWN_TOPIC_OR_PARTITION,
+} from "../../protocol/error_code_names.ts";
 import { coordinatorPartition } from "../coordination/coordinators.ts";
 import type { TransactionDescription } from "../coordination/transaction_coordinator.ts";
 import type { Call } from "./call.ts";
 
 type DescribedTransaction = ResponseInputOf<typeof DescribeTransactions>["transactionStates"][number];
 
-const UNKNOWN_TOPIC_OR_PARTITION = 3;
-const NOT_LEADER_OR_FOLLOWER = 6;
-const TRANSACTIONAL_ID_NOT_FOUND = 105;
 const STATES = ["Empty", "Ongoing", "PrepareCommit", "PrepareAbort", "CompleteCommit", "CompleteAbort", "Dead"];
 
 /** Serves DescribeTransactions. */

@@ -8,6 +8,17 @@ import type { RequestOf, ResponseInputOf } from "../../protocol/api.ts";
 import type { Fetch } from "../../protocol/messages/fetch.ts";
 import type { OffsetForLeaderEpoch } from "../../protocol/messages/offset_for_leader_epoch.ts";
 import type { ListOffsets } from "../../protocol/messages/list_offsets.ts";
+import {
+  FENCED_LEADER_EPOCH,
+  FETCH_SESSION_ID_NOT_FOUND,
+  LEADER_NOT_AVAILABLE,
+  NOT_LEADER_OR_FOLLOWER,
+  OFFSET_NOT_AVAILABLE,
+  OFFSET_OUT_OF_RANGE,
+  UNKNOWN_LEADER_EPOCH,
+  UNKNOWN_TOPIC_ID,
+  UNKNOWN_TOPIC_OR_PARTITION,
+} from "../../protocol/error_code_names.ts";
 import { type Call, nodeEndpoints } from "./call.ts";
 import type { Partition } from "../control/topic.ts";
 import type { PartitionState, Replica } from "../storage/replica.ts";
@@ -19,16 +30,6 @@ type AskedPartition = RequestOf<typeof Fetch>["topics"][number]["partitions"][nu
 type OffsetsTopic = ResponseInputOf<typeof ListOffsets>["topics"][number];
 type OffsetsPartition = OffsetsTopic["partitions"][number];
 type AskedOffset = RequestOf<typeof ListOffsets>["topics"][number]["partitions"][number];
-
-const OFFSET_OUT_OF_RANGE = 1;
-const UNKNOWN_TOPIC_OR_PARTITION = 3;
-const LEADER_NOT_AVAILABLE = 5;
-const NOT_LEADER_OR_FOLLOWER = 6;
-const FETCH_SESSION_ID_NOT_FOUND = 70;
-const FENCED_LEADER_EPOCH = 74;
-const UNKNOWN_LEADER_EPOCH = 75;
-const OFFSET_NOT_AVAILABLE = 78;
-const UNKNOWN_TOPIC_ID = 100;
 
 const FIRST_VERSION_WITH_TOPIC_IDS = 13;
 const FIRST_VERSION_WITH_CURRENT_LEADER = 12;

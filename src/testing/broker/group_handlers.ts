@@ -16,6 +16,15 @@ import type {
   OffsetFetch,
   SyncGroup,
 } from "../../protocol/messages/mod.ts";
+import {
+  GROUP_ID_NOT_FOUND,
+  INVALID_SESSION_TIMEOUT,
+  OFFSET_METADATA_TOO_LARGE,
+  UNKNOWN_MEMBER_ID,
+  UNKNOWN_TOPIC_ID,
+  UNKNOWN_TOPIC_OR_PARTITION,
+  UNSTABLE_OFFSET_COMMIT,
+} from "../../protocol/error_code_names.ts";
 import { type JoinAnswer, refusedJoin, type SyncAnswer } from "../coordination/group.ts";
 import type { ReplicatedPartition } from "../storage/replica.ts";
 import type { Call } from "./call.ts";
@@ -33,14 +42,6 @@ interface FetchedTopic {
   }[];
 }
 type DescribedGroup = ResponseInputOf<typeof DescribeGroups>["groups"][number];
-
-const UNKNOWN_TOPIC_OR_PARTITION = 3;
-const OFFSET_METADATA_TOO_LARGE = 12;
-const UNKNOWN_MEMBER_ID = 25;
-const INVALID_SESSION_TIMEOUT = 26;
-const GROUP_ID_NOT_FOUND = 69;
-const UNSTABLE_OFFSET_COMMIT = 88;
-const UNKNOWN_TOPIC_ID = 100;
 
 const FIRST_JOIN_WITH_REBALANCE_TIMEOUT = 1;
 const FIRST_JOIN_WITH_KNOWN_IDS = 4;

@@ -7,6 +7,17 @@
 import type { RequestOf, ResponseInputOf } from "../../protocol/api.ts";
 import type { CreateTopics } from "../../protocol/messages/create_topics.ts";
 import type { Metadata } from "../../protocol/messages/metadata.ts";
+import {
+  INVALID_CONFIG,
+  INVALID_PARTITIONS,
+  INVALID_REPLICATION_FACTOR,
+  INVALID_REQUEST,
+  LEADER_NOT_AVAILABLE,
+  REQUEST_TIMED_OUT,
+  TOPIC_ALREADY_EXISTS,
+  UNKNOWN_TOPIC_ID,
+  UNKNOWN_TOPIC_OR_PARTITION,
+} from "../../protocol/error_code_names.ts";
 import { KafkaError } from "../../errors.ts";
 import type { Call } from "./call.ts";
 import { isTopicName, type Topic } from "../control/topic.ts";
@@ -16,16 +27,7 @@ type MetadataTopic = ResponseInputOf<typeof Metadata>["topics"][number];
 type CreatableTopic = RequestOf<typeof CreateTopics>["topics"][number];
 type CreatedTopic = ResponseInputOf<typeof CreateTopics>["topics"][number];
 
-const UNKNOWN_TOPIC_OR_PARTITION = 3;
-const LEADER_NOT_AVAILABLE = 5;
-const REQUEST_TIMED_OUT = 7;
 const INVALID_TOPIC = 17;
-const TOPIC_ALREADY_EXISTS = 36;
-const INVALID_PARTITIONS = 37;
-const INVALID_REPLICATION_FACTOR = 38;
-const INVALID_CONFIG = 40;
-const INVALID_REQUEST = 42;
-const UNKNOWN_TOPIC_ID = 100;
 
 const ZERO_ID = "0".repeat(32);
 const FIRST_VERSION_WITH_NULL_NAMES = 12;

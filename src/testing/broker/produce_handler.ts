@@ -6,6 +6,16 @@
 
 import type { RequestOf, ResponseInputOf } from "../../protocol/api.ts";
 import type { Produce } from "../../protocol/messages/produce.ts";
+import {
+  INVALID_REQUIRED_ACKS,
+  INVALID_TXN_STATE,
+  NOT_ENOUGH_REPLICAS,
+  NOT_LEADER_OR_FOLLOWER,
+  OUT_OF_ORDER_SEQUENCE_NUMBER,
+  TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+  UNKNOWN_TOPIC_ID,
+  UNKNOWN_TOPIC_OR_PARTITION,
+} from "../../protocol/error_code_names.ts";
 import { acknowledged, type Served } from "./acknowledgement.ts";
 import type { BatchView } from "../storage/batch_view.ts";
 import {
@@ -26,15 +36,6 @@ type Body = ResponseInputOf<typeof Produce>;
 type TopicBody = Body["responses"][number];
 type PartitionBody = TopicBody["partitionResponses"][number];
 type TopicData = RequestOf<typeof Produce>["topicData"][number];
-
-const UNKNOWN_TOPIC_OR_PARTITION = 3;
-const NOT_LEADER_OR_FOLLOWER = 6;
-const NOT_ENOUGH_REPLICAS = 19;
-const INVALID_REQUIRED_ACKS = 21;
-const OUT_OF_ORDER_SEQUENCE_NUMBER = 45;
-const INVALID_TXN_STATE = 48;
-const TRANSACTIONAL_ID_AUTHORIZATION_FAILED = 53;
-const UNKNOWN_TOPIC_ID = 100;
 
 const FIRST_VERSION_WITH_TOPIC_IDS = 13;
 const FIRST_VERSION_WITH_HINTS = 10;

@@ -7,12 +7,14 @@
 import type { ResponseInputOf } from "../../protocol/api.ts";
 import type { FindCoordinator } from "../../protocol/messages/find_coordinator.ts";
 import type { InitProducerId } from "../../protocol/messages/init_producer_id.ts";
+import {
+  COORDINATOR_NOT_AVAILABLE,
+  INVALID_PRODUCER_EPOCH,
+  INVALID_REQUEST,
+  PRODUCER_FENCED,
+} from "../../protocol/error_code_names.ts";
 import type { Call } from "./call.ts";
 
-const COORDINATOR_NOT_AVAILABLE = 15;
-const INVALID_REQUEST = 42;
-const INVALID_PRODUCER_EPOCH = 47;
-const PRODUCER_FENCED = 90;
 const FIRST_VERSION_WITH_BATCH = 4;
 const FIRST_VERSION_WITH_FENCED = 4;
 const TYPES = ["group", "transaction"] as const;

@@ -7,6 +7,11 @@
 import { type AnyApi, encodeResponseFrame, type RequestOf } from "../../protocol/api.ts";
 import { ApiVersions, SaslAuthenticate, SaslHandshake } from "../../protocol/messages/mod.ts";
 import { decodeRequestHeader, type RequestHeader } from "../../protocol/request_header.ts";
+import {
+  ILLEGAL_SASL_STATE,
+  SASL_AUTHENTICATION_FAILED,
+  UNSUPPORTED_SASL_MECHANISM,
+} from "../../protocol/error_code_names.ts";
 import { hasGoodName } from "./api_versions_handler.ts";
 import { errorBody } from "./error_body.ts";
 import { mechanismsOf, SaslExchange, type SaslOptions, type Step } from "./sasl_exchange.ts";
@@ -18,9 +23,6 @@ export type Admission = "serve" | "close" | {
   readonly isLast: boolean;
 };
 
-const UNSUPPORTED_SASL_MECHANISM = 33;
-const ILLEGAL_SASL_STATE = 34;
-const SASL_AUTHENTICATION_FAILED = 58;
 /** `sasl.server.max.receive.size`. */
 const MAX_BYTES = 524_288;
 const FIRST_HANDSHAKE_WITH_FRAMED_TOKENS = 1;

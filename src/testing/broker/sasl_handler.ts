@@ -6,8 +6,7 @@
 
 import type { ResponseInputOf } from "../../protocol/api.ts";
 import type { SaslAuthenticate, SaslHandshake } from "../../protocol/messages/mod.ts";
-
-const ILLEGAL_SASL_STATE = 34;
+import { ILLEGAL_SASL_STATE } from "../../protocol/error_code_names.ts";
 
 /** Serves SaslHandshake on a listener without authentication. */
 export function serveSaslHandshake(): ResponseInputOf<typeof SaslHandshake> {

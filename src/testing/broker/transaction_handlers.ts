@@ -6,20 +6,21 @@
 
 import type { RequestOf, ResponseInputOf } from "../../protocol/api.ts";
 import type { AddOffsetsToTxn, AddPartitionsToTxn, EndTxn, TxnOffsetCommit } from "../../protocol/messages/mod.ts";
+import {
+  INVALID_PRODUCER_EPOCH,
+  INVALID_TXN_STATE,
+  OPERATION_NOT_ATTEMPTED,
+  PRODUCER_FENCED,
+  TRANSACTION_ABORTABLE,
+  UNKNOWN_TOPIC_ID,
+  UNKNOWN_TOPIC_OR_PARTITION,
+} from "../../protocol/error_code_names.ts";
 import type { Call } from "./call.ts";
 import type { Partition } from "../control/topic.ts";
 
 type AddBody = ResponseInputOf<typeof AddPartitionsToTxn>;
 type AddedTopic = NonNullable<AddBody["resultsByTopicV3AndBelow"]>[number];
 type AskedTopic = RequestOf<typeof AddPartitionsToTxn>["v3AndBelowTopics"][number];
-
-const UNKNOWN_TOPIC_OR_PARTITION = 3;
-const INVALID_PRODUCER_EPOCH = 47;
-const INVALID_TXN_STATE = 48;
-const OPERATION_NOT_ATTEMPTED = 55;
-const PRODUCER_FENCED = 90;
-const UNKNOWN_TOPIC_ID = 100;
-const TRANSACTION_ABORTABLE = 120;
 
 const FIRST_VERSION_WITH_BATCH = 4;
 const FIRST_VERSION_WITH_FENCED = 2;

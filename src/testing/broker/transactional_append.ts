@@ -9,21 +9,22 @@
 
 import type { Produce } from "../../protocol/messages/produce.ts";
 import { TRANSACTIONAL_BIT } from "../../protocol/record_batch_layout.ts";
+import {
+  CONCURRENT_TRANSACTIONS,
+  COORDINATOR_LOAD_IN_PROGRESS,
+  COORDINATOR_NOT_AVAILABLE,
+  INVALID_PRODUCER_EPOCH,
+  INVALID_TXN_STATE,
+  NOT_COORDINATOR,
+  NOT_ENOUGH_REPLICAS,
+  PRODUCER_FENCED,
+  TRANSACTION_ABORTABLE,
+} from "../../protocol/error_code_names.ts";
 import type { BatchView } from "../storage/batch_view.ts";
 import type { Call } from "./call.ts";
 import { RELEASES } from "./release.ts";
 import { sequencedBatch } from "../storage/producer_state.ts";
 import type { Replica } from "../storage/replica.ts";
-
-const COORDINATOR_LOAD_IN_PROGRESS = 14;
-const COORDINATOR_NOT_AVAILABLE = 15;
-const NOT_COORDINATOR = 16;
-const NOT_ENOUGH_REPLICAS = 19;
-const INVALID_PRODUCER_EPOCH = 47;
-const INVALID_TXN_STATE = 48;
-const CONCURRENT_TRANSACTIONS = 51;
-const PRODUCER_FENCED = 90;
-const TRANSACTION_ABORTABLE = 120;
 
 const FIRST_VERSION_WITH_ABORTABLE = 11;
 const FIRST_VERSION_THAT_ADDS = 12;

@@ -11,6 +11,11 @@ import { readOptions, refuse } from "../../call_options.ts";
 import type { Broker } from "../broker/broker.ts";
 import type { CoordinatorHost } from "./host.ts";
 import { checkNumber } from "../check_number.ts";
+import {
+  COORDINATOR_LOAD_IN_PROGRESS,
+  COORDINATOR_NOT_AVAILABLE,
+  NOT_COORDINATOR,
+} from "../../protocol/error_code_names.ts";
 
 /** What is coordinated. */
 export type CoordinatorType = "group" | "transaction";
@@ -25,10 +30,6 @@ export interface MoveCoordinatorOptions {
 
 /** Partitions of `__consumer_offsets` and `__transaction_state`. */
 const PARTITIONS = 50;
-
-const COORDINATOR_LOAD_IN_PROGRESS = 14;
-const COORDINATOR_NOT_AVAILABLE = 15;
-const NOT_COORDINATOR = 16;
 
 interface Seat {
   brokerId: number;

@@ -8,6 +8,15 @@
 import type { Timer } from "../../runtime/runtime.ts";
 import type { ClusterRuntime } from "../cluster_runtime.ts";
 import { GroupOffsets } from "./group_offsets.ts";
+import {
+  FENCED_INSTANCE_ID,
+  ILLEGAL_GENERATION,
+  INCONSISTENT_GROUP_PROTOCOL,
+  MEMBER_ID_REQUIRED,
+  NOT_COORDINATOR,
+  REBALANCE_IN_PROGRESS,
+  UNKNOWN_MEMBER_ID,
+} from "../../protocol/error_code_names.ts";
 
 /** A group's state, in Kafka's words. */
 export type GroupState = "Empty" | "PreparingRebalance" | "CompletingRebalance" | "Stable" | "Dead";
@@ -60,14 +69,6 @@ export interface GroupOptions {
   /** `group.max.session.timeout.ms`. @default 1_800_000 */
   readonly maxSessionTimeoutMs?: number;
 }
-
-const NOT_COORDINATOR = 16;
-const ILLEGAL_GENERATION = 22;
-const INCONSISTENT_GROUP_PROTOCOL = 23;
-const UNKNOWN_MEMBER_ID = 25;
-const REBALANCE_IN_PROGRESS = 27;
-const MEMBER_ID_REQUIRED = 79;
-const FENCED_INSTANCE_ID = 82;
 
 const NOTHING = new Uint8Array(0);
 

@@ -7,6 +7,13 @@
 import { readOptions } from "../../call_options.ts";
 import type { RequestOf } from "../../protocol/api.ts";
 import type { TxnOffsetCommit } from "../../protocol/messages/txn_offset_commit.ts";
+import {
+  GROUP_ID_NOT_FOUND,
+  ILLEGAL_GENERATION,
+  INVALID_GROUP_ID,
+  INVALID_PRODUCER_EPOCH,
+  NON_EMPTY_GROUP,
+} from "../../protocol/error_code_names.ts";
 import type { Broker } from "../broker/broker.ts";
 import { RELEASES } from "../broker/release.ts";
 import { checkNumber } from "../check_number.ts";
@@ -22,12 +29,6 @@ export interface OffsetToCommit {
   readonly committedLeaderEpoch: number;
   readonly committedMetadata: string | null;
 }
-
-const INVALID_GROUP_ID = 24;
-const ILLEGAL_GENERATION = 22;
-const INVALID_PRODUCER_EPOCH = 47;
-const NON_EMPTY_GROUP = 68;
-const GROUP_ID_NOT_FOUND = 69;
 
 /** What a partition of `__consumer_offsets` knows of a transaction's producer. */
 interface OffsetsProducer {

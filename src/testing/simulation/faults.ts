@@ -6,6 +6,7 @@
 
 import type { AnyApi, RequestOf, ResponseInputOf } from "../../protocol/api.ts";
 import { Metadata } from "../../protocol/messages/metadata.ts";
+import { UNKNOWN_TOPIC_OR_PARTITION } from "../../protocol/error_code_names.ts";
 import type { EmbeddedCluster } from "../cluster.ts";
 import type { ControlAction, RequestContext } from "../broker/control.ts";
 import type { Partition, Topic } from "../control/topic.ts";
@@ -13,8 +14,6 @@ import type { ClusterView } from "../control/view.ts";
 import type { VirtualRuntime } from "../doubles/virtual_runtime.ts";
 import type { FaultPlan, Place, SimulationPlan, WorldFaultPlan } from "./plan.ts";
 import { actionOf, describeEffect, RequestFault } from "./request_faults.ts";
-
-const UNKNOWN_TOPIC_OR_PARTITION = 3;
 
 /** Who is told of faults as they happen. */
 export type FaultListener = (what: string, fault: FaultPlan) => void;

@@ -6,6 +6,7 @@
 
 import type { AnyApi, ResponseInputOf } from "../../protocol/api.ts";
 import { ApiVersions, InitProducerId, Metadata, Produce } from "../../protocol/messages/mod.ts";
+import { LEADER_NOT_AVAILABLE, REBOOTSTRAP_REQUIRED } from "../../protocol/error_code_names.ts";
 import type { ControlAction, RequestContext } from "../broker/control.ts";
 import { seededRandom } from "../doubles/random.ts";
 import { Dice } from "./dice.ts";
@@ -14,8 +15,6 @@ import type { Effect, RequestFaultPlan } from "./plan.ts";
 const APIS: Readonly<Record<RequestFaultPlan["api"], AnyApi>> = { Produce, Metadata, InitProducerId, ApiVersions };
 /** Length and correlation id of an answer. */
 const HEADER_BYTES = 8;
-const LEADER_NOT_AVAILABLE = 5;
-const REBOOTSTRAP_REQUIRED = 129;
 /** A partition that no topic of a plan has. */
 const INVENTED = 1_000_000;
 

@@ -17,6 +17,15 @@ import {
   TRANSACTIONAL_BIT,
 } from "../../protocol/record_batch_layout.ts";
 import { RecordCursor } from "../../protocol/record_cursor.ts";
+import {
+  CORRUPT_MESSAGE,
+  INVALID_RECORD,
+  INVALID_TIMESTAMP,
+  MESSAGE_TOO_LARGE,
+  RECORD_LIST_TOO_LARGE,
+  UNKNOWN_SERVER_ERROR,
+  UNSUPPORTED_COMPRESSION_TYPE,
+} from "../../protocol/error_code_names.ts";
 import { BatchView } from "./batch_view.ts";
 import type { TopicRules } from "./topic_config.ts";
 
@@ -59,14 +68,6 @@ export interface ValidationContext {
   /** Decompresses under a codec's number; throws or rejects when it can't. */
   decompress(compression: number, bytes: Uint8Array): Uint8Array | Promise<Uint8Array>;
 }
-
-const UNKNOWN_SERVER_ERROR = -1;
-const CORRUPT_MESSAGE = 2;
-const MESSAGE_TOO_LARGE = 10;
-const RECORD_LIST_TOO_LARGE = 18;
-const INVALID_TIMESTAMP = 32;
-const UNSUPPORTED_COMPRESSION_TYPE = 76;
-const INVALID_RECORD = 87;
 
 const CORRUPT_WHOLE_REQUEST = "The request contains a batch whose header can't be read.";
 const ZSTD = 4;

@@ -10,6 +10,7 @@
 
 import type { SequencedBatch } from "./batch_view.ts";
 import type { StoredBatch } from "./log.ts";
+import { INVALID_PRODUCER_EPOCH, OUT_OF_ORDER_SEQUENCE_NUMBER } from "../../protocol/error_code_names.ts";
 
 /** A batch that was appended. */
 export interface AppendedBatch {
@@ -34,8 +35,6 @@ export type SequenceVerdict =
 /** How many batches of a producer are remembered; the reason for five in flight. */
 export const REMEMBERED_BATCHES = 5;
 
-const OUT_OF_ORDER_SEQUENCE_NUMBER = 45;
-const INVALID_PRODUCER_EPOCH = 47;
 const SEQUENCES = 0x8000_0000;
 const DAY_MS = 86_400_000;
 
