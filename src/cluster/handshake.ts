@@ -92,16 +92,18 @@ export async function openConnection(
         options,
         ahead,
         guessesSasl,
-      ).catch(async (error) => {
-        // A server that has spoken TLS before is restarting.
-        const mayBePlain = options.tls && !greeting.isAcquainted && connection.bytesSent === 0;
-        throw mayBePlain && await plainPortError(runtime, address, options, error, signal) || error;
-      });
+      );
       greeting.answered(answered, connection.versions);
       if (ahead !== flight) flight?.refuted();
       return connection;
-    } catch (error) {
+    } catch (failure) {
       ahead?.lost();
+      // A server that has spoken TLS before is restarting.
+      const mayBePlain = options.tls && !greeting.isAcquainted && connection.bytesSent === 0;
+      const wrongPort = mayBePlain
+        ? await plainPortError(runtime, address, options, failure as KafkaError, signal)
+        : undefined;
+      const error = wrongPort ?? failure;
       const isAtALoss = error instanceof TimeoutError || (error as KafkaError).errorCode === UNSUPPORTED_VERSION;
       if (isAtALoss && connection.bytesSent > 0) greeting.failed(runtime.now());
       if (error instanceof AuthenticationError) throw error;
