@@ -47,8 +47,10 @@ export class Cursor {
   validEpoch = -1;
   /** How much to ask for at a time; grows where a single batch is larger. */
   maxBytes: number;
-  /** An iteration is handing out its first chunk: another one doesn't begin with it. */
-  inHand = false;
+  /** The iteration that is handing out its first chunk: another one doesn't begin with that. */
+  holder: object | undefined;
+  /** Callers that have a record of it in hand, or one of before a jump. */
+  holders = 0;
   /** Nothing is handed out while its group decides who reads it. */
   held = false;
   /** Why it can't go on; told by the iterator. */
@@ -65,6 +67,11 @@ export class Cursor {
     this.maxBytes = maxBytes;
   }
 
+  /** A caller has a record of it in hand. */
+  get inHand(): boolean {
+    return this.holders > 0;
+  }
+
   /** Nothing is handed out at the moment. */
   get isQuiet(): boolean {
     return this.paused || this.held;
@@ -75,6 +82,7 @@ export class Cursor {
     this.start = start;
     this.position = undefined;
     this.generation += 1;
+    this.holder = undefined;
     this.error = undefined;
     this.notBeforeMs = 0;
     this.failures = 0;

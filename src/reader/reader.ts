@@ -208,7 +208,7 @@ export class Reader implements AsyncIterable<ReadRecord> {
     const metadata = this.#cluster.topic(topic) ?? this.#cluster.use(topic);
     const deadlineMs = this.#runtime.now() + this.#options.maxBlockMs;
     while (!isUsable(metadata)) {
-      const error = await this.#cluster.requestUpdate();
+      const error = await this.#until(deadlineMs, this.#cluster.requestUpdate());
       this.#refuseIfClosed();
       if (isUsable(metadata)) break;
       const reason = error ?? (metadata.errorCode === 0 ? undefined : brokerError(metadata.errorCode, { topic }));
@@ -421,11 +421,13 @@ export class Reader implements AsyncIterable<ReadRecord> {
       }
       if (cursor.error !== undefined && cursor.chunks.length === 0) throw cursor.error;
       this.#lastKey = keyOf(cursor);
-      cursor.inHand = true;
+      const holder = cursor.holder = {};
+      cursor.holders += 1;
       try {
         yield* this.#handOutChunk(cursor);
       } finally {
-        cursor.inHand = false;
+        cursor.holders -= 1;
+        if (cursor.holder === holder) cursor.holder = undefined;
         this.#wakeAll();
       }
     }
@@ -456,8 +458,8 @@ export class Reader implements AsyncIterable<ReadRecord> {
 
   /** The next partition that has something to hand out, or to tell, behind the one whose turn it was. */
   #nextCursor(): Cursor | undefined {
-    const ready = [...this.#fetcher.cursors].filter(([, { chunks, error, inHand, isQuiet }]) =>
-      !inHand && !isQuiet && (chunks.length > 0 || error !== undefined)
+    const ready = [...this.#fetcher.cursors].filter(([, { chunks, error, holder, isQuiet }]) =>
+      holder === undefined && !isQuiet && (chunks.length > 0 || error !== undefined)
     );
     const last = ready.findIndex(([key]) => key === this.#lastKey);
     return ready[(last + 1) % ready.length]?.[1];
@@ -499,7 +501,10 @@ export class Reader implements AsyncIterable<ReadRecord> {
     const deadlineMs = this.#runtime.now() + maxBlockMs;
     for (let attempt = 1;; attempt++) {
       try {
-        return await ask(coordinator);
+        const answer = await this.#until(deadlineMs, ask(coordinator).then((value) => ({ value })));
+        if (answer !== undefined) return answer.value;
+        coordinator.forget();
+        throw new KafkaError("The coordinator didn't answer.", { code: "REQUEST_TIMED_OUT", retriable: true });
       } catch (error) {
         if (this.#closing.signal.aborted) throw closedError();
         if (!(error instanceof KafkaError) || !error.retriable) throw error;
@@ -512,6 +517,18 @@ export class Reader implements AsyncIterable<ReadRecord> {
         }
         await sleep(this.#runtime, delayMs, this.#closing.signal);
       }
+    }
+  }
+
+  /** Waits for a promise until the deadline; undefined when that has passed. */
+  async #until<T>(deadlineMs: number, promise: Promise<T>): Promise<T | undefined> {
+    const ended = new AbortController();
+    promise.catch(() => {});
+    try {
+      const late = sleep(this.#runtime, deadlineMs - this.#runtime.now(), ended.signal).then(() => undefined);
+      return await Promise.race([promise, late]);
+    } finally {
+      ended.abort();
     }
   }
 

@@ -11,7 +11,7 @@ import type { Hold, Runtime } from "./runtime.ts";
  * and timers don't keep it, and this does while records have no outcome and calls have no answer.
  */
 export class Outstanding {
-  readonly #hold: Hold | undefined;
+  #hold: Hold | undefined;
   #count = 0;
 
   /** Starts with nothing. */
@@ -41,8 +41,9 @@ export class Outstanding {
     }
   }
 
-  /** Nothing will be outstanding any more. */
+  /** Nothing will be outstanding any more: calls that come later are refused, and hold nothing. */
   close(): void {
     this.#hold?.end();
+    this.#hold = undefined;
   }
 }

@@ -6,6 +6,7 @@
 
 import { TransactionalProducer } from "../../mod.ts";
 import { GroupReader, type GroupReaderOptions, Reader, type ReaderOptions } from "../../src/reader/mod.ts";
+import type { Runtime, Socket } from "../../src/runtime/runtime.ts";
 import type { EmbeddedClusterOptions } from "../../src/testing/mod.ts";
 import { type Stage, stage } from "../stage.ts";
 
@@ -21,6 +22,8 @@ export interface GroupStage extends Stage {
   transactional(transactionalId: string): TransactionalProducer;
   /** Writes numbers from `from` on, in turn to the partitions of `orders`. */
   fill(count: number, from?: number): Promise<void>;
+  /** A process of its own, which may be killed: nothing of it happens any more, and its connections are gone. */
+  process(): { readonly runtime: Runtime; kill(): void };
   /** Lets time pass until a condition holds. */
   until(condition: () => boolean): Promise<void>;
 }
@@ -43,6 +46,7 @@ export function groupStage(partitions = 4, options: EmbeddedClusterOptions = {},
       await run(producer.sendBatch(records).all());
       await run(producer.close());
     },
+    process: () => mortal(runtime),
     until: async (condition) => {
       for (let i = 0; i < 20_000; i++) {
         if (condition()) return;
@@ -78,4 +82,37 @@ export function drain(
   })();
   ended.catch(() => {});
   return { ended };
+}
+
+function mortal(runtime: Runtime): { readonly runtime: Runtime; kill(): void } {
+  const sockets = new Set<Socket>();
+  let isAlive = true;
+  const alive = (callback: () => void) => (): void => {
+    if (isAlive) callback();
+  };
+  return {
+    runtime: {
+      name: runtime.name,
+      sockets: {
+        name: "mortal",
+        can: runtime.sockets.can,
+        connect: async (options, events) => {
+          if (!isAlive) return await new Promise<Socket>(() => {});
+          const socket = await runtime.sockets.connect(options, events);
+          sockets.add(socket);
+          if (!isAlive) socket.destroy();
+          return socket;
+        },
+      },
+      now: () => runtime.now(),
+      wallNow: () => runtime.wallNow(),
+      setTimer: (callback, delayMs) => runtime.setTimer(alive(callback), delayMs),
+      defer: (callback) => runtime.defer(alive(callback)),
+      random: () => runtime.random(),
+    },
+    kill: () => {
+      isAlive = false;
+      for (const socket of sockets) socket.destroy();
+    },
+  };
 }

@@ -1,0 +1,359 @@
+import assert from "node:assert/strict";
+import {
+  Fetch,
+  ListOffsets,
+  Metadata,
+  OffsetCommit,
+  OffsetFetch,
+  OffsetForLeaderEpoch,
+} from "../../src/protocol/messages/mod.ts";
+import type { AnyApi } from "../../src/protocol/schema.ts";
+import type { Reader, ReadRecord } from "../../src/reader/mod.ts";
+import { test } from "../harness.ts";
+import { groupStage, textOf } from "./group_stage.ts";
+
+const ZERO = { topic: "orders", partition: 0 };
+
+async function take(reader: Reader, count: number): Promise<string[]> {
+  const texts: string[] = [];
+  for await (const record of reader) {
+    texts.push(textOf(record));
+    if (texts.length === count) break;
+  }
+  return texts;
+}
+
+const numbers = (from: number, to: number): string[] => Array.from({ length: to - from }, (_, i) => String(from + i));
+
+test("reader: an iteration that is broken off in the middle goes on there, record by record and batch by batch", async () => {
+  const { fill, reader, run } = groupStage(1);
+  for (let i = 0; i < 5; i++) await fill(10, 10 * i);
+  const it = reader();
+  it.assign([ZERO]);
+  const seen: string[] = [];
+  for (const count of [3, 1, 9, 20, 7]) seen.push(...await run(take(it, count)));
+  assert.deepEqual(seen, numbers(0, 40));
+  const ends: bigint[] = [];
+  const one = async (): Promise<void> => {
+    for await (const batch of it.batches()) {
+      ends.push(batch.nextOffset, BigInt(batch.records.length));
+      return;
+    }
+  };
+  await run(one());
+  it.seek(ZERO, 40n);
+  await run(one());
+  assert.deepEqual(ends, [50n, 10n, 50n, 10n]);
+  await run(it.close());
+});
+
+test("reader: batches that were handed out come only once, however often the iteration begins anew", async () => {
+  const { fill, reader, run } = groupStage(1);
+  for (let i = 0; i < 6; i++) await fill(2, 2 * i);
+  const it = reader();
+  it.assign([ZERO]);
+  const ends: bigint[] = [];
+  const one = async (): Promise<void> => {
+    for await (const { nextOffset } of it.batches()) {
+      ends.push(nextOffset);
+      return;
+    }
+  };
+  for (let i = 0; i < 6; i++) await run(one());
+  assert.deepEqual(ends, [2n, 4n, 6n, 8n, 10n, 12n]);
+  await run(it.close());
+});
+
+test("reader: several iterations at once share the records, and hand out each once and in order", async () => {
+  const { fill, reader, run, runtime } = groupStage(4);
+  await fill(400);
+  const it = reader({ maxPartitionBytes: 300 });
+  it.assign([0, 1, 2, 3].map((partition) => ({ topic: "orders", partition })));
+  const seen: ReadRecord[] = [];
+  const readers = [1, 2, 3].map(async () => {
+    for await (const record of it) {
+      seen.push(record);
+      if (seen.length === 400) await it.close();
+    }
+  });
+  await run(Promise.all(readers));
+  await runtime.advance(10_000);
+  for (let partition = 0; partition < 4; partition++) {
+    const own = seen.filter((record) => record.partition === partition).map(({ offset }) => offset);
+    assert.deepEqual(own, Array.from({ length: 100 }, (_, i) => BigInt(i)));
+  }
+});
+
+test("reader: pause holds at once, also in the middle of a batch, and nothing is lost", async () => {
+  const { fill, reader, run, runtime } = groupStage(2);
+  await fill(20);
+  const it = reader();
+  it.assign([ZERO, { topic: "orders", partition: 1 }]);
+  const records = it[Symbol.asyncIterator]();
+  const seen: ReadRecord[] = [];
+  const next = async (): Promise<void> => {
+    const { value } = await run(records.next());
+    seen.push(value!);
+  };
+  for (let i = 0; i < 3; i++) await next();
+  const { partition } = seen[0]!;
+  it.pause([seen[0]!]);
+  for (let i = 0; i < 10; i++) await next();
+  assert.ok(seen.slice(3).every((record) => record.partition !== partition));
+  const waiting = records.next();
+  await runtime.advance(5_000);
+  it.resume([seen[0]!]);
+  seen.push((await run(waiting)).value!);
+  for (let i = 0; i < 6; i++) await next();
+  for (const index of [0, 1]) {
+    const own = seen.filter((record) => record.partition === index).map(({ offset }) => Number(offset));
+    assert.deepEqual(own, numbers(0, 10).map(Number));
+  }
+  await run(it.close());
+});
+
+test("reader: what is buffered of paused partitions doesn't keep the others from being read", async () => {
+  const { fill, reader, run } = groupStage(2);
+  await fill(200);
+  const it = reader({ maxBufferedBytes: 100, maxPartitionBytes: 5_000 });
+  it.assign([ZERO]);
+  await run(it.offsetsOf([ZERO], "end"));
+  const first = await run(take(it, 1));
+  assert.deepEqual(first, ["0"]);
+  it.pause([ZERO]);
+  it.assign([ZERO, { topic: "orders", partition: 1 }]);
+  assert.deepEqual(await run(take(it, 2)), ["1", "3"]);
+  it.resume([ZERO]);
+  it.pause([{ topic: "orders", partition: 1 }]);
+  assert.deepEqual(await run(take(it, 2)), ["2", "4"]);
+  await run(it.close());
+});
+
+test("reader: a damaged batch is fetched again, and told of when it stays damaged; behind it reading goes on", async () => {
+  const { cluster, failure, fill, reader, run } = groupStage(1);
+  for (let i = 0; i < 3; i++) await fill(5, 5 * i);
+  const damage = (times: number, at = 70) =>
+    cluster.control(Fetch, {
+      transform: (body) => ({
+        ...body,
+        responses: body.responses.map((topic) => ({
+          ...topic,
+          partitions: topic.partitions.map((partition) => {
+            const parts = partition.records as Uint8Array | Uint8Array[] | null;
+            const [bytes] = parts === null ? [] : parts instanceof Uint8Array ? [parts] : parts;
+            if (bytes === undefined || bytes.length === 0) return partition;
+            const changed = bytes.slice();
+            changed[at]! ^= 0xff;
+            return { ...partition, records: Array.isArray(parts) ? [changed, ...parts.slice(1)] : changed };
+          }),
+        })),
+      }),
+    }, { times });
+  const it = reader();
+  it.assign([ZERO]);
+  damage(2);
+  assert.deepEqual(await run(take(it, 15)), numbers(0, 15));
+  for (const at of [70, 16]) {
+    it.seek(ZERO, 0n);
+    const stop = damage(1_000, at);
+    const error = await failure(take(it, 1));
+    assert.deepEqual([error.code, error.topic, error.partition], ["CORRUPT_MESSAGE", "orders", 0]);
+    assert.match(error.message, /can't be read at offset 0: three times .* Seek to an offset behind the batch/);
+    stop();
+    it.seek(ZERO, 5n);
+    assert.deepEqual(await run(take(it, 10)), numbers(5, 15));
+  }
+  await run(it.close());
+});
+
+test("reader: after an unclean election it goes on where the new leader's log ends, or says that records are gone", async () => {
+  for (const onMissingOffset of ["beginning", "fail"] as const) {
+    const { cluster, failure, fill, reader, run, runtime } = groupStage(1, {
+      brokers: 2,
+      topics: { orders: { partitions: 1, replicationFactor: 2 } },
+    });
+    await fill(10);
+    const first = cluster.topic("orders")!.partitions[0]!;
+    const leader = cluster.view.stateOf(first)!.leaderId;
+    const other = 3 - leader;
+    cluster.setIsr("orders", 0, [leader]);
+    await fill(10, 10);
+    const it = reader({ onMissingOffset });
+    it.assign([ZERO]);
+    assert.deepEqual(await run(take(it, 20)), numbers(0, 20));
+    cluster.electLeader("orders", 0, other, { unclean: true });
+    await fill(5, 100);
+    await runtime.advance(2_000);
+    if (onMissingOffset === "beginning") assert.deepEqual(await run(take(it, 5)), numbers(100, 105));
+    else {
+      const error = await failure(take(it, 1));
+      assert.equal(error.code, "LOG_TRUNCATED");
+      assert.match(error.message, /cut off at offset 10, the position is 20/);
+    }
+    assert.ok(cluster.requestsOf(OffsetForLeaderEpoch).length > 0);
+    await run(it.close());
+  }
+});
+
+for (
+  const [api, code] of [[Fetch, 29], [ListOffsets, 29], [Metadata, 29], [Metadata, 17]] as unknown as [
+    typeof Fetch,
+    number,
+  ][]
+) {
+  test(`reader: ${code} from ${api.name} is told by the iteration, and not waited out`, async () => {
+    const { cluster, failure, fill, reader, run } = groupStage(1);
+    await fill(1);
+    const stop = cluster.control(api, { error: code, apply: true });
+    const it = reader();
+    it.assign([ZERO]);
+    const error = await failure(take(it, 1));
+    assert.equal(error.errorCode, code);
+    assert.equal(error.topic, "orders");
+    stop();
+    it.seek(ZERO, 0n);
+    assert.deepEqual(await run(take(it, 1)), ["0"]);
+    await run(it.close());
+  });
+}
+
+for (const code of [3, 5, 6, 7, 9, 56, 74, 75, 100, 103]) {
+  test(`reader: ${code} from Fetch and ListOffsets is lived through`, async () => {
+    const { cluster, fill, reader, run } = groupStage(1);
+    await fill(3);
+    cluster.control(Fetch, { error: code }, { times: 3 });
+    cluster.control(ListOffsets, { error: code }, { times: 3 });
+    const it = reader();
+    it.assign([ZERO]);
+    assert.deepEqual(await run(take(it, 3)), numbers(0, 3));
+    await run(it.close());
+  });
+}
+
+test("reader: a partition that an answer leaves out is asked for again, and never taken for one without an offset", async () => {
+  const { cluster, fill, reader, run } = groupStage(2);
+  await fill(4);
+  const it = reader();
+  const places = [0, 1].map((partition) => ({ topic: "orders", partition, offset: 1n }));
+  cluster.control(OffsetCommit, { transform: (body) => ({ ...body, topics: [] }) }, { times: 2 });
+  await run(it.commit("g", places));
+  assert.equal(cluster.requestsOf(OffsetCommit).length, 3);
+  cluster.control(OffsetFetch, {
+    transform: (body) => ({ ...body, groups: body.groups!.map((group) => ({ ...group, topics: [] })) }),
+  }, { times: 2 });
+  assert.deepEqual(await run(it.committed("g", places)), places);
+  assert.equal(cluster.requestsOf(OffsetFetch).length, 3);
+  for (const api of [ListOffsets, Fetch] as const) {
+    cluster.control(api as typeof Fetch, {
+      transform: (body) => "topics" in body ? { ...body, topics: [] } : { ...body, responses: [] },
+    }, { times: 2 });
+  }
+  it.assign([ZERO]);
+  assert.deepEqual(await run(take(it, 2)), ["0", "2"]);
+  await run(it.close());
+});
+
+test("reader: read_committed hands out committed records only, and waits at an open transaction", async () => {
+  for (const release of ["3.9", "4.1"] as const) {
+    const { cluster, reader, run, runtime, transactional } = groupStage(1, { release });
+    const producer = transactional("t");
+    const write = async (from: number, count: number, end: "commit" | "abort"): Promise<void> => {
+      const tx = await run(producer.begin());
+      for (let i = 0; i < count; i++) await run(tx.send({ ...ZERO, value: String(from + i) }));
+      await run(end === "commit" ? tx.commit() : tx.abort());
+    };
+    await write(0, 3, "commit");
+    await write(10, 4, "abort");
+    await write(20, 2, "commit");
+    await write(30, 2, "abort");
+    await write(40, 1, "commit");
+    const open = await run(producer.begin());
+    await run(open.send({ ...ZERO, value: "50" }));
+    const it = reader();
+    it.assign([ZERO]);
+    const records = it[Symbol.asyncIterator]();
+    const seen: string[] = [];
+    for (let i = 0; i < 6; i++) seen.push(textOf((await run(records.next())).value!));
+    assert.deepEqual(seen, ["0", "1", "2", "20", "21", "40"]);
+    const next = records.next();
+    await runtime.advance(5_000);
+    assert.deepEqual(await run(it.offsetsOf([ZERO], "end")), [{ ...ZERO, offset: 17n }]);
+    await run(open.commit());
+    assert.equal(textOf((await run(next)).value!), "50");
+    // Broken off and begun anew in the middle, what was aborted stays hidden.
+    for (const start of [0n, 1n, 4n, 6n, 9n, 12n]) {
+      it.seek(ZERO, start);
+      const last = await run(take(it, 1));
+      assert.ok(!last[0]!.startsWith("1") || last[0] === "1", `from ${start}: ${last}`);
+    }
+    const all = reader({ isolation: "read_uncommitted", controlRecords: true });
+    all.assign([ZERO]);
+    const offsets: bigint[] = [];
+    const markers: string[] = [];
+    for await (const record of { [Symbol.asyncIterator]: () => bounded(all, cluster.endOffset("orders", 0), run) }) {
+      offsets.push(record.offset);
+      if (record.control !== undefined) markers.push(record.control.type);
+    }
+    assert.deepEqual(offsets, Array.from({ length: 19 }, (_, i) => BigInt(i)));
+    assert.deepEqual(markers, ["commit", "abort", "commit", "abort", "commit", "commit"]);
+    await run(all.close());
+    await run(it.close());
+    await run(producer.close());
+  }
+});
+
+async function* bounded(
+  reader: Reader,
+  end: bigint,
+  run: <T>(promise: Promise<T>) => Promise<T>,
+): AsyncGenerator<ReadRecord> {
+  const records = reader[Symbol.asyncIterator]();
+  for (;;) {
+    const { value } = await run(records.next());
+    yield value!;
+    if (value!.offset === end - 1n) return;
+  }
+}
+
+test("reader: it may be closed in every state, and every call that waits ends", async () => {
+  for (const api of [Metadata, ListOffsets, Fetch, OffsetFetch, OffsetCommit] as const) {
+    const { cluster, reader, run, runtime } = groupStage(1);
+    cluster.control(api as AnyApi, { silence: true });
+    const it = reader();
+    it.assign([ZERO]);
+    const calls = Promise.allSettled([
+      take(it, 1),
+      take(it, 1),
+      it.offsetsOf([ZERO], "end"),
+      it.partitionsOf("orders"),
+      it.committed("g", [ZERO]),
+      it.commit("g", [{ ...ZERO, offset: 1n }]),
+    ]);
+    await runtime.advance(1_000);
+    await run(it.close());
+    for (const outcome of await run(calls, 1_000)) {
+      if (outcome.status === "fulfilled") continue;
+      assert.match(String(outcome.reason), /closed/, api.name);
+    }
+  }
+});
+
+test("reader: calls end at maxBlockMs, also while a broker says nothing", async () => {
+  for (const api of [Metadata, ListOffsets, OffsetFetch, OffsetCommit] as const) {
+    const { cluster, failure, reader, run, runtime } = groupStage(1);
+    const it = reader({ maxBlockMs: 5_000 });
+    cluster.control(api as AnyApi, { silence: true });
+    const begun = runtime.now();
+    const call = api === Metadata
+      ? it.partitionsOf("orders")
+      : api === ListOffsets
+      ? it.offsetsOf([ZERO], "end")
+      : api === OffsetFetch
+      ? it.committed("g", [ZERO])
+      : it.commit("g", [{ ...ZERO, offset: 1n }]);
+    const error = await failure(call);
+    assert.equal(error.code, "TIMEOUT", api.name);
+    assert.ok(runtime.now() - begun < 6_000, `${api.name}: ${runtime.now() - begun} ms`);
+    await run(it.close());
+  }
+});
