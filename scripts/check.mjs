@@ -18,6 +18,7 @@ const steps = {
   "lint": ({ fix }) => deno(["lint", "--config=deno.json", ...fix ? ["--fix"] : []]),
   "oxlint": ({ fix }) => oxlint(fix),
   "tsc": () => execute(join(root, "node_modules/.bin/tsc"), ["-p", "tsconfig.build.json", "--noEmit"]),
+  "scripts": () => scripts(),
   "deno check": async () => deno(["check", ...lockless, "mod.ts", "core.ts", "src", ...await tests(), ...examples()]),
   "snippets": () => deno(["check", ...lockless, "--doc", ...entryPoints()]),
   "readme": () => deno(["check", ...lockless, "--doc-only", "README.md"]),
@@ -69,6 +70,23 @@ async function oxlint(fix) {
   const { runLint } = await import("./lint.mjs");
   const failed = (await runLint({ fix })).filter(({ status }) => status === "failed");
   return { ok: failed.length === 0, output: failed.map(({ name, detail }) => `${name}\n${detail}`).join("\n") };
+}
+
+/**
+ * The types of what is JavaScript: scripts, and tests of whole programs. The sources that they import are checked above,
+ * with stricter rules; what drives other clients in benchmarks needs packages that only those install.
+ */
+async function scripts() {
+  await (await import("./build.mjs")).build(); // some import what is compiled
+  const { output } = await execute(join(root, "node_modules/.bin/tsc"), [
+    "-p",
+    "tsconfig.scripts.json",
+    "--pretty",
+    "false",
+  ]);
+  const found = output.split("\n").filter((line) => line.includes("error TS"));
+  const broken = found.filter((line) => !/^(src|dist|test\/.*\.ts|scripts\/bench\/peers)\b/.test(line));
+  return { ok: broken.length === 0, output: broken.join("\n") };
 }
 
 async function architecture() {

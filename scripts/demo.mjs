@@ -25,7 +25,7 @@ const say = (text) => void stderr.write(`${text}\n`);
 
 let interrupted = false;
 
-for (const [signal, exitCode] of [["SIGINT", 130], ["SIGTERM", 143]]) {
+for (const [signal, exitCode] of Object.entries({ SIGINT: 130, SIGTERM: 143 })) {
   process.once(signal, () => {
     interrupted = true; // what fails from now on, fails because its partner was stopped
     say("\nInterrupted.");

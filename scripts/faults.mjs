@@ -27,7 +27,11 @@ const usualPartitions = 6;
 /** A workload that takes longer hangs: more than any delivery timeout and everything around it. */
 const hangsAfterMs = 120_000;
 
-/** Runs the scenarios; resolves to the number of those in which a promise was broken. */
+/**
+ * Runs the scenarios; resolves to the number of those in which a promise was broken.
+ *
+ * @param {{ rounds?: number, names?: string[], seed?: number, version?: string, log?: (line: string) => void }} [options]
+ */
 export async function runFaults({ rounds = 1, names, seed, version = kafkaVersions[0], log = console.log } = {}) {
   await install("test/runtimes", log);
   const trace = new Trace();

@@ -105,7 +105,7 @@ async function many(bundle, values) {
         console.log(`${sums.done} of ${seeds} schedules, ${failures.length} failed`);
       });
       // Such a thread is gone, with the rest of its share: another one goes on.
-      worker.on("error", (error) => {
+      worker.on("error", (/** @type {Error} */ error) => {
         fail(seed, [`it ended the thread: ${error.message}`]);
         resolve(work());
       });

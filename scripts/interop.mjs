@@ -47,6 +47,7 @@ const partOfProbes = { "4.4.0": /ApiVersions|Produce|metadata|transactions:|grou
 /**
  * Runs the interop tests; `only` narrows them: `{ versions, runtimes, codecs, acks, readers, parts }`, each a list.
  *
+ * @param {{ only?: Record<string, string[]>, log?: (line: string) => void }} [options]
  * @returns `{ passed, failed, skipped: [{ name, reason, allowed }], tests: [{ name, status }] }`; details go to `log`
  */
 export async function runInterop({ only = {}, log = (line) => console.log(line) } = {}) {
@@ -178,7 +179,7 @@ function withoutUndefined(object) {
 }
 
 async function main() {
-  const option = { type: "string" };
+  const option = /** @type {const} */ ({ type: "string" });
   const { values } = flagsOf(import.meta.url, {
     options: { version: option, runtime: option, codec: option, acks: option, reader: option, part: option },
   });

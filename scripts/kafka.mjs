@@ -70,6 +70,10 @@ export async function ensureKafka(version) {
  * `[mechanism, name, password]`. The result: `brokers` (comma-separated addresses), `libs` (folder of jars), `nodes`
  * (with `ports` by listener, and `kill(signal)` and `start()` for tests of broker loss), `brokersOf(listener)` and
  * `stop()`.
+ *
+ * @param {{ version?: string, nodes?: number, port?: number, config?: Record<string, unknown>, jvmFlags?: string[],
+ *   systemProperties?: Record<string, string>, saslUsers?: Record<string, string>, listeners?: Record<string, string>,
+ *   scramUsers?: string[][] }} [options]
  */
 export async function startKafka(
   {
@@ -303,11 +307,12 @@ function askMetadata(port) {
   request.writeInt32BE(0, at); // no topics
   return new Promise((resolve, reject) => {
     const socket = connect(port, "127.0.0.1", () => socket.write(request));
+    /** @type {Buffer} */
     let received = Buffer.alloc(0);
     socket.setTimeout(2_000, () => socket.destroy(new Error("no answer")));
     socket.on("error", reject);
     socket.on("close", () => reject(new Error("closed")));
-    socket.on("data", (chunk) => {
+    socket.on("data", (/** @type {Buffer} */ chunk) => {
       received = Buffer.concat([received, chunk]);
       if (received.length < 4 || received.length < 4 + received.readInt32BE(0)) return;
       const brokers = received.readInt32BE(8);

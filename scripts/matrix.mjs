@@ -26,6 +26,7 @@ export const allowedSkips = new Set(["workerd cannot listen", "workerd runs no c
 /**
  * Runs the suite on the given legs, `jobs` at a time.
  *
+ * @param {{ names?: string[], filter?: string, jobs?: number, timeoutMs?: number, log?: (line: string) => void }} [options]
  * @returns one entry per leg: `{ name, tests, problems, elapsedMs, passed, failed, skipped }`
  */
 export async function runMatrix(

@@ -50,10 +50,10 @@ async function run() {
   try {
     // All are made first: one that no longer fits the sources is told at once.
     const attempts = await Promise.allSettled(mutants.map((mutant) => bundleSimulator(mutant)));
-    const bundles = attempts.map(({ value }) => value);
+    const bundles = attempts.map((attempt) => attempt.status === "fulfilled" ? attempt.value : undefined);
     try {
-      const unfit = attempts.flatMap(({ reason }, index) =>
-        reason === undefined ? [] : [[mutants[index].name, reason]]
+      const unfit = attempts.flatMap((attempt, index) =>
+        attempt.status === "fulfilled" ? [] : [[mutants[index].name, attempt.reason]]
       );
       for (const [name, { message }] of unfit) console.error(`${name}:\n${message.replace(/^/gm, "    ")}`);
       if (unfit.length > 0 || values.fit) return unfit.length > 0 ? 1 : 0;

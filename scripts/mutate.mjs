@@ -18,7 +18,11 @@ const layers = ["producer", "cluster", "protocol", "codec", "runtime"];
 /** Tests of the whole way of a record: they run when those of the layer itself have passed. */
 const wholeWay = ["producer/delivery", "producer/retry", "producer/ordering", "producer/close", "producer/rules"];
 const secondsOfOneRun = 120;
-/** What is looked for in code, and what it becomes. */
+/**
+ * What is looked for in code, and what it becomes.
+ *
+ * @type {[RegExp, (found: string) => string][]}
+ */
 const swaps = [
   [/(?<![=!])===/g, () => "!=="],
   [/!==/g, () => "==="],
@@ -57,7 +61,9 @@ function candidates() {
 }
 
 function filesIn(folder) {
-  return readdirSync(folder, { recursive: true }).filter((name) => name.endsWith(".ts") && !name.endsWith("_module.ts"))
+  return readdirSync(folder, { encoding: "utf8", recursive: true }).filter((name) =>
+    name.endsWith(".ts") && !name.endsWith("_module.ts")
+  )
     .sort().map((name) => join(folder, name));
 }
 

@@ -90,7 +90,11 @@ async function one() {
   return await tell({ plan: JSON.parse(await readFile(values.plan, "utf8")) });
 }
 
-/** Runs it and prints what came of it, step by step if it failed; resolves to whether it did. */
+/**
+ * Runs it and prints what came of it, step by step if it failed; resolves to whether it did.
+ *
+ * @param {{ seed?: number, profile?: string, plan?: unknown }} what
+ */
 async function tell({ seed, profile, plan }) {
   const { producer, simulate } = await loadSimulator(bundle);
   const unhandled = [];

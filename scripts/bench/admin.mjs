@@ -4,7 +4,10 @@
  */
 import { connect } from "node:net";
 
-const LIST_OFFSETS = [2, 1], CREATE_TOPICS = [19, 2], DELETE_TOPICS = [20, 1];
+/** Api key and version of each request. @typedef {[number, number]} Api */
+const LIST_OFFSETS = /** @type {Api} */ ([2, 1]);
+const CREATE_TOPICS = /** @type {Api} */ ([19, 2]);
+const DELETE_TOPICS = /** @type {Api} */ ([20, 1]);
 const timeoutMs = 30_000;
 
 /** Makes a topic; resolves once each partition has a leader. */

@@ -29,7 +29,7 @@ async function startNull() {
   let lastId = 0;
   const port = await new Promise((resolve, reject) => {
     child.once("exit", (code) => reject(new Error(`The null broker ended with code ${code}`)));
-    child.on("message", (message) => {
+    child.on("message", (/** @type {{ port?: number, id?: number }} */ message) => {
       if (message.port !== undefined) return resolve(message.port);
       waiting.get(message.id)?.(message);
       waiting.delete(message.id);

@@ -5,7 +5,11 @@ import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 import { cacheDir, root } from "../lib/tools.mjs";
 
-/** How esbuild makes what every runtime loads. */
+/**
+ * How esbuild makes what every runtime loads.
+ *
+ * @type {import("esbuild").BuildOptions}
+ */
 const forEveryRuntime = {
   absWorkingDir: root,
   bundle: true,

@@ -215,7 +215,8 @@ async function openLoop() {
  */
 async function stall() {
   const beginMs = performance.now();
-  const marks = [[2_000, "@@stop"], [22_000, "@@continue"], [24_000, undefined]];
+  const marks =
+    /** @type {[number, string | undefined][]} */ ([[2_000, "@@stop"], [22_000, "@@continue"], [24_000, undefined]]);
   let made = 0;
   let refused = 0;
   let marked = 0;

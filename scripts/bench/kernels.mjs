@@ -19,7 +19,6 @@ const rounds = 20;
 /** Measures on this runtime; prints the rows as JSON. */
 async function measure() {
   const { javaScriptKernels, kernels } = await import("../../src/codec/kernels.ts");
-  const { wasmKernels } = await import("../../src/codec/wasm.ts");
   const { loadCodec, resolveCodec } = await import("../../src/codec/registry.ts");
   const fflate = resolveCodec("gzip", { codecs: "portable", level: 1 });
   const zlib = resolveCodec("gzip", { level: 1 });
@@ -28,7 +27,7 @@ async function measure() {
   const jobs = {
     "crc-32c": {
       javascript: (bytes) => javaScriptKernels.crc32c(bytes, 21, bytes.length),
-      webassembly: (bytes) => wasmKernels.crc32c(bytes, 21, bytes.length),
+      webassembly: (bytes) => kernels.crc32c(bytes, 21, bytes.length),
     },
     lz4: { javascript: javaScriptKernels.lz4Compress, webassembly: kernels.lz4Compress },
     snappy: { javascript: javaScriptKernels.snappyCompress, webassembly: kernels.snappyCompress },

@@ -77,7 +77,14 @@ async function storedRecords(broker, topic, work, wanted) {
   }
 }
 
-/** Runs a driver to its end; its whole process group is killed when time is up. */
+/**
+ * Runs a driver to its end; its whole process group is killed when time is up.
+ *
+ * @param {string[]} command
+ * @param {number} timeoutMs
+ * @param {(mark: string) => void} onMark
+ * @returns {Promise<any>}
+ */
 function runDriver([command, ...args], timeoutMs, onMark) {
   return new Promise((resolve) => {
     const child = spawn(command, args, { cwd: root, stdio: ["ignore", "pipe", "pipe"], detached: true });

@@ -162,7 +162,7 @@ class Writer {
     if (flexible) this.uvarint(text.length + 1);
     else this.int16(text.length);
     this.room(text.length);
-    this.at += this.bytes.latin1Write(text, this.at);
+    this.at += this.bytes.write(text, this.at, "latin1");
   }
 
   tags(flexible) {
@@ -394,13 +394,13 @@ const server = createServer((socket) => {
   new Connection(socket);
 });
 server.listen(Number(values.port), "127.0.0.1", () => {
-  port = server.address().port;
+  ({ port } = /** @type {import("node:net").AddressInfo} */ (server.address()));
   console.log(String(port));
   process.send?.({ port });
 });
 
 if (process.send !== undefined) {
-  process.on("message", ({ id, topic }) => {
+  process.on("message", (/** @type {{ id: number, topic?: string }} */ { id, topic }) => {
     process.send({ id, ...seen, partitions: topic === undefined ? undefined : [...topicOf(topic)] });
   });
   process.on("disconnect", () => process.exit());

@@ -6,7 +6,12 @@
  * is what the client does unless told otherwise.
  */
 
-/** @type {Record<string, object>} */
+/**
+ * What a work set may say; `workNamed` fills in the rest.
+ *
+ * @typedef {Record<string, any> & { title: string, kind: string, brokers?: string[] }} Work
+ * @type {Record<string, Work>}
+ */
 export const works = {
   A: {
     title: "single sends, each awaited, acks 0",

@@ -5,7 +5,13 @@ import { root } from "../lib/tools.mjs";
 
 const running = new Set();
 
-/** Starts a program. Its lines go to the callbacks; `ended` resolves to `{ code, stderr }`. */
+/**
+ * Starts a program. Its lines go to the callbacks; `ended` resolves to `{ code, stderr }`, without the lines of which
+ * `onStderr` says true.
+ *
+ * @param {string[]} command
+ * @param {{ onStdout?: (line: string) => void, onStderr?: (line: string) => boolean | void }} [callbacks]
+ */
 export function start([command, ...args], { onStdout = () => {}, onStderr = () => {} } = {}) {
   const child = spawn(command, args, { cwd: root, stdio: ["ignore", "pipe", "pipe"] });
   running.add(child);

@@ -6,6 +6,8 @@ import { compiled } from "./runtimes.mjs";
 /**
  * Starts `sluice broker` with topics such as `orders:3`, on a free port unless one is given; resolves when it listens. The
  * result is that of `startProgram` with its `address`.
+ *
+ * @param {{ command?: string[], topics?: string[], port?: number }} [options]
  */
 export async function startBroker({ command = compiled, topics = [], port = 0 } = {}) {
   const named = topics.flatMap((topic) => ["--topic", topic]);

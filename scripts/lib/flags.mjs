@@ -3,10 +3,18 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
-/** As `parseArgs` for the script at the given URL. Ends the process with code 2 when the flags are wrong. */
+/**
+ * As `parseArgs` for the script at the given URL. Ends the process with code 2 when the flags are wrong.
+ *
+ * @template {import("node:util").ParseArgsOptionsConfig} Options
+ * @param {string} url
+ * @param {{ options: Options, allowPositionals?: boolean, allowNegative?: boolean }} config
+ * @returns {ReturnType<typeof parseArgs<{ options: Options, allowPositionals: boolean }>>}
+ */
 export function flagsOf(url, config) {
   const options = { ...config.options, help: { type: "boolean", short: "h", default: false } };
   try {
+    /** @type {any} What is asked for, and help. */
     const parsed = parseArgs({ ...config, options });
     if (!parsed.values.help) return parsed;
     console.log(usageOf(url));

@@ -4,7 +4,12 @@ import { readFile } from "node:fs/promises";
 import { join, relative, resolve } from "node:path";
 import { root, run } from "./tools.mjs";
 
-/** Resolves to whether something was installed, rejects with what npm said. The folder counts from the project's. */
+/**
+ * Resolves to whether something was installed, rejects with what npm said. The folder counts from the project's.
+ *
+ * @param {string} path
+ * @param {(line: string) => void} [log]
+ */
 export async function install(path, log = () => {}) {
   const folder = resolve(root, path);
   const name = relative(root, folder) || "the project";

@@ -10,9 +10,18 @@ const portsName = "SLUICE_TEST_SERVERS";
 const namesName = "SLUICE_TEST_NAMES";
 
 /**
+ * What a leg is asked, and what comes of it: `problem` says why nothing could be run.
+ *
+ * @typedef {{ files: string[], dir: string, ports?: any, names?: string, timeoutMs: number,
+ *   onLine?: (line: string) => void }} Asked
+ * @typedef {{ problem?: string, result?: import("./tools.mjs").Ran, report?: string }} Started
+ */
+
+/**
  * Every leg, by name. `start({ files, dir, ports, names, timeoutMs, onLine })` runs the files to their end and resolves
  * to what was printed and where the report is, or to `{ problem }` when nothing could be run.
  */
+/** @type {Record<string, (asked: Asked) => Promise<Started>>} */
 const runners = {
   node20: node("node20", { compiled: true }),
   node22: node("node22"),
@@ -58,6 +67,7 @@ async function groupByFolder(dir, files, pathOf = (file) => file) {
   }));
 }
 
+/** @returns {(asked: Asked) => Promise<Started>} */
 function node(name, { compiled = false } = {}) {
   return async ({ files, dir, timeoutMs, onLine, ...given }) => {
     const binary = name === process.execPath ? name : runtimeBinary(name);
@@ -66,11 +76,12 @@ function node(name, { compiled = false } = {}) {
     if (compiled) {
       // A Node that doesn't take types runs what tsc makes of the tests.
       const { compile } = await import("../build.mjs");
-      const { folder, problem } = await compile().then(
-        (folder) => ({ folder }),
-        (error) => ({ problem: error.message }),
-      );
-      if (problem !== undefined) return { problem };
+      let folder;
+      try {
+        folder = await compile();
+      } catch (error) {
+        return { problem: error.message };
+      }
       pathOf = (file) => join(relative(root, folder), file.replace(/\.ts$/, ".js"));
     }
     const report = join(dir, "junit.xml");
@@ -87,6 +98,7 @@ function node(name, { compiled = false } = {}) {
   };
 }
 
+/** @param {Asked} asked */
 async function startDeno({ files, dir, timeoutMs, onLine, ...given }) {
   const binary = runtimeBinary("deno");
   if (binary === undefined) return missing("deno");
@@ -105,6 +117,7 @@ async function startDeno({ files, dir, timeoutMs, onLine, ...given }) {
   return { result, report };
 }
 
+/** @param {Asked} asked */
 async function startBun({ files, dir, timeoutMs, onLine, ...given }) {
   const binary = runtimeBinary("bun");
   if (binary === undefined) return missing("bun");
@@ -118,6 +131,7 @@ async function startBun({ files, dir, timeoutMs, onLine, ...given }) {
   return { result, report };
 }
 
+/** @param {Asked} asked */
 async function startWorkerd({ files, dir, timeoutMs, onLine, ports, names = "" }) {
   const binary = runtimeBinary("workerd");
   if (binary === undefined) return missing("workerd");
@@ -156,6 +170,7 @@ export async function legDir(name) {
   return dir;
 }
 
+/** @param {{ ports?: any, names?: string }} given */
 function environment({ ports, names = "" }) {
   const { FORCE_COLOR: _, ...inherited } = process.env;
   return { ...inherited, NO_COLOR: "1", [portsName]: JSON.stringify(ports), [namesName]: names };
@@ -165,6 +180,7 @@ function missing(name) {
   return { problem: `${name} is not installed: run npm install in test/runtimes` };
 }
 
+/** @param {Started} started */
 async function collect({ problem, result, report }) {
   const problems = [];
   if (problem !== undefined) return { tests: [], problems: [problem] };

@@ -64,6 +64,7 @@ console.log("@@ran", await check());
       return [{ name: "one bundle: esbuild bundles mod.ts", status: "failed", detail: error.message }];
     }
     const file = relative(root, join(dir, "run.mjs"));
+    /** @type {Record<string, [string, string[]]>} */
     const programs = {
       node: [process.execPath, [file]],
       deno: [runtimeBinary("deno"), ["run", "--no-prompt", "--allow-net=127.0.0.1", "--allow-read=.", file]],

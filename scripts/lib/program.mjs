@@ -11,6 +11,11 @@ import { root } from "./tools.mjs";
  * - `output()` is what it has printed, both streams together, `stdout()` and `stderr()` one of them.
  * - `line(pattern)` resolves to the group of the first match in the output, rejects when the program ends without.
  * - `stop(signal)` ends it and resolves as `closed` does.
+ *
+ * @typedef {{ env?: Record<string, string>, cwd?: string, input?: string | Uint8Array, keepOpen?: boolean,
+ *   onStderr?: (text: string, child: import("node:child_process").ChildProcess) => void }} ProgramOptions
+ * @param {string[]} command
+ * @param {ProgramOptions} [options]
  */
 export function startProgram([program, ...args], { env = {}, cwd = root, input, keepOpen = false, onStderr } = {}) {
   const child = spawn(program, args, { cwd, env: { ...process.env, NO_COLOR: "1", ...env } });
@@ -57,6 +62,7 @@ export function startProgram([program, ...args], { env = {}, cwd = root, input, 
           fail(`ended with ${code}`);
         });
       }),
+    /** @param {NodeJS.Signals} [signal] */
     async stop(signal = "SIGTERM") {
       child.kill(signal);
       const timer = setTimeout(kill, 5_000);
@@ -67,7 +73,12 @@ export function startProgram([program, ...args], { env = {}, cwd = root, input, 
   };
 }
 
-/** Runs a program to its end; resolves to `{ code, stdout, stderr, output }`. It is killed when its time is over. */
+/**
+ * Runs a program to its end; resolves to `{ code, stdout, stderr, output }`. It is killed when its time is over.
+ *
+ * @param {string[]} command
+ * @param {ProgramOptions & { timeoutMs?: number }} [options]
+ */
 export async function runProgram(command, { timeoutMs = 180_000, ...options } = {}) {
   const program = startProgram(command, options);
   const timer = setTimeout(() => program.child.kill("SIGKILL"), timeoutMs);
@@ -76,14 +87,25 @@ export async function runProgram(command, { timeoutMs = 180_000, ...options } = 
   return { code, stdout: program.stdout(), stderr: program.stderr(), output: program.output() };
 }
 
-/** A port on which nobody listens. */
-export function freePort() {
+/**
+ * Lets a server listen wherever there is room; resolves to the port.
+ *
+ * @param {import("node:net").Server} server
+ * @returns {Promise<number>}
+ */
+export function listenAnywhere(server) {
   return new Promise((resolve, reject) => {
-    const server = createServer();
     server.once("error", reject);
     server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
+      resolve(/** @type {import("node:net").AddressInfo} */ (server.address()).port);
     });
   });
+}
+
+/** A port on which nobody listens. */
+export async function freePort() {
+  const server = createServer();
+  const port = await listenAnywhere(server);
+  await new Promise((resolve) => server.close(resolve));
+  return port;
 }

@@ -121,7 +121,7 @@ function open(socket, id) {
 function socks(credentials) {
   return (socket) => {
     let waiting = Buffer.alloc(0);
-    let wake = () => {};
+    let wake = /** @type {(value?: unknown) => void} */ (() => {});
     const take = (chunk) => {
       waiting = Buffer.concat([waiting, chunk]);
       wake();
@@ -218,6 +218,7 @@ async function listenTls() {
   const other = certificateAuthority("Another authority");
   const good = ca.issue({ name: "server" });
   const client = ca.issue({ name: "client" });
+  /** @type {Record<string, import("node:tls").TlsOptions>} */
   const options = {
     good,
     mutual: { ...good, ca: ca.cert, requestCert: true, rejectUnauthorized: true },
@@ -236,16 +237,21 @@ async function listenTls() {
     server.on("tlsClientError", () => {});
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
-    ports[name] = server.address().port;
+    ports[name] = portOf(server);
   }
   const passphrase = "key-passphrase";
   return { ports, ca: ca.cert, client: { ...client, encryptedKey: encryptedKey(client.key, passphrase), passphrase } };
 }
 
+function portOf(server) {
+  return /** @type {import("node:net").AddressInfo} */ (server.address()).port;
+}
+
+/** @type {Record<string, unknown>} */
 const ports = {};
-for (const [name, handle] of Object.entries(servers)) ports[name] = (await listen(handle)).address().port;
+for (const [name, handle] of Object.entries(servers)) ports[name] = portOf(await listen(handle));
 const refusing = await listen(() => {});
-ports.refused = refusing.address().port;
+ports.refused = portOf(refusing);
 refusing.close();
 ports.hung = await hang();
 ports.tls = await listenTls();

@@ -77,6 +77,9 @@ export async function loadSimulator(bundle) {
  * Runs seeds from `from` on. `onShare({ done, failures })` hears of every share; when it returns true, the run ends.
  * Resolves to `{ done, failures, seconds, records, digests }`; with `digest`, the last are pairs of a seed and a hash of
  * all that happened in its run.
+ *
+ * @param {{ bundle: string, from: number, seeds: number, jobs: number, profile?: string, digest?: boolean,
+ *   onShare?: (total: { done: number, failures: any[] }, seconds: number) => boolean }} options
  */
 export async function runSeeds({ bundle, from, seeds, jobs, profile, digest = false, onShare = () => false }) {
   const startedMs = performance.now();

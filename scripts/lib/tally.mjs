@@ -4,7 +4,7 @@ import { pathToFileURL } from "node:url";
 
 /** Keeps the outcome of each test. A test passes unless it throws; what it returns is why it is skipped. */
 export class Tally {
-  /** `{ name, status, detail }` for each test. */
+  /** @type {{ name: string, status: "passed" | "failed" | "skipped", detail?: string }[]} for each test */
   tests = [];
   #log;
 
@@ -12,6 +12,10 @@ export class Tally {
     this.#log = log;
   }
 
+  /**
+   * @param {string} name
+   * @param {() => unknown} body
+   */
   async run(name, body) {
     try {
       const reason = await body();

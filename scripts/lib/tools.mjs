@@ -19,7 +19,13 @@ export function runtimeBinary(name) {
   return undefined;
 }
 
-/** Every file under a folder, as paths from the root with forward slashes, in order of the alphabet. */
+/**
+ * Every file under a folder, as paths from the root with forward slashes, in order of the alphabet.
+ *
+ * @param {string} folder
+ * @param {(path: string) => boolean} [accept]
+ * @returns {Promise<string[]>}
+ */
 export async function listFiles(folder, accept = () => true) {
   const found = [];
   for (const entry of await readdir(join(root, folder), { withFileTypes: true })) {
@@ -41,6 +47,14 @@ export async function newestMs(paths) {
  * Runs a program to its end; resolves to `{ code, output, stdout, stderr, timedOut, elapsedMs }`, where `output` is both
  * streams together. Its whole process group is killed when time is up, so that no grandchild keeps the pipes open.
  * `onLine` is told each line as it comes.
+ *
+ * @typedef {{ cwd?: string, env?: NodeJS.ProcessEnv, input?: string | Uint8Array, timeoutMs?: number,
+ *   onLine?: (line: string) => void }} RunOptions
+ * @typedef {{ code: number, output: string, stdout: string, stderr: string, timedOut: boolean, elapsedMs: number }} Ran
+ * @param {string} command
+ * @param {string[]} args
+ * @param {RunOptions} [options]
+ * @returns {Promise<Ran>}
  */
 export function run(
   command,

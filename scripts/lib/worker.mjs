@@ -34,6 +34,12 @@ export async function bundle(entry, outfile, conditions = workerConditions) {
 /**
  * Runs the `test` handler of a bundled worker, as `run` of `tools.mjs` does. It trusts the authorities (PEM) beside those
  * of browsers.
+ *
+ * @param {string} binary
+ * @param {string} dir
+ * @param {string} file
+ * @param {string[]} flags
+ * @param {import("./tools.mjs").RunOptions & { authorities?: string[] }} options
  */
 export async function runWorker(binary, dir, file, flags, { authorities = [], ...options }) {
   const config = join(dir, `${file}.capnp`);

@@ -50,7 +50,7 @@ export async function measureWorker(name) {
     logLevel: "silent",
   });
   const modules = Object.entries(metafile.outputs["worker.mjs"].inputs)
-    .map(([path, { bytesInOutput }]) => [path, bytesInOutput])
+    .map(([path, { bytesInOutput }]) => /** @type {const} */ ([path, bytesInOutput]))
     .sort(([, a], [, b]) => b - a);
   return { gzipBytes: gzipSync(file.contents, { level: 9 }).length, modules };
 }

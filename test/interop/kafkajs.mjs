@@ -59,7 +59,7 @@ async function read(kafka, plan) {
   await consumer.subscribe({ topics: plan.topics.map(({ topic }) => topic), fromBeginning: true });
   const missing = new Map(plan.topics.map(({ topic, count }) => [topic, count]));
   let failure;
-  await new Promise((done) => {
+  await /** @type {Promise<void>} */ (new Promise((done) => {
     const deadline = setTimeout(done, plan.withinMs);
     consumer.on(consumer.events.CRASH, ({ payload }) => {
       if (payload.restart) return; // a coordinator that still loads, say
@@ -90,7 +90,7 @@ async function read(kafka, plan) {
       failure = error;
       done();
     });
-  });
+  }));
   await consumer.disconnect();
   if (failure !== undefined) throw failure;
 }

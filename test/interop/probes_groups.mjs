@@ -21,9 +21,14 @@ export function groupsProbes(
 
   /** A connection to the coordinator of a group, and what members say. Ids are shown by the names that they get. */
   class Member {
+    constructor(wire, group, names) {
+      this.wire = wire;
+      this.group = group;
+      this.names = names;
+    }
+
     static async start(wires, group, names = new Map()) {
-      const member = new Member();
-      Object.assign(member, { wire: await wires.open(), group, names });
+      const member = new Member(await wires.open(), group, names);
       for (let code = 15; code !== 0;) {
         const found = await member.wire.ask(FindCoordinator, 3, { key: group, keyType: 0 });
         code = found.errorCode;
@@ -53,6 +58,7 @@ export function groupsProbes(
       return version;
     }
 
+    /** @returns {Promise<any>} */
     async joined(version = 9) {
       const answer = await this.wire.answer(JoinGroup, version);
       if (typeof answer === "string") return answer;

@@ -57,7 +57,12 @@ export function probesKit(modules) {
   });
 
   /** Produces to one partition; tells what came back. */
-  async function produce(wire, topic, records, { version = 11, partition = 0, maxTimestamp, ...options } = {}) {
+  async function produce(
+    wire,
+    topic,
+    records,
+    /** @type {Record<string, any>} */ { version = 11, partition = 0, maxTimestamp, ...options } = {},
+  ) {
     const answer = await wire.ask(Produce, version, bodyOf([[topic, partition, records]], options), options);
     if (typeof answer === "string") return answer;
     return described(answer.responses[0].partitionResponses[0], maxTimestamp);

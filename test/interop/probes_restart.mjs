@@ -2,6 +2,7 @@
 /** Makes the probes. */
 export function restartProbes({ batchOf, code, now, produce }) {
   const dayMs = 86_400_000n;
+  /** @type {[bigint, string, string][]} */
   const ages = [[0n, "fresh", "only the last batch of a producer is known, the one before is 45"]];
   ages.push([2n * dayMs, "old", "a producer whose batches are dated two days back is forgotten"]);
   const probes = ages.flatMap(([ageMs, topic, what]) =>

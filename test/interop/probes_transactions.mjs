@@ -24,6 +24,7 @@ export function transactionsProbes(
   const sleep = (durationMs) => new Promise((resolve) => setTimeout(resolve, durationMs));
 
   /** Asks again while the coordinator is being found, or has something to finish. */
+  /** @param {unknown[]} [codes] */
   async function until(ask, codeOf, codes = [14, 15, 16, 51]) {
     for (let i = 0; i < 400; i++) {
       const answer = await ask();
@@ -36,7 +37,13 @@ export function transactionsProbes(
   /** A producer of a transactional id that says what it is told to say, right or wrong. */
   class Client {
     constructor(wire, id, topic) {
-      Object.assign(this, { wire, id, topic, pid: -1n, epoch: -1, firstPid: undefined, firstEpoch: undefined });
+      this.wire = wire;
+      this.id = id;
+      this.topic = topic;
+      this.pid = -1n;
+      this.epoch = -1;
+      this.firstPid = undefined;
+      this.firstEpoch = undefined;
     }
 
     static async start(wires, id, topic = "transactions") {
@@ -87,7 +94,11 @@ export function transactionsProbes(
       return codesOf(await until(ask, (answer) => codesOf(answer)[0][1]));
     }
 
-    async askProduce(partition, sequence, { version = 11, epoch = this.epoch, pid = this.pid, ...rest } = {}) {
+    async askProduce(
+      partition,
+      sequence,
+      /** @type {Record<string, any>} */ { version = 11, epoch = this.epoch, pid = this.pid, ...rest } = {},
+    ) {
       const { attributes = 0x10, id = this.id, ...batch } = rest;
       const records = batchOf({
         ...{ attributes, producerId: pid, epoch, sequence, baseTimestamp: now(), records: [{ value: "v" }] },
@@ -107,7 +118,7 @@ export function transactionsProbes(
       return await until(() => this.askProduce(partition, sequence, options), (code) => code, [51]);
     }
 
-    async addOffsets(groupId, { version = 3, ...rest } = {}) {
+    async addOffsets(groupId, /** @type {Record<string, any>} */ { version = 3, ...rest } = {}) {
       const { epoch = this.epoch, pid = this.pid } = rest;
       const ask = () =>
         this.wire.ask(AddOffsetsToTxn, version, {
@@ -116,7 +127,11 @@ export function transactionsProbes(
       return (await until(ask, ({ errorCode }) => errorCode)).errorCode;
     }
 
-    async commitOffsets(groupId, offset, { version = 4, partition = 0, generation = -1, memberId = "", ...rest } = {}) {
+    async commitOffsets(
+      groupId,
+      offset,
+      /** @type {Record<string, any>} */ { version = 4, partition = 0, generation = -1, memberId = "", ...rest } = {},
+    ) {
       const { epoch = this.epoch, instanceId = null, pid = this.pid } = rest;
       const ask = () =>
         this.wire.ask(TxnOffsetCommit, version, {

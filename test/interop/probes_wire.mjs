@@ -96,13 +96,13 @@ export class Wire {
       if (this.isClosed) return closed;
       const leftMs = deadline - performance.now();
       if (leftMs <= 0) return silence;
-      await new Promise((resolve) => {
+      await /** @type {Promise<void>} */ (new Promise((resolve) => {
         const timer = setTimeout(resolve, leftMs);
         this.#waiting = () => {
           clearTimeout(timer);
           resolve();
         };
-      });
+      }));
     }
   }
 

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { build } from "../../scripts/build.mjs";
 import { legDir } from "../../scripts/lib/legs.mjs";
 import { root, run, runtimeBinary } from "../../scripts/lib/tools.mjs";
+import { listenAnywhere } from "../../scripts/lib/program.mjs";
 import { bundle, runWorker } from "../../scripts/lib/worker.mjs";
 
 /** The runtimes of the interop matrix. Node 20 runs what npm gets, workerd a bundle, the others the sources. */
@@ -80,10 +81,10 @@ async function servePlan(plan) {
       response.end();
     });
   });
-  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
+  const port = await listenAnywhere(server);
   const close = () => {
     server.close();
     server.closeAllConnections();
   };
-  return { address: `http://127.0.0.1:${server.address().port}/`, reports, close };
+  return { address: `http://127.0.0.1:${port}/`, reports, close };
 }

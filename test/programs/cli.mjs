@@ -18,6 +18,8 @@ import { root } from "../../scripts/lib/tools.mjs";
 /**
  * Resolves to `{ passed, failed, skipped, tests }` with a `{ name, status, detail }` for each test, called
  * `sluice on node: …`; a runtime that isn't there skips its tests.
+ *
+ * @param {{ log?: (line: string) => void, filter?: string }} [options]
  */
 export async function runCliTests({ log, filter = "" } = {}) {
   await build();
@@ -93,7 +95,7 @@ test("help goes to standard output, and to standard error when no command was gi
 
 test("wrong usage is one line and exit code 2", async ({ sluice, topic: { brokers } }) => {
   for (
-    const [args, pattern] of [
+    const [args, pattern] of /** @type {[string[], RegExp][]} */ ([
       [["consume"], /Unknown command "consume", wanted produce or broker/],
       [["produce", "--brokers", brokers, "--topic", "t", "--ack", "1"], /Unknown option "--ack", did you mean --acks/],
       [["produce", "--brokers", brokers], /No topic is given/],
@@ -103,7 +105,7 @@ test("wrong usage is one line and exit code 2", async ({ sluice, topic: { broker
       [["produce", "--brokers", brokers, "--topic", "t", "-z", "brotli"], /brotli/],
       [["produce", "--brokers", brokers, "--topic", "t", "--acks", "2"], /acks/],
       [["produce", "--brokers", "not a host", "--topic", "t"], /not a host/],
-    ]
+    ])
   ) {
     const result = await sluice(args, { env: { KAFKA_BROKERS: "" } });
     assert.equal(result.code, 2, `${args.join(" ")}: ${result.stderr}`);
@@ -241,6 +243,7 @@ test("an interrupt while standard input is silent is exit code 130 with the summ
 
 test("a broker that dies under way is exit code 1, with counts", async ({ sluice, runtime }) => {
   const broker = await startBroker({ command: runtime.command, topics: ["doomed"] });
+  let isStopping = false;
   try {
     const result = await sluice(
       ["produce", "-b", broker.address, "-t", "doomed", "--timeout-ms", "4000", "--json", "--progress", "json"],
@@ -248,8 +251,8 @@ test("a broker that dies under way is exit code 1, with counts", async ({ sluice
         stdin: "a\nb\n",
         keepOpen: true,
         onStderr: async (line, child) => {
-          if (!line.includes('"delivered":2') || broker.stopping) return;
-          broker.stopping = true;
+          if (!line.includes('"delivered":2') || isStopping) return;
+          isStopping = true;
           await broker.stop();
           child.stdin.write("c\nd\ne\n");
         },

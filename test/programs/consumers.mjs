@@ -17,7 +17,11 @@ const folder = join(root, "test/consumers");
 const modules = join(folder, "node_modules");
 const work = join(folder, ".work");
 
-/** Runs all that have the words in their name; resolves to `{ name, ok, output }` for each. */
+/**
+ * Runs all that have the words in their name; resolves to `{ name, ok, output }` for each.
+ *
+ * @param {{ filter?: string, tarball?: string, log?: (line: string) => void }} [options]
+ */
 export async function runConsumers({ filter = "", tarball, log = () => {} } = {}) {
   await install("test/consumers", log);
   await unpack(tarball ?? await pack());

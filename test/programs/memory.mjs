@@ -52,7 +52,11 @@ const runtimes = [
   ["bun", findProgram("bun"), ["run", program]],
 ];
 
-/** Resolves to `{ passed, failed, skipped, tests }` with a `{ name, status, detail }` for each runtime. */
+/**
+ * Resolves to `{ passed, failed, skipped, tests }` with a `{ name, status, detail }` for each runtime.
+ *
+ * @param {{ log?: (line: string) => void, filter?: string }} [options]
+ */
 export async function runMemory({ log = console.log, filter = "" } = {}) {
   await build();
   const tally = new Tally(log);

@@ -24,6 +24,8 @@ const topics = ["orders:3", "readings:4", "lines:1", "posts:1", "notes:1", "even
 /**
  * Resolves to `{ passed, failed, skipped, tests }` with a `{ name, status, detail }` for each piece; what has no runtime
  * here is skipped.
+ *
+ * @param {{ log?: (line: string) => void, filter?: string }} [options]
  */
 export async function runReadme({ log, filter = "" } = {}) {
   await build();
@@ -33,7 +35,10 @@ export async function runReadme({ log, filter = "" } = {}) {
   const broker = await startBroker({ topics });
   const count = async (topic) => topic === undefined ? 0 : (await readRecords(broker.address, topic)).length;
   try {
-    for (const piece of [optionsTable, promises, deliveryTests, commands, ...await snippets(), ...examples]) {
+    for (
+      const piece
+        of /** @type {Piece[]} */ ([optionsTable, promises, deliveryTests, commands, ...await snippets(), ...examples])
+    ) {
       if (!piece.name.includes(filter)) continue;
       await tally.run(piece.name, async () => {
         const before = await count(piece.topic);
@@ -50,7 +55,13 @@ export async function runReadme({ log, filter = "" } = {}) {
   return tally.result();
 }
 
-/** Whatever README.md, the documents and the programs' own help tell to run is there. */
+/** @typedef {{ name: string, topic?: string, run: (brokers: string) => Promise<string | void> }} Piece */
+
+/**
+ * Whatever README.md, the documents and the programs' own help tell to run is there.
+ *
+ * @type {Piece}
+ */
 const commands = {
   name: "commands that the documents name",
   async run() {

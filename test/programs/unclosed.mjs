@@ -33,7 +33,11 @@ const runtimes = {
   bun: { command: [findProgram("bun"), "run"], library: source },
 };
 
-/** Resolves to `{ passed, failed, skipped, tests }` with a `{ name, status, detail }` for each test. */
+/**
+ * Resolves to `{ passed, failed, skipped, tests }` with a `{ name, status, detail }` for each test.
+ *
+ * @param {{ log?: (line: string) => void, filter?: string }} [options]
+ */
 export async function runUnclosed({ log, filter = "" } = {}) {
   await build();
   const tally = new Tally(log);

@@ -97,7 +97,10 @@ class FaultyNode {
   #paused = false;
 
   constructor({ id, dir, libs, proxyPort, clientPort, internalPort, controllerPort, trace, random }) {
-    Object.assign(this, { id, clientPort, internalPort, controllerPort });
+    this.id = id;
+    this.clientPort = clientPort;
+    this.internalPort = internalPort;
+    this.controllerPort = controllerPort;
     this.proxy = new BrokerProxy({ nodeId: id, port: proxyPort, upstreamPort: clientPort, trace, random });
     this.#dir = dir;
     this.#libs = libs;

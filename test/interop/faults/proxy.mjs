@@ -162,6 +162,7 @@ class Link {
   }
 
   #onRequest(frame) {
+    /** @type {ReturnType<typeof readRequestHeader> & { batches?: any[], acks?: number }} */
     const header = readRequestHeader(frame);
     if (header.api === PRODUCE) Object.assign(header, readProduceRequest(frame, header));
     this.#inFlight.push(header);
@@ -277,6 +278,7 @@ class Lane {
   }
 }
 
+/** @param {{ api: number, version: number, correlation: number, clientId: string, batches?: any[], acks?: number }} header */
 function describeRequest({ api, version, correlation, clientId, batches, acks }) {
   const text = `${clientId} ${apiNames[api] ?? api} v${version} #${correlation}`;
   if (batches === undefined) return text;

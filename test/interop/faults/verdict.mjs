@@ -21,7 +21,7 @@ export function judge({ plan, result, log, exitedAfterMs, openConnections, trace
     }
     judgeOrder({ producer, plan, log, idempotent: idempotent || options.maxInFlight === 1, blame, rules });
   }
-  judgeRemains({ plan, result, exitedAfterMs, openConnections, trace, blame, rules, counts });
+  judgeRemains({ result, exitedAfterMs, openConnections, trace, blame, rules, counts });
   return { violations, counts };
 }
 

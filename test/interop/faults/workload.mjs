@@ -18,13 +18,14 @@ const now = () => performance.now() - startedMs;
 /** Who dials: everything that a producer does descends from the call that made it. */
 const acting = new AsyncLocalStorage();
 const dials = [];
-subscribe("net.client.socket", ({ socket }) => {
+subscribe("net.client.socket", (/** @type {any} */ { socket }) => {
+  /** @type {{ atMs: number, producer: unknown, port?: number }} */
   const dial = { atMs: Math.round(now()), producer: acting.getStore() };
   dials.push(dial);
   socket.once("connectionAttempt", (_, port) => dial.port = port);
 });
 const unhandled = [];
-process.on("unhandledRejection", (error) => unhandled.push(String(error?.stack ?? error)));
+process.on("unhandledRejection", (/** @type {any} */ error) => unhandled.push(String(error?.stack ?? error)));
 process.on("uncaughtException", (error) => unhandled.push(String(error?.stack ?? error)));
 const stall = monitorEventLoopDelay({ resolution: 10 });
 stall.enable();
@@ -105,8 +106,13 @@ function describe(error) {
   return { code: error.code, persisted: error.persisted, message: error.message, causes };
 }
 
+/** @param {any} value */
 function bigintAsText(_, value) {
-  return typeof value === "bigint" ? String(value) : value instanceof Error ? `${value.code}: ${value.message}` : value;
+  return typeof value === "bigint"
+    ? String(value)
+    : value instanceof Error
+    ? `${/** @type {any} */ (value).code}: ${value.message}`
+    : value;
 }
 
 const producers = await Promise.all(

@@ -3,6 +3,7 @@
  */
 import { createSign, generateKeyPairSync, randomUUID } from "node:crypto";
 import { createServer } from "node:http";
+import { listenAnywhere } from "../../../scripts/lib/program.mjs";
 
 const lifeS = 60;
 
@@ -37,8 +38,8 @@ export async function startTokens() {
     issued.count++;
     if (answer !== undefined) send(...answer);
   });
-  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
-  address = `http://127.0.0.1:${server.address().port}`;
+  const port = await listenAnywhere(server);
+  address = `http://127.0.0.1:${port}`;
   return {
     audience,
     issued,
