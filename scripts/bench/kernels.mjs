@@ -24,6 +24,7 @@ async function measure() {
   const zlib = resolveCodec("gzip", { level: 1 });
   const gzip = resolveCodec("gzip", { codecs: "portable" });
   await loadCodec(fflate);
+  /** @type {Record<string, Record<"javascript" | "webassembly", (bytes: Uint8Array) => any>>} */
   const jobs = {
     "crc-32c": {
       javascript: (bytes) => javaScriptKernels.crc32c(bytes, 21, bytes.length),
