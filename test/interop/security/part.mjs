@@ -4,14 +4,21 @@
  */
 import { createServer } from "node:http";
 import { join } from "node:path";
-import { classPath, run, toolJvmFlags } from "../../../scripts/kafka.mjs";
-import { root, runtimeBinary } from "../../../scripts/lib/tools.mjs";
+import { classPath, toolJvmFlags } from "../../../scripts/kafka.mjs";
+import { listenAnywhere } from "../../../scripts/lib/program.mjs";
+import { root, run, runtimeBinary } from "../../../scripts/lib/tools.mjs";
 import { prepareClient, runClient } from "../clients.mjs";
 import { sessionMs, startSecureKafka, users } from "./kafka.mjs";
 import { startTokens } from "./tokens.mjs";
 
 const partitions = 3;
 const [open, closed] = ["orders", "forbidden"];
+
+/**
+ * What becomes of a call: it goes well, or is refused with these words, as an AuthenticationError or another one.
+ *
+ * @typedef {"ok" | RegExp | [string, RegExp]} Wanted
+ */
 
 /** Runs the cases on each of the runtimes, and the load on the first of them if it is wanted. */
 export async function runSecurityPart({ version, runtimes, withLoad, tally, log }) {
@@ -75,6 +82,11 @@ function casesFor({ brokers, brokersOf, ca, otherCa, client }, tokens) {
     oidc: { tokenEndpoint: tokens.endpoint(endpoint), clientId: "sluice", clientSecret: tokens.clientSecret, ...more },
   });
   const secrets = [password, users.mallory, tokens.clientSecret, wrongPassword, client.key.split("\n")[1]];
+  /**
+   * @param {string} name
+   * @param {string | undefined} listener
+   * @param {Record<string, any> & { wanted?: Wanted | ((at: number) => Wanted), topics?: string[] }} [more]
+   */
   const make = (name, listener, { sasl, wanted = "ok", topics = [open], ...options } = {}) => ({
     ...{ name, wanted, topics, sasl, count: 4, secrets },
     options: {
@@ -277,8 +289,7 @@ async function runPlan(runtime, cases, beside) {
       response.end();
     });
   });
-  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
-  const address = `http://127.0.0.1:${server.address().port}`;
+  const address = `http://127.0.0.1:${await listenAnywhere(server)}`;
   const plan = cases.map((each) => ({ ...each, ...beside === undefined ? {} : { until: `${address}/until` } }));
   const flags = {
     deno: ["run", "--no-prompt", "--no-check", "--allow-net=127.0.0.1", "--allow-env", "--allow-read=."],
