@@ -19,6 +19,7 @@ import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
@@ -26,11 +27,12 @@ import org.apache.kafka.common.PartitionInfo;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.header.internals.RecordHeader;
+import org.apache.kafka.common.errors.ProducerFencedException;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 
 /**
- * The Java side of the interop tests: Interop create | topics | produce | read, with a plan (JSON file) as second
+ * The Java side of the interop tests: Interop create | topics | produce | read | transact, with a plan (JSON file) as second
  * argument. What it finds goes to standard output, one JSON value a line.
  */
 public final class Interop {
@@ -52,6 +54,7 @@ public final class Interop {
             case "topics": interop.topics(); break;
             case "produce": interop.produce(); break;
             case "read": interop.read(); break;
+            case "transact": interop.transact(); break;
             default: throw new IllegalArgumentException(args[0]);
         }
         interop.out.flush();
@@ -148,6 +151,90 @@ public final class Interop {
                 }
             }
         }
+    }
+
+    /**
+     * Writes three transactions to a topic, the second of which it aborts, reads what was committed as a member of a
+     * group, copies it in one more transaction with the group's offsets, and then takes over its own id.
+     */
+    private void transact() throws Exception {
+        String input = plan.get("input").asText();
+        String output = plan.get("output").asText();
+        int count = plan.get("count").asInt();
+        List<String> read = new ArrayList<>();
+        String fenced = "not fenced";
+        try (KafkaProducer<byte[], byte[]> producer = transactional()) {
+            producer.initTransactions();
+            for (String name : List.of("first", "aborted", "second")) {
+                producer.beginTransaction();
+                for (int i = 0; i < count; i++) producer.send(new ProducerRecord<>(input, utf8(i + ""), utf8(name + " " + i)));
+                if (name.equals("aborted")) producer.abortTransaction();
+                else producer.commitTransaction();
+            }
+            try (KafkaConsumer<byte[], byte[]> consumer = committedOnly(plan.get("group").asText())) {
+                consumer.subscribe(List.of(input));
+                Map<TopicPartition, OffsetAndMetadata> offsets = new HashMap<>();
+                producer.beginTransaction();
+                long deadline = System.currentTimeMillis() + 60_000;
+                while (read.size() < 2 * count && System.currentTimeMillis() < deadline) {
+                    for (ConsumerRecord<byte[], byte[]> record : consumer.poll(Duration.ofMillis(100))) {
+                        read.add(new String(record.value(), StandardCharsets.UTF_8));
+                        producer.send(new ProducerRecord<>(output, record.key(), record.value()));
+                    }
+                }
+                for (TopicPartition partition : consumer.assignment()) {
+                    offsets.put(partition, new OffsetAndMetadata(consumer.position(partition)));
+                }
+                producer.sendOffsetsToTransaction(offsets, consumer.groupMetadata());
+                producer.commitTransaction();
+            }
+            producer.beginTransaction();
+            producer.send(new ProducerRecord<>(output, utf8("zombie"), utf8("zombie"))).get();
+            try (KafkaProducer<byte[], byte[]> second = transactional()) {
+                second.initTransactions();
+                try {
+                    producer.commitTransaction();
+                } catch (ProducerFencedException error) {
+                    fenced = "fenced";
+                }
+            }
+        }
+        List<String> copied = new ArrayList<>();
+        try (KafkaConsumer<byte[], byte[]> consumer = committedOnly(plan.get("group").asText() + "-copies")) {
+            consumer.subscribe(List.of(output));
+            long deadline = System.currentTimeMillis() + 60_000;
+            boolean lastLook = false;
+            while (System.currentTimeMillis() < deadline && !lastLook) {
+                lastLook = copied.size() >= 2 * count;
+                for (ConsumerRecord<byte[], byte[]> record : consumer.poll(Duration.ofMillis(lastLook ? 300 : 100))) {
+                    copied.add(new String(record.value(), StandardCharsets.UTF_8));
+                }
+            }
+        }
+        out.println(JSON.writeValueAsString(Map.of("read", read, "copied", copied, "zombie", fenced)));
+    }
+
+    private KafkaProducer<byte[], byte[]> transactional() {
+        Properties properties = properties();
+        properties.put("transactional.id", plan.get("id").asText());
+        properties.put("key.serializer", ByteArraySerializer.class.getName());
+        properties.put("value.serializer", ByteArraySerializer.class.getName());
+        return new KafkaProducer<>(properties);
+    }
+
+    private KafkaConsumer<byte[], byte[]> committedOnly(String group) {
+        Properties properties = properties();
+        properties.put("group.id", group);
+        properties.put("isolation.level", "read_committed");
+        properties.put("auto.offset.reset", "earliest");
+        properties.put("enable.auto.commit", "false");
+        properties.put("key.deserializer", ByteArrayDeserializer.class.getName());
+        properties.put("value.deserializer", ByteArrayDeserializer.class.getName());
+        return new KafkaConsumer<>(properties);
+    }
+
+    private static byte[] utf8(String text) {
+        return text.getBytes(StandardCharsets.UTF_8);
     }
 
     private void print(ConsumerRecord<byte[], byte[]> record) throws Exception {

@@ -1,5 +1,5 @@
 /**
- * The side of kafkajs in the interop tests: kafkajs.mjs produce | read | offsets <plan.json>.
+ * The side of kafkajs in the interop tests: kafkajs.mjs produce | read | transact <plan.json>.
  *
  * What it finds goes to standard output, one JSON value a line, in the form that Interop.java prints. kafkajs hands
  * headers over as an object, so the order of different names is lost.
@@ -95,16 +95,66 @@ async function read(kafka, plan) {
   if (failure !== undefined) throw failure;
 }
 
-/** Prints { topic, partition, low, high } of each partition: what a broker without consumer groups can be asked. */
-async function offsets(kafka, plan) {
-  const admin = kafka.admin();
-  await admin.connect();
-  for (const { topic } of plan.topics) {
-    for (const { partition, low, high } of await admin.fetchTopicOffsets(topic)) {
-      await print({ topic, partition, low: Number(low), high: Number(high) });
-    }
+/**
+ * Writes three transactions to a topic, the second of which it aborts, reads what was committed as a member of a group,
+ * copies it in one more transaction with the group's offsets, and then takes over its own id.
+ */
+async function transact(kafka, plan) {
+  const { count, group, id: transactionalId, input, output } = plan;
+  const options = { createPartitioner, transactionalId, idempotent: true, maxInFlightRequests: 1 };
+  const producer = kafka.producer(options);
+  await producer.connect();
+  for (const name of ["first", "aborted", "second"]) {
+    const transaction = await producer.transaction();
+    const messages = Array.from({ length: count }, (_, i) => ({ key: `${i}`, value: `${name} ${i}` }));
+    await transaction.send({ topic: input, messages });
+    await (name === "aborted" ? transaction.abort() : transaction.commit());
   }
-  await admin.disconnect();
+  const read = await readCommitted(kafka, group, input, 2 * count);
+  const transaction = await producer.transaction();
+  await transaction.send({ topic: output, messages: read.messages });
+  const topics = [{ topic: input, partitions: read.offsets }];
+  await transaction.sendOffsets({ consumerGroupId: group, topics });
+  await transaction.commit();
+
+  const zombie = await producer.transaction();
+  await zombie.send({ topic: output, messages: [{ key: "zombie", value: "zombie" }] });
+  const second = kafka.producer(options);
+  await second.connect();
+  const other = await second.transaction();
+  const told = await zombie.commit().then(
+    () => "not fenced",
+    (error) => error.type === "INVALID_PRODUCER_EPOCH" || error.type === "PRODUCER_FENCED" ? "fenced" : error.message,
+  );
+  await other.abort();
+  const copies = await readCommitted(kafka, `${group}-copies`, output, 2 * count);
+  const valuesOf = ({ messages }) => messages.map(({ value }) => value.toString());
+  await print({ read: valuesOf(read), copied: valuesOf(copies), zombie: told });
+  await Promise.all([producer.disconnect(), second.disconnect()]);
+}
+
+/** Reads so many messages as a member of a group, and where the group would go on. */
+async function readCommitted(kafka, groupId, topic, count) {
+  const consumer = kafka.consumer({ groupId, maxWaitTimeInMs: 50 });
+  await consumer.connect();
+  await consumer.subscribe({ topics: [topic], fromBeginning: true });
+  const messages = [];
+  const offsets = new Map();
+  await new Promise((done, failed) => {
+    const deadline = setTimeout(done, 60_000);
+    const eachBatch = ({ batch }) => {
+      for (const { key, value } of batch.messages) messages.push({ key, value });
+      offsets.set(batch.partition, { partition: batch.partition, offset: String(BigInt(batch.lastOffset()) + 1n) });
+      if (messages.length < count) return Promise.resolve();
+      clearTimeout(deadline);
+      // One more look when all is there: a record too many is a failure as well.
+      setTimeout(done, 300);
+      return Promise.resolve();
+    };
+    consumer.run({ autoCommit: false, eachBatch }).catch(failed);
+  });
+  await consumer.disconnect();
+  return { messages, offsets: [...offsets.values()] };
 }
 
 /** An LZ4 frame whose one block (4 MB at most) is stored as it is. */
@@ -145,5 +195,5 @@ async function print(value) {
 const [, , command, planFile] = process.argv;
 const plan = JSON.parse(readFileSync(planFile, "utf8"));
 const kafka = new Kafka({ clientId: "interop", brokers: plan.brokers.split(","), logLevel: logLevel.NOTHING });
-await { produce, read, offsets }[command](kafka, plan);
+await { produce, read, transact }[command](kafka, plan);
 process.exit(process.exitCode ?? 0);

@@ -1,4 +1,4 @@
-"""librdkafka's side of the interop tests: librdkafka.py produce | read <plan.json>.
+"""librdkafka's side of the interop tests: librdkafka.py produce | read | transact <plan.json>.
 
 What it finds goes to standard output, one JSON value a line, in the form that Interop.java prints.
 """
@@ -8,13 +8,13 @@ import json
 import sys
 import time
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 
 def main():
     with open(sys.argv[2], encoding="utf-8") as file:
         plan = json.load(file)
-    {"produce": produce, "read": read}[sys.argv[1]](plan)
+    {"produce": produce, "read": read, "transact": transact}[sys.argv[1]](plan)
 
 
 def produce(plan):
@@ -106,6 +106,81 @@ def read(plan):
 
 def encode(data):
     return None if data is None else base64.b64encode(data).decode("ascii")
+
+
+def transact(plan):
+    """Writes three transactions to a topic, the second of which it aborts, reads what was committed as a member of a
+    group, copies it in one more transaction with the group's offsets, and then takes over its own id."""
+    count, group = plan["count"], plan["group"]
+
+    def transactional():
+        producer = Producer({"bootstrap.servers": plan["brokers"], "transactional.id": plan["id"]})
+        producer.init_transactions(30)
+        return producer
+
+    producer = transactional()
+    for name in ["first", "aborted", "second"]:
+        producer.begin_transaction()
+        for i in range(count):
+            producer.produce(plan["input"], key=str(i), value=f"{name} {i}")
+        if name == "aborted":
+            producer.abort_transaction(30)
+        else:
+            producer.commit_transaction(30)
+    consumer = committed_only(plan, group, plan["input"])
+    read = poll(consumer, 2 * count)
+    producer.begin_transaction()
+    for key, value in read:
+        producer.produce(plan["output"], key=key, value=value)
+    producer.send_offsets_to_transaction(
+        consumer.position(consumer.assignment()), consumer.consumer_group_metadata(), 30
+    )
+    producer.commit_transaction(30)
+    consumer.close()
+
+    producer.begin_transaction()
+    producer.produce(plan["output"], key="zombie", value="zombie")
+    producer.flush(30)
+    transactional()
+    zombie = "not fenced"
+    try:
+        producer.commit_transaction(30)
+    except KafkaException as error:
+        zombie = "fenced" if error.args[0].code() == KafkaError._FENCED else str(error)
+    consumer = committed_only(plan, f"{group}-copies", plan["output"])
+    copied = poll(consumer, 2 * count)
+    consumer.close()
+
+    def values(records):
+        return [value.decode() for _, value in records]
+
+    print(json.dumps({"read": values(read), "copied": values(copied), "zombie": zombie}))
+
+
+def committed_only(plan, group, topic):
+    consumer = Consumer({
+        "bootstrap.servers": plan["brokers"],
+        "group.id": group,
+        "isolation.level": "read_committed",
+        "auto.offset.reset": "earliest",
+        "enable.auto.commit": False,
+    })
+    consumer.subscribe([topic])
+    return consumer
+
+
+def poll(consumer, count):
+    """The records until so many are there, and what comes for a moment after."""
+    records = []
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        message = consumer.poll(0.3)
+        if message is None:
+            if len(records) >= count:
+                break
+        elif message.error() is None:
+            records.append((message.key(), message.value()))
+    return records
 
 
 def decode(text):
