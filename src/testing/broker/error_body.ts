@@ -9,9 +9,14 @@ import type { AnyApi, RequestOf, ResponseInputOf } from "../../protocol/api.ts";
 import {
   type AddPartitionsToTxn,
   type CreateTopics,
+  type DeleteGroups,
+  type DescribeGroups,
+  type DescribeProducers,
+  type DescribeTransactions,
   type Fetch,
   FindCoordinator,
   type JoinGroup,
+  type LeaveGroup,
   type ListOffsets,
   type Metadata,
   type OffsetCommit,
@@ -90,10 +95,6 @@ const txnOffsetCommit: ErrorBody<typeof TxnOffsetCommit> = (errorCode, request) 
   })),
 });
 
-const joinGroup: ErrorBody<typeof JoinGroup> = (errorCode, { memberId }) => ({
-  ...{ errorCode, memberId, generationId: -1, protocolName: null, leader: "", members: [] },
-});
-
 const offsetCommit: ErrorBody<typeof OffsetCommit> = (errorCode, request) => ({
   topics: request.topics.map(({ name, partitions, topicId }) => ({
     ...{ name, topicId },
@@ -101,16 +102,45 @@ const offsetCommit: ErrorBody<typeof OffsetCommit> = (errorCode, request) => ({
   })),
 });
 
-const offsetFetch: ErrorBody<typeof OffsetFetch> = (errorCode, { groups }) => ({
-  ...{ errorCode, topics: [] },
-  groups: groups.map(({ groupId }) => ({ groupId, errorCode, topics: [] })),
+const offsetFetch: ErrorBody<typeof OffsetFetch> = (errorCode, request) => {
+  if (request.groups.length === 0) return { errorCode, topics: [] };
+  return { groups: request.groups.map(({ groupId }) => ({ groupId, errorCode, topics: [] })) };
+};
+
+const leaveGroup: ErrorBody<typeof LeaveGroup> = (errorCode) => ({ errorCode, members: [] });
+
+const describeGroups: ErrorBody<typeof DescribeGroups> = (errorCode, request) => ({
+  groups: request.groups.map((groupId) => (
+    { groupId, errorCode, groupState: "", protocolType: "", protocolData: "", members: [] }
+  )),
+});
+
+const deleteGroups: ErrorBody<typeof DeleteGroups> = (errorCode, request) => ({
+  throttleTimeMs: 0,
+  results: request.groupsNames.map((groupId) => ({ groupId, errorCode })),
 });
 
 const offsetForLeaderEpoch: ErrorBody<typeof OffsetForLeaderEpoch> = (errorCode, request) => ({
   throttleTimeMs: 0,
   topics: request.topics.map(({ partitions, topic }) => ({
     topic,
-    partitions: partitions.map(({ partition }) => ({ errorCode, partition })),
+    partitions: partitions.map(({ partition }) => ({ partition, errorCode })),
+  })),
+});
+
+const describeTransactions: ErrorBody<typeof DescribeTransactions> = (errorCode, request) => ({
+  throttleTimeMs: 0,
+  transactionStates: request.transactionalIds.map((transactionalId) => ({
+    ...{ errorCode, transactionalId, transactionState: "", transactionTimeoutMs: 0, transactionStartTimeMs: 0n },
+    ...{ producerId: 0n, producerEpoch: 0, topics: [] },
+  })),
+});
+
+const describeProducers: ErrorBody<typeof DescribeProducers> = (errorCode, request) => ({
+  throttleTimeMs: 0,
+  topics: request.topics.map(({ name, partitionIndexes }) => ({
+    name,
+    partitions: partitionIndexes.map((partitionIndex) => ({ partitionIndex, errorCode, activeProducers: [] })),
   })),
 });
 
@@ -125,15 +155,25 @@ const BODIES: Readonly<Record<string, unknown>> = {
   SaslAuthenticate: (errorCode: number) => ({ errorCode, authBytes: new Uint8Array(0) }),
   AddOffsetsToTxn: (errorCode: number) => ({ errorCode }),
   AddPartitionsToTxn: addPartitionsToTxn,
+  DeleteGroups: deleteGroups,
+  DescribeGroups: describeGroups,
+  DescribeProducers: describeProducers,
+  DescribeTransactions: describeTransactions,
   EndTxn: (errorCode: number) => ({ errorCode }),
-  TxnOffsetCommit: txnOffsetCommit,
-  JoinGroup: joinGroup,
-  SyncGroup: (errorCode: number) => ({ errorCode, assignment: new Uint8Array(0) }),
   Heartbeat: (errorCode: number) => ({ errorCode }),
-  LeaveGroup: (errorCode: number) => ({ errorCode, members: [] }),
+  JoinGroup: (errorCode: number, request: RequestOf<typeof JoinGroup>) => (
+    { errorCode, protocolName: "", leader: "", memberId: request.memberId, members: [] }
+  ),
+  LeaveGroup: leaveGroup,
+  ListGroups: (errorCode: number) => ({ errorCode, groups: [] }),
+  ListTransactions: (errorCode: number) => (
+    { throttleTimeMs: 0, errorCode, unknownStateFilters: [], transactionStates: [] }
+  ),
   OffsetCommit: offsetCommit,
   OffsetFetch: offsetFetch,
   OffsetForLeaderEpoch: offsetForLeaderEpoch,
+  SyncGroup: (errorCode: number) => ({ errorCode, assignment: new Uint8Array(0) }),
+  TxnOffsetCommit: txnOffsetCommit,
   InitProducerId: (errorCode: number) => ({ errorCode, producerId: -1n, producerEpoch: -1 }),
 };
 

@@ -244,6 +244,8 @@ export class TransactionCoordinator {
     for (const group of groups) transaction.groups.add(group);
     if (state !== "Ongoing") {
       transaction.state = "Ongoing";
+      // Whoever retries under an id that was given up comes too late now.
+      transaction.previousProducerId = NO_PRODUCER;
       transaction.startedAtMs = this.#cluster.clock.wallNow();
       transaction.expiry = this.#later(() => this.#timeOut(transaction), transaction.timeoutMs);
     }
