@@ -64,13 +64,12 @@ export type {
   RecordMetadataLike,
   SendOptionsLike,
 } from "./src/producer/producer_like.ts";
+export { type Delivery, RecordMetadata } from "./src/producer/record/delivery.ts";
 export {
-  type Delivery,
   type DeliveryCallback,
   type Headers,
   type HeaderValue,
   type ProducerRecord,
-  RecordMetadata,
   type SendOptions,
 } from "./src/producer/record/record.ts";
 export { RetryContext, RetryPolicy, type RetryPolicyOptions, type RetryRuntime } from "./src/app/retry_policy.ts";

@@ -149,6 +149,8 @@ export class SendCall<E, M, C = unknown> {
   readonly signal: AbortSignal | undefined;
   /** The asynchronous context in which the callbacks are called; whoever keeps account of those sets it. */
   context: C | undefined = undefined;
+  /** The promise of the record, settled after the callbacks; set by the producer. */
+  resolve: ((outcome: M | Promise<never>) => void) | undefined = undefined;
   /** Why the record is refused; undefined if it isn't. */
   readonly refusal: ConfigError | undefined;
 

@@ -31,7 +31,7 @@ export const edges = [
     profile: "peace",
     edits: [{
       file: sender,
-      find: `      this.#accumulator.watch(partition, nowMs);\n      return 0;\n    }\n    const gate`,
+      find: `      this.#schedule.watch(partition, nowMs);\n      return 0;\n    }\n    const gate`,
       replace: `      return 0;\n    }\n    const gate`,
     }],
   },

@@ -42,12 +42,12 @@ export const order = [
     required: true,
     edits: [{
       file: "src/producer/sender/sender.ts",
-      find: `    const stranded = this.#stranded;\n`,
-      replace: `    for (const topic of this.#accumulator.topics.values()) {
-      if (topic.metadata.errorCode !== 3) continue;
-      for (const each of topic.partitions()) Object.assign(each, { sequence: Reflect.construct(each.sequence.constructor, []) });
+      find: `    for (const partition of this.#schedule.takeStranded()) {\n`,
+      replace: `    for (const { partition: each } of this.#accumulator.incomplete) {
+      if (each.topic.metadata.errorCode !== 3) continue;
+      Object.assign(each, { sequence: Reflect.construct(each.sequence.constructor, []) });
     }
-    const stranded = this.#stranded;\n`,
+    for (const partition of this.#schedule.takeStranded()) {\n`,
     }],
   },
   {

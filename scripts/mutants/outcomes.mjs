@@ -43,17 +43,16 @@ export const outcomes = [
     name: "Memory is given back twice",
     edits: [{
       file: accumulator,
-      find: `this.#logThrow(error));\n      this.memory.release(batch.reservedBytes, isAnswer(batch.outcome!));`,
-      replace: `this.#logThrow(error));\n      this.memory.release(2 * batch.reservedBytes);`,
+      find: `this.#memory.release(batch.reservedBytes, isAnswer(batch.outcome!));`,
+      replace: `this.#memory.release(2 * batch.reservedBytes);`,
     }],
   },
   {
     name: "Memory of a failed batch is never given back",
     edits: [{
       file: accumulator,
-      find: `this.#logThrow(error));\n      this.memory.release(batch.reservedBytes, isAnswer(batch.outcome!));`,
-      replace:
-        `this.#logThrow(error));\n      if ("result" in batch.outcome!) this.memory.release(batch.reservedBytes, isAnswer(batch.outcome!));`,
+      find: `this.#memory.release(batch.reservedBytes, isAnswer(batch.outcome!));`,
+      replace: `if ("result" in batch.outcome!) this.#memory.release(batch.reservedBytes, isAnswer(batch.outcome!));`,
     }],
   },
   {
@@ -84,7 +83,7 @@ export const outcomes = [
   {
     name: "A record that was taken back too late is told as not persisted",
     edits: [{
-      file: accumulator,
+      file: "src/producer/admission/admission.ts",
       find: `abortError(signal, batch.drained && !send.isRefused ? "possibly" : "no", topic.name, partition)`,
       replace: `abortError(signal, "no", topic.name, partition)`,
     }],

@@ -20,7 +20,13 @@ import { show } from "../show.ts";
 import { type AbortableSend, AbortSignals, signalRefusal } from "./admission/abortable_send.ts";
 import { Accumulator } from "./accumulator/accumulator.ts";
 import { Agenda } from "./accumulator/agenda.ts";
-import type { Resolve } from "./accumulator/batch.ts";
+import { BufferMemory } from "./accumulator/buffer_memory.ts";
+import { Schedule } from "./accumulator/schedule.ts";
+import { Admission } from "./admission/admission.ts";
+import { Rejections } from "./admission/rejections.ts";
+import { Router } from "./admission/router.ts";
+import { WaitingRoom } from "./admission/waiting_room.ts";
+import type { Callbacks, Receipt, Resolve } from "./record/receipt.ts";
 import { Diagnostics } from "./observe/diagnosis.ts";
 import { guardedHooks } from "./observe/hooks.ts";
 import { InterceptorChain } from "./record/interceptor.ts";
@@ -29,14 +35,15 @@ import { PacedLogger } from "./observe/logger.ts";
 import { Metrics, type ProducerMetrics } from "./observe/metrics.ts";
 import { type ProducerOptions, readProducerOptions, type ResolvedOptions, resolveOptions } from "./options/options.ts";
 import { Outstanding } from "../runtime/outstanding.ts";
-import type { DeliveryCallback, ProducerRecord, RecordMetadata, SendOptions } from "./record/record.ts";
+import type { DeliveryCallback, ProducerRecord, SendOptions } from "./record/record.ts";
+import type { RecordMetadata } from "./record/delivery.ts";
 import { checkTopicName } from "./record/record_encoder.ts";
 import { BatchDelivery } from "./send_batch.ts";
 import { type Names, NO_NAMES } from "./options/security.ts";
 import { Sender } from "./sender/sender.ts";
 import { Idempotence } from "./idempotence/idempotence.ts";
 import { type Stamping, type StampingParts, unstamped } from "./idempotence/stamping.ts";
-import type { Topic, TopicWaiter } from "./accumulator/topic.ts";
+import type { TopicQueues, TopicWaiter } from "./accumulator/topic_queues.ts";
 import { TurnClock } from "./accumulator/turn_clock.ts";
 import { Watch } from "./observe/watch.ts";
 import { readWaitOptions, type WaitOptions, within } from "./within.ts";
@@ -83,7 +90,13 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   readonly #logger: PacedLogger;
   readonly #cluster: Cluster;
   readonly #agenda: Agenda;
+  readonly #memory: BufferMemory;
+  readonly #schedule: Schedule;
+  readonly #router: Router;
   readonly #accumulator: Accumulator;
+  readonly #waitingRoom: WaitingRoom;
+  readonly #admission: Admission;
+  readonly #rejections: Rejections;
   readonly #sender: Sender;
   readonly #stamping: Stamping;
   readonly #metrics: Metrics;
@@ -129,19 +142,19 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     this.#scope = given.newScope?.();
     this.#metrics = new Metrics(now);
     this.#interceptors = new InterceptorChain(this.#options.interceptors, this.#options.logger);
-    this.#agenda = new Agenda(own);
+    const agenda = new Agenda(own);
     this.#cluster = new Cluster(own, {
       ...this.#options,
       bootstrap: this.#options.brokers,
       maxResponseSize: MAX_RESPONSE_SIZE,
     }, {
       onMetadata: () => {
-        this.#accumulator.onMetadata();
+        this.#admission.onMetadata();
         this.#sender.onMetadata();
         this.#watch.onMetadata();
       },
-      wantsMetadata: () => this.#accumulator.wantsMetadata || this.#sender.wantsMetadata,
-      usesTopic: (name) => this.#accumulator.topics.get(name)?.busy === true,
+      wantsMetadata: () => this.#router.wantsMetadata || this.#schedule.wantsMetadata,
+      usesTopic: (name) => this.#router.topics.get(name)?.busy === true,
       isOvertaken: (nodeId) => {
         for (const { partition } of this.#accumulator.incomplete) if (partition.isOvertaken(nodeId)) return true;
         return false;
@@ -156,50 +169,38 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
       options: this.#options,
       failUndrained: (error) => this.#sender.failUndrained(error),
     });
-    this.#accumulator = new Accumulator(
-      this.#options,
-      this.#cluster,
-      new TurnClock(own),
-      this.#agenda,
-      () => own.random(),
-      this.#stamping,
-      this.#metrics,
-      {
-        onReady: (partition) => this.#sender.schedule(partition),
-        onDue: (partition) => this.#sender.onDue(partition),
-        onUse: (inUse) => {
-          if (inUse) {
-            this.#outstanding.begin();
-            this.#watch.begin();
-          } else {
-            this.#outstanding.end();
-            this.#watch.rest();
-          }
-        },
-        diagnose: (topic, partition, inLine) => {
-          return (inLine ? this.#watch.ofMemory() : this.#diagnostics.ofTopic(topic, partition)).explain();
-        },
-      },
-    );
-    this.#diagnostics = new Diagnostics(this.#cluster, this.#stamping);
-    this.#watch = new Watch(
-      this.#agenda,
-      this.#accumulator,
-      this.#diagnostics,
-      this.#logger,
-      now,
-      this.#options.lingerMs,
-    );
-    this.#sender = new Sender(
-      own,
-      this.#options,
-      this.#cluster,
-      this.#accumulator,
-      this.#agenda,
-      this.#stamping,
-      this.#diagnostics,
-      this.#metrics,
-    );
+    const clock = new TurnClock(own);
+    const random = (): number => own.random();
+    const memory = new BufferMemory(this.#options.bufferMemory, clock, (inUse) => {
+      if (inUse) {
+        this.#outstanding.begin();
+        this.#watch.begin();
+      } else {
+        this.#outstanding.end();
+        this.#watch.rest();
+      }
+    });
+    const diagnostics = new Diagnostics(this.#cluster, this.#stamping);
+    const rejections = new Rejections(this.#logger, this.#stamping, this.#metrics);
+    const schedule = new Schedule(this.#cluster, agenda, memory, this.#options);
+    const router = new Router(this.#options, this.#cluster, schedule, random);
+    const accumulator = new Accumulator(this.#options, schedule, memory, clock, this.#stamping, this.#metrics);
+    const parts = {
+      ...{ runtime: own, cluster: this.#cluster, clock, agenda, memory, schedule, accumulator, router, rejections },
+      ...{ diagnostics, stamping: this.#stamping, metrics: this.#metrics },
+    };
+    const waitingRoom = new WaitingRoom(this.#options, parts);
+    this.#admission = new Admission(this.#options, clock, memory, router, accumulator, waitingRoom, rejections);
+    this.#sender = new Sender(this.#options, { ...parts, waitingRoom });
+    this.#watch = new Watch({ ...parts, waitingRoom }, this.#logger, now, this.#options.lingerMs);
+    this.#agenda = agenda;
+    this.#memory = memory;
+    this.#diagnostics = diagnostics;
+    this.#rejections = rejections;
+    this.#schedule = schedule;
+    this.#router = router;
+    this.#accumulator = accumulator;
+    this.#waitingRoom = waitingRoom;
     for (const [event, fields] of this.#options.remarks) this.#options.logger.warn?.(event, fields);
     // Lazy modules are fetched while the first connection is made; whether that went well, the first batch tells.
     for (const codec of this.#options.codecs) loadCodec(codec).catch(ignore);
@@ -236,11 +237,14 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     const promise = new Promise<RecordMetadata>(takeResolve);
     const resolve = takenResolve;
     const call: Call | undefined = options === undefined ? undefined : readSendOptions("send", options);
+    let receipt: Receipt = resolve;
     if (call?.hasCallback) {
       promise.catch(ignore);
       call.context = callersContext();
+      call.resolve = resolve;
+      receipt = call;
     }
-    this.#send(record, resolve, call, true, call);
+    this.#send(record, receipt, true, call);
     return promise;
   }
 
@@ -256,12 +260,14 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     if (all instanceof ConfigError) return new BatchDelivery(0, all);
     const call: Call | undefined = readSendOptions("sendBatch", options);
     const delivery = new BatchDelivery(all.length);
-    if (call?.hasCallback) call.context = callersContext();
+    const callbacks = call?.hasCallback ? call : undefined;
+    if (callbacks !== undefined) callbacks.context = callersContext();
     for (let index = 0; index < all.length; index++) {
-      this.#accumulator.sameCall = index > 0;
-      this.#send(all[index]!, delivery.resolver(index), call, true, call);
+      this.#router.sameCall = index > 0;
+      const resolve = delivery.resolver(index);
+      this.#send(all[index]!, callbacks === undefined ? resolve : withResolve(callbacks, resolve), true, call);
     }
-    this.#accumulator.sameCall = false;
+    this.#router.sameCall = false;
     return delivery;
   }
 
@@ -281,8 +287,8 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     if (callbacks !== undefined && typeof onDelivery !== "function") throw noCallback(onDelivery);
     // What can be looked at only once is taken, and waits if there isn't room for all of it.
     const isForOnce = !this.#interceptors.isEmpty;
-    if (isForOnce && !this.#accumulator.memory.has(1) && !this.#refusal()) return false;
-    this.#bytesRefused = this.#send(record, undefined, callbacks, isForOnce);
+    if (isForOnce && !this.#memory.has(1) && !this.#refusal()) return false;
+    this.#bytesRefused = this.#send(record, callbacks, isForOnce);
     return this.#bytesRefused === 0;
   }
 
@@ -290,7 +296,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   ready(): Promise<void> {
     const refusal = this.#refusal();
     if (refusal !== undefined) return Promise.reject(refusal);
-    const { memory } = this.#accumulator;
+    const memory = this.#memory;
     const bytesWanted = Math.max(this.#bytesRefused, Math.min(memory.totalBytes, READY_BYTES));
     if (memory.has(bytesWanted)) return Promise.resolve();
     return new Promise((resolve, reject) => {
@@ -317,7 +323,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     const waitOptions = readWaitOptions("flush", options, ["timeoutMs", "signal"]);
     const { timeoutMs } = waitOptions;
     this.#refuseElsewhere();
-    const { opened } = this.#accumulator.barrier();
+    const { opened } = this.#admission.barrier();
     await within(
       this.#runtime,
       opened,
@@ -388,8 +394,8 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   /** The partitions of a topic. Waits for metadata up to `maxBlockMs`. */
   async partitionsFor(topic: string): Promise<PartitionInfo[]> {
     this.#refuseIfClosed();
-    const known = this.#accumulator.topic(topic);
-    if (!this.#accumulator.isKnown(known)) await this.#outstanding.during(this.#awaitTopic(known));
+    const known = this.#router.topic(topic);
+    if (!this.#router.isKnown(known)) await this.#outstanding.during(this.#awaitTopic(known));
     return known.metadata.partitions.map(({ leaderId, leaderEpoch }, partition) => ({
       topic,
       partition,
@@ -401,18 +407,18 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   /** Asks for fresh metadata, of all topics in use and of the given one. Rejects when no broker answers. */
   async refreshMetadata(topic?: string): Promise<void> {
     this.#refuseIfClosed();
-    if (topic !== undefined) this.#accumulator.isKnown(this.#accumulator.topic(topic));
+    if (topic !== undefined) this.#router.isKnown(this.#router.topic(topic));
     const error = await this.#outstanding.during(this.#cluster.requestUpdate());
     if (error !== undefined) throw error;
   }
 
   /** A snapshot of the counters. */
   metrics(): ProducerMetrics {
-    const { memory, pending, recordsInBatches, incomplete } = this.#accumulator;
+    const { recordsInBatches, incomplete } = this.#accumulator;
     return this.#metrics.snapshot({
-      availableBytes: memory.availableBytes,
-      totalBytes: memory.totalBytes,
-      recordsPending: pending.size + recordsInBatches,
+      availableBytes: this.#memory.availableBytes,
+      totalBytes: this.#memory.totalBytes,
+      recordsPending: this.#waitingRoom.size + recordsInBatches,
       batchesPending: incomplete.size,
       brokers: this.#cluster.health(),
     });
@@ -432,37 +438,31 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   }
 
   /** Returns 0; or, when `mayWait` is false and nothing was taken, the bytes of memory that there weren't. */
-  #send(
-    record: ProducerRecord<K, V>,
-    resolve: Resolve | undefined,
-    options: SendOptions | undefined,
-    mayWait: boolean,
-    call?: Call,
-  ): number {
+  #send(record: ProducerRecord<K, V>, given: Receipt, mayWait: boolean, call?: Call): number {
     const isSeen = !this.#interceptors.isEmpty;
     const seen = isSeen ? this.#interceptors.onSend(record) : record;
-    const callbacks: SendOptions | undefined = isSeen ? this.#interceptors.around(options) : options;
+    const receipt = isSeen ? this.#interceptors.around(given) : given;
     const signal = call?.signal;
     const reason = this.#refusal() ?? call?.refusal;
-    if (reason !== undefined) this.#refuse(reason, resolve, callbacks);
-    else if (signal !== undefined) this.#submitAbortable(seen, resolve!, callbacks!, signal);
-    else return this.#accumulator.submit(seen, resolve, callbacks, mayWait);
+    if (reason !== undefined) this.#rejections.reject(reason, receipt);
+    else if (signal !== undefined) this.#submitAbortable(seen, receipt, signal);
+    else return this.#admission.submit(seen, receipt, mayWait);
     return 0;
   }
 
-  #submitAbortable(record: ProducerRecord<K, V>, resolve: Resolve, callbacks: SendOptions, signal: AbortSignal): void {
-    this.#signals ??= new AbortSignals((aborted, by) => this.#accumulator.abort(aborted, by));
+  #submitAbortable(record: ProducerRecord<K, V>, receipt: Receipt, signal: AbortSignal): void {
+    this.#signals ??= new AbortSignals((aborted, by) => this.#admission.abort(aborted, by));
     const refusal = signalRefusal(signal, () => topicOf(record));
-    if (refusal !== undefined) return this.#refuse(refusal, resolve, callbacks);
+    if (refusal !== undefined) return this.#rejections.reject(refusal, receipt);
     let send: AbortableSend;
     try {
-      send = this.#signals.watch(signal, resolve, callbacks);
+      send = this.#signals.watch(signal, receipt);
     } catch (error) {
-      return this.#refuse(error as KafkaError, resolve, callbacks);
+      return this.#rejections.reject(error, receipt);
     }
-    this.#accumulator.submit(record, resolve, send, true);
+    this.#admission.submit(record, send, true);
     // Aborted from within a serializer or a partitioner.
-    if (isAborted(signal) && !send.told) this.#accumulator.abort(send, signal);
+    if (isAborted(signal) && !send.told) this.#admission.abort(send, signal);
   }
 
   /** The error of a call that has waited for records, and why it has. */
@@ -483,7 +483,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     const { acks, waitForOutcome, deliveryTimeoutMs, requestTimeoutMs } = this.#options;
     // Whoever waits for outcomes without end must still be able to close.
     const limitMs = timeoutMs ?? (waitForOutcome ? deliveryTimeoutMs + requestTimeoutMs : undefined);
-    const { opened } = this.#accumulator.barrier();
+    const { opened } = this.#admission.barrier();
     const startMs = this.#runtime.now();
     const leftMs = (): number | undefined => limitMs && Math.max(0, startMs + limitMs - this.#runtime.now());
     const limit = timeoutMs === undefined ? `${limitMs} ms` : `${limitMs} ms (timeoutMs)`;
@@ -499,7 +499,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     } catch (error) {
       late = error;
     }
-    this.#accumulator.pending.dropAll(closedError("The record was never sent.", "no"));
+    this.#waitingRoom.dropAll(closedError("The record was never sent.", "no"));
     this.#sender.abandon((fate) => {
       const detail = fate === "no" ? "The record was never sent." : "The record may be in the log.";
       return closedError(detail, fate);
@@ -523,7 +523,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   }
 
   /** Waits until a topic is known, or for the reason why it can't be. */
-  #awaitTopic(topic: Topic): Promise<void> {
+  #awaitTopic(topic: TopicQueues): Promise<void> {
     const { maxBlockMs } = this.#options;
     const waiter: TopicWaiter & { gone: boolean } = { gone: false, onTopic: () => false };
     let giveUp: (error: KafkaError) => void;
@@ -533,7 +533,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
       waiter.onTopic = () => {
         const { errorCode } = topic.metadata;
         const { retriable } = brokerError(errorCode);
-        if (this.#accumulator.isKnown(topic)) resolve();
+        if (this.#router.isKnown(topic)) resolve();
         else if (errorCode !== 0 && !retriable) reject(brokerError(errorCode, { topic: topic.name }));
         else if (this.#cluster.lastError instanceof ConfigError) reject(this.#cluster.lastError);
         else return false;
@@ -571,10 +571,6 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     const refusal = this.#refusal();
     if (refusal !== undefined) throw refusal;
   }
-
-  #refuse(error: KafkaError, resolve: Resolve | undefined, callbacks: SendOptions | undefined): void {
-    this.#accumulator.refuse(error, resolve, callbacks);
-  }
 }
 
 /** Cap on an answer: what is longer is no answer (KIP-498). */
@@ -585,6 +581,11 @@ const READY_BYTES = 16_384;
 
 /** What was said with a record. */
 type Call = SendCall<KafkaError, RecordMetadata, Context>;
+
+/** The callbacks of a call, for one of its records. */
+function withResolve({ onDelivery, onSuccess, onError, context }: Callbacks, resolve: Resolve): Callbacks {
+  return { onDelivery, onSuccess, onError, context, resolve };
+}
 
 /** The topic of a record that isn't sent, for an error. */
 function topicOf(record: ProducerRecord<unknown, unknown>): string | undefined {

@@ -8,7 +8,8 @@ import type { ClusterSnapshot } from "../cluster/snapshot.ts";
 import type { KafkaError } from "../errors.ts";
 import type { ProducerMetrics } from "./observe/metrics.ts";
 import type { PartitionInfo } from "./producer.ts";
-import type { ProducerRecord, RecordMetadata } from "./record/record.ts";
+import type { ProducerRecord } from "./record/record.ts";
+import type { RecordMetadata } from "./record/delivery.ts";
 import type { WaitOptions } from "./within.ts";
 
 /** What {@link RecordMetadata} tells, without the class. */

@@ -5,8 +5,8 @@
  */
 
 import type { KafkaError } from "../errors.ts";
-import { rejectedPromise, type Resolve } from "./accumulator/batch.ts";
-import type { RecordMetadata } from "./record/record.ts";
+import { rejectedPromise, type Resolve } from "./record/receipt.ts";
+import type { RecordMetadata } from "./record/delivery.ts";
 
 /**
  * Awaited, it gives one settled result per record, in the order of the records, and rejects only if it was not given a

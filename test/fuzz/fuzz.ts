@@ -12,7 +12,7 @@
 import type { KafkaError } from "../../src/errors.ts";
 import type { ProducerOptions } from "../../src/producer/options/options.ts";
 import { Producer } from "../../src/producer/producer.ts";
-import type { RecordMetadata } from "../../src/producer/record/record.ts";
+import type { RecordMetadata } from "../../src/producer/record/delivery.ts";
 import { decodeAnswerFrame, decodeResponseFrame } from "../../src/protocol/api.ts";
 import { ApiVersions, InitProducerId, Metadata, Produce } from "../../src/protocol/messages/mod.ts";
 import type { AnyApi, ResponseOf } from "../../src/protocol/schema.ts";

@@ -368,7 +368,7 @@ test("bytes: an append that fails leaves the batch as it was, and the records be
     encoder.encode("orders", key, value, undefined);
     const size = batch.sizeOf(encoder, timestamp);
     spoil?.();
-    batch.append(encoder, timestamp, size, undefined, undefined);
+    batch.append(encoder, timestamp, size, undefined);
   };
   const { buffer, memory } = resizable(100, 100);
   const state = (): unknown[] => [batch.length, batch.recordCount, batch.reservedBytes, batch.maxTimestamp];

@@ -2,8 +2,7 @@
 
 import assert from "node:assert/strict";
 import type { PartitionMetadata } from "../../src/cluster/metadata.ts";
-import type { Batch } from "../../src/producer/accumulator/batch.ts";
-import { Partition } from "../../src/producer/accumulator/partition.ts";
+import { Partition, type QueuedBatch } from "../../src/producer/accumulator/partition.ts";
 import {
   type Attempt,
   type Gate,
@@ -21,30 +20,30 @@ const identity = { producerId: 5n, producerEpoch: 3 };
 const stamping: Stamping = { ...unstamped, stamps: true, identity };
 
 /** As much of a batch as a gate looks at. */
-function fake(): Batch {
+function fake(): QueuedBatch {
   const batch = {
     ...{ drained: false, closed: false, encoding: false, ordinal: -1, ordinalSpan: 1, recordCount: 1, length: 100 },
     ...{ outcome: undefined, persisted: "no" },
     setStamp: (stamp: object) => Object.assign(batch, { stamp }),
   };
-  return batch as unknown as Batch;
+  return batch as unknown as QueuedBatch;
 }
 
 interface Play {
   readonly partition: Partition;
   /** Puts a new batch in the queue. */
-  add(): Batch;
+  add(): QueuedBatch;
   /** Sends the first batch of the queue. */
-  send(): Batch;
+  send(): QueuedBatch;
   /** The leader accepts a batch. */
-  accept(batch: Batch): void;
+  accept(batch: QueuedBatch): void;
   /** The answer of a batch is a reason to send it again. */
-  refuse(batch: Batch): void;
+  refuse(batch: QueuedBatch): void;
   gate(leader?: PartitionMetadata, oneAtATime?: boolean, who?: Stamping): Gate | undefined;
 }
 
 function play(): Play {
-  const partition = new Partition({ name: "orders", metadata: { topicId: "" } } as never, 0, () => {});
+  const partition = new Partition({ name: "orders", metadata: { topicId: "" } } as never, 0, { onDue: () => {} });
   partition.sequence.adopt(identity);
   return {
     partition,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Metadata } from "../../src/protocol/messages/metadata.ts";
 import { Produce } from "../../src/protocol/messages/produce.ts";
-import type { RecordMetadata } from "../../src/producer/record/record.ts";
+import type { RecordMetadata } from "../../src/producer/record/delivery.ts";
 import { seededRandom } from "../../src/testing/doubles/random.ts";
 import { dice, stage } from "../stage.ts";
 import { test } from "../harness.ts";

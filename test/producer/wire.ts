@@ -6,7 +6,7 @@
 
 import assert from "node:assert/strict";
 import type { Producer } from "../../src/producer/producer.ts";
-import type { RecordMetadata } from "../../src/producer/record/record.ts";
+import type { RecordMetadata } from "../../src/producer/record/delivery.ts";
 import { BatchView } from "../../src/testing/storage/batch_view.ts";
 import { Produce } from "../../src/protocol/messages/produce.ts";
 import type { EmbeddedCluster } from "../../src/testing/mod.ts";

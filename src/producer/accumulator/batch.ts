@@ -20,17 +20,18 @@ import {
 } from "../../protocol/record_batch.ts";
 import { BATCH_OVERHEAD } from "../../protocol/record_batch_layout.ts";
 import { sizeOfVarint } from "../../protocol/varint.ts";
-import { dropContext } from "../../runtime/async_context.ts";
-import { AbortableSend } from "../admission/abortable_send.ts";
 import type { Barrier } from "./barrier.ts";
 import { chargeFor } from "./buffer_memory.ts";
 import type { BufferPool } from "./buffer_pool.ts";
-import type { Callbacks } from "../record/caller.ts";
-import type { Partition } from "./partition.ts";
-import { BatchResult, type RecordMetadata, type SendOptions } from "../record/record.ts";
+import { deliver, fail, type OnThrow, type Receipt, rejectedPromise } from "../record/receipt.ts";
+import type { Topic } from "./topic.ts";
+import { BatchResult } from "../record/delivery.ts";
 
-/** Settles a record's promise; a rejected promise passed to it rejects. */
-export type Resolve = (outcome: RecordMetadata | Promise<never>) => void;
+/** Where the records of a batch go. */
+export interface Place {
+  readonly topic: Topic;
+  readonly index: number;
+}
 
 /** How a batch ended. `errors` holds the records whose error is not that of the others, by index (KIP-467). */
 export type Outcome =
@@ -42,19 +43,18 @@ interface RefusedRecord {
   /** It is told in front of the record at this place. */
   readonly before: number;
   readonly error: KafkaError;
-  readonly resolve: Resolve | undefined;
-  readonly callbacks: SendOptions | undefined;
+  readonly receipt: Receipt;
 }
 
-const NOBODY: never[] = [];
+const NO_RECEIPTS: never[] = [];
 const NONE_REFUSED: readonly RefusedRecord[] = [];
 /** Of a batch whose records have one timestamp; never written to. */
 const NO_DELTAS: number[] = [];
 const NO_STAMP: ProducerStamp = { producerId: -1n, producerEpoch: -1, baseSequence: -1 };
 
-/** A batch of one partition. */
-export class Batch {
-  readonly partition: Partition;
+/** A batch of one partition, of which it knows no more than its place. */
+export class Batch<P extends Place = Place> {
+  readonly partition: P;
   /** When it was opened, on the monotonic clock: linger counts from here. */
   readonly createdMs: number;
   /** When its oldest record must have an outcome. */
@@ -118,8 +118,7 @@ export class Batch {
   #baseTimestamp = 0;
   #maxTimestamp = 0;
   #timestampDeltas: number[] = NO_DELTAS;
-  #resolves: (Resolve | undefined)[] = NOBODY;
-  #callbacks: (SendOptions | undefined)[] | undefined;
+  #receipts: Receipt[] = NO_RECEIPTS;
   /** Records that the broker has refused and that are yet to be told, in order. */
   #refused: readonly RefusedRecord[] = NONE_REFUSED;
   /** Records that were taken out and whose bytes are still there. */
@@ -127,7 +126,7 @@ export class Batch {
   #inUse = true;
 
   /** Opens an empty batch. */
-  constructor(partition: Partition, createdMs: number, deadlineMs: number, sizeHint: number, pool: BufferPool) {
+  constructor(partition: P, createdMs: number, deadlineMs: number, sizeHint: number, pool: BufferPool) {
     this.partition = partition;
     this.createdMs = createdMs;
     this.deadlineMs = deadlineMs;
@@ -150,8 +149,7 @@ export class Batch {
     record: RecordBytes,
     timestamp: number,
     size: number,
-    resolve: Resolve | undefined,
-    callbacks: SendOptions | undefined,
+    receipt: Receipt,
   ): void {
     const index = this.recordCount;
     const delta = index === 0 ? 0 : timestamp - this.#baseTimestamp;
@@ -162,7 +160,7 @@ export class Batch {
       this.#baseTimestamp = timestamp;
       this.#maxTimestamp = timestamp;
       // An array of one, where a push would make room for seventeen: most batches of many partitions stay that small.
-      this.#resolves = [resolve];
+      this.#receipts = [receipt];
     } else if (timestamp > this.#maxTimestamp) {
       this.#maxTimestamp = timestamp;
     }
@@ -175,10 +173,8 @@ export class Batch {
       while (this.#timestampDeltas.length < index) this.#timestampDeltas.push(0);
       this.#timestampDeltas.push(delta);
     }
-    if (index > 0) this.#resolves.push(resolve);
-    if (callbacks === undefined) return;
-    (this.#callbacks ??= [])[index] = callbacks;
-    if (callbacks instanceof AbortableSend) callbacks.entered(this, index);
+    if (index > 0) this.#receipts.push(receipt);
+    if (typeof receipt === "object") receipt.entered?.(this, index);
   }
 
   /** How many records have not been taken out. */
@@ -188,8 +184,7 @@ export class Batch {
 
   /** Takes a record out, with whoever was to be told of it. Only while nothing of the batch has been sent. */
   drop(index: number): void {
-    this.#resolves[index] = undefined;
-    this.#callbacks![index] = undefined;
+    this.#receipts[index] = undefined;
     (this.#dropped ??= new Set()).add(index);
     this.wire = undefined;
   }
@@ -228,9 +223,9 @@ export class Batch {
         before += 1;
         continue;
       }
-      const callbacks = this.#callbacks?.[index];
-      if (callbacks instanceof AbortableSend) callbacks.left();
-      refused.push({ before, error, resolve: this.#resolves[index], callbacks });
+      const receipt = this.#receipts[index];
+      if (typeof receipt === "object") receipt.left?.();
+      refused.push({ before, error, receipt });
     }
     this.#refused = refused;
     this.#rewrite(errors);
@@ -240,9 +235,8 @@ export class Batch {
 
   #rewrite(without: { has(index: number): boolean }): void {
     const records = this.#decode();
-    const [buffer, resolves, callbacks] = [this.#buffer, this.#resolves.splice(0), this.#callbacks];
+    const [buffer, receipts] = [this.#buffer, this.#receipts.splice(0)];
     const { reservedBytes } = this;
-    this.#callbacks = undefined;
     this.#timestampDeltas = NO_DELTAS;
     this.#buffer = this.#pool.take(this.length);
     this.recordCount = 0;
@@ -250,7 +244,7 @@ export class Batch {
     this.chargedBytes = BATCH_OVERHEAD;
     for (const [index, [record, timestamp]] of records.entries()) {
       if (without.has(index)) continue;
-      this.append(record, timestamp, this.sizeOf(record, timestamp), resolves[index], callbacks?.[index]);
+      this.append(record, timestamp, this.sizeOf(record, timestamp), receipts[index]);
     }
     this.reservedBytes = reservedBytes;
     // A socket may still read the old bytes; nothing has been written of the new ones.
@@ -295,7 +289,7 @@ export class Batch {
    * Divides a batch that is too large for the broker into two, in order, which share its sequences if it has any. This
    * batch is of no more use then.
    */
-  split(): [Batch, Batch] {
+  split(): [Batch<P>, Batch<P>] {
     const records = this.#decode();
     const middle = this.recordCount >> 1;
     const parts = [[0, middle], [middle, this.recordCount]].map(([from, to]) => {
@@ -303,7 +297,7 @@ export class Batch {
       for (let index = from!; index < to!; index++) {
         const [record, timestamp] = records[index]!;
         const size = part.sizeOf(record, timestamp);
-        part.append(record, timestamp, size, this.#resolves[index], this.#callbacks?.[index]);
+        part.append(record, timestamp, size, this.#receipts[index]);
       }
       part.closed = true;
       part.urgent = this.urgent;
@@ -317,7 +311,7 @@ export class Batch {
       part.misnumbered = this.misnumbered;
       part.ordinalSpan = this.drained ? this.ordinalSpan / 2 : 1;
       return part;
-    }) as [Batch, Batch];
+    }) as [Batch<P>, Batch<P>];
     const { producerId, producerEpoch, baseSequence } = this.stamp;
     parts[0].ordinal = this.ordinal;
     parts[0].stamp = this.stamp;
@@ -360,44 +354,37 @@ export class Batch {
     );
   }
 
-  /** Tells everybody who asked. Called once. What a callback throws goes to `onThrow`. */
-  settle(onThrow: (error: unknown) => void): void {
+  /** Passes the outcome to the receipts of all records. Called once. What a callback throws goes to `onThrow`. */
+  settle(onThrow: OnThrow): void {
     const outcome = this.outcome!;
     const refused = this.#refused;
-    let told = 0;
+    let settled = 0;
     if ("result" in outcome) {
       for (let index = 0; index < this.recordCount; index++) {
-        if (told < refused.length) told = this.#tellRefused(told, index, onThrow);
-        const callbacks = this.#callbacks?.[index];
-        const resolve = this.#resolves[index];
-        if (callbacks === undefined && resolve === undefined) continue;
-        const metadata = outcome.result.metadataOf(index);
-        if (callbacks !== undefined) tell(callbacks, null, metadata, onThrow);
-        resolve?.(metadata);
+        if (settled < refused.length) settled = this.#settleRefused(settled, index, onThrow);
+        const receipt = this.#receipts[index];
+        if (receipt !== undefined) deliver(receipt, outcome.result.metadataOf(index), onThrow);
       }
     } else {
       // One rejected promise for all that share the error.
       const rejected = rejectedPromise(outcome.error);
       for (let index = 0; index < this.recordCount; index++) {
-        if (told < refused.length) told = this.#tellRefused(told, index, onThrow);
-        const callbacks = this.#callbacks?.[index];
+        if (settled < refused.length) settled = this.#settleRefused(settled, index, onThrow);
         const own = outcome.errors?.get(index);
-        if (callbacks !== undefined) tell(callbacks, own ?? outcome.error, null, onThrow);
-        this.#resolves[index]?.(own === undefined ? rejected : rejectedPromise(own));
+        if (own === undefined) fail(this.#receipts[index], outcome.error, rejected, onThrow);
+        else fail(this.#receipts[index], own, rejectedPromise(own), onThrow);
       }
     }
-    if (told < refused.length) this.#tellRefused(told, this.recordCount, onThrow);
-    this.#resolves = NOBODY;
-    this.#callbacks = undefined;
+    if (settled < refused.length) this.#settleRefused(settled, this.recordCount, onThrow);
+    this.#receipts = NO_RECEIPTS;
   }
 
-  /** Tells the refused records that stand in front of a place, from the given one on; returns the next one. */
-  #tellRefused(from: number, index: number, onThrow: (error: unknown) => void): number {
+  /** Fails the refused records that stand in front of a place, from the given one on; returns the next one. */
+  #settleRefused(from: number, index: number, onThrow: OnThrow): number {
     let next = from;
     for (; this.#refused[next]?.before === index; next++) {
-      const { error, resolve, callbacks } = this.#refused[next]!;
-      if (callbacks !== undefined) tell(callbacks, error, null, onThrow);
-      resolve?.(rejectedPromise(error));
+      const { error, receipt } = this.#refused[next]!;
+      fail(receipt, error, rejectedPromise(error), onThrow);
     }
     return next;
   }
@@ -451,49 +438,4 @@ function bodyOf(size: number): number {
   let body = size - 1;
   while (sizeOfVarint(body) + body > size) body--;
   return body;
-}
-
-/**
- * Rejects whoever is resolved with it. Handled itself, because a runtime that looks at once (workerd) would report it
- * beside the caller's own promise; a record that nobody watches is still reported.
- */
-export function rejectedPromise(error: KafkaError): Promise<never> {
-  const rejected = Promise.reject(error);
-  rejected.catch(() => {});
-  return rejected;
-}
-
-/** Calls whatever callbacks there are with an outcome. */
-export function tell(
-  callbacks: Callbacks,
-  error: KafkaError | null,
-  metadata: RecordMetadata | null,
-  onThrow: (error: unknown) => void,
-): void {
-  const { context } = callbacks;
-  if (context === undefined) return tellHere(callbacks, error, metadata, onThrow);
-  context.runInAsyncScope(tellHere, undefined, callbacks, error, metadata, onThrow);
-  dropContext(context);
-}
-
-function tellHere(
-  callbacks: Callbacks,
-  error: KafkaError | null,
-  metadata: RecordMetadata | null,
-  onThrow: (error: unknown) => void,
-): void {
-  const { onDelivery, onSuccess, onError } = callbacks;
-  if (onDelivery) call(() => onDelivery(error, metadata), onThrow);
-  if (metadata && onSuccess) call(() => onSuccess(metadata), onThrow);
-  if (error && onError) call(() => onError(error), onThrow);
-}
-
-/** An async callback that rejects is one that throws: nobody else looks at its promise, and Node would end for it. */
-function call(callback: () => unknown, onThrow: (error: unknown) => void): void {
-  try {
-    const returned = callback();
-    if (returned instanceof Promise) returned.catch(onThrow);
-  } catch (thrown) {
-    onThrow(thrown);
-  }
 }

@@ -7,7 +7,7 @@
 import { isUsable, type PartitionMetadata } from "../../cluster/metadata.ts";
 import type { KafkaError } from "../../errors.ts";
 import type { Entry } from "./agenda.ts";
-import type { Batch } from "./batch.ts";
+import type { Batch, Place } from "./batch.ts";
 import { PartitionSequence } from "../idempotence/partition_sequence.ts";
 import type { Topic, TopicGap } from "./topic.ts";
 
@@ -17,27 +17,35 @@ export interface Gap extends TopicGap {
   readonly ordinal: number;
 }
 
-/** A partition's queue. Its sequence state lives as long as the producer (hazard H5). */
-export class Partition implements Entry {
+/** Hears when something of a partition falls due. */
+export interface DueListener {
+  onDue(partition: Partition): void;
+}
+
+/** A batch of a partition that is at hand. */
+export type QueuedBatch = Batch<Partition>;
+
+/** A partition's queue. Its sequence state lives as long as the producer (H5). */
+export class Partition implements Entry, Place {
   readonly topic: Topic;
   readonly index: number;
   /** To be sent, in order: batches to be sent again, then new ones, the last of them open. */
-  readonly queue: Batch[] = [];
+  readonly queue: QueuedBatch[] = [];
   /** Sent and not answered, told or not. */
-  readonly inFlight: Batch[] = [];
+  readonly inFlight: QueuedBatch[] = [];
   /**
    * Out of the queue while a later batch is sent as a probe: if the broker knows the later one, these are in the log too.
    */
-  #probed: Batch[] = [];
+  #probed: QueuedBatch[] = [];
   /** Drained and not told yet, in the order of the first drain. */
-  readonly incomplete: Batch[] = [];
+  readonly incomplete: QueuedBatch[] = [];
   /** Sequence numbers. */
   readonly sequence: PartitionSequence = new PartitionSequence();
-  /** True while the sender has it on a list. */
+  /** True while it is on the list of a broker. Set by the schedule, cleared where the sender takes it off. */
   scheduled = false;
   /** End of a backoff on the monotonic clock. */
   notBeforeMs = 0;
-  /** A retry waits until metadata has been refreshed. */
+  /** A retry waits until metadata has been refreshed. Set by the schedule, cleared with the refresh. */
   awaitingMetadata = false;
   /** Whom the batches in flight were sent to. */
   sentTo: PartitionMetadata = { leaderId: -1, leaderEpoch: -1 };
@@ -48,22 +56,22 @@ export class Partition implements Entry {
   heapIndex = -1;
   dueMs = 0;
 
-  readonly #onDue: (partition: Partition) => void;
+  readonly #listener: DueListener;
   #ordinal = 0;
 
-  /** Makes an empty queue; `onDue` is called when something falls due (linger, backoff, delivery timeout). */
-  constructor(topic: Topic, index: number, onDue: (partition: Partition) => void) {
+  /** Makes an empty queue; the listener hears when something falls due (linger, backoff, delivery timeout). */
+  constructor(topic: Topic, index: number, listener: DueListener) {
     this.topic = topic;
     this.index = index;
-    this.#onDue = onDue;
+    this.#listener = listener;
   }
 
   onDue(): void {
-    this.#onDue(this);
+    this.#listener.onDue(this);
   }
 
   /** The batch that takes records; undefined if the next record opens one. */
-  get open(): Batch | undefined {
+  get open(): QueuedBatch | undefined {
     const last = this.queue[this.queue.length - 1];
     return last === undefined || last.closed ? undefined : last;
   }
@@ -96,8 +104,8 @@ export class Partition implements Entry {
   }
 
   /** True while a batch that was drained before this one is in flight or waits to be sent again. */
-  hasEarlier(batch: Batch): boolean {
-    const isEarlier = (other: Batch): boolean => other.drained && other.ordinal < batch.ordinal;
+  hasEarlier(batch: QueuedBatch): boolean {
+    const isEarlier = (other: QueuedBatch): boolean => other.drained && other.ordinal < batch.ordinal;
     return this.inFlight.some(isEarlier) || this.queue.some(isEarlier);
   }
 
@@ -105,7 +113,7 @@ export class Partition implements Entry {
    * Takes the first batch out of the queue to be sent. On its first drain, and never again, it gets its place in the
    * order and (idempotent) its sequences.
    */
-  take(leader: PartitionMetadata, stamps: boolean): Batch {
+  take(leader: PartitionMetadata, stamps: boolean): QueuedBatch {
     const batch = this.queue.shift()!;
     if (!batch.drained) {
       batch.drained = true;
@@ -121,6 +129,15 @@ export class Partition implements Entry {
     return batch;
   }
 
+  /** When the first batch falls due that doesn't wait for its outcome beyond its deadline; Infinity if none does. */
+  get nextDeadlineMs(): number {
+    let dueMs = Infinity;
+    for (const batches of [this.incomplete, this.queue]) {
+      for (const { deadlineMs, outcome } of batches) if (outcome === undefined) dueMs = Math.min(dueMs, deadlineMs);
+    }
+    return dueMs;
+  }
+
   /** True when this broker owes answers for the partition, and another one has been elected to lead it. */
   isOvertaken(nodeId: number): boolean {
     if (this.inFlight.length === 0 || this.sentTo.leaderId !== nodeId) return false;
@@ -130,7 +147,7 @@ export class Partition implements Entry {
   }
 
   /** Takes an answered or lost batch off the list of those in flight. */
-  removeInFlight(batch: Batch): void {
+  removeInFlight(batch: QueuedBatch): void {
     const at = this.inFlight.indexOf(batch);
     // Answers come in order, and a splice makes an array of what it takes out.
     if (at === 0) this.inFlight.shift();
@@ -138,7 +155,7 @@ export class Partition implements Entry {
   }
 
   /** Puts a batch back to be sent again: before all new ones, in the order of their sequences. */
-  putBack(batch: Batch): void {
+  putBack(batch: QueuedBatch): void {
     let at = 0;
     while (at < this.queue.length && this.queue[at]!.drained && this.queue[at]!.ordinal < batch.ordinal) at++;
     this.queue.splice(at, 0, batch);
@@ -155,7 +172,7 @@ export class Partition implements Entry {
    * Keeps a batch out of the queue while a later one is sent as a probe. A broker that has started again knows only the
    * last batch of a producer: an earlier one is no duplicate to it. If it knows the later one, both are in the log.
    */
-  awaitProbe(batch: Batch): undefined {
+  awaitProbe(batch: QueuedBatch): undefined {
     this.removeInFlight(batch);
     this.#probed.push(batch);
   }
@@ -171,26 +188,26 @@ export class Partition implements Entry {
   }
 
   /** Puts the halves of the first batch of the queue in its place. */
-  divide(batch: Batch, parts: readonly Batch[]): void {
+  divide(batch: QueuedBatch, parts: readonly QueuedBatch[]): void {
     this.queue.splice(0, 1, ...parts);
     if (batch.drained) this.incomplete.splice(this.incomplete.indexOf(batch), 1, ...parts);
   }
 
   /** Puts the halves of a split batch in its place. */
-  replace(batch: Batch, parts: readonly Batch[]): void {
+  replace(batch: QueuedBatch, parts: readonly QueuedBatch[]): void {
     this.incomplete.splice(this.incomplete.indexOf(batch), 1, ...parts);
     for (const part of parts) this.putBack(part);
   }
 
   /** A record has failed, and what was handed over behind it must not be sent, unless it may be in the log already. */
-  openGap(cause: KafkaError, lastPending: number): Batch[] {
-    this.gap = { ordinal: this.#ordinal, lastPending, cause };
+  openGap(cause: KafkaError, lastWaiting: number): QueuedBatch[] {
+    this.gap = { ordinal: this.#ordinal, lastWaiting, cause };
     for (const batch of this.queue) batch.closed = true;
     return this.queue.filter(({ persisted }) => persisted === "no");
   }
 
   /** Takes a batch out of the queue, for good. */
-  removeFromQueue(batch: Batch): void {
+  removeFromQueue(batch: QueuedBatch): void {
     this.requeueProbed();
     const at = this.queue.indexOf(batch);
     if (at >= 0) this.queue.splice(at, 1);

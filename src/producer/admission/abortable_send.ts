@@ -10,10 +10,11 @@ import { isAborted, reasonOfSignal } from "../../call_options.ts";
 import { AbortError, type KafkaError, type Persisted } from "../../errors.ts";
 import type { Context } from "../../runtime/async_context.ts";
 import { onAbort } from "../../runtime/on_abort.ts";
-import type { Batch, Resolve } from "../accumulator/batch.ts";
-import type { Callbacks } from "../record/caller.ts";
-import type { PendingRun, PendingSend } from "./waiting_send.ts";
-import type { RecordMetadata } from "../record/record.ts";
+import type { QueuedBatch } from "../accumulator/partition.ts";
+import type { Callbacks, Receipt, Resolve } from "../record/receipt.ts";
+import type { WaitingRun } from "./waiting_run.ts";
+import type { WaitingSend } from "./waiting_send.ts";
+import type { RecordMetadata } from "../record/delivery.ts";
 
 /** A signal in use, and who listens to it. */
 interface Watch {
@@ -26,11 +27,11 @@ interface Watch {
 /** Stands in for the callbacks of a record, knows where the record is, and tells its outcome once. */
 export class AbortableSend implements Callbacks {
   /** The promise of the record. */
-  readonly resolve: Resolve;
+  readonly resolve: Resolve | undefined;
   /** While it waits for memory or metadata. */
-  pending: PendingSend | PendingRun | undefined = undefined;
+  waiting: WaitingSend | WaitingRun | undefined = undefined;
   /** The batch that took it, and its place there while the batch can still be changed. */
-  batch: Batch | undefined = undefined;
+  batch: QueuedBatch | undefined = undefined;
   index = -1;
 
   readonly #callbacks: Callbacks;
@@ -38,9 +39,10 @@ export class AbortableSend implements Callbacks {
   /** What the caller was told: the first outcome, and none after it. */
   #outcome: KafkaError | RecordMetadata | null | undefined = undefined;
 
-  /** Takes the caller's own callbacks. */
-  constructor(resolve: Resolve, callbacks: Callbacks, onSettled: (send: AbortableSend) => void) {
-    this.resolve = resolve;
+  /** Stands in front of the caller's own receipt. */
+  constructor(receipt: Receipt, onSettled: (send: AbortableSend) => void) {
+    const callbacks: Callbacks = typeof receipt === "function" ? { resolve: receipt } : receipt ?? {};
+    this.resolve = callbacks.resolve;
     this.#callbacks = callbacks;
     this.#onSettled = onSettled;
   }
@@ -56,10 +58,10 @@ export class AbortableSend implements Callbacks {
   }
 
   /** The batch is the record's place now. */
-  entered(batch: Batch, index: number): void {
+  entered(batch: QueuedBatch, index: number): void {
     this.batch = batch;
     this.index = index;
-    this.pending = undefined;
+    this.waiting = undefined;
   }
 
   /** The broker has refused it: it is not in its batch any more, and is told when its turn comes. */
@@ -100,14 +102,14 @@ export class AbortSignals {
   }
 
   /** Lets a send listen until it is told. */
-  watch(signal: AbortSignal, resolve: Resolve, callbacks: Callbacks): AbortableSend {
+  watch(signal: AbortSignal, receipt: Receipt): AbortableSend {
     let watch = this.#watches.get(signal);
     if (watch === undefined) {
       watch = { signal, sends: new Set(), ignore: onAbort(signal, () => this.#abort(signal)) };
       this.#watches.set(signal, watch);
     }
     const { sends } = watch;
-    const send = new AbortableSend(resolve, callbacks, (told) => {
+    const send = new AbortableSend(receipt, (told) => {
       sends.delete(told);
       if (sends.size === 0) this.#forget(signal);
     });

@@ -1,63 +1,56 @@
 /**
- * The waiting room in front of the batches: sends wait there for memory, in one line, and then for metadata, topic by
- * topic.
+ * The waiting room in front of the batches: sends wait there for memory, in one queue, and then for metadata, topic by
+ * topic. None overtakes another.
  *
  * @module
  */
 
-import type { Cluster } from "../../cluster/cluster.ts";
 import { endsWaiting } from "../../cluster/advice.ts";
+import type { Cluster } from "../../cluster/cluster.ts";
 import { KafkaError } from "../../errors.ts";
-import { brokerError } from "../../protocol/error_codes.ts";
 import { copyOfBytes } from "../../protocol/byte_arrays.ts";
-import { callersContext } from "../../runtime/async_context.ts";
+import { brokerError } from "../../protocol/error_codes.ts";
 import type { RecordBytes } from "../../protocol/record_batch.ts";
+import { callersContext } from "../../runtime/async_context.ts";
 import { show } from "../../show.ts";
-import { AbortableSend } from "./abortable_send.ts";
+import type { Accumulator } from "../accumulator/accumulator.ts";
 import type { Agenda, Entry } from "../accumulator/agenda.ts";
 import type { Barrier } from "../accumulator/barrier.ts";
-import type { Batch, Resolve } from "../accumulator/batch.ts";
-import { earlierFailed } from "../sender/batch_errors.ts";
-import type { BufferMemory, MemoryWaiter } from "../accumulator/buffer_memory.ts";
-import type { Explanation } from "../observe/diagnosis.ts";
-import { keepBytes, type KeptRecord } from "../record/kept_record.ts";
+import type { BufferMemory } from "../accumulator/buffer_memory.ts";
+import type { QueuedBatch } from "../accumulator/partition.ts";
+import type { Schedule } from "../accumulator/schedule.ts";
+import type { TopicQueues } from "../accumulator/topic_queues.ts";
+import type { Moment, TurnClock } from "../accumulator/turn_clock.ts";
+import type { Diagnosis, Diagnostics } from "../observe/diagnosis.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { ResolvedOptions } from "../options/options.ts";
-import type { Partition } from "../accumulator/partition.ts";
-import { bytesHeldBy, Chunk, copyOf, lateError, PendingRun, PendingSend, type Waiting } from "./waiting_send.ts";
-import type { SendOptions } from "../record/record.ts";
-import type { Topic } from "../accumulator/topic.ts";
-import type { Moment, TurnClock } from "../accumulator/turn_clock.ts";
+import { keepBytes, type KeptRecord } from "../record/kept_record.ts";
+import type { Receipt } from "../record/receipt.ts";
+import { earlierFailed } from "../sender/batch_errors.ts";
+import { AbortableSend } from "./abortable_send.ts";
+import { lateError } from "./late_error.ts";
+import type { Rejections } from "./rejections.ts";
+import type { Router } from "./router.ts";
+import { bytesHeldBy, Chunk, WaitingRun } from "./waiting_run.ts";
+import { copyOf, type Waiting, WaitingSend } from "./waiting_send.ts";
 
-/** What the accumulator does for those who wait. */
-export interface Admission {
-  /** True when records of the topic can be routed. */
-  isKnown(topic: Topic): boolean;
-  /** The partition of a record; undefined if it asks for one that the topic isn't known to have. */
-  choose(topic: Topic, wanted: number | undefined, record: KeptRecord, bytes: RecordBytes): number | undefined;
-  /** Writes a record, for which so much memory is reserved, into a batch. */
-  append(
-    partition: Partition,
-    bytes: RecordBytes,
-    timestamp: number,
-    sinceMs: number,
-    resolve: Resolve | undefined,
-    callbacks: SendOptions | undefined,
-    reservedBytes: number,
-  ): Batch;
-  /** Tells a record that wasn't taken why. */
-  refuse(error: unknown, resolve: Resolve | undefined, callbacks: SendOptions | undefined): void;
-  /** Goes to the end of the line for memory. */
-  waitForMemory(waiter: MemoryWaiter): void;
-  /** The partition has a batch that a flush wants. */
-  onReady(partition: Partition): void;
-  /** Why a record that has waited in vain was not served. */
-  diagnose(topic: Topic, partition: number | undefined, inLine: boolean): Explanation;
+/** What a waiting room works with. */
+export interface WaitingRoomParts {
+  readonly cluster: Cluster;
+  readonly clock: TurnClock;
+  readonly agenda: Agenda;
+  readonly memory: BufferMemory;
+  readonly schedule: Schedule;
+  readonly accumulator: Accumulator;
+  readonly router: Router;
+  readonly rejections: Rejections;
+  readonly diagnostics: Diagnostics;
+  readonly metrics: Metrics;
 }
 
 /** Records that have waited equally long. */
 export interface WaitingRecords {
-  readonly topic: Topic;
+  readonly topic: TopicQueues;
   /** The partition that the caller chose. */
   readonly partition: number | undefined;
   readonly records: number;
@@ -83,63 +76,57 @@ const MIN_CHUNK_BYTES = 16_384;
 const MAX_CHUNK_BYTES = 1_048_576;
 const NO_RECORD: KeptRecord = { key: null, value: null, headers: undefined };
 
-/** All who wait. Nobody overtakes: who is first is late first, so one deadline on the agenda is enough. */
-export class PendingSends implements Entry {
+/** Owns the sends that wait, in the order of the calls: the first is late first, so one deadline on the agenda is enough. */
+export class WaitingRoom implements Entry {
   /** Batches of the same moment were sent before. */
   readonly isLast = true;
   heapIndex = -1;
   dueMs = 0;
 
   readonly #options: ResolvedOptions;
-  readonly #patienceMs: number;
+  readonly #maxWaitMs: number;
   readonly #cluster: Cluster;
   readonly #memory: BufferMemory;
   readonly #agenda: Agenda;
   readonly #clock: TurnClock;
   readonly #metrics: Metrics;
-  readonly #admission: Admission;
+  readonly #schedule: Schedule;
+  readonly #accumulator: Accumulator;
+  readonly #router: Router;
+  readonly #rejections: Rejections;
+  readonly #diagnostics: Diagnostics;
+  /** The partitioner wants to see records as they were given. */
   readonly #keepsRecords: boolean;
   #inLine = 0;
-  /** Those who have their memory, in the order of the calls: all of them came before those in line. */
-  readonly #withMemory: Set<PendingSend> = new Set();
-  /** Those of them who want a partition that isn't known to be there. */
-  readonly #looking: Set<PendingSend> = new Set();
+  /** Sends that have their memory, in the order of the calls: all of them came before those that wait for it. */
+  readonly #withMemory: Set<WaitingSend> = new Set();
+  /** Those of them that want a partition that isn't known to be there. */
+  readonly #looking: Set<WaitingSend> = new Set();
   #flushes: Flush[] = [];
-  #lastOrdinal = 0;
-  /** Whose end the next one in line may join. */
-  #openRun: PendingRun | undefined;
+  /** The run that the next record may join. */
+  #openRun: WaitingRun | undefined;
   #chunk = new Chunk(0);
 
-  /** An empty room; `keepsRecords` for a partitioner that wants to see them. */
-  constructor(
-    options: ResolvedOptions,
-    cluster: Cluster,
-    memory: BufferMemory,
-    agenda: Agenda,
-    clock: TurnClock,
-    metrics: Metrics,
-    keepsRecords: boolean,
-    admission: Admission,
-  ) {
+  /** An empty room. */
+  constructor(options: ResolvedOptions, parts: WaitingRoomParts) {
     this.#options = options;
-    this.#patienceMs = Math.min(options.maxBlockMs, options.deliveryTimeoutMs);
-    this.#cluster = cluster;
-    this.#memory = memory;
-    this.#agenda = agenda;
-    this.#clock = clock;
-    this.#metrics = metrics;
-    this.#keepsRecords = keepsRecords;
-    this.#admission = admission;
+    this.#maxWaitMs = Math.min(options.maxBlockMs, options.deliveryTimeoutMs);
+    this.#cluster = parts.cluster;
+    this.#memory = parts.memory;
+    this.#agenda = parts.agenda;
+    this.#clock = parts.clock;
+    this.#metrics = parts.metrics;
+    this.#schedule = parts.schedule;
+    this.#accumulator = parts.accumulator;
+    this.#router = parts.router;
+    this.#rejections = parts.rejections;
+    this.#diagnostics = parts.diagnostics;
+    this.#keepsRecords = parts.router.partitioner !== undefined;
   }
 
   /** How many wait. */
   get size(): number {
     return this.#inLine + this.#withMemory.size;
-  }
-
-  /** The ordinal of whoever came last. */
-  get lastOrdinal(): number {
-    return this.#lastOrdinal;
   }
 
   /**
@@ -148,20 +135,19 @@ export class PendingSends implements Entry {
    * @throws {BufferFullError} when nothing comes free, and too much waits already
    */
   add(
-    topic: Topic,
+    topic: TopicQueues,
     partition: number | undefined,
     timestamp: number | undefined,
     record: KeptRecord,
     bytes: RecordBytes,
     bytesWanted: number,
-    resolve: Resolve | undefined,
-    callbacks: SendOptions | undefined,
+    receipt: Receipt,
   ): void {
     const kept = this.#keepsRecords ? { ...keepBytes(record), context: callersContext() } : undefined;
     const since = this.#clock.moment;
     if (this.#memory.has(bytesWanted)) {
-      const ordinal = ++this.#lastOrdinal;
-      const waiting = { partition, timestamp, record: kept, resolve, callbacks, ordinal };
+      const ordinal = ++this.#accumulator.lastWaiting;
+      const waiting = { partition, timestamp, record: kept, receipt, ordinal };
       this.#memory.reserve(bytesWanted);
       this.#seekTopic(topic, since, waiting, bytes, bytesWanted);
       return;
@@ -170,40 +156,34 @@ export class PendingSends implements Entry {
     const refusal = this.#memory.refusal(held);
     if (refusal !== undefined) throw refusal;
     const { headers, headersLength, keyLength, valueLength } = bytes;
-    const isAbortable = callbacks instanceof AbortableSend;
+    const isAbortable = receipt instanceof AbortableSend;
     const isAlone = isAbortable || timestamp !== undefined || headers !== null || kept !== undefined;
-    const ordinal = ++this.#lastOrdinal;
+    const ordinal = ++this.#accumulator.lastWaiting;
     const length = keyLength + valueLength;
     let run = this.#openRun;
     const isNew = isAlone || run === undefined || !run.takes(topic, since, length, this.#chunk);
     if (isNew) {
       if (length > this.#chunk.left) this.#chunk = new Chunk(Math.max(length, this.#chunkSize()));
-      run = new PendingRun(topic, since, ordinal, this.#chunk, this.#onMemory);
+      run = new WaitingRun(topic, since, ordinal, this.#chunk, this);
       run.timestamp = timestamp;
       run.record = kept;
       run.headers = headers && copyOfBytes(headers, headersLength);
     }
-    run!.add(bytes, partition, bytesWanted, resolve, callbacks);
+    run!.add(bytes, partition, bytesWanted, receipt);
     this.#openRun = isAlone ? undefined : run;
     this.#inLine += 1;
     this.#memory.hold(held);
-    if (isAbortable) callbacks.pending = run;
+    if (isAbortable) receipt.waiting = run;
     if (!isNew) return;
     this.#watch(since);
-    this.#admission.waitForMemory(run!);
-  }
-
-  /** True when somebody wants that partition and doesn't know whether there is one. */
-  isLookedFor(topic: Topic, partition: number): boolean {
-    for (const other of this.#looking) if (other.topic === topic && other.waiting.partition === partition) return true;
-    return false;
+    this.#accumulator.waitForMemory(run!);
   }
 
   /** Lets those who look for a partition see fresh metadata: whoever asked for it first goes first. */
   onMetadata(): void {
     for (const send of this.#looking) {
       const { topic, waiting: { partition } } = send;
-      if (this.#admission.isKnown(topic) && partition! < topic.metadata.partitions.length) this.#found(send);
+      if (this.#router.isKnown(topic) && partition! < topic.metadata.partitions.length) this.#found(send);
     }
   }
 
@@ -214,7 +194,7 @@ export class PendingSends implements Entry {
     }
     if (this.#inLine === 0) return;
     for (const run of this.#memory.line()) {
-      if (!(run instanceof PendingRun) || run.since.nowMs > beforeMs) continue;
+      if (!(run instanceof WaitingRun) || run.since.nowMs > beforeMs) continue;
       yield { topic: run.topic, partition: undefined, records: run.left, sinceMs: run.since.nowMs, inLine: true };
     }
   }
@@ -223,12 +203,12 @@ export class PendingSends implements Entry {
   hold(barrier: Barrier): void {
     if (this.size === 0) return;
     barrier.add();
-    this.#flushes.push({ barrier, lastOrdinal: this.#lastOrdinal, left: this.size });
+    this.#flushes.push({ barrier, lastOrdinal: this.#accumulator.lastWaiting, left: this.size });
   }
 
   /** Ends the waiting of a send, or of all records of a run, without success. */
-  drop(waiter: PendingSend | PendingRun, error: KafkaError): void {
-    if (waiter instanceof PendingRun) {
+  drop(waiter: WaitingSend | WaitingRun, error: KafkaError): void {
+    if (waiter instanceof WaitingRun) {
       if (this.#openRun === waiter) this.#openRun = undefined;
       while (waiter.left > 1) this.#dropFirst(waiter, error);
       if (waiter.gone) return;
@@ -237,7 +217,7 @@ export class PendingSends implements Entry {
     }
     if (waiter.gone) return;
     this.#leave(waiter);
-    this.#refuse(waiter.waiting, error);
+    this.#reject(waiter.waiting, error);
     this.#memory.release(waiter.reservedBytes);
   }
 
@@ -251,18 +231,17 @@ export class PendingSends implements Entry {
     // Not by the clock: what was sent before is told before, and it may be a batch that falls due between two of these.
     const { dueMs } = this;
     for (let send = this.#first(); send !== undefined; send = this.#first()) {
-      const lateMs = send.since.nowMs + this.#patienceMs;
+      const lateMs = send.since.nowMs + this.#maxWaitMs;
       if (lateMs > dueMs) return this.#agenda.set(this, lateMs);
-      const wanted = send instanceof PendingRun ? undefined : send.waiting.partition;
-      const explanation = this.#admission.diagnose(send.topic, wanted, send instanceof PendingRun);
-      const error = lateError(send, this.#options, explanation);
-      if (this.#options.gapless) send.topic.gap = { lastPending: this.#lastOrdinal, cause: error };
+      const wanted = send instanceof WaitingRun ? undefined : send.waiting.partition;
+      const error = lateError(send, this.#options, this.#diagnose(send, wanted, send instanceof WaitingRun).explain());
+      if (this.#options.gapless) send.topic.gap = { lastWaiting: this.#accumulator.lastWaiting, cause: error };
       this.drop(send, error);
     }
   }
 
   /** Memory was reserved for the first of a run. */
-  readonly #onMemory = (run: PendingRun): void => {
+  onMemory(run: WaitingRun): void {
     const { topic, since, bytesWanted } = run;
     const [waiting, bytes] = run.first();
     this.#memory.hold(-run.shift());
@@ -271,27 +250,27 @@ export class PendingSends implements Entry {
     if (waitMs > 0) this.#metrics.waited(waitMs);
     this.#seekTopic(topic, since, waiting, bytes, bytesWanted);
     if (this.size === 0) this.#agenda.remove(this);
-  };
+  }
 
   /** Has its memory: goes into a batch if the topic is known and nobody waits for it, else to the end of those. */
-  #seekTopic(topic: Topic, since: Moment, waiting: Waiting, bytes: RecordBytes, reservedBytes: number): void {
-    const isReady = this.#admission.isKnown(topic) && topic.waiters.length === 0;
+  #seekTopic(topic: TopicQueues, since: Moment, waiting: Waiting, bytes: RecordBytes, reservedBytes: number): void {
+    const isReady = this.#router.isReady(topic);
     if (isReady && !this.#keepsRecords) {
       // The way of all but a few, without a further object.
-      const partition = this.#admission.choose(topic, waiting.partition, NO_RECORD, bytes);
+      const partition = this.#router.choose(topic, waiting.partition, NO_RECORD, bytes);
       if (partition !== undefined) return this.#enter(topic, partition, since, waiting, bytes, reservedBytes);
     }
-    const send = new PendingSend(topic, since, waiting, copyOf(bytes), reservedBytes, this.#onTopic);
-    if (waiting.callbacks instanceof AbortableSend) waiting.callbacks.pending = send;
+    const send = new WaitingSend(topic, since, waiting, copyOf(bytes), reservedBytes, this);
+    if (waiting.receipt instanceof AbortableSend) waiting.receipt.waiting = send;
     this.#withMemory.add(send);
     this.#watch(since);
-    if (isReady && this.#onTopic(send)) return;
+    if (isReady && this.onTopic(send)) return;
     topic.waiters.push(send);
     void this.#cluster.requestUpdate();
   }
 
   /** The topic may be known. True if the send need not wait for that any more. */
-  readonly #onTopic = (send: PendingSend): boolean => {
+  onTopic(send: WaitingSend): boolean {
     const { topic, waiting: { partition: wanted, record = NO_RECORD }, bytes } = send;
     const { errorCode } = topic.metadata;
     const isMissing = errorCode === UNKNOWN_TOPIC_OR_PARTITION &&
@@ -300,7 +279,7 @@ export class PendingSends implements Entry {
       this.drop(send, brokerError(errorCode, { topic: topic.name }));
       return true;
     }
-    if (!this.#admission.isKnown(topic)) {
+    if (!this.#router.isKnown(topic)) {
       const { lastError } = this.#cluster;
       // No waiting will change that; after refused credentials the next send tries again.
       if (!endsWaiting(lastError)) return false;
@@ -308,10 +287,10 @@ export class PendingSends implements Entry {
       return true;
     }
     try {
-      const { choose } = this.#admission;
+      const router = this.#router;
       const partition = record.context === undefined
-        ? choose(topic, wanted, record, bytes)
-        : record.context.runInAsyncScope(choose, undefined, topic, wanted, record, bytes);
+        ? router.choose(topic, wanted, record, bytes)
+        : record.context.runInAsyncScope(() => router.choose(topic, wanted, record, bytes), undefined);
       if (send.gone) return true;
       if (partition === undefined) this.#lookAgain(send);
       else this.#admit(send, partition);
@@ -319,15 +298,18 @@ export class PendingSends implements Entry {
       this.drop(send, error as KafkaError);
     }
     return true;
-  };
+  }
 
   /** The topic may have grown: one fresh look, then the record is refused. Others don't wait for it. */
-  #lookAgain(send: PendingSend): void {
-    this.#looking.add(send);
+  #lookAgain(send: WaitingSend): void {
+    if (!this.#looking.has(send)) {
+      this.#looking.add(send);
+      send.topic.lookedFor.push(send.waiting.partition!);
+    }
     void this.#cluster.requestUpdate().then((error) => {
       if (send.gone) return;
       // A refresh that failed says nothing of the partition; maxBlockMs ends this.
-      if (error !== undefined || !this.#admission.isKnown(send.topic)) return this.#lookAgain(send);
+      if (error !== undefined || !this.#router.isKnown(send.topic)) return this.#lookAgain(send);
       const { topic: { name, metadata: { partitions } }, waiting: { partition } } = send;
       if (partition! < partitions.length) return this.#found(send);
       const message = `Choose another partition: topic ${show(name)} has partitions 0 to ${partitions.length - 1}, ` +
@@ -336,39 +318,46 @@ export class PendingSends implements Entry {
     });
   }
 
-  #found(send: PendingSend): void {
+  #found(send: WaitingSend): void {
     this.#admit(send, send.waiting.partition!);
     this.#memory.serve();
   }
 
-  #admit(send: PendingSend, partition: number): void {
+  #admit(send: WaitingSend, partition: number): void {
     const { topic, since, waiting, bytes, reservedBytes } = send;
     this.#leave(send);
     this.#enter(topic, partition, since, waiting, bytes, reservedBytes);
   }
 
-  #enter(topic: Topic, index: number, since: Moment, waiting: Waiting, bytes: RecordBytes, reserved: number): void {
+  #enter(
+    topic: TopicQueues,
+    index: number,
+    since: Moment,
+    waiting: Waiting,
+    bytes: RecordBytes,
+    reserved: number,
+  ): void {
     const partition = topic.partition(index);
-    const { ordinal, timestamp = since.wallMs, resolve, callbacks } = waiting;
+    const { ordinal, timestamp = since.wallMs, receipt } = waiting;
     for (const gap of [partition.gap, topic.gap]) {
-      if (gap === undefined || ordinal > gap.lastPending) continue;
-      this.#refuse(waiting, earlierFailed({ partition, persisted: "no" }, gap.cause));
+      if (gap === undefined || ordinal > gap.lastWaiting) continue;
+      this.#reject(waiting, earlierFailed({ partition, persisted: "no" }, gap.cause));
       this.#memory.release(reserved);
       return;
     }
-    let batch: Batch;
+    let batch: QueuedBatch;
     try {
-      batch = this.#admission.append(partition, bytes, timestamp, since.nowMs, resolve, callbacks, reserved);
+      batch = this.#accumulator.append(topic, index, bytes, timestamp, since.nowMs, receipt, reserved);
     } catch (error) {
-      // There is no buffer to be had for it. Nobody else may be the worse for that.
-      this.#refuse(waiting, error);
+      // There is no buffer to be had for it. That must not harm other records.
+      this.#reject(waiting, error);
       this.#memory.release(reserved);
       return;
     }
     this.#countDown(ordinal, batch);
   }
 
-  #dropFirst(run: PendingRun, error: KafkaError): void {
+  #dropFirst(run: WaitingRun, error: KafkaError): void {
     const { since, isLast } = run;
     const [waiting] = run.first();
     this.#memory.hold(-run.shift());
@@ -378,24 +367,38 @@ export class PendingSends implements Entry {
       if (this.size === 0) this.#agenda.remove(this);
     }
     this.#metrics.waited(this.#clock.nowMs - since.nowMs);
-    this.#refuse(waiting, error);
+    this.#reject(waiting, error);
     if (isLast) this.#memory.serve();
   }
 
-  #refuse({ ordinal, resolve, callbacks }: Waiting, error: unknown): void {
+  #reject({ ordinal, receipt }: Waiting, error: unknown): void {
     this.#countDown(ordinal, undefined);
-    this.#admission.refuse(error, resolve, callbacks);
+    this.#rejections.reject(error, receipt);
   }
 
-  #leave(send: PendingSend): void {
+  /** Why a send has waited in vain. */
+  #diagnose({ topic }: WaitingSend | WaitingRun, wanted: number | undefined, inLine: boolean): Diagnosis {
+    return inLine ? this.diagnoseMemory() : this.#diagnostics.ofTopic(topic, wanted);
+  }
+
+  /** Why nothing of the buffer memory comes free. */
+  diagnoseMemory(): Diagnosis {
+    const [oldest] = this.#accumulator.incomplete;
+    return this.#diagnostics.ofMemory(this.#memory.totalBytes, oldest?.partition);
+  }
+
+  #leave(send: WaitingSend): void {
     send.gone = true;
     this.#withMemory.delete(send);
-    this.#looking.delete(send);
+    if (this.#looking.delete(send)) {
+      const { lookedFor } = send.topic;
+      lookedFor.splice(lookedFor.indexOf(send.waiting.partition!), 1);
+    }
     if (this.size === 0) this.#agenda.remove(this);
   }
 
   /** The flushes that waited for the send wait for its batch instead, if there is one. */
-  #countDown(ordinal: number, batch: Batch | undefined): void {
+  #countDown(ordinal: number, batch: QueuedBatch | undefined): void {
     if (this.#flushes.length === 0) return;
     let isOpen = false;
     for (const flush of this.#flushes) {
@@ -404,7 +407,7 @@ export class PendingSends implements Entry {
         flush.barrier.add();
         (batch.barriers ??= []).push(flush.barrier);
         batch.urgent = true;
-        this.#admission.onReady(batch.partition);
+        this.#schedule.add(batch.partition);
       }
       flush.left -= 1;
       if (flush.left > 0) continue;
@@ -415,10 +418,10 @@ export class PendingSends implements Entry {
   }
 
   /** Whoever will be late first. */
-  #first(): PendingSend | PendingRun | undefined {
+  #first(): WaitingSend | WaitingRun | undefined {
     for (const send of this.#withMemory) return send;
     if (this.#inLine === 0) return undefined;
-    for (const waiter of this.#memory.line()) if (waiter instanceof PendingRun) return waiter;
+    for (const waiter of this.#memory.line()) if (waiter instanceof WaitingRun) return waiter;
     return undefined;
   }
 
@@ -428,6 +431,6 @@ export class PendingSends implements Entry {
   }
 
   #watch(since: Moment): void {
-    if (this.heapIndex < 0) this.#agenda.set(this, since.nowMs + this.#patienceMs);
+    if (this.heapIndex < 0) this.#agenda.set(this, since.nowMs + this.#maxWaitMs);
   }
 }

@@ -124,6 +124,18 @@ export class Diagnostics {
     return throttled(broker) ?? retried(partition);
   }
 
+  /** Why nothing of the buffer memory comes free; `oldest` is the partition whose batch has waited longest. */
+  ofMemory(totalBytes: number, oldest: Partition | undefined): Diagnosis {
+    const advice = 'Send slower, or raise "bufferMemory".';
+    const taken = `All ${totalBytes} bytes of the buffer are taken (bufferMemory).`;
+    const explain = (): Explanation => {
+      if (oldest === undefined) return { reason: taken, advice };
+      const { reason, error } = this.ofPartition(oldest).explain();
+      return { reason: `${taken} ${reason}`, advice, error };
+    };
+    return { cause: "memory", explain };
+  }
+
   #explainCluster(): Explanation {
     const { lastError, unreached } = this.#cluster;
     const failed = unreached.filter((broker) => broker.lastError !== undefined);

@@ -11,10 +11,13 @@ import type { KafkaError } from "../../errors.ts";
 import { printable } from "../../show.ts";
 import type { Accumulator } from "../accumulator/accumulator.ts";
 import type { Agenda, Entry } from "../accumulator/agenda.ts";
-import type { Batch } from "../accumulator/batch.ts";
-import type { Diagnosis, Diagnostics, Explanation, WaitCause } from "./diagnosis.ts";
+import type { QueuedBatch } from "../accumulator/partition.ts";
+import type { Schedule } from "../accumulator/schedule.ts";
+import type { TopicQueues } from "../accumulator/topic_queues.ts";
+import type { Router } from "../admission/router.ts";
+import type { WaitingRoom } from "../admission/waiting_room.ts";
+import type { Diagnosis, Diagnostics, WaitCause } from "./diagnosis.ts";
 import type { Logger } from "./logger.ts";
-import type { Topic } from "../accumulator/topic.ts";
 
 /** Records that wait for the same kind of thing. */
 export interface WaitingGroup extends Diagnosis {
@@ -40,6 +43,16 @@ const UNKNOWN_TOPIC_OR_PARTITION = 3;
 /** How many causes an error names. */
 const MOST_CAUSES = 3;
 
+/** Where a watch looks. */
+export interface WatchParts {
+  readonly agenda: Agenda;
+  readonly schedule: Schedule;
+  readonly accumulator: Accumulator;
+  readonly router: Router;
+  readonly waitingRoom: WaitingRoom;
+  readonly diagnostics: Diagnostics;
+}
+
 /** Watches what waits in one producer. */
 export class Watch implements Entry {
   readonly isLast = true;
@@ -48,6 +61,9 @@ export class Watch implements Entry {
 
   readonly #agenda: Agenda;
   readonly #accumulator: Accumulator;
+  readonly #schedule: Schedule;
+  readonly #router: Router;
+  readonly #waitingRoom: WaitingRoom;
   readonly #diagnostics: Diagnostics;
   readonly #logger: Logger;
   readonly #now: () => number;
@@ -55,21 +71,17 @@ export class Watch implements Entry {
   /** Causes that have been told, and when they are worth another line. */
   readonly #told: Map<WaitCause, { againMs: number; nextMs: number }> = new Map();
   /** Topics that are missing: since when, and whether that has been told. */
-  readonly #missing: Map<Topic, { sinceMs: number; told: boolean }> = new Map();
+  readonly #missing: Map<TopicQueues, { sinceMs: number; told: boolean }> = new Map();
 
   /** Watches an accumulator whose batches linger for so long; warnings go to the logger. */
-  constructor(
-    agenda: Agenda,
-    accumulator: Accumulator,
-    diagnostics: Diagnostics,
-    logger: Logger,
-    now: () => number,
-    lingerMs: number,
-  ) {
+  constructor(parts: WatchParts, logger: Logger, now: () => number, lingerMs: number) {
     this.#lingerMs = lingerMs;
-    this.#agenda = agenda;
-    this.#accumulator = accumulator;
-    this.#diagnostics = diagnostics;
+    this.#agenda = parts.agenda;
+    this.#schedule = parts.schedule;
+    this.#accumulator = parts.accumulator;
+    this.#router = parts.router;
+    this.#waitingRoom = parts.waitingRoom;
+    this.#diagnostics = parts.diagnostics;
     this.#logger = logger;
     this.#now = now;
   }
@@ -89,7 +101,7 @@ export class Watch implements Entry {
   /** Metadata has come: looks for topics that are wanted and missing. */
   onMetadata(): void {
     if (this.#logger.warn === undefined) return;
-    for (const topic of this.#accumulator.topics.values()) {
+    for (const topic of this.#router.topics.values()) {
       if (topic.metadata.errorCode !== UNKNOWN_TOPIC_OR_PARTITION) this.#missing.delete(topic);
       else if (!this.#missing.has(topic) && topic.busy) {
         const nowMs = this.#now();
@@ -116,33 +128,20 @@ export class Watch implements Entry {
   /** Who has waited since `beforeMs` or longer, by cause. */
   groups(beforeMs: number = Infinity): Map<WaitCause, WaitingGroup> {
     const groups = new Map<WaitCause, WaitingGroup>();
-    const { pending, incomplete } = this.#accumulator;
-    for (const { topic, partition, records, sinceMs, inLine } of pending.waiting(beforeMs)) {
-      const diagnosis = inLine ? this.ofMemory() : this.#diagnostics.ofTopic(topic, partition);
+    const { incomplete } = this.#accumulator;
+    for (const { topic, partition, records, sinceMs, inLine } of this.#waitingRoom.waiting(beforeMs)) {
+      const diagnosis = inLine ? this.#waitingRoom.diagnoseMemory() : this.#diagnostics.ofTopic(topic, partition);
       add(groups, diagnosis, { topic, partition, records, sinceMs });
     }
     const nowMs = this.#now();
     for (const batch of incomplete) {
       const { partition: { topic, index: partition }, liveCount: records } = batch;
       const sinceMs = this.#dueMs(batch);
-      const isLingering = !this.#accumulator.isDue(batch, nowMs);
+      const isLingering = !this.#schedule.isDue(batch, nowMs);
       if (sinceMs > beforeMs || batch.outcome !== undefined || isLingering) continue;
       add(groups, this.#diagnostics.ofPartition(batch.partition), { topic, partition, records, sinceMs });
     }
     return groups;
-  }
-
-  /** Why nothing of the buffer memory comes free. */
-  ofMemory(): Diagnosis {
-    const advice = 'Send slower, or raise "bufferMemory".';
-    const [oldest] = this.#accumulator.incomplete;
-    const taken = `All ${this.#accumulator.memory.totalBytes} bytes of the buffer are taken (bufferMemory).`;
-    const explain = (): Explanation => {
-      if (oldest === undefined) return { reason: taken, advice };
-      const { reason, error } = this.#diagnostics.ofPartition(oldest.partition).explain();
-      return { reason: `${taken} ${reason}`, advice, error };
-    };
-    return { cause: "memory", explain };
   }
 
   /** What still waits, and why, in sentences for an error; and the first error behind it. */
@@ -169,8 +168,8 @@ export class Watch implements Entry {
 
   /** When the record was handed over that has waited longest; undefined if none waits. */
   #oldestMs(): number | undefined {
-    const { pending, incomplete } = this.#accumulator;
-    const [waiting] = pending.waiting(Infinity);
+    const { incomplete } = this.#accumulator;
+    const [waiting] = this.#waitingRoom.waiting(Infinity);
     const [batch] = incomplete;
     const batchMs = batch === undefined ? undefined : this.#dueMs(batch);
     if (waiting === undefined) return batchMs;
@@ -178,7 +177,7 @@ export class Watch implements Entry {
   }
 
   /** From when on a batch waits for something else than company. */
-  #dueMs(batch: Batch): number {
+  #dueMs(batch: QueuedBatch): number {
     return batch.createdMs + this.#lingerMs;
   }
 
@@ -215,7 +214,7 @@ export class Watch implements Entry {
 }
 
 interface Waiter {
-  readonly topic: Topic;
+  readonly topic: { readonly name: string };
   readonly partition: number | undefined;
   readonly records: number;
   readonly sinceMs: number;

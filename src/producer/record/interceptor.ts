@@ -7,10 +7,11 @@
 import { isObject } from "../../call_options.ts";
 import { ConfigError, type KafkaError } from "../../errors.ts";
 import { callersContext } from "../../runtime/async_context.ts";
-import type { Callbacks } from "./caller.ts";
+import type { Callbacks, Receipt } from "./receipt.ts";
 import { fieldsOf } from "./kept_record.ts";
 import type { Logger } from "../observe/logger.ts";
-import type { ProducerRecord, RecordMetadata, SendOptions } from "./record.ts";
+import type { ProducerRecord } from "./record.ts";
+import type { RecordMetadata } from "./delivery.ts";
 
 /** Looks at records on their way. All methods are optional; what they throw is logged and ignored. */
 export interface ProducerInterceptor<K = string | Uint8Array, V = string | Uint8Array> {
@@ -61,10 +62,14 @@ export class InterceptorChain {
     return latest;
   }
 
-  /** The caller's callbacks, with the interceptors' before them. */
-  around(options: SendOptions | undefined): Callbacks {
+  /** The caller's receipt, with the interceptors before it. */
+  around(receipt: Receipt): Callbacks {
+    const own: Callbacks = typeof receipt === "function" ? { resolve: receipt } : receipt ?? {};
+    const { onDelivery, onSuccess, onError, resolve } = own;
     return {
-      ...options,
+      onSuccess,
+      onError,
+      resolve,
       // What they are told belongs to the call that brought the record, too.
       context: callersContext(),
       onDelivery: (error, metadata) => {
@@ -72,7 +77,7 @@ export class InterceptorChain {
           this.#isolated("onAcknowledgement", () => interceptor.onAcknowledgement?.(metadata, error));
         }
         // Returned, for an async callback may reject.
-        return options?.onDelivery?.(error, metadata);
+        return onDelivery?.(error, metadata);
       },
     };
   }

@@ -5,7 +5,7 @@
  */
 
 import type { DeliveryTimeoutError } from "../../errors.ts";
-import type { Batch } from "../accumulator/batch.ts";
+import type { QueuedBatch } from "../accumulator/partition.ts";
 import type { Diagnostics } from "../observe/diagnosis.ts";
 import { expired } from "./batch_errors.ts";
 
@@ -27,7 +27,7 @@ export class Expiry {
    * True if a batch past its deadline goes on waiting for its answer, because it may be in the log and `waitForOutcome` is
    * set. It has no deadline any more then.
    */
-  isPutOff(batch: Batch, inFlight: boolean): boolean {
+  isPutOff(batch: QueuedBatch, inFlight: boolean): boolean {
     if (!this.#options.waitForOutcome || (!inFlight && batch.persisted === "no")) return false;
     batch.overdue = true;
     batch.deadlineMs = Infinity;
@@ -35,7 +35,7 @@ export class Expiry {
   }
 
   /** The error of a batch that is past its deadline, with why it has no outcome. */
-  errorOf(batch: Batch, inFlight: boolean): DeliveryTimeoutError {
+  errorOf(batch: QueuedBatch, inFlight: boolean): DeliveryTimeoutError {
     const explanation = this.#diagnostics.ofPartition(batch.partition).explain();
     return expired(batch, inFlight, this.#options.deliveryTimeoutMs, explanation);
   }

@@ -9,8 +9,7 @@
 import type { PartitionMetadata } from "../../cluster/metadata.ts";
 import { KafkaError } from "../../errors.ts";
 import { show } from "../../show.ts";
-import type { Batch } from "../accumulator/batch.ts";
-import type { Partition } from "../accumulator/partition.ts";
+import type { Partition, QueuedBatch } from "../accumulator/partition.ts";
 import type { Stamping } from "../idempotence/stamping.ts";
 import type { StampedAttempt } from "./gates.ts";
 import { type GapVerdict, judgeGap } from "./verdict.ts";
@@ -18,14 +17,14 @@ import type { PartitionResult } from "./produce_request.ts";
 
 /** A batch that is in the log because a later one is. */
 export interface Implied {
-  readonly batch: Batch;
+  readonly batch: QueuedBatch;
   /** Where it is; −1n if that isn't known. */
   readonly baseOffset: bigint;
 }
 
 /** A batch that can't go on, and why. */
 export interface Ended {
-  readonly batch: Batch;
+  readonly batch: QueuedBatch;
   readonly error: KafkaError;
 }
 
@@ -74,7 +73,7 @@ export class Recovery {
   }
 
   /** How things stand with the first batch of a partition, for its gates. */
-  attempt(partition: Partition, head: Batch, leader: PartitionMetadata): StampedAttempt {
+  attempt(partition: Partition, head: QueuedBatch, leader: PartitionMetadata): StampedAttempt {
     const { sequence, inFlight } = partition;
     const { identity } = this.#stamping;
     return {
@@ -90,7 +89,7 @@ export class Recovery {
   }
 
   /** Why the broker misses an earlier sequence. Nothing is changed. */
-  judge(batch: Batch, { errorCode, logStartOffset }: PartitionResult): GapVerdict {
+  judge(batch: QueuedBatch, { errorCode, logStartOffset }: PartitionResult): GapVerdict {
     const { partition } = batch;
     const { sequence, gap } = partition;
     return judgeGap({
@@ -114,7 +113,7 @@ export class Recovery {
    *
    * @returns stamped batches that can't get a new stamp
    */
-  onGap(batch: Batch, cause: KafkaError): readonly Ended[] {
+  onGap(batch: QueuedBatch, cause: KafkaError): readonly Ended[] {
     const { partition } = batch;
     const { sequence } = partition;
     if (!sequence.rewrite && sequence.isAt(this.#stamping.identity)) {
@@ -131,7 +130,7 @@ export class Recovery {
    *
    * @returns those earlier batches, which are out of the queue then
    */
-  accepted(batch: Batch, baseOffset: bigint): readonly Implied[] {
+  accepted(batch: QueuedBatch, baseOffset: bigint): readonly Implied[] {
     const { partition } = batch;
     const { sequence } = partition;
     const implied = this.#impliedBy(batch, baseOffset);
@@ -139,7 +138,7 @@ export class Recovery {
     return implied;
   }
 
-  #impliedBy(batch: Batch, baseOffset: bigint): readonly Implied[] {
+  #impliedBy(batch: QueuedBatch, baseOffset: bigint): readonly Implied[] {
     const { partition } = batch;
     const { sequence, incomplete } = partition;
     if (!this.#stamping.stamps || incomplete[0] === batch) return NOTHING_IMPLIED;
@@ -158,7 +157,7 @@ export class Recovery {
   }
 
   /** The records that the broker refused have been taken out of the batch: what was stamped behind it needs a new stamp. */
-  shorten(batch: Batch, errors: ReadonlyMap<number, KafkaError>): void {
+  shorten(batch: QueuedBatch, errors: ReadonlyMap<number, KafkaError>): void {
     const { partition, recordCount, stamp } = batch;
     batch.refuse(errors);
     if (!this.#stamping.stamps) return;
@@ -169,7 +168,7 @@ export class Recovery {
   }
 
   /** A batch has ended without success. Its sequences stay used, and if it was sent, nothing new is stamped for now. */
-  failed(batch: Batch): void {
+  failed(batch: QueuedBatch): void {
     if (this.#stamping.stamps && batch.drained) batch.partition.sequence.markUnresolved(batch);
   }
 
@@ -200,6 +199,6 @@ function stampedIn({ queue }: Partition, error: KafkaError): readonly Ended[] {
   return queue.filter(({ drained }) => drained).map((batch) => ({ batch, error }));
 }
 
-function isSameEpoch({ stamp: a }: Batch, { stamp: b }: Batch): boolean {
+function isSameEpoch({ stamp: a }: QueuedBatch, { stamp: b }: QueuedBatch): boolean {
   return a.producerId === b.producerId && a.producerEpoch === b.producerEpoch;
 }

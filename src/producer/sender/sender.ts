@@ -18,18 +18,19 @@ import { brokerError } from "../../protocol/error_codes.ts";
 import { Produce } from "../../protocol/messages/produce.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import type { Accumulator } from "../accumulator/accumulator.ts";
+import type { WaitingRoom } from "../admission/waiting_room.ts";
+import type { BufferMemory } from "../accumulator/buffer_memory.ts";
+import type { Schedule, Worker } from "../accumulator/schedule.ts";
 import type { Agenda, Entry } from "../accumulator/agenda.ts";
-import type { Batch } from "../accumulator/batch.ts";
-import type { Diagnostics } from "../observe/diagnosis.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { ResolvedOptions } from "../options/options.ts";
-import type { Partition } from "../accumulator/partition.ts";
+import type { Partition, QueuedBatch } from "../accumulator/partition.ts";
 import { frameSize, frameSizeBound, overheadBound, produceRequest, resultsOf } from "./produce_request.ts";
 import { Recovery } from "./recovery.ts";
 import { RequestLimit } from "./request_limit.ts";
 import type { Stamping } from "../idempotence/stamping.ts";
 import { type Gate, gateOf, stampedGateOf } from "./gates.ts";
-import { Settlement } from "./settlement.ts";
+import { Settlement, type SettlementParts } from "./settlement.ts";
 
 /** The way to one broker. It is on the agenda while the broker wants to be left alone (throttling). */
 interface Lane extends Entry {
@@ -59,64 +60,48 @@ const SCATTERED_BYTES = 1_024;
 const ZSTD = 4;
 const UNSUPPORTED_COMPRESSION_TYPE = 76;
 
-/** Drains the accumulator. */
-export class Sender {
+/** What a sender works with. */
+export interface SenderParts extends Omit<SettlementParts, "recovery"> {
+  readonly agenda: Agenda;
+  readonly memory: BufferMemory;
+  readonly waitingRoom: WaitingRoom;
+}
+
+/** Fills the free slots of each broker with what the schedule offers. */
+export class Sender implements Worker {
   readonly #runtime: Runtime;
   readonly #options: ResolvedOptions;
   readonly #cluster: Cluster;
+  readonly #schedule: Schedule;
   readonly #accumulator: Accumulator;
+  readonly #waitingRoom: WaitingRoom;
+  readonly #memory: BufferMemory;
   readonly #agenda: Agenda;
   readonly #stamping: Stamping;
   readonly #metrics: Metrics;
   readonly #settlement: Settlement;
   readonly #recovery: Recovery;
   readonly #lanes = new Map<number, Lane>();
-  /** Partitions with batches and without a leader. */
-  #stranded = new Set<Partition>();
-  /** Partitions with a retry that waits for fresh metadata. */
-  #awaitingMetadata = new Set<Partition>();
   #drainDeferred = false;
   #acquiring = false;
   #closed = false;
   #fatal: KafkaError | undefined;
 
-  /** Makes a sender without anything to send. */
-  constructor(
-    runtime: Runtime,
-    options: ResolvedOptions,
-    cluster: Cluster,
-    accumulator: Accumulator,
-    agenda: Agenda,
-    stamping: Stamping,
-    diagnostics: Diagnostics,
-    metrics: Metrics,
-  ) {
-    this.#runtime = runtime;
+  /** Makes a sender without anything to send, which serves the schedule. */
+  constructor(options: ResolvedOptions, parts: SenderParts) {
     this.#options = options;
-    this.#cluster = cluster;
-    this.#accumulator = accumulator;
-    this.#agenda = agenda;
-    this.#stamping = stamping;
-    this.#metrics = metrics;
-    this.#recovery = new Recovery(stamping);
-    const recovery = this.#recovery;
-    this.#settlement = new Settlement(
-      runtime,
-      options,
-      cluster,
-      accumulator,
-      stamping,
-      recovery,
-      diagnostics,
-      metrics,
-      {
-        onReady: (partition) => this.schedule(partition),
-        onStale: (partition) => {
-          this.#awaitingMetadata.add(partition);
-          void this.#cluster.requestUpdate();
-        },
-      },
-    );
+    this.#runtime = parts.runtime;
+    this.#cluster = parts.cluster;
+    this.#schedule = parts.schedule;
+    this.#accumulator = parts.accumulator;
+    this.#waitingRoom = parts.waitingRoom;
+    this.#memory = parts.memory;
+    this.#agenda = parts.agenda;
+    this.#stamping = parts.stamping;
+    this.#metrics = parts.metrics;
+    this.#recovery = new Recovery(parts.stamping);
+    this.#settlement = new Settlement(options, { ...parts, recovery: this.#recovery });
+    this.#schedule.serve(this);
   }
 
   /** What ended the producer; undefined while it lives. */
@@ -124,23 +109,9 @@ export class Sender {
     return this.#fatal;
   }
 
-  /** True while a partition with batches has no leader. */
-  get wantsMetadata(): boolean {
-    return this.#stranded.size > 0;
-  }
-
   /** Puts a partition on the list of the broker that leads it; the drain decides whether it may go. */
-  schedule(partition: Partition): void {
-    if (partition.scheduled || partition.queue.length === 0 || this.#closed) return;
-    const leader = partition.leader;
-    // Metadata can name a leader that is on no list of brokers: nobody can be dialled then either.
-    if (leader === undefined || this.#cluster.broker(leader.leaderId) === undefined) {
-      this.#stranded.add(partition);
-      void this.#cluster.requestUpdate();
-      return;
-    }
-    const lane = this.#lane(leader.leaderId);
-    partition.scheduled = true;
+  onWork(partition: Partition, leaderId: number): void {
+    const lane = this.#lane(leaderId);
     lane.ready.push(partition);
     // While all slots are taken nothing is to be done: the next answer drains, and batches grow until then.
     if (!this.#drainDeferred && lane.inFlight < this.#options.maxInFlight && !lane.connecting) this.#deferDrain();
@@ -151,28 +122,24 @@ export class Sender {
     const nowMs = this.#runtime.now();
     this.#settlement.expire(partition, nowMs);
     const head = partition.queue[0];
-    const due = head !== undefined && this.#accumulator.isDue(head, nowMs) && nowMs >= partition.notBeforeMs;
-    if (due) this.schedule(partition);
-    this.#accumulator.watch(partition, nowMs);
+    const due = head !== undefined && this.#schedule.isDue(head, nowMs) && nowMs >= partition.notBeforeMs;
+    if (due) this.#schedule.add(partition);
+    this.#schedule.watch(partition, nowMs);
   }
 
-  /** Metadata was refreshed, or could not be: whoever waited for it goes on. */
+  /** Metadata was refreshed, or could not be: what waited for it goes on. */
   onMetadata(): void {
-    const stranded = this.#stranded;
-    this.#stranded = new Set();
-    for (const partition of stranded) {
+    for (const partition of this.#schedule.takeStranded()) {
       this.#settlement.onRefreshed(partition);
-      this.schedule(partition);
+      this.#schedule.add(partition);
     }
-    const awaiting = this.#awaitingMetadata;
-    this.#awaitingMetadata = new Set();
-    for (const partition of awaiting) {
+    for (const partition of this.#schedule.takeAwaiting()) {
       partition.awaitingMetadata = false;
       this.#settlement.onRefreshed(partition);
       const leader = partition.leader;
       // A new leader has been elected since the attempt failed: there is nothing to back off from (KIP-951).
       if (leader !== undefined && leader.leaderEpoch > partition.sentTo.leaderEpoch) partition.notBeforeMs = 0;
-      this.schedule(partition);
+      this.#schedule.add(partition);
     }
     // Also where no slot is free: a broker that has gone silent must not keep what another one leads by now.
     for (const lane of this.#lanes.values()) this.#reroute(lane);
@@ -202,6 +169,7 @@ export class Sender {
   /** Fails everything that has no outcome, and stops. */
   abandon(reason: (persisted: "no" | "possibly", partition: Partition) => KafkaError): void {
     this.#closed = true;
+    this.#schedule.serve(undefined);
     for (const batch of [...this.#accumulator.incomplete]) {
       const fate = batch.partition.inFlight.includes(batch) || batch.persisted !== "no" ? "possibly" : "no";
       this.#settlement.completeExceptionally(batch, reason(fate, batch.partition));
@@ -211,7 +179,7 @@ export class Sender {
   /** Fails all records that have not been drained; what was drained goes on. */
   failUndrained(error: KafkaError): void {
     // First, or they would enter batches with the memory that the others give back.
-    this.#accumulator.pending.dropAll(error);
+    this.#waitingRoom.dropAll(error);
     for (const batch of [...this.#accumulator.incomplete]) {
       if (!batch.drained) this.#settlement.failQueued(batch, error);
     }
@@ -261,7 +229,7 @@ export class Sender {
     this.#acquiring = false;
     if (this.#closed) return;
     if (error === undefined) {
-      for (const batch of this.#accumulator.incomplete) this.schedule(batch.partition);
+      for (const batch of this.#accumulator.incomplete) this.#schedule.add(batch.partition);
       return this.drain();
     }
     // Refused for good: what waits is told. A later send asks again, for rights can be granted.
@@ -290,9 +258,10 @@ export class Sender {
    * algorithm does for bytes: what a batch costs, here and even more at the broker, hardly depends on its size.
    */
   #isScattered(lane: Lane): boolean {
-    const { incomplete, memory } = this.#accumulator;
+    const { incomplete } = this.#accumulator;
+    const { totalBytes, availableBytes } = this.#memory;
     return lane.inFlight > 0 && lane.ready.length >= SCATTERED_PARTITIONS &&
-      memory.totalBytes - memory.availableBytes < SCATTERED_BYTES * incomplete.size;
+      totalBytes - availableBytes < SCATTERED_BYTES * incomplete.size;
   }
 
   #connect(lane: Lane): void {
@@ -322,7 +291,7 @@ export class Sender {
     for (const partition of partitions) {
       partition.scheduled = false;
       for (const batch of [...partition.queue]) this.#settlement.failQueued(batch, error);
-      this.schedule(partition);
+      this.#schedule.add(partition);
     }
   }
 
@@ -332,7 +301,7 @@ export class Sender {
     lane.ready = [];
     for (const partition of partitions) {
       partition.scheduled = false;
-      this.schedule(partition);
+      this.#schedule.add(partition);
     }
   }
 
@@ -369,7 +338,7 @@ export class Sender {
   #isStillReady(partition: Partition): boolean {
     if (partition.queue[0]?.wire !== undefined) return true;
     partition.scheduled = false;
-    this.schedule(partition);
+    this.#schedule.add(partition);
     return false;
   }
 
@@ -379,17 +348,17 @@ export class Sender {
     if (head === undefined) return 0;
     const leader = partition.leader;
     if (leader === undefined || leader.leaderId !== lane.nodeId) {
-      this.schedule(partition);
+      this.#schedule.add(partition);
       return 0;
     }
-    if (!this.#accumulator.isDue(head, nowMs)) {
+    if (!this.#schedule.isDue(head, nowMs)) {
       // It may have come to the front just now, and nothing else would remember when its linger ends.
-      this.#accumulator.watch(partition, nowMs);
+      this.#schedule.watch(partition, nowMs);
       return 0;
     }
     const gate = this.#gate(partition, head, leader, nowMs);
     if (gate !== undefined) {
-      if (gate === "backoff") this.#accumulator.watch(partition, nowMs);
+      if (gate === "backoff") this.#schedule.watch(partition, nowMs);
       // The epochs of the last id are used up, and the partition waits for a new one.
       if (this.#lacksIdentity) void this.#ensureIdentity();
       return 0;
@@ -401,7 +370,7 @@ export class Sender {
     return this.#sendableBytes(lane, partition, nowMs);
   }
 
-  #gate(partition: Partition, head: Batch, leader: PartitionMetadata, nowMs: number): Gate | undefined {
+  #gate(partition: Partition, head: QueuedBatch, leader: PartitionMetadata, nowMs: number): Gate | undefined {
     const gate = gateOf({
       isEncoding: head.encoding,
       nowMs,
@@ -416,18 +385,18 @@ export class Sender {
     this.#settlement.advance(partition);
     if (partition.queue[0] !== head) {
       // It couldn't get a new stamp and has failed.
-      this.schedule(partition);
+      this.#schedule.add(partition);
       return "unresolved";
     }
     return stampedGateOf(this.#recovery.attempt(partition, head, leader)) ?? this.#registration(partition, head);
   }
 
   /** What is left to wait for when a partition's own state lets its batch go. */
-  #registration(partition: Partition, head: Batch): Gate | undefined {
+  #registration(partition: Partition, head: QueuedBatch): Gate | undefined {
     if (head.drained) return undefined;
     const admitted = this.#stamping.admit(partition.topic.name, partition.index);
     if (admitted === undefined) return undefined;
-    void admitted.then(() => this.schedule(partition));
+    void admitted.then(() => this.#schedule.add(partition));
     return "registration";
   }
 
@@ -436,14 +405,14 @@ export class Sender {
     return bytes + overheadBound(topic.name, this.#options.clientId) >= limit.cutBytes(nowMs);
   }
 
-  #encode(partition: Partition, batch: Batch): void {
+  #encode(partition: Partition, batch: QueuedBatch): void {
     batch.closed = true;
     let later: Promise<void> | undefined;
     try {
       later = batch.encode(partition.topic.codec, this.#stamping.attributes);
     } catch (error) {
       this.#settlement.failQueued(batch, error as KafkaError);
-      this.schedule(partition);
+      this.#schedule.add(partition);
       return;
     }
     if (later === undefined) return;
@@ -451,11 +420,11 @@ export class Sender {
     later.then(() => {
       batch.encoding = false;
       this.#accumulator.tidy(batch);
-      this.schedule(partition);
+      this.#schedule.add(partition);
     }, (error) => {
       batch.encoding = false;
       this.#settlement.failQueued(batch, error);
-      this.schedule(partition);
+      this.#schedule.add(partition);
     });
   }
 
@@ -487,19 +456,19 @@ export class Sender {
         batches[0]!,
         new RecordTooLargeError(message, { topic: topic.name, partition: index }),
       );
-      this.schedule(last);
+      this.#schedule.add(last);
     }
     return chosen;
   }
 
   #dispatch(lane: Lane, connection: Connection, partitions: readonly Partition[]): void {
-    const batches: Batch[] = [];
+    const batches: QueuedBatch[] = [];
     for (const partition of partitions) {
       partition.scheduled = false;
       const batch = partition.take(partition.leader!, this.#stamping.stamps);
       batch.seal();
       batches.push(batch);
-      if (partition.queue.length > 0) this.schedule(partition);
+      if (partition.queue.length > 0) this.#schedule.add(partition);
     }
     lane.isTrying = this.#isLarge(lane, partitions[0]!, batches[0]!.wire!.length, this.#runtime.now());
     lane.inFlight += 1;
@@ -520,7 +489,7 @@ export class Sender {
   }
 
   /** Writes the request, and sees to it that its slot is freed and its batches hear what has become of them. */
-  #exchange(lane: Lane, connection: Connection, batches: readonly Batch[], lost: (error: unknown) => void): void {
+  #exchange(lane: Lane, connection: Connection, batches: readonly QueuedBatch[], lost: (error: unknown) => void): void {
     const { acks, requestTimeoutMs } = this.#options;
     const request = produceRequest(connection, batches, acks, requestTimeoutMs, this.#stamping);
     const { version, body } = request;
@@ -565,7 +534,12 @@ export class Sender {
    * What to say of a request that was the first without an answer when the broker ended the connection; undefined if
    * that is not how it was lost. The broker serves one request at a time, so this is the one that it hung up on.
    */
-  #cutError(lane: Lane, connection: Connection, batches: readonly Batch[], reason: unknown): KafkaError | undefined {
+  #cutError(
+    lane: Lane,
+    connection: Connection,
+    batches: readonly QueuedBatch[],
+    reason: unknown,
+  ): KafkaError | undefined {
     if (!connection.endedByPeer || lane.ended === connection) return undefined;
     lane.ended = connection;
     lane.endedForSize = false;
@@ -615,7 +589,8 @@ export class Sender {
     };
     this.#fatal = reason("no");
     this.#closed = true;
-    this.#accumulator.pending.dropAll(this.#fatal);
+    this.#schedule.serve(undefined);
+    this.#waitingRoom.dropAll(this.#fatal);
     this.abandon(reason);
   }
 }

@@ -18,25 +18,29 @@ import {
 import { brokerError, errorOf, NONE, persistedAfter } from "../../protocol/error_codes.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import type { Accumulator } from "../accumulator/accumulator.ts";
-import type { Batch } from "../accumulator/batch.ts";
 import { batchRefused, earlierFailed, recordErrorsOf, withFate } from "./batch_errors.ts";
 import { Expiry } from "./expiry.ts";
 import type { Ended, Recovery } from "./recovery.ts";
 import { judge, type Verdict } from "./verdict.ts";
+import type { Schedule } from "../accumulator/schedule.ts";
 import type { Diagnostics } from "../observe/diagnosis.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { ResolvedOptions } from "../options/options.ts";
-import type { Partition } from "../accumulator/partition.ts";
+import type { Partition, QueuedBatch } from "../accumulator/partition.ts";
 import type { PartitionResult, ProduceAnswer } from "./produce_request.ts";
-import type { Delivery } from "../record/record.ts";
+import type { Delivery } from "../record/delivery.ts";
 import type { Stamping } from "../idempotence/stamping.ts";
 
-/** What a settlement asks of the schedule. */
-export interface SettlementEvents {
-  /** The partition may go on. */
-  onReady(partition: Partition): void;
-  /** The partition waits for fresh metadata before a retry. */
-  onStale(partition: Partition): void;
+/** What a settlement works with. */
+export interface SettlementParts {
+  readonly runtime: Runtime;
+  readonly cluster: Cluster;
+  readonly schedule: Schedule;
+  readonly accumulator: Accumulator;
+  readonly stamping: Stamping;
+  readonly recovery: Recovery;
+  readonly diagnostics: Diagnostics;
+  readonly metrics: Metrics;
 }
 
 /** How a failed attempt goes on. */
@@ -66,30 +70,20 @@ export class Settlement {
   readonly #expiry: Expiry;
   readonly #metrics: Metrics;
   readonly #backoff: Backoff;
-  readonly #events: SettlementEvents;
+  readonly #schedule: Schedule;
 
-  /** Decides for one sender. */
-  constructor(
-    runtime: Runtime,
-    options: ResolvedOptions,
-    cluster: Cluster,
-    accumulator: Accumulator,
-    stamping: Stamping,
-    recovery: Recovery,
-    diagnostics: Diagnostics,
-    metrics: Metrics,
-    events: SettlementEvents,
-  ) {
-    this.#runtime = runtime;
+  /** Settles the batches of one producer. */
+  constructor(options: ResolvedOptions, parts: SettlementParts) {
+    this.#runtime = parts.runtime;
     this.#options = options;
-    this.#cluster = cluster;
-    this.#accumulator = accumulator;
-    this.#stamping = stamping;
-    this.#recovery = recovery;
-    this.#expiry = new Expiry(options, diagnostics);
-    this.#metrics = metrics;
-    this.#events = events;
-    this.#backoff = new Backoff(options.retryBackoffMs, options.retryBackoffMaxMs, () => runtime.random());
+    this.#cluster = parts.cluster;
+    this.#schedule = parts.schedule;
+    this.#accumulator = parts.accumulator;
+    this.#stamping = parts.stamping;
+    this.#recovery = parts.recovery;
+    this.#metrics = parts.metrics;
+    this.#expiry = new Expiry(options, parts.diagnostics);
+    this.#backoff = new Backoff(options.retryBackoffMs, options.retryBackoffMaxMs, () => parts.runtime.random());
   }
 
   /**
@@ -98,7 +92,7 @@ export class Settlement {
    * @returns the error after which the producer can't go on, if the answer was such a one
    */
   onResult(
-    batch: Batch,
+    batch: QueuedBatch,
     result: PartitionResult | undefined,
     answer: ProduceAnswer,
     broker: Address,
@@ -128,7 +122,7 @@ export class Settlement {
   }
 
   /** What an error says for good, whatever becomes of the batch. */
-  #note(batch: Batch, { errorCode, baseOffset }: PartitionResult): void {
+  #note(batch: QueuedBatch, { errorCode, baseOffset }: PartitionResult): void {
     if (errorCode === DUPLICATE_SEQUENCE_NUMBER) return;
     if (baseOffset >= 0n) batch.appendedAt = baseOffset;
     batch.repeats = errorCode === batch.lastError?.errorCode ? batch.repeats + 1 : 0;
@@ -139,7 +133,13 @@ export class Settlement {
    * The records are in the log, or (acks 0) as far as will ever be known. `isRead`: the request has been read, so that no
    * socket holds its bytes any more.
    */
-  onAccepted(batch: Batch, baseOffset: bigint, appendTimeMs: number, delivery: Delivery, isRead: boolean = true): void {
+  onAccepted(
+    batch: QueuedBatch,
+    baseOffset: bigint,
+    appendTimeMs: number,
+    delivery: Delivery,
+    isRead: boolean = true,
+  ): void {
     const { partition } = batch;
     partition.removeInFlight(batch);
     this.#cluster.leaderConfirms(partition.sentTo);
@@ -149,10 +149,10 @@ export class Settlement {
     this.#deliver(batch, baseOffset, appendTimeMs, delivery);
     // An answer shows that the request has been read; without one (acks 0) the socket may still hold the bytes.
     if (isRead) batch.recycle();
-    this.#events.onReady(partition);
+    this.#schedule.add(partition);
   }
 
-  #deliver(batch: Batch, baseOffset: bigint, appendTimeMs: number, delivery: Delivery): void {
+  #deliver(batch: QueuedBatch, baseOffset: bigint, appendTimeMs: number, delivery: Delivery): void {
     if (batch.outcome !== undefined) return;
     const { topic, index: partition } = batch.partition;
     const { recordCount: records, length, createdMs } = batch;
@@ -165,11 +165,11 @@ export class Settlement {
       delivery,
     });
     batch.outcome = { result: batch.resultOf(baseOffset, appendTimeMs, delivery) };
-    this.#accumulator.tell(batch.partition);
+    this.#accumulator.completeInOrder(batch.partition);
   }
 
   #onRefused(
-    batch: Batch,
+    batch: QueuedBatch,
     verdict: Exclude<Verdict, "accepted" | "duplicate">,
     result: PartitionResult,
     answer: ProduceAnswer,
@@ -186,12 +186,12 @@ export class Settlement {
     });
     const isHinted = this.#learnLeader(batch, result, answer, broker);
     const fatal = this.#carryOut(batch, verdict, error, result, isHinted);
-    if (fatal === undefined) this.#events.onReady(partition);
+    if (fatal === undefined) this.#schedule.add(partition);
     return fatal;
   }
 
   #carryOut(
-    batch: Batch,
+    batch: QueuedBatch,
     verdict: Exclude<Verdict, "accepted" | "duplicate">,
     error: KafkaError,
     result: PartitionResult,
@@ -218,7 +218,7 @@ export class Settlement {
   }
 
   /** Takes in what an error says of who leads. True if it named a leader that wasn't known. */
-  #learnLeader(batch: Batch, result: PartitionResult, { response }: ProduceAnswer, broker: Address): boolean {
+  #learnLeader(batch: QueuedBatch, result: PartitionResult, { response }: ProduceAnswer, broker: Address): boolean {
     const { partition: { topic, index, sentTo } } = batch;
     const { errorCode, currentLeader } = result;
     // An answer that comes after its topic was created anew tells of the old one's leader, and of its higher epoch.
@@ -234,7 +234,7 @@ export class Settlement {
    * The broker refuses certain records and has appended none. They fail; the others had nothing wrong with them and go
    * out again, at once and in their order.
    */
-  #shorten(batch: Batch, error: KafkaError, errors: Map<number, KafkaError>): undefined {
+  #shorten(batch: QueuedBatch, error: KafkaError, errors: Map<number, KafkaError>): undefined {
     const { partition } = batch;
     partition.removeInFlight(batch);
     this.#recovery.shorten(batch, errors);
@@ -250,7 +250,7 @@ export class Settlement {
   }
 
   /** The broker misses an earlier sequence (I10). What came before is to blame: it uses up none of the batch's retries. */
-  #onGap(batch: Batch, error: KafkaError, result: PartitionResult): KafkaError | undefined {
+  #onGap(batch: QueuedBatch, error: KafkaError, result: PartitionResult): KafkaError | undefined {
     const { partition } = batch;
     const verdict = this.#recovery.judge(batch, result);
     switch (verdict) {
@@ -291,7 +291,7 @@ export class Settlement {
   }
 
   /** Acknowledged records are missing. Returns the error after which the producer may not go on, if it may not. */
-  #onDataLoss(batch: Batch, error: KafkaError): KafkaError | undefined {
+  #onDataLoss(batch: QueuedBatch, error: KafkaError): KafkaError | undefined {
     const { partition, stamp: { baseSequence }, recordCount: records } = batch;
     const where = { topic: partition.topic.name, partition: partition.index };
     this.#options.hooks.onDataLossSuspected?.({ ...where, baseSequence, records, error });
@@ -305,7 +305,7 @@ export class Settlement {
    * The batch is too large for the topic, but its halves may not be. They keep its sequences (the broker has not
    * appended it), and later batches of the topic don't grow so far again.
    */
-  #split(batch: Batch, error: KafkaError): undefined {
+  #split(batch: QueuedBatch, error: KafkaError): undefined {
     const { partition } = batch;
     partition.removeInFlight(batch);
     partition.sequence.requireProof();
@@ -324,7 +324,7 @@ export class Settlement {
    * One that was sent keeps its sequences. Should the broker have appended it all the same, or read it later, it takes
    * either the whole or the halves and finds the others out of order, so no record is written twice.
    */
-  divide(batch: Batch): boolean {
+  divide(batch: QueuedBatch): boolean {
     if (batch.recordCount < 2 || batch.appendedAt >= 0n) return false;
     const parts = batch.split();
     batch.partition.divide(batch, parts);
@@ -333,7 +333,7 @@ export class Settlement {
     return true;
   }
 
-  #logSplit({ partition, recordCount: records, length: bytes }: Batch): void {
+  #logSplit({ partition, recordCount: records, length: bytes }: QueuedBatch): void {
     const { topic, index } = partition;
     this.#options.logger.info?.("batch_split", { topic: topic.name, partition: index, records, bytes });
   }
@@ -342,7 +342,7 @@ export class Settlement {
    * An attempt that got no answer: the connection ended, or the answer leaves the batch out. `isUnread`: the broker
    * seems to have hung up on a request before this one.
    */
-  onLost(batch: Batch, reason: unknown, isUnread: boolean = false): void {
+  onLost(batch: QueuedBatch, reason: unknown, isUnread: boolean = false): void {
     const { partition } = batch;
     const error = reason instanceof KafkaError ? reason : new KafkaError("The request failed.", { cause: reason });
     batch.persisted = stickyPersisted(batch.persisted, error.persisted);
@@ -359,10 +359,10 @@ export class Settlement {
     } else {
       this.#failAttempt(batch, withFate(error, batch));
     }
-    this.#events.onReady(partition);
+    this.#schedule.add(partition);
   }
 
-  #retry(batch: Batch, error: KafkaError, options: RetryOptions): undefined {
+  #retry(batch: QueuedBatch, error: KafkaError, options: RetryOptions): undefined {
     const { refresh, hinted = false, atOnce = false, uncounted = false } = options;
     const { partition } = batch;
     partition.removeInFlight(batch);
@@ -392,21 +392,20 @@ export class Settlement {
       error,
     });
     if (refresh && !hinted) {
-      partition.awaitingMetadata = true;
-      this.#events.onStale(partition);
+      this.#schedule.awaitMetadata(partition);
     }
-    this.#accumulator.watch(partition, this.#runtime.now());
+    this.#schedule.watch(partition, this.#runtime.now());
     // Also what was still in flight when the epoch was raised.
     for (const ended of this.#recovery.doubtful(partition, error)) this.failQueued(ended.batch, ended.error);
   }
 
-  #failAttempt(batch: Batch, error: KafkaError, errors?: ReadonlyMap<number, KafkaError>): undefined {
+  #failAttempt(batch: QueuedBatch, error: KafkaError, errors?: ReadonlyMap<number, KafkaError>): undefined {
     batch.partition.removeInFlight(batch);
     if (batch.outcome === undefined) this.#fail(batch, error, errors);
   }
 
   /** Ends a batch without success; with `gapless`, also what was handed over behind it and isn't in doubt. */
-  #fail(batch: Batch, error: KafkaError, errors?: ReadonlyMap<number, KafkaError>): undefined {
+  #fail(batch: QueuedBatch, error: KafkaError, errors?: ReadonlyMap<number, KafkaError>): undefined {
     const { partition } = batch;
     this.#recovery.failed(batch);
     if (!this.#options.gapless) {
@@ -414,7 +413,7 @@ export class Settlement {
       return undefined;
     }
     partition.removeFromQueue(batch);
-    const behind = partition.openGap(error, this.#accumulator.pending.lastOrdinal);
+    const behind = partition.openGap(error, this.#accumulator.lastWaiting);
     this.completeExceptionally(batch, error, errors);
     for (const later of behind) {
       this.#recovery.failed(later);
@@ -423,12 +422,12 @@ export class Settlement {
   }
 
   /** Fails a batch that waits to be sent, for the first time or again. */
-  failQueued(batch: Batch, error: KafkaError): void {
+  failQueued(batch: QueuedBatch, error: KafkaError): void {
     if (batch.outcome === undefined) this.#fail(batch, batch.drained ? withFate(error, batch) : error);
   }
 
   /** Gives a batch an error for its outcome, and completes what can be completed in order. */
-  completeExceptionally(batch: Batch, error: KafkaError, errors?: ReadonlyMap<number, KafkaError>): void {
+  completeExceptionally(batch: QueuedBatch, error: KafkaError, errors?: ReadonlyMap<number, KafkaError>): void {
     if (batch.outcome !== undefined || !this.#accumulator.incomplete.has(batch)) return;
     const { partition } = batch;
     batch.outcome = { error, errors };
@@ -444,7 +443,7 @@ export class Settlement {
       partition.incomplete.push(batch);
       if (!batch.encoding) batch.recycle();
     }
-    this.#accumulator.tell(partition);
+    this.#accumulator.completeInOrder(partition);
   }
 
   /** Fails what is past its deadline, in order, whether it waits or is in flight. */
@@ -456,7 +455,7 @@ export class Settlement {
       if (inFlight) batch.persisted = stickyPersisted(batch.persisted, "possibly");
       this.#fail(batch, this.#expiry.errorOf(batch, inFlight));
     }
-    this.#events.onReady(partition);
+    this.#schedule.add(partition);
   }
 }
 

@@ -7,7 +7,8 @@
 import { checkGroup, checkOffsets } from "./offsets.ts";
 import type { KafkaError } from "../../errors.ts";
 import type { Producer } from "../producer.ts";
-import type { DeliveryCallback, ProducerRecord, RecordMetadata, SendOptions } from "../record/record.ts";
+import type { DeliveryCallback, ProducerRecord, SendOptions } from "../record/record.ts";
+import type { RecordMetadata } from "../record/delivery.ts";
 import type { BatchDelivery } from "../send_batch.ts";
 import type { CommittedOffset, GroupMember, TransactionLife } from "./life.ts";
 import type { TransactionState } from "./states.ts";

@@ -1,0 +1,161 @@
+/**
+ * Decides whether a record enters a batch now or waits: encodes it, finds its partition, and takes memory for it.
+ *
+ * @module
+ */
+
+import { explainRefusal } from "../../other_clients.ts";
+import { maxSizeOfRecord, type RecordBytes, sizeOfRecordBody } from "../../protocol/record_batch.ts";
+import { BATCH_OVERHEAD } from "../../protocol/record_batch_layout.ts";
+import { sizeOfVarint } from "../../protocol/varint.ts";
+import type { Accumulator } from "../accumulator/accumulator.ts";
+import { Barrier } from "../accumulator/barrier.ts";
+import { type BufferMemory, chargeFor } from "../accumulator/buffer_memory.ts";
+import type { TopicQueues } from "../accumulator/topic_queues.ts";
+import type { TurnClock } from "../accumulator/turn_clock.ts";
+import type { ResolvedOptions } from "../options/options.ts";
+import { headersOf, type KeptRecord } from "../record/kept_record.ts";
+import { fail, type Receipt, rejectedPromise } from "../record/receipt.ts";
+import type { ProducerRecord } from "../record/record.ts";
+import { checkRecordNumbers, RecordEncoder, tooLarge } from "../record/record_encoder.ts";
+import { type AbortableSend, abortError } from "./abortable_send.ts";
+import type { Rejections } from "./rejections.ts";
+import type { Router } from "./router.ts";
+import type { WaitingRoom } from "./waiting_room.ts";
+
+/** For partitioners that don't look at records. */
+const NO_RECORD: KeptRecord = { key: null, value: null, headers: undefined };
+
+/** The way in. */
+export class Admission {
+  readonly #options: ResolvedOptions;
+  readonly #clock: TurnClock;
+  readonly #memory: BufferMemory;
+  readonly #router: Router;
+  readonly #accumulator: Accumulator;
+  readonly #waitingRoom: WaitingRoom;
+  readonly #rejections: Rejections;
+  /** The partitioner is the caller's own: it sees records, and may do with them what it likes. */
+  readonly #showsRecords: boolean;
+  #encoder: RecordEncoder | undefined;
+  /** Most callers send to one topic again and again. */
+  #lastTopic: TopicQueues | undefined;
+
+  /** Lets records in. */
+  constructor(
+    options: ResolvedOptions,
+    clock: TurnClock,
+    memory: BufferMemory,
+    router: Router,
+    accumulator: Accumulator,
+    waitingRoom: WaitingRoom,
+    rejections: Rejections,
+  ) {
+    this.#options = options;
+    this.#clock = clock;
+    this.#memory = memory;
+    this.#router = router;
+    this.#accumulator = accumulator;
+    this.#waitingRoom = waitingRoom;
+    this.#rejections = rejections;
+    this.#showsRecords = typeof options.partitioner === "function";
+  }
+
+  /**
+   * Takes a record. Its outcome goes to the receipt; so does the reason if it is refused. Each field is read once. A
+   * record whose headers can be read once only is taken even when it may not wait, as long as anything of the memory is
+   * free.
+   *
+   * @returns 0; or, when `mayWait` is false and nothing was taken, the bytes of memory that there weren't
+   */
+  submit(record: ProducerRecord<unknown, unknown>, receipt: Receipt, mayWait: boolean): number {
+    // Taken away meanwhile: a serializer or partitioner that sends a record of its own must not write over this one.
+    const encoder = this.#encoder ?? this.#newEncoder();
+    this.#encoder = undefined;
+    try {
+      const { topic: name, key, value, partition: wantedPartition, timestamp, headers } = record;
+      const topic = this.#lastTopic?.name === name ? this.#lastTopic : this.#router.topic(name);
+      this.#lastTopic = topic;
+      if (wantedPartition !== undefined || timestamp !== undefined) {
+        checkRecordNumbers(name, wantedPartition, timestamp);
+      }
+      if (!mayWait && isIterator(headers)) {
+        if (!this.#memory.has(1)) return 1;
+        mayWait = true;
+      }
+      // Headers are read once, and a partitioner wants to see them too.
+      const shown = this.#showsRecords ? { key, value, headers: headersOf(headers) } : NO_RECORD;
+      encoder.encode(name, key, value, this.#showsRecords ? shown.headers : headers);
+      const wanted = this.#memoryFor(encoder, name);
+      if (this.#router.isReady(topic) && this.#memory.has(wanted)) {
+        const partition = this.#router.choose(topic, wantedPartition, shown, encoder);
+        if (partition !== undefined) {
+          const { nowMs, wallMs } = this.#clock;
+          this.#accumulator.append(topic, partition, encoder, timestamp ?? wallMs, nowMs, receipt, 0);
+          return 0;
+        }
+      }
+      if (!mayWait && !this.#memory.has(wanted)) return wanted;
+      this.#waitingRoom.add(topic, wantedPartition, timestamp, shown, encoder, wanted, receipt);
+    } catch (error) {
+      this.#rejections.reject(explainRefusal(error, record), receipt);
+    } finally {
+      encoder.release();
+      this.#encoder = encoder;
+    }
+    return 0;
+  }
+
+  /** A barrier behind all that was handed over so far; nothing of it waits for more records any longer. */
+  barrier(): Barrier {
+    const barrier = new Barrier();
+    this.#accumulator.hold(barrier);
+    this.#waitingRoom.hold(barrier);
+    barrier.done();
+    return barrier;
+  }
+
+  /** Metadata was refreshed, or could not be: what waited for it goes on. */
+  onMetadata(): void {
+    this.#waitingRoom.onMetadata();
+    this.#router.onMetadata();
+    this.#memory.serve();
+  }
+
+  /** Takes a record back if it hasn't left yet, and fails it at once, whatever was sent before it. */
+  abort(send: AbortableSend, signal: AbortSignal): void {
+    const { waiting, batch, index } = send;
+    if (waiting !== undefined) return this.#waitingRoom.drop(waiting, abortError(signal, "no", waiting.topic.name));
+    if (batch === undefined || !this.#accumulator.incomplete.has(batch)) return;
+    const { topic, index: partition } = batch.partition;
+    const error = abortError(signal, batch.drained && !send.isRefused ? "possibly" : "no", topic.name, partition);
+    if (batch.drained) return fail(send, error, rejectedPromise(error), this.#rejections.onThrow);
+    this.#accumulator.takeOut(batch, index);
+    this.#rejections.reject(error, send);
+    if (!batch.encoding) this.#accumulator.tidy(batch);
+  }
+
+  #newEncoder(): RecordEncoder {
+    const { keySerializer, valueSerializer } = this.#options;
+    const hasPartitioner = this.#router.partitioner !== undefined;
+    return new RecordEncoder(keySerializer, valueSerializer, this.#options, hasPartitioner, this.#showsRecords);
+  }
+
+  /** The most that a record can take of the buffer memory. */
+  #memoryFor(record: RecordBytes, topic: string): number {
+    const { bufferMemory, maxRequestSize } = this.#options;
+    const bound = maxSizeOfRecord(record);
+    const wanted = BATCH_OVERHEAD + chargeFor(bound);
+    const limit = Math.min(bufferMemory, maxRequestSize);
+    if (wanted <= limit) return wanted;
+    const body = sizeOfRecordBody(record, 0, 0);
+    const alone = BATCH_OVERHEAD + sizeOfVarint(body) + body;
+    if (alone > limit) throw tooLarge(`${alone}`, this.#options, topic);
+    return Math.min(bufferMemory, wanted);
+  }
+}
+
+/** True for what can be read once only. */
+function isIterator(headers: unknown): boolean {
+  return typeof (headers as Partial<Iterator<unknown>> | null | undefined)?.next === "function";
+}
