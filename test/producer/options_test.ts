@@ -148,7 +148,9 @@ test("options: a wrong type of any other option is refused by its name", () => {
     keySerializer: ["string", null, { serialize() {} }],
     valueSerializer: ["json", null, 5],
     tls: ["true", 1, null],
-    connect: [null, 5, {}, () => {}],
+    sasl: ["plain", 5, {}, { username: "u" }, []],
+    securityProtocol: ["tls", 5, null, {}],
+    connect: [null, 5, {}, "tcp", { connect: "tcp" }],
     logger: [null, 5, "stdout", true],
   };
   for (const [name, values] of Object.entries(wrong)) {
