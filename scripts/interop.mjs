@@ -4,7 +4,7 @@
  * speed; the same requests to the embedded broker and to Kafka.
  *
  *     node scripts/interop.mjs [--version 4.1.1] [--runtime node22,bun] [--codec zstd] [--acks all] [--reader java]
- *                              [--part matrix,schemas,demo,claims,embedded,probes,security]
+ *                              [--part matrix,schemas,demo,claims,embedded,probes,security,groups]
  *
  * Needs a JDK and Maven; says "skipped" where there is none, which is a failure in CI (environment variable `CI`).
  */
@@ -14,7 +14,8 @@ import { pathToFileURL } from "node:url";
 import { ensureKafka, kafkaVersions, missingForKafka, startKafka } from "./kafka.mjs";
 import { flagsOf } from "./lib/flags.mjs";
 import { install } from "./lib/install.mjs";
-import { cacheDir } from "./lib/tools.mjs";
+import { build } from "./build.mjs";
+import { cacheDir, root } from "./lib/tools.mjs";
 
 /** What can be asked for by name. */
 const everything = {
@@ -24,7 +25,7 @@ const everything = {
   codecs: ["none", "gzip", "snappy", "lz4", "zstd"],
   acks: ["0", "1", "all"],
   readers: ["java", "librdkafka", "kafkajs"],
-  parts: ["matrix", "schemas", "demo", "claims", "embedded", "loggers", "probes", "security"],
+  parts: ["matrix", "schemas", "demo", "claims", "embedded", "loggers", "probes", "security", "groups"],
 };
 
 /**
@@ -71,6 +72,7 @@ export async function runInterop({ only = {}, log = (line) => console.log(line) 
   const { runClaimsPart } = await import("../test/interop/claims.mjs");
   const { runDemoPart } = await import("../test/interop/demo.mjs");
   const { runEmbeddedPart } = await import("../test/interop/embedded.mjs");
+  const { runGroupsPart } = await import("../test/interop/groups.mjs");
   const { runProbesPart } = await import("../test/interop/probes.mjs");
   const { runSecurityPart } = await import("../test/interop/security/part.mjs");
   const { runSchemasPart } = await import("../test/interop/schemas.mjs");
@@ -93,7 +95,9 @@ export async function runInterop({ only = {}, log = (line) => console.log(line) 
         log(`Kafka ${version}, security: ${secured.join(", ")}${isFirst ? "; load with restarts on the first" : ""}`);
         await runSecurityPart({ version, runtimes: secured, withLoad: isFirst, tally, log });
       }
-      if (!parts.includes("matrix") && !(isFirst && (parts.includes("demo") || parts.includes("claims")))) return;
+      if (
+        !parts.includes("matrix") && !(isFirst && ["demo", "claims", "groups"].some((part) => parts.includes(part)))
+      ) return;
       const kafka = await startKafka({ version });
       try {
         if (parts.includes("matrix")) {
@@ -102,6 +106,7 @@ export async function runInterop({ only = {}, log = (line) => console.log(line) 
           await runMatrixPart({ kafka, wanted: matrix, tally });
         }
         if (isFirst && parts.includes("claims")) await runClaimsPart({ kafka, wanted, tally });
+        if (isFirst && parts.includes("groups")) await runGroupsPart({ kafka, sluice: await builtPackage(), tally });
         if (isFirst && parts.includes("demo")) await runDemoPart({ kafka, tally });
       } finally {
         await kafka.stop();
@@ -114,6 +119,14 @@ export async function runInterop({ only = {}, log = (line) => console.log(line) 
     await tally.guard("embedded broker", () => runEmbeddedPart({ libs, wanted, tally }));
   }
   return tally.summary();
+}
+
+/** The package as it is published. */
+async function builtPackage() {
+  await build();
+  const { Producer } = await import(pathToFileURL(join(root, "dist/esm/mod.js")).href);
+  const { GroupReader } = await import(pathToFileURL(join(root, "dist/esm/reader.js")).href);
+  return { Producer, GroupReader };
 }
 
 function describeMatrix({ runtimes, codecs, acks, readers }) {
