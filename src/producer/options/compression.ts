@@ -4,12 +4,15 @@
  * @module
  */
 
+import type { Address } from "../../cluster/address.ts";
 import { isObject, refuse } from "../../call_options.ts";
 import { type Codec, COMPRESSION_IDS, type CompressionType, type Compressor } from "../../codec/codec.ts";
 import { type CodecSource, type CompressorByName, compressorOf } from "../../codec/guarded_compressor.ts";
 import { ConfigError } from "../../errors.ts";
 import { show } from "../../show.ts";
 import { refuseUnknownIn } from "./option_checks.ts";
+
+const EVENT_HUBS_HOST = /\.servicebus\.(windows\.net|chinacloudapi\.cn|usgovcloudapi\.net|cloudapi\.de)$/i;
 
 /** A codec with its level. */
 export interface CompressionSpec {
@@ -54,6 +57,21 @@ export function resolveCompression(
   const byTopic = new Map(Object.entries(topics).map(([topic, spec]) => [topic, resolve(spec)]));
   const all = [fallback, ...byTopic.values()].filter((codec) => codec !== undefined);
   return [(topic) => byTopic.has(topic) ? byTopic.get(topic) : fallback, all];
+}
+
+/**
+ * Event Hubs takes gzip or nothing; another codec comes back as an error for each batch.
+ *
+ * @throws {ConfigError} for another codec with brokers of that name
+ */
+export function checkHosted(brokers: readonly Address[], codecs: readonly Pick<Compressor, "name">[]): void {
+  if (!brokers.some(({ host }) => EVENT_HUBS_HOST.test(host))) return;
+  const other = codecs.find(({ name }) => name !== "gzip" && name !== "none");
+  if (other === undefined) return;
+  throw new ConfigError(
+    "compression",
+    `Set "compression" to "gzip" or "none": Event Hubs doesn't take "${other.name}".`,
+  );
 }
 
 /** No compression is no codec. */

@@ -7,8 +7,6 @@
  * @module
  */
 
-import type { Address } from "../../cluster/address.ts";
-import type { Compressor } from "../../codec/codec.ts";
 import { ConfigError } from "../../errors.ts";
 import type { AwsOptions } from "../../sasl/aws.ts";
 import type { TokenProvider } from "../../sasl/token.ts";
@@ -62,7 +60,6 @@ const EVENT_HUBS_REQUEST_BYTES = 1_000_000;
 const CLOUD_IDLE_MS = 180_000;
 const [MSK_IAM_PORT, MSK_SCRAM_PORT] = [9098, 9096];
 const CONFLUENT_PORT = 9092;
-const EVENT_HUBS_HOST = /\.servicebus\.(windows\.net|chinacloudapi\.cn|usgovcloudapi\.net|cloudapi\.de)$/i;
 
 /** Azure Event Hubs, by the connection string that the portal shows. */
 export function eventHubs(connectionString: string): HostedPreset {
@@ -136,21 +133,6 @@ export function msk(options: MskOptions): HostedPreset {
   }
   const { brokers, ...identity } = options;
   return { brokers: withPort(brokers, MSK_IAM_PORT), tls: true, sasl: { mechanism: "aws_msk_iam", ...identity } };
-}
-
-/**
- * Event Hubs takes gzip or nothing; another codec comes back as an error for each batch.
- *
- * @throws {ConfigError} for another codec with brokers of that name
- */
-export function checkHosted(brokers: readonly Address[], codecs: readonly Pick<Compressor, "name">[]): void {
-  if (!brokers.some(({ host }) => EVENT_HUBS_HOST.test(host))) return;
-  const other = codecs.find(({ name }) => name !== "gzip" && name !== "none");
-  if (other === undefined) return;
-  throw new ConfigError(
-    "compression",
-    `Set "compression" to "gzip" or "none": Event Hubs doesn't take "${other.name}".`,
-  );
 }
 
 function withPort(brokers: unknown, port: number): string[] {
