@@ -4,7 +4,10 @@
  * speed; the same requests to the embedded broker and to Kafka.
  *
  *     node scripts/interop.mjs [--version 4.1.1] [--runtime node22,bun] [--codec zstd] [--acks all] [--reader java]
- *                              [--part matrix,schemas,demo,claims,embedded,probes,security,groups]
+ *                              [--part matrix,schemas,demo,claims,embedded,probes,security,groups,transactions]
+ *                              [--thorough] [--rounds 1]
+ *
+ * `--thorough` runs all transactions, on one node and on three, and `--rounds` each of them so often.
  *
  * Needs a JDK and Maven; says "skipped" where there is none, which is a failure in CI (environment variable `CI`).
  */
@@ -25,7 +28,7 @@ const everything = {
   codecs: ["none", "gzip", "snappy", "lz4", "zstd"],
   acks: ["0", "1", "all"],
   readers: ["java", "librdkafka", "kafkajs"],
-  parts: ["matrix", "schemas", "demo", "claims", "embedded", "loggers", "probes", "security", "groups"],
+  parts: ["matrix", "schemas", "demo", "claims", "embedded", "loggers", "probes", "security", "groups", "transactions"],
 };
 
 /**
@@ -48,10 +51,10 @@ const partOfProbes = { "4.4.0": /ApiVersions|Produce|metadata|transactions:|grou
 /**
  * Runs the interop tests; `only` narrows them: `{ versions, runtimes, codecs, acks, readers, parts }`, each a list.
  *
- * @param {{ only?: Record<string, string[]>, log?: (line: string) => void }} [options]
+ * @param {{ only?: Record<string, string[]>, thorough?: boolean, rounds?: number, log?: (line: string) => void }} [options]
  * @returns `{ passed, failed, skipped: [{ name, reason, allowed }], tests: [{ name, status }] }`; details go to `log`
  */
-export async function runInterop({ only = {}, log = (line) => console.log(line) } = {}) {
+export async function runInterop({ only = {}, thorough, rounds, log = (line) => console.log(line) } = {}) {
   const wanted = { ...everything, ...withoutUndefined(only) };
   const tally = new Tally(log);
   const noJdk = wanted.versions.map(missingForKafka).find((reason) => reason !== undefined);
@@ -75,6 +78,7 @@ export async function runInterop({ only = {}, log = (line) => console.log(line) 
   const { runGroupsPart } = await import("../test/interop/groups.mjs");
   const { runProbesPart } = await import("../test/interop/probes.mjs");
   const { runSecurityPart } = await import("../test/interop/security/part.mjs");
+  const { runTransactionsPart } = await import("../test/interop/transactions.mjs");
   const { runSchemasPart } = await import("../test/interop/schemas.mjs");
   const parts = wanted.parts;
   const onKafka = parts.some((part) => part !== "embedded" && part !== "loggers");
@@ -88,6 +92,9 @@ export async function runInterop({ only = {}, log = (line) => console.log(line) 
         const probes = only.parts === undefined ? partOfProbes[version] : undefined;
         if (probes !== undefined) log(`Kafka ${version}, probes: only those named like ${probes}`);
         await runProbesPart({ version, tally, only: probes });
+      }
+      if (parts.includes("transactions")) {
+        await runTransactionsPart({ version, runtimes: only.runtimes, thorough, rounds, tally });
       }
       const isFirst = version === wanted.versions[0];
       const secured = (securityOn[version] ?? []).filter((name) => wanted.runtimes.includes(name));
@@ -194,7 +201,16 @@ function withoutUndefined(object) {
 async function main() {
   const option = /** @type {const} */ ({ type: "string" });
   const { values } = flagsOf(import.meta.url, {
-    options: { version: option, runtime: option, codec: option, acks: option, reader: option, part: option },
+    options: {
+      version: option,
+      runtime: option,
+      codec: option,
+      acks: option,
+      reader: option,
+      part: option,
+      rounds: option,
+      thorough: { type: "boolean" },
+    },
   });
   const list = (name, known) => {
     const names = values[name]?.split(",");
@@ -212,7 +228,11 @@ async function main() {
     readers: list("reader", everything.readers),
     parts: list("part", everything.parts),
   };
-  const { passed, failed, skipped } = await runInterop({ only });
+  const { passed, failed, skipped } = await runInterop({
+    only,
+    thorough: values.thorough,
+    rounds: values.rounds === undefined ? undefined : Number(values.rounds),
+  });
   console.log(`${passed} passed, ${failed} failed, ${skipped.length} skipped`);
   if (failed > 0 || passed + skipped.length === 0 || skipped.some(({ allowed }) => !allowed)) {
     process.exitCode = 1;

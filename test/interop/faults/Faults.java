@@ -67,7 +67,7 @@ public final class Faults {
                 case "leaders": answer.put("leaders", leaders(topics)); break;
                 case "settle": answer.put("settled", settle(topics, command.get("withinMs").asLong())); break;
                 case "move": answer.put("leaders", move(topics)); break;
-                case "read": answer.put("complete", read(topics, command.get("withinMs").asLong())); break;
+                case "read": answer.put("complete", read(topics, command)); break;
                 default: throw new IllegalArgumentException(command.get("op").asText());
             }
         } catch (Exception e) {
@@ -84,7 +84,8 @@ public final class Faults {
     private void create(List<String> names, int partitions) throws Exception {
         List<NewTopic> topics = new ArrayList<>();
         for (String name : names) {
-            topics.add(new NewTopic(name, partitions, (short) 3).configs(Map.of("min.insync.replicas", "2")));
+            // As many replicas as there are nodes, which the nodes' own defaults say.
+            topics.add(new NewTopic(name, Optional.of(partitions), Optional.empty()));
         }
         admin.createTopics(topics).all().get();
     }
@@ -140,9 +141,10 @@ public final class Faults {
     }
 
     /** Prints every record up to the ends that the partitions have now. */
-    private boolean read(List<String> names, long withinMs) throws Exception {
-        long deadline = System.currentTimeMillis() + withinMs;
+    private boolean read(List<String> names, JsonNode command) throws Exception {
+        long deadline = System.currentTimeMillis() + command.get("withinMs").asLong();
         Properties properties = properties();
+        properties.put("isolation.level", command.path("isolation").asText("read_uncommitted"));
         properties.put("key.deserializer", ByteArrayDeserializer.class.getName());
         properties.put("value.deserializer", ByteArrayDeserializer.class.getName());
         properties.put("enable.auto.commit", "false");

@@ -12,11 +12,10 @@ import { BrokerProxy } from "./proxy.mjs";
 /** Where traces, logs and results lie. */
 export const faultsDir = join(cacheDir, "faults");
 
-const nodeCount = 3;
 const jvmFlags = ["-Xmx384m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"];
 
-/** Starts the cluster; brokers talk to each other past the proxies. */
-export async function startFaultyCluster({ version, trace, random }) {
+/** Starts the cluster of three nodes, or of one; brokers talk to each other past the proxies. */
+export async function startFaultyCluster({ version, trace, random, nodeCount = 3, config = {} }) {
   const libs = await ensureKafka(version);
   mkdirSync(faultsDir, { recursive: true });
   await compile(libs);
@@ -25,7 +24,8 @@ export async function startFaultyCluster({ version, trace, random }) {
   const ports = await freePorts(nodeCount * 4);
   const nodes = Array.from({ length: nodeCount }, (_, i) => {
     const [proxyPort, clientPort, internalPort, controllerPort] = ports.slice(i * 4, i * 4 + 4);
-    return new FaultyNode({ id: i + 1, dir, libs, proxyPort, clientPort, internalPort, controllerPort, trace, random });
+    const addresses = { proxyPort, clientPort, internalPort, controllerPort };
+    return new FaultyNode({ id: i + 1, dir, libs, ...addresses, trace, random, nodeCount, config });
   });
   const cluster = new FaultyCluster(nodes, libs, dir);
   try {
@@ -57,7 +57,7 @@ class FaultyCluster {
     id[0] &= 0x7f; // the storage tool takes a leading "-" for an option
     const voters = this.nodes.map((node) => `${node.id}@127.0.0.1:${node.controllerPort}`).join(",");
     await Promise.all(this.nodes.map((node) => node.format(id.toString("base64url"), voters)));
-    await Promise.all(this.nodes.map((node) => node.start(nodeCount)));
+    await Promise.all(this.nodes.map((node) => node.start(this.nodes.length)));
     this.#java = new JavaSide(this.#libs, this.nodes.map((node) => `127.0.0.1:${node.internalPort}`).join(","));
   }
 
@@ -95,8 +95,12 @@ class FaultyNode {
   #libs;
   #trace;
   #paused = false;
+  #nodeCount;
+  #moreConfig;
 
-  constructor({ id, dir, libs, proxyPort, clientPort, internalPort, controllerPort, trace, random }) {
+  constructor(
+    { id, dir, libs, proxyPort, clientPort, internalPort, controllerPort, trace, random, nodeCount, config },
+  ) {
     this.id = id;
     this.clientPort = clientPort;
     this.internalPort = internalPort;
@@ -105,6 +109,8 @@ class FaultyNode {
     this.#dir = dir;
     this.#libs = libs;
     this.#trace = trace;
+    this.#nodeCount = nodeCount;
+    this.#moreConfig = config;
     this.#config = join(dir, `node-${id}.properties`);
   }
 
@@ -113,6 +119,7 @@ class FaultyNode {
   }
 
   async format(clusterId, voters) {
+    const nodeCount = this.#nodeCount;
     const properties = {
       "node.id": this.id,
       "process.roles": "broker,controller",
@@ -129,16 +136,18 @@ class FaultyNode {
       "log.dirs": join(this.#dir, `node-${this.id}`),
       "auto.create.topics.enable": false,
       "default.replication.factor": nodeCount,
-      "min.insync.replicas": 2,
+      "min.insync.replicas": Math.min(2, nodeCount),
       "offsets.topic.replication.factor": nodeCount,
       "offsets.topic.num.partitions": 1,
       "transaction.state.log.replication.factor": nodeCount,
       "transaction.state.log.num.partitions": 1,
+      "transaction.state.log.min.isr": Math.min(2, nodeCount),
       // A dead leader is replaced in seconds, so that a scenario has time for several.
       "broker.session.timeout.ms": 4_000,
       "broker.heartbeat.interval.ms": 500,
       "log.retention.ms": -1,
       "log.cleaner.dedupe.buffer.size": 10_485_760,
+      ...this.#moreConfig,
     };
     writeFileSync(this.#config, Object.entries(properties).map(([key, value]) => `${key}=${value}\n`).join(""));
     const args = ["kafka.tools.StorageTool", "format", "-t", clusterId, "-c", this.#config];
