@@ -1,0 +1,258 @@
+/** The life of a transactional producer: beginning, closing, callbacks, signals, and what it says of itself. */
+import assert from "node:assert/strict";
+import {
+  BufferFullError,
+  isFatal,
+  ProducerClosedError,
+  type Transaction,
+  TransactionAbortedError,
+  TransactionStateError,
+} from "../../../mod.ts";
+import { EndTxn, FindCoordinator, InitProducerId, Produce } from "../../../src/protocol/messages/mod.ts";
+import { TxnOffsetCommit } from "../../../src/protocol/messages/txn_offset_commit.ts";
+import { actionOf, concurrentPauseMs, gravest } from "../../../src/producer/transaction/actions.ts";
+import { type TransactionState, TransactionStates } from "../../../src/producer/transaction/states.ts";
+import { test } from "../../harness.ts";
+import { ID, stage } from "./stage.ts";
+
+const record = { topic: "out", partition: 0, value: "a" };
+
+for (const release of ["3.9", "4.1"] as const) {
+  test(`transaction life: on Kafka ${release} concurrent init() and begin() share one request, and none returns early`, async () => {
+    const { cluster, producer, run } = stage(release);
+    const client = producer();
+    const [, , tx] = await run(Promise.all([client.init(), client.init(), client.begin()]));
+    assert.equal(cluster.requestsOf(InitProducerId).length, 1);
+    assert.equal(tx.state, "in transaction");
+    await run(client.init());
+    assert.equal(cluster.requestsOf(InitProducerId).length, 1);
+    await run(client.close());
+  });
+
+  test(`transaction life: on Kafka ${release} close() aborts an open transaction, and everything after it is refused`, async () => {
+    const { cluster, producer, run, failure, committed } = stage(release);
+    const client = producer({ lingerMs: 10_000 });
+    const tx = await run(client.begin());
+    const sent = tx.send(record);
+    await run(tx.flush());
+    await run(sent);
+    const waiting = tx.send({ ...record, partition: 1 });
+    await run(client.close());
+    assert.ok(await failure(waiting) instanceof TransactionAbortedError);
+    assert.deepEqual(cluster.requestsOf(EndTxn).map(({ body }) => body.committed), [false]);
+    assert.ok(await failure(client.begin()) instanceof ProducerClosedError);
+    assert.ok(await failure(client.transaction(() => {})) instanceof ProducerClosedError);
+    assert.ok(await failure(tx.send(record)) instanceof TransactionStateError);
+    assert.deepEqual(await committed(), [[], [], []]);
+  });
+
+  test(`transaction life: on Kafka ${release} close() lets a commit that has begun come to its end`, async () => {
+    const { cluster, producer, run, committed } = stage(release);
+    const client = producer();
+    const tx = await run(client.begin());
+    await run(tx.send(record));
+    cluster.control(EndTxn, { answerDelayMs: 500 }, { times: 1 });
+    const ended = tx.commit();
+    await run(Promise.all([ended, client.close()]));
+    assert.deepEqual((await committed())[0], ["a"]);
+  });
+
+  test(`transaction life: on Kafka ${release} close() with a limit doesn't wait for a coordinator that is silent`, async () => {
+    const { cluster, producer, run, runtime, failure } = stage(release);
+    const client = producer();
+    const tx = await run(client.begin());
+    await run(tx.send(record));
+    cluster.control(EndTxn, { silence: true });
+    const ended = tx.commit().catch((error) => error);
+    const startMs = runtime.now();
+    await run(client.close({ timeoutMs: 1_000 }).catch(() => {}));
+    assert.ok(runtime.now() - startMs < 2_000);
+    assert.equal((await run(ended)).code, "COMMIT_UNKNOWN");
+  });
+
+  test(`transaction life: on Kafka ${release} close() leaves a commit alone whose outcome isn't known`, async () => {
+    const { cluster, producer, run, failure } = stage(release);
+    const client = producer({ maxBlockMs: 2_000, requestTimeoutMs: 500 });
+    const tx = await run(client.begin());
+    await run(tx.send(record));
+    cluster.control(EndTxn, { silence: true });
+    assert.equal((await failure(tx.commit())).code, "COMMIT_UNKNOWN");
+    await run(client.close());
+    assert.ok(cluster.requestsOf(EndTxn).every(({ body }) => body.committed));
+  });
+
+  test(`transaction life: on Kafka ${release} a callback may begin the next transaction once this one has ended, and is told so before`, async () => {
+    const { producer, run, committed } = stage(release);
+    const client = producer();
+    const refusals: unknown[] = [];
+    let next: Promise<unknown> | undefined;
+    await run(client.transaction(async (tx) => {
+      await tx.send(record, {
+        onDelivery: () => {
+          client.begin().catch((error) => refusals.push(error));
+          // This one waits for its turn.
+          next = client.transaction((later) => later.send({ ...record, value: "b" }));
+        },
+      });
+    }));
+    await run(next!);
+    assert.ok(refusals[0] instanceof TransactionStateError);
+    assert.deepEqual((await committed())[0], ["a", "b"]);
+    await run(client.close());
+  });
+
+  test(`transaction life: on Kafka ${release} a record that its caller takes back is no failure, one without room in the buffer is`, async () => {
+    const { cluster, producer, run, failure, committed } = stage(release);
+    const client = producer({ lingerMs: 1_000, bufferMemory: 40_000, maxBlockMs: 300 });
+    await run(client.transaction(async (tx) => {
+      const controller = new AbortController();
+      const taken = tx.send({ ...record, value: "taken back" }, { signal: controller.signal });
+      controller.abort();
+      assert.equal((await taken.catch((error) => error)).code, "ABORTED");
+      void tx.send(record);
+    }));
+    const stop = cluster.control(Produce, { answerDelayMs: 1_000 });
+    const tx = await run(client.begin());
+    const sent = Array.from(
+      { length: 60 },
+      () => tx.send({ ...record, value: "x".repeat(2_000) }).catch((error) => error),
+    );
+    const outcomes = await run(Promise.all(sent));
+    stop();
+    assert.ok(outcomes.some((outcome) => outcome instanceof BufferFullError));
+    assert.equal((await failure(tx.commit())).requiresAbort, true);
+    await run(tx.abort());
+    await run(client.transaction((later) => void later.send({ ...record, value: "b" })));
+    assert.deepEqual((await committed())[0], ["a", "b"]);
+    await run(client.close());
+  });
+
+  test(`transaction life: on Kafka ${release} a signal that is aborted while calls wait for their turn takes only its own call back`, async () => {
+    const { producer, run, failure, committed } = stage(release);
+    const client = producer();
+    const controller = new AbortController();
+    const first = client.transaction((tx) => void tx.send(record));
+    const second = client.transaction((tx) => void tx.send({ ...record, value: "b" }), { signal: controller.signal })
+      .catch((error) => error);
+    const third = client.transaction((tx) => void tx.send({ ...record, value: "c" }));
+    controller.abort();
+    await run(first);
+    assert.equal((await run(second)).code, "ABORTED");
+    await run(third);
+    assert.deepEqual((await committed())[0], ["a", "c"]);
+    await run(client.close());
+  });
+
+  for (const code of [53, 30, 120]) {
+    test(`transaction life: on Kafka ${release} FindCoordinator answered ${code} ends the call, not in a state without a way out`, async () => {
+      const { cluster, producer, run, failure } = stage(release);
+      const client = producer();
+      const stop = cluster.control(FindCoordinator, { error: code });
+      const error = await failure(client.init());
+      assert.equal(error.errorCode, code);
+      assert.equal(client.state, code === 53 ? "fatal" : "uninitialized");
+      assert.equal(isFatal(error), code === 53);
+      stop();
+      if (code !== 53) await run(client.transaction((tx) => void tx.send(record)));
+      await run(client.close());
+    });
+  }
+
+  for (
+    const [code, state] of [[31, "uninitialized"], [53, "uninitialized"], [120, "uninitialized"], [50, "fatal"], [
+      -1,
+      "fatal",
+    ]] as const
+  ) {
+    test(`transaction life: on Kafka ${release} InitProducerId answered ${code} leaves the producer ${state}`, async () => {
+      const { cluster, producer, run, failure } = stage(release);
+      const client = producer();
+      cluster.control(InitProducerId, { error: code }, { times: 1 });
+      const error = await failure(client.begin());
+      assert.equal(error.errorCode, code);
+      assert.equal(client.state, state);
+      assert.equal(isFatal(error), state === "fatal");
+      if (state === "uninitialized") await run(client.transaction((tx) => void tx.send(record)));
+      else assert.equal((await failure(client.begin())).errorCode, code);
+      await run(client.close());
+    });
+  }
+
+  test(`transaction life: on Kafka ${release} a record refused for the transactional id ends the producer`, async () => {
+    const { cluster, producer, run, failure } = stage(release);
+    const client = producer();
+    const tx = await run(client.begin());
+    cluster.control(Produce, { error: 53 }, { times: 1 });
+    await failure(tx.send(record));
+    assert.equal(client.state, "fatal");
+    assert.equal((await failure(tx.commit())).fatal, true);
+    await run(client.close());
+  });
+
+  test(`transaction life: on Kafka ${release} whatever brokers and coordinators do, a transaction is there whole or not at all`, async () => {
+    const { cluster, producer, run, runtime, committed } = stage(release, { brokers: 3, replicationLagMs: 5 });
+    const client = producer({ requestTimeoutMs: 1_000, deliveryTimeoutMs: 20_000 });
+    const wanted: string[] = [];
+    for (let i = 0; i < 30; i++) {
+      const api = [Produce, EndTxn, TxnOffsetCommit][i % 3]!;
+      cluster.control<typeof api>(api, { drop: i % 2 === 0 ? "after" : "before" }, { times: 1 });
+      if (i % 5 === 0) cluster.moveCoordinator("transaction", ID, i % 3 + 1, { loadingMs: 50 });
+      if (i % 7 === 0) cluster.electLeader("out", 0, i % 3 + 1);
+      await run(client.transaction(async (tx) => {
+        for (let partition = 0; partition < 3; partition++) void tx.send({ topic: "out", partition, value: String(i) });
+        await tx.sendOffsets({ topic: "in", partition: 0, offset: BigInt(i + 1) }, "g");
+      }));
+      wanted.push(String(i));
+    }
+    // The markers are on their way when the commit is answered.
+    await run(new Promise<void>((resolve) => runtime.setTimer(resolve, 1_000)));
+    assert.equal(cluster.groups.committed("g", "in", 0), 30n);
+    assert.deepEqual(await committed(), [wanted, wanted, wanted]);
+    await run(client.close());
+  });
+}
+
+test("transaction life: no way leads out of fatal, and what leads nowhere changes nothing", () => {
+  const all: TransactionState[] = [
+    "uninitialized",
+    "initializing",
+    "ready",
+    "in transaction",
+    "abortable",
+    "committing",
+    "aborting",
+    "unknown",
+    "fatal",
+  ];
+  const states = new TransactionStates();
+  assert.throws(() => states.transition("committing"), TransactionStateError);
+  assert.equal(states.current, "uninitialized");
+  assert.throws(() => states.refuse("commit"), /commit\(\) isn't possible now: call init\(\) or begin\(\)/);
+  states.transition("fatal");
+  for (const next of all) assert.equal(states.allows(next), false);
+});
+
+test("transaction life: of many codes the gravest decides, and pauses grow with the wait", () => {
+  assert.equal(gravest("AddPartitionsToTxn", [0, 0]), 0);
+  assert.equal(gravest("AddPartitionsToTxn", [55, 3, 0]), 3);
+  assert.equal(gravest("AddPartitionsToTxn", [55, 29, 51]), 29);
+  assert.equal(gravest("AddPartitionsToTxn", [29, 90, 53]), 90);
+  assert.equal(gravest("AddPartitionsToTxn", [55, 0]), 55);
+  assert.equal(actionOf("EndTxn", 12_345), "fatal");
+  assert.deepEqual([0, 999, 1_000, 2_500, 5_000, 1e9].map(concurrentPauseMs), [20, 20, 200, 500, 1_000, 1_000]);
+});
+
+test("transaction life: a transaction says where it stands, and its signal why it can't be committed", async () => {
+  const { cluster, producer, run, failure } = stage("4.1");
+  const client = producer();
+  const tx: Transaction = await run(client.begin());
+  assert.equal(tx.state, "in transaction");
+  assert.equal(tx.signal.aborted, false);
+  cluster.control(Produce, { error: 48 }, { times: 1 });
+  const error = await failure(tx.send(record));
+  assert.equal(tx.state, "abortable");
+  assert.equal((tx.signal.reason as Error).message, error.message);
+  await run(tx.abort());
+  assert.equal(tx.state, "ready");
+  await run(client.close());
+});
