@@ -138,16 +138,20 @@ const deliveryTests = {
   },
 };
 
-/** The blocks of README.md that name a runtime; what they send goes to the broker of the tests. */
+/** The blocks of README.md and docs/transactions.md that name a runtime; what they send goes to the broker of the tests. */
 async function snippets() {
-  const text = await readFile(join(root, "README.md"), "utf8");
+  return [...await snippetsOf("README.md", 4), ...await snippetsOf("docs/transactions.md", 1)];
+}
+
+async function snippetsOf(page, least) {
+  const text = await readFile(join(root, page), "utf8");
   const found = [...text.matchAll(/^```(js|ts) (?:ignore )?(node|deno|bun|worker)\n([^]*?)^```$/gm)];
-  assert.ok(found.length >= 4, `README.md has ${found.length} blocks that can be run, wanted at least 4`);
+  assert.ok(found.length >= least, `${page} has ${found.length} blocks that can be run, wanted at least ${least}`);
   return found.map(([, language, runtime, code], index) => {
-    const file = join(dir, `${runtime}-${index + 1}.${language === "js" ? "mjs" : "ts"}`);
+    const file = join(dir, `${page.replace(/\W/g, "-")}-${runtime}-${index + 1}.${language === "js" ? "mjs" : "ts"}`);
     return {
-      name: `README.md block ${index + 1} (${runtime})`,
-      topic: /localhost:9092[^]*topic: "orders"/.test(code) ? "orders" : undefined,
+      name: `${page} block ${index + 1} (${runtime})`,
+      topic: /localhost:9092[^]*topic: "orders"/.test(code) && page === "README.md" ? "orders" : undefined,
       async run(brokers) {
         await writeFile(file, code.replaceAll("localhost:9092", brokers));
         return await runners[runtime](file, brokers, language);
