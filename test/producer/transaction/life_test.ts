@@ -58,7 +58,7 @@ for (const release of ["3.9", "4.1"] as const) {
   });
 
   test(`transaction life: on Kafka ${release} close() with a limit doesn't wait for a coordinator that is silent`, async () => {
-    const { cluster, producer, run, runtime, failure } = stage(release);
+    const { cluster, producer, run, runtime } = stage(release);
     const client = producer();
     const tx = await run(client.begin());
     await run(tx.send(record));
@@ -128,7 +128,7 @@ for (const release of ["3.9", "4.1"] as const) {
   });
 
   test(`transaction life: on Kafka ${release} a signal that is aborted while calls wait for their turn takes only its own call back`, async () => {
-    const { producer, run, failure, committed } = stage(release);
+    const { producer, run, committed } = stage(release);
     const client = producer();
     const controller = new AbortController();
     const first = client.transaction((tx) => void tx.send(record));
