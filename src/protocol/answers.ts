@@ -10,8 +10,11 @@
 import { ProtocolError } from "../errors.ts";
 import { NO_LIMITS, type RequestLimits, STRAYS } from "./bounds.ts";
 import { ApiVersions } from "./messages/api_versions.ts";
+import type { FindCoordinator } from "./messages/find_coordinator.ts";
 import { InitProducerId } from "./messages/init_producer_id.ts";
+import type { JoinGroup } from "./messages/join_group.ts";
 import { Metadata } from "./messages/metadata.ts";
+import type { OffsetFetch } from "./messages/offset_fetch.ts";
 import { Produce } from "./messages/produce.ts";
 import { PRODUCE_WITH_TOPIC_NAMES } from "./negotiation.ts";
 import { RECORDS_COUNT } from "./record_batch_layout.ts";
@@ -20,13 +23,38 @@ import type { AnyApi, RequestInputOf, ResponseOf } from "./schema.ts";
 type ProduceInput = RequestInputOf<typeof Produce>;
 type Batches = ProduceInput["topicData"][number]["partitionData"][number]["records"];
 
+/** By its number: the module of a message that producers never send stays out of their bundles. */
+const JOIN_GROUP = 11;
+
 /** What the request tells of its answer. */
 export function limitsOf(api: AnyApi, request: unknown): RequestLimits {
   if (api.key === Produce.key) return new ProduceLimits(request as ProduceInput);
-  if (api.key !== Metadata.key) return NO_LIMITS;
-  const { topics } = request as RequestInputOf<typeof Metadata>;
-  return topics === null ? NO_LIMITS : { records: Infinity, entries: topics.length + STRAYS };
+  const asked = ASKED[api.name]?.(request as never);
+  return asked === undefined ? NO_LIMITS : { records: Infinity, entries: asked + STRAYS };
 }
+
+interface Asked {
+  readonly partitions?: readonly unknown[];
+  readonly partitionIndexes?: readonly unknown[];
+}
+
+const partitionsOf = ({ topics }: { readonly topics?: readonly Asked[] | null | undefined }): number | undefined =>
+  topics?.reduce((sum, { partitionIndexes, partitions }) => sum + (partitions ?? partitionIndexes ?? []).length + 1, 0);
+
+/** How many entries a request names; undefined where it asks for all that there are. */
+const ASKED: Readonly<Record<string, (request: never) => number | undefined>> = {
+  Metadata: ({ topics }: RequestInputOf<typeof Metadata>) => topics?.length,
+  FindCoordinator: ({ coordinatorKeys }: RequestInputOf<typeof FindCoordinator>) => coordinatorKeys?.length ?? 0,
+  Fetch: partitionsOf,
+  ListOffsets: partitionsOf,
+  OffsetForLeaderEpoch: partitionsOf,
+  OffsetCommit: partitionsOf,
+  OffsetFetch: ({ groups }: RequestInputOf<typeof OffsetFetch>) =>
+    groups?.reduce<number | undefined>((sum, group) => {
+      const asked = partitionsOf(group);
+      return sum === undefined || asked === undefined ? undefined : sum + asked + 1;
+    }, 0),
+};
 
 /** Counted when they are asked for: few answers list record errors. */
 class ProduceLimits implements RequestLimits {
@@ -64,6 +92,8 @@ export function checkAnswer(api: AnyApi, version: number, request: unknown, answ
         return checkVersions(answer as ResponseOf<typeof ApiVersions>);
       case Metadata.key:
         return checkMetadata(answer as ResponseOf<typeof Metadata>);
+      case JOIN_GROUP:
+        return checkJoin(answer as ResponseOf<typeof JoinGroup>);
       case InitProducerId.key:
         return checkProducerId(answer as ResponseOf<typeof InitProducerId>);
       case Produce.key:
@@ -112,6 +142,13 @@ function checkProducerId({ errorCode, producerId, producerEpoch }: ResponseOf<ty
   const wanted = "wanted 0 or more, as there is no error";
   if (producerId < 0n) throw new ProtocolError(`producerId: Reading "${producerId}": ${wanted}.`);
   if (producerEpoch < 0) throw new ProtocolError(`producerEpoch: Reading "${producerEpoch}": ${wanted}.`);
+}
+
+function checkJoin({ errorCode, generationId, members }: ResponseOf<typeof JoinGroup>): void {
+  if (errorCode === 0 && generationId < 0) {
+    throw new ProtocolError(`generationId: Reading "${generationId}": wanted 0 or more, as there is no error.`);
+  }
+  refuseTwice("members.memberId", members.map(({ memberId }) => memberId));
 }
 
 function checkProduce(

@@ -21,7 +21,7 @@ export interface Bound {
 export interface RequestLimits {
   /** Records of its largest batch. */
   readonly records: number;
-  /** Topics that it names, or partitions of all of them, and {@link STRAYS}. */
+  /** Topics, groups or coordinators that it names, or partitions of all of them, and {@link STRAYS}. */
   readonly entries: number;
 }
 
@@ -39,6 +39,9 @@ const MAX_INT64 = 0x7fff_ffff_ffff_ffffn;
 export const MAX_BROKERS = 10_000;
 /** Partitions of one topic. */
 export const MAX_PARTITIONS = 1_000_000;
+
+/** Members of one group. */
+export const MAX_MEMBERS = 100_000;
 
 /** The name of a bound, as it stands in the declarations. */
 export type BoundName =
@@ -62,7 +65,9 @@ export type BoundName =
   | "version"
   | "featuresEpoch"
   | "producerId"
-  | "producerEpoch";
+  | "producerEpoch"
+  | "generation"
+  | "members";
 
 /** Every bound by its name. */
 export const BOUNDS: Readonly<Record<BoundName, Bound>> = {
@@ -119,4 +124,8 @@ export const BOUNDS: Readonly<Record<BoundName, Bound>> = {
   producerId: { least: -1n, most: MAX_INT64, why: "-1 is no id" },
   /** A producer's epoch; an answer without an error has one. */
   producerEpoch: { least: -1, most: MAX_INT16, why: "-1 is no epoch" },
+  /** The generation of a group. */
+  generation: { least: -1, most: MAX_INT32, why: "-1 is no generation" },
+  /** A list of the members of a group. */
+  members: { most: MAX_MEMBERS, why: "no group has a tenth of that" },
 };

@@ -77,6 +77,8 @@ const LAST_OFFSET_FETCH_WITH_NAMES = 9;
 const LAST_OFFSET_COMMIT_WITH_NAMES = 9;
 const COORDINATOR_ERRORS: readonly number[] = [15, 16];
 const NO_OFFSET = -1n;
+const MAX_OFFSET = 2n ** 63n - 1n;
+const MAX_PARTITION = 2_147_483_647;
 
 /**
  * Reads records of Kafka topics.
@@ -575,7 +577,12 @@ function namesWith<P extends TopicPartition, E>(
 
 function checkPartition<P extends TopicPartition>(value: P): P {
   const { topic, partition } = value ?? {};
-  if (typeof topic === "string" && topic !== "" && Number.isSafeInteger(partition) && partition >= 0) return value;
+  if (
+    typeof topic === "string" && topic !== "" && Number.isSafeInteger(partition) && partition >= 0 &&
+    partition <= MAX_PARTITION
+  ) {
+    return value;
+  }
   throw new ConfigError(
     "partition",
     `Name a partition by { topic, partition }: ${show(topic)}, ${show(partition)} is none.`,
@@ -584,13 +591,13 @@ function checkPartition<P extends TopicPartition>(value: P): P {
 
 function checkOffset(value: TopicPartitionOffset): TopicPartitionOffset {
   const { offset } = checkPartition(value);
-  if (typeof offset === "bigint" && offset >= 0n) return value;
+  if (typeof offset === "bigint" && offset >= 0n && offset <= MAX_OFFSET) return value;
   throw new ConfigError("offset", `Give "offset" as a bigint from 0n on: ${show(offset)} is none.`);
 }
 
 function checkPosition(position: Position): Position {
   if (position === "beginning" || position === "end") return position;
-  if (typeof position === "bigint" && position >= 0n) return position;
+  if (typeof position === "bigint" && position >= 0n && position <= MAX_OFFSET) return position;
   const timestamp = typeof position === "object" && position !== null ? position.timestamp : NaN;
   if (Number.isSafeInteger(timestamp) && timestamp >= 0) return position;
   throw new ConfigError(

@@ -101,7 +101,7 @@ async function share(setup, startOther, order) {
   return differences;
 }
 
-async function startOurs({ assignors, groupId, kafka, sluice, topic }) {
+function startOurs({ assignors, groupId, kafka, sluice, topic }) {
   const seen = [];
   const reader = new sluice.GroupReader({
     ...{ brokers: kafka.brokers, groupId, topics: [topic], assignors },

@@ -3,14 +3,14 @@
 import assert from "node:assert/strict";
 import { ProtocolError } from "../../src/errors.ts";
 import { decodeAnswerFrame, encodeResponseFrame } from "../../src/protocol/api.ts";
-import { BOUNDS, MAX_BROKERS } from "../../src/protocol/bounds.ts";
+import { BOUNDS, MAX_BROKERS, MAX_MEMBERS } from "../../src/protocol/bounds.ts";
 import { type Field, fieldsOf } from "../../src/protocol/compile.ts";
 import { ApiVersions, InitProducerId, Metadata, Produce } from "../../src/protocol/messages/mod.ts";
 import { Reader } from "../../src/protocol/reader.ts";
 import type { AnyApi } from "../../src/protocol/schema.ts";
 import { test } from "../harness.ts";
 import { concatenated } from "./golden.ts";
-import { APIS, type Body, brokers, partitions, recordErrors, REQUESTS, rightAnswer } from "./right_answers.ts";
+import { APIS, type Body, brokers, members, partitions, recordErrors, REQUESTS, rightAnswer } from "./right_answers.ts";
 
 /**
  * A field with a bound: the values at its ends, and values beyond, for which the answer is refused: a ProtocolError
@@ -41,6 +41,23 @@ const host: Bounded = {
 const port: Bounded = { ends: [1, 65_535], beyond: [0, -1, 65_536, INT32] };
 const offset: Bounded = { ends: [-1n, 0n, INT64 - BigInt(INT32)], beyond: [-2n, -INT64, INT64] };
 const time: Bounded = { ends: [-1n, 0n, BigInt(Number.MAX_SAFE_INTEGER)], beyond: [-2n, 2n ** 53n, INT64] };
+
+const coordinator: Body = { key: "x", nodeId: 1, host: "h", port: 1, errorCode: 0 };
+const fetched: Body = { partitionIndex: 0, errorCode: 0, highWatermark: 1n, records: new Uint8Array(0) };
+const fetchedTopic: Body = { topicId: "a".repeat(32), partitions: [] };
+const listed: Body = { partitionIndex: 0, errorCode: 0 };
+const listedTopic: Body = { name: "orders", partitions: [] };
+const epochEnd: Body = { partition: 0, errorCode: 0 };
+const epochTopic: Body = { topic: "orders", partitions: [] };
+const committed: Body = { partitionIndex: 0, errorCode: 0 };
+const committedTopic: Body = { topicId: "a".repeat(32), partitions: [] };
+const offsets: Body = { partitionIndex: 0, committedOffset: 1n, metadata: null, errorCode: 0 };
+const offsetsTopic: Body = { topicId: "a".repeat(32), partitions: [] };
+const offsetsGroup: Body = { groupId: "g", topics: [] };
+
+/** Fields that only old versions have: what can't be right in them is found by the reader. */
+const OLD = (...names: string[]): Record<string, Free> =>
+  Object.fromEntries(names.map((name) => [name, "old brokers only: looked at by whoever asked"]));
 
 /** Every field of every answer that the client reads. */
 const TABLE: Readonly<Record<string, Readonly<Record<string, Bounded | Free>>>> = {
@@ -144,7 +161,138 @@ const TABLE: Readonly<Record<string, Readonly<Record<string, Bounded | Free>>>> 
     "nodeEndpoints.port": port,
     "nodeEndpoints.rack": UNUSED,
   },
+  FindCoordinator: {
+    "throttleTimeMs": throttle,
+    ...OLD("errorCode", "errorMessage", "nodeId", "host", "port"),
+    "coordinators": {
+      ends: [[], repeated(1_001, coordinator)],
+      beyond: [repeated(1_002, coordinator)],
+    },
+    "coordinators.key": "one that wasn't asked for is passed over",
+    "coordinators.nodeId": nodeIdOrNone,
+    // With an error there is none; without one the search is a failure that is retried.
+    "coordinators.host": "an empty one is no coordinator",
+    "coordinators.port": "0 and less, and what is no port, is no coordinator",
+    "coordinators.errorCode": ERROR_CODE,
+    "coordinators.errorMessage": SHOWN,
+  },
+  Fetch: {
+    "throttleTimeMs": throttle,
+    "errorCode": ERROR_CODE,
+    "sessionId": UNUSED,
+    "responses": { ends: [[], repeated(1_002, fetchedTopic)], beyond: [repeated(1_003, fetchedTopic)] },
+    "responses.topic": "a topic that wasn't asked for is passed over",
+    "responses.topicId": "a topic that wasn't asked for is passed over",
+    "responses.partitions": { ends: [[], repeated(1_002, fetched)], beyond: [repeated(1_003, fetched)] },
+    "responses.partitions.partitionIndex": { ends: [0, INT32], beyond: [-1] },
+    "responses.partitions.errorCode": ERROR_CODE,
+    "responses.partitions.highWatermark": offset,
+    "responses.partitions.lastStableOffset": UNUSED,
+    "responses.partitions.logStartOffset": UNUSED,
+    "responses.partitions.divergingEpoch": UNUSED,
+    "responses.partitions.divergingEpoch.epoch": UNUSED,
+    "responses.partitions.divergingEpoch.endOffset": UNUSED,
+    "responses.partitions.currentLeader": UNUSED,
+    "responses.partitions.currentLeader.leaderId": UNUSED,
+    "responses.partitions.currentLeader.leaderEpoch": UNUSED,
+    "responses.partitions.snapshotId": UNUSED,
+    "responses.partitions.snapshotId.endOffset": UNUSED,
+    "responses.partitions.snapshotId.epoch": UNUSED,
+    "responses.partitions.abortedTransactions": "as many as there are bytes for",
+    "responses.partitions.abortedTransactions.producerId": { ends: [0n, INT64], beyond: [-2n] },
+    "responses.partitions.abortedTransactions.firstOffset": offset,
+    "responses.partitions.preferredReadReplica": UNUSED,
+    "responses.partitions.records": "batches are checked one by one, and those that can't be right are fetched again",
+    "nodeEndpoints": UNUSED,
+    "nodeEndpoints.nodeId": UNUSED,
+    "nodeEndpoints.host": UNUSED,
+    "nodeEndpoints.port": UNUSED,
+    "nodeEndpoints.rack": UNUSED,
+  },
+  ListOffsets: {
+    "throttleTimeMs": throttle,
+    "topics": { ends: [[], repeated(1_002, listedTopic)], beyond: [repeated(1_003, listedTopic)] },
+    "topics.name": "a topic that wasn't asked for is passed over",
+    "topics.partitions": { ends: [[], repeated(1_002, listed)], beyond: [repeated(1_003, listed)] },
+    "topics.partitions.partitionIndex": { ends: [0, INT32], beyond: [-1] },
+    "topics.partitions.errorCode": ERROR_CODE,
+    "topics.partitions.timestamp": UNUSED,
+    "topics.partitions.offset": offset,
+    "topics.partitions.leaderEpoch": UNUSED,
+  },
+  OffsetForLeaderEpoch: {
+    "throttleTimeMs": throttle,
+    "topics": { ends: [[], repeated(1_002, epochTopic)], beyond: [repeated(1_003, epochTopic)] },
+    "topics.topic": "a topic that wasn't asked for is passed over",
+    "topics.partitions": { ends: [[], repeated(1_002, epochEnd)], beyond: [repeated(1_003, epochEnd)] },
+    "topics.partitions.errorCode": ERROR_CODE,
+    "topics.partitions.partition": { ends: [0, INT32], beyond: [-1] },
+    "topics.partitions.leaderEpoch": epoch,
+    "topics.partitions.endOffset": offset,
+  },
+  OffsetCommit: {
+    "throttleTimeMs": throttle,
+    "topics": { ends: [[], repeated(1_002, committedTopic)], beyond: [repeated(1_003, committedTopic)] },
+    "topics.name": "a topic that wasn't asked for is passed over",
+    "topics.topicId": "nobody asks by it",
+    "topics.partitions": { ends: [[], repeated(1_002, committed)], beyond: [repeated(1_003, committed)] },
+    "topics.partitions.partitionIndex": { ends: [0, INT32], beyond: [-1] },
+    "topics.partitions.errorCode": ERROR_CODE,
+  },
+  OffsetFetch: {
+    "throttleTimeMs": throttle,
+    ...OLD("topics", "topics.name", "topics.partitions", "topics.partitions.partitionIndex"),
+    ...OLD("topics.partitions.committedOffset", "topics.partitions.committedLeaderEpoch"),
+    ...OLD("topics.partitions.metadata", "topics.partitions.errorCode", "errorCode"),
+    "groups": { ends: [[], repeated(1_003, offsetsGroup)], beyond: [repeated(1_004, offsetsGroup)] },
+    "groups.groupId": "a group that wasn't asked for is passed over",
+    "groups.topics": { ends: [[], repeated(1_003, offsetsTopic)], beyond: [repeated(1_004, offsetsTopic)] },
+    "groups.topics.name": "a topic that wasn't asked for is passed over",
+    "groups.topics.topicId": "nobody asks by it",
+    "groups.topics.partitions": { ends: [[], repeated(1_003, offsets)], beyond: [repeated(1_004, offsets)] },
+    "groups.topics.partitions.partitionIndex": { ends: [0, INT32], beyond: [-1] },
+    "groups.topics.partitions.committedOffset": offset,
+    "groups.topics.partitions.committedLeaderEpoch": UNUSED,
+    "groups.topics.partitions.metadata": UNUSED,
+    "groups.topics.partitions.errorCode": ERROR_CODE,
+    "groups.errorCode": ERROR_CODE,
+  },
+  JoinGroup: {
+    "throttleTimeMs": throttle,
+    "errorCode": ERROR_CODE,
+    // -1 with an error only.
+    "generationId": { ends: [0, INT32], beyond: [-1, -2] },
+    "protocolType": UNUSED,
+    "protocolName": "one that wasn't offered ends the membership of a leader",
+    "leader": "compared with the member's own id",
+    "skipAssignment": "true or false",
+    "memberId": "sent as it is in the next requests",
+    "members": { ends: [[], members(MAX_MEMBERS)], beyond: [members(MAX_MEMBERS + 1), [...members(1), ...members(1)]] },
+    "members.memberId": "sent as it is with an assignment",
+    "members.groupInstanceId": "members are put in order by it",
+    "members.metadata": "a subscription that can't be read ends the membership of a leader",
+  },
+  SyncGroup: {
+    "throttleTimeMs": throttle,
+    "errorCode": ERROR_CODE,
+    "protocolType": UNUSED,
+    "protocolName": UNUSED,
+    "assignment": "one that can't be read ends the membership",
+  },
+  Heartbeat: { "throttleTimeMs": throttle, "errorCode": ERROR_CODE },
+  LeaveGroup: {
+    "throttleTimeMs": throttle,
+    "errorCode": UNUSED,
+    "members": UNUSED,
+    "members.memberId": UNUSED,
+    "members.groupInstanceId": UNUSED,
+    "members.errorCode": UNUSED,
+  },
 };
+
+function repeated(count: number, element: Body): unknown[] {
+  return Array.from({ length: count }, () => element);
+}
 
 function topics(count: number): unknown[] {
   return Array.from(

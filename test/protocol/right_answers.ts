@@ -6,11 +6,21 @@
 
 import {
   ApiVersions,
+  Fetch,
+  FindCoordinator,
+  Heartbeat,
   InitProducerId,
+  JoinGroup,
+  LeaveGroup,
+  ListOffsets,
   Metadata,
+  OffsetCommit,
+  OffsetFetch,
+  OffsetForLeaderEpoch,
   Produce,
   SaslAuthenticate,
   SaslHandshake,
+  SyncGroup,
 } from "../../src/protocol/messages/mod.ts";
 import { writeBatchHeader } from "../../src/protocol/record_batch.ts";
 import { BATCH_OVERHEAD } from "../../src/protocol/record_batch_layout.ts";
@@ -24,6 +34,16 @@ export const APIS: readonly AnyApi[] = [
   Produce,
   SaslHandshake,
   SaslAuthenticate,
+  FindCoordinator,
+  Fetch,
+  ListOffsets,
+  OffsetForLeaderEpoch,
+  OffsetCommit,
+  OffsetFetch,
+  JoinGroup,
+  SyncGroup,
+  Heartbeat,
+  LeaveGroup,
 ];
 
 /** Elements of a list of brokers. */
@@ -54,6 +74,11 @@ function batchOf(recordCount: number): Uint8Array {
 /** A body as it may be changed. */
 export type Body = { [name: string]: unknown };
 
+/** Elements of a list of members. */
+export function members(count: number): unknown[] {
+  return Array.from({ length: count }, (_, index) => ({ memberId: `m${index}`, metadata: new Uint8Array(0) }));
+}
+
 /** The requests that the answers fit. */
 export const REQUESTS: Readonly<Record<string, Body>> = {
   ApiVersions: {},
@@ -61,6 +86,19 @@ export const REQUESTS: Readonly<Record<string, Body>> = {
   InitProducerId: { transactionalId: null, transactionTimeoutMs: 1 },
   SaslHandshake: { mechanism: "PLAIN" },
   SaslAuthenticate: { authBytes: new Uint8Array(1) },
+  FindCoordinator: { keyType: 0, coordinatorKeys: ["g"] },
+  Fetch: { maxWaitMs: 1, minBytes: 1, topics: [{ topicId: "a".repeat(32), partitions: [{ partition: 0 }] }] },
+  ListOffsets: { replicaId: -1, topics: [{ name: "orders", partitions: [{ partitionIndex: 0, timestamp: -1n }] }] },
+  OffsetForLeaderEpoch: { topics: [{ topic: "orders", partitions: [{ partition: 0, leaderEpoch: 1 }] }] },
+  OffsetCommit: {
+    groupId: "g",
+    topics: [{ name: "orders", partitions: [{ partitionIndex: 0, committedOffset: 1n }] }],
+  },
+  OffsetFetch: { groups: [{ groupId: "g", topics: [{ name: "orders", partitionIndexes: [0] }] }] },
+  JoinGroup: {},
+  SyncGroup: {},
+  Heartbeat: {},
+  LeaveGroup: {},
   Produce: {
     ...{ acks: -1, timeoutMs: 1 },
     topicData: [{ name: "orders", topicId: "a".repeat(32), partitionData: [{ index: 0, records: batchOf(3) }] }],
@@ -84,6 +122,38 @@ export function rightAnswer(api: AnyApi): Body {
     }),
     SaslHandshake: () => ({ errorCode: 0, mechanisms: ["PLAIN"] }),
     SaslAuthenticate: () => ({ errorCode: 0, errorMessage: null, authBytes: new Uint8Array(1), sessionLifetimeMs: 1n }),
+    FindCoordinator: () => ({ coordinators: [{ key: "g", nodeId: 1, host: "h", port: 1, errorCode: 0 }] }),
+    Fetch: () => ({
+      responses: [{
+        topicId: "a".repeat(32),
+        partitions: [{
+          ...{ partitionIndex: 0, errorCode: 0, highWatermark: 1n, records: new Uint8Array(0) },
+          abortedTransactions: [{ producerId: 1n, firstOffset: 1n }],
+        }],
+      }],
+    }),
+    ListOffsets: () => ({ topics: [{ name: "orders", partitions: [{ partitionIndex: 0, errorCode: 0 }] }] }),
+    OffsetForLeaderEpoch: () => ({
+      ...{ throttleTimeMs: 0 },
+      topics: [{ topic: "orders", partitions: [{ partition: 0, errorCode: 0 }] }],
+    }),
+    OffsetCommit: () => ({ topics: [{ topicId: "a".repeat(32), partitions: [{ partitionIndex: 0, errorCode: 0 }] }] }),
+    OffsetFetch: () => ({
+      groups: [{
+        groupId: "g",
+        topics: [{
+          topicId: "a".repeat(32),
+          partitions: [{ partitionIndex: 0, committedOffset: 1n, metadata: null, errorCode: 0 }],
+        }],
+      }],
+    }),
+    JoinGroup: () => ({
+      ...{ errorCode: 0, generationId: 1, protocolName: "range", leader: "m0", memberId: "m0" },
+      members: members(1),
+    }),
+    SyncGroup: () => ({ errorCode: 0, assignment: new Uint8Array(0) }),
+    Heartbeat: () => ({ errorCode: 0 }),
+    LeaveGroup: () => ({ errorCode: 0, members: [] }),
     InitProducerId: () => ({ errorCode: 0, producerId: 1n, producerEpoch: 1 }),
     Produce: () => ({
       responses: [{

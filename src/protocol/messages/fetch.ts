@@ -49,7 +49,7 @@ const declaration = {
     rackId: { type: "string", since: 11, default: "", ignorable: true },
   },
   response: {
-    throttleTimeMs: { type: "int32", default: 0 },
+    throttleTimeMs: { type: "int32", default: 0, bound: "throttle" },
     errorCode: { type: "int16", since: 7, default: 0, ignorable: true },
     sessionId: { type: "int32", since: 7, default: 0 },
     responses: {
@@ -58,9 +58,9 @@ const declaration = {
         topicId: { type: "uuid", since: 13, ignorable: true },
         partitions: {
           array: {
-            partitionIndex: "int32",
+            partitionIndex: { type: "int32", bound: "partition" },
             errorCode: "int16",
-            highWatermark: "int64",
+            highWatermark: { type: "int64", bound: "offset" },
             lastStableOffset: { type: "int64", default: -1n },
             logStartOffset: { type: "int64", since: 5, default: -1n, ignorable: true },
             divergingEpoch: {
@@ -79,15 +79,20 @@ const declaration = {
               tag: 2,
             },
             abortedTransactions: {
-              array: { producerId: "int64", firstOffset: "int64" },
+              array: {
+                producerId: { type: "int64", bound: "producerId" },
+                firstOffset: { type: "int64", bound: "offset" },
+              },
               nullable: 4,
               default: [],
             },
             preferredReadReplica: { type: "int32", since: 11, default: -1 },
             records: "records",
           },
+          bound: "entries",
         },
       },
+      bound: "entries",
     },
     nodeEndpoints: {
       array: { nodeId: "int32", host: "string", port: "int32", rack: { type: "string?", default: null } },

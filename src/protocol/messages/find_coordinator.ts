@@ -12,7 +12,7 @@ const declaration = {
     coordinatorKeys: { type: "string[]", since: 4 },
   },
   response: {
-    throttleTimeMs: { type: "int32", since: 1, default: 0, ignorable: true },
+    throttleTimeMs: { type: "int32", since: 1, default: 0, ignorable: true, bound: "throttle" },
     errorCode: { type: "int16", until: 3 },
     errorMessage: { type: "string", since: 1, until: 3, nullable: 1, default: "", ignorable: true },
     nodeId: { type: "int32", until: 3 },
@@ -21,13 +21,14 @@ const declaration = {
     coordinators: {
       array: {
         key: "string",
-        nodeId: "int32",
+        nodeId: { type: "int32", bound: "nodeIdOrNone" },
         host: "string",
         port: "int32",
         errorCode: "int16",
         errorMessage: { type: "string?", default: "" },
       },
       since: 4,
+      bound: "entries",
     },
   },
 } as const;

@@ -11,7 +11,10 @@ const declaration = {
     memberId: "string",
     groupInstanceId: { type: "string", since: 3, nullable: 3, default: null },
   },
-  response: { throttleTimeMs: { type: "int32", since: 1, default: 0, ignorable: true }, errorCode: "int16" },
+  response: {
+    throttleTimeMs: { type: "int32", since: 1, default: 0, ignorable: true, bound: "throttle" },
+    errorCode: "int16",
+  },
 } as const;
 
 /** Tells the coordinator of a group that a member lives. */

@@ -16,9 +16,9 @@ const declaration = {
     reason: { type: "string", since: 8, nullable: 8, default: null, ignorable: true },
   },
   response: {
-    throttleTimeMs: { type: "int32", since: 2, default: 0, ignorable: true },
+    throttleTimeMs: { type: "int32", since: 2, default: 0, ignorable: true, bound: "throttle" },
     errorCode: "int16",
-    generationId: { type: "int32", default: -1 },
+    generationId: { type: "int32", default: -1, bound: "generation" },
     protocolType: { type: "string", since: 7, nullable: 7, default: null, ignorable: true },
     protocolName: { type: "string", nullable: 7 },
     leader: "string",
@@ -30,6 +30,7 @@ const declaration = {
         groupInstanceId: { type: "string", since: 5, nullable: 5, default: null, ignorable: true },
         metadata: "bytes",
       },
+      bound: "members",
     },
   },
 } as const;

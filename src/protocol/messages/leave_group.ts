@@ -18,7 +18,7 @@ const declaration = {
     },
   },
   response: {
-    throttleTimeMs: { type: "int32", since: 1, default: 0, ignorable: true },
+    throttleTimeMs: { type: "int32", since: 1, default: 0, ignorable: true, bound: "throttle" },
     errorCode: "int16",
     members: { array: { memberId: "string", groupInstanceId: "string?", errorCode: "int16" }, since: 3 },
   },

@@ -23,20 +23,22 @@ const declaration = {
     timeoutMs: { type: "int32", since: 10, default: 0, ignorable: true },
   },
   response: {
-    throttleTimeMs: { type: "int32", since: 2, default: 0, ignorable: true },
+    throttleTimeMs: { type: "int32", since: 2, default: 0, ignorable: true, bound: "throttle" },
     topics: {
       array: {
         name: "string",
         partitions: {
           array: {
-            partitionIndex: "int32",
+            partitionIndex: { type: "int32", bound: "partition" },
             errorCode: "int16",
             timestamp: { type: "int64", default: -1n },
-            offset: { type: "int64", default: -1n },
+            offset: { type: "int64", default: -1n, bound: "offset" },
             leaderEpoch: { type: "int32", since: 4, default: -1 },
           },
+          bound: "entries",
         },
       },
+      bound: "entries",
     },
   },
 } as const;

@@ -27,13 +27,17 @@ const declaration = {
     },
   },
   response: {
-    throttleTimeMs: { type: "int32", since: 3, default: 0, ignorable: true },
+    throttleTimeMs: { type: "int32", since: 3, default: 0, ignorable: true, bound: "throttle" },
     topics: {
       array: {
         name: { type: "string", until: 9, ignorable: true },
         topicId: { type: "uuid", since: 10, ignorable: true },
-        partitions: { array: { partitionIndex: "int32", errorCode: "int16" } },
+        partitions: {
+          array: { partitionIndex: { type: "int32", bound: "partition" }, errorCode: "int16" },
+          bound: "entries",
+        },
       },
+      bound: "entries",
     },
   },
 } as const;

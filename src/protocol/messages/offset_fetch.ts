@@ -27,7 +27,7 @@ const declaration = {
     requireStable: { type: "bool", since: 7, default: false },
   },
   response: {
-    throttleTimeMs: { type: "int32", since: 3, default: 0, ignorable: true },
+    throttleTimeMs: { type: "int32", since: 3, default: 0, ignorable: true, bound: "throttle" },
     topics: {
       array: {
         name: "string",
@@ -53,18 +53,21 @@ const declaration = {
             topicId: { type: "uuid", since: 10, ignorable: true },
             partitions: {
               array: {
-                partitionIndex: "int32",
-                committedOffset: "int64",
+                partitionIndex: { type: "int32", bound: "partition" },
+                committedOffset: { type: "int64", bound: "offset" },
                 committedLeaderEpoch: { type: "int32", default: -1 },
                 metadata: "string?",
                 errorCode: "int16",
               },
+              bound: "entries",
             },
           },
+          bound: "entries",
         },
         errorCode: { type: "int16", default: 0 },
       },
       since: 8,
+      bound: "entries",
     },
   },
 } as const;

@@ -17,19 +17,21 @@ const declaration = {
     },
   },
   response: {
-    throttleTimeMs: "int32",
+    throttleTimeMs: { type: "int32", bound: "throttle" },
     topics: {
       array: {
         topic: "string",
         partitions: {
           array: {
             errorCode: "int16",
-            partition: "int32",
-            leaderEpoch: { type: "int32", default: -1 },
-            endOffset: { type: "int64", default: -1n },
+            partition: { type: "int32", bound: "partition" },
+            leaderEpoch: { type: "int32", default: -1, bound: "leaderEpoch" },
+            endOffset: { type: "int64", default: -1n, bound: "offset" },
           },
+          bound: "entries",
         },
       },
+      bound: "entries",
     },
   },
 } as const;

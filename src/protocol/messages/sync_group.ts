@@ -15,7 +15,7 @@ const declaration = {
     assignments: { array: { memberId: "string", assignment: "bytes" } },
   },
   response: {
-    throttleTimeMs: { type: "int32", since: 1, default: 0, ignorable: true },
+    throttleTimeMs: { type: "int32", since: 1, default: 0, ignorable: true, bound: "throttle" },
     errorCode: "int16",
     protocolType: { type: "string", since: 5, nullable: 5, default: null, ignorable: true },
     protocolName: { type: "string", since: 5, nullable: 5, default: null, ignorable: true },
