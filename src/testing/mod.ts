@@ -68,7 +68,13 @@ export { type EndedTransaction, type OpenTransaction, TransactionLog } from "./s
 export { type SaslOptions } from "./broker/sasl_exchange.ts";
 export { type Listening, type ListenOptions } from "./broker/listen.ts";
 export { type SequencedBatch } from "./storage/batch_view.ts";
-export { type Decompress, type EpochStart, PartitionLog, type StoredBatch } from "./storage/log.ts";
+export {
+  type Decompress,
+  type EpochStart,
+  PartitionLog,
+  type StoredBatch,
+  type TransactionalBatch,
+} from "./storage/log.ts";
 export { type Accept, type Chunking, MemoryNetwork, type MemoryNetworkOptions } from "./doubles/network.ts";
 export { type AppendedBatch, ProducerState } from "./storage/producer_state.ts";
 export { type QuotaOptions } from "./broker/quota.ts";

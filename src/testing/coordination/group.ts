@@ -116,7 +116,7 @@ export class Group {
   /** Whether the first generation still waits for more members. */
   #isDelayed = true;
 
-  /** An empty group. */
+  /** @internal An empty group. */
   constructor(host: GroupHost, id: string) {
     this.#host = host;
     this.id = id;
@@ -164,7 +164,7 @@ export class Group {
     return this.#members.size === 0 && this.#pending.size === 0;
   }
 
-  /** A member joins, for the first time or for another generation. */
+  /** @internal A member joins, for the first time or for another generation. */
   join(request: JoinRequest): JoinAnswer | Promise<JoinAnswer> {
     if (!this.#takesProtocols(request)) return refusedJoin(INCONSISTENT_GROUP_PROTOCOL, request.memberId);
     if (request.memberId === "") return this.#joinAnew(request);
@@ -184,7 +184,7 @@ export class Group {
     return this.#awaitGeneration(member);
   }
 
-  /** A member asks for its assignment; the leader brings those of all. */
+  /** @internal A member asks for its assignment; the leader brings those of all. */
   sync(
     { assignments, generationId, groupInstanceId, memberId, protocolName, protocolType }: {
       readonly memberId: string;
@@ -215,7 +215,7 @@ export class Group {
     });
   }
 
-  /** A member lives. */
+  /** @internal A member lives. */
   heartbeat(memberId: string, groupInstanceId: string | null, generationId: number): number {
     const problem = this.#problemWith(memberId, groupInstanceId) || this.#generationProblem(generationId);
     if (problem !== 0) return problem;
@@ -223,7 +223,7 @@ export class Group {
     return this.#state === "PreparingRebalance" ? REBALANCE_IN_PROGRESS : 0;
   }
 
-  /** A member leaves; one with an instance id may be named by that alone. */
+  /** @internal A member leaves; one with an instance id may be named by that alone. */
   leave(memberId: string, groupInstanceId: string | null): number {
     if (this.#pending.has(memberId)) {
       this.#forgetPending(memberId);
@@ -236,7 +236,7 @@ export class Group {
     return problem;
   }
 
-  /** Why offsets may not be committed; 0 if they may. */
+  /** @internal Why offsets may not be committed; 0 if they may. */
   commitProblem(
     memberId: string,
     groupInstanceId: string | null,
@@ -251,7 +251,7 @@ export class Group {
     return !isTransactional && this.#state === "CompletingRebalance" ? REBALANCE_IN_PROGRESS : 0;
   }
 
-  /** Another broker coordinates it: whoever waits has to ask there, and sessions begin anew. */
+  /** @internal Another broker coordinates it: whoever waits has to ask there, and sessions begin anew. */
   moved(): void {
     this.#rebalance?.cancel();
     for (const member of this.#members.values()) {
@@ -265,7 +265,7 @@ export class Group {
     if (this.#state === "PreparingRebalance" || this.#state === "CompletingRebalance") this.#prepare();
   }
 
-  /** Cancels what would happen later. */
+  /** @internal Cancels what would happen later. */
   close(): void {
     this.#rebalance?.cancel();
     for (const timer of this.#pending.values()) timer.cancel();

@@ -50,7 +50,7 @@ export class GroupCoordinator {
   readonly #producers = new Map<number, Map<bigint, OffsetsProducer>>();
   #memberIds = 0;
 
-  /** For one cluster. */
+  /** @internal For one cluster. */
   constructor(cluster: GroupCoordinatorHost, given?: GroupOptions) {
     this.#cluster = cluster;
     this.#host = {

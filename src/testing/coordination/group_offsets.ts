@@ -42,19 +42,19 @@ export class GroupOffsets {
     return this.#committed.size === 0 && this.#pending.size === 0;
   }
 
-  /** Commits an offset. */
+  /** @internal Commits an offset. */
   commit(partition: ReplicatedPartition, offset: CommittedOffset): void {
     this.#committed.set(partition, offset);
   }
 
-  /** Notes an offset that a transaction commits when it does. */
+  /** @internal Notes an offset that a transaction commits when it does. */
   add(producerId: bigint, partition: ReplicatedPartition, offset: CommittedOffset): void {
     const offsets = this.#pending.get(producerId) ?? new Map<ReplicatedPartition, CommittedOffset>();
     offsets.set(partition, offset);
     this.#pending.set(producerId, offsets);
   }
 
-  /** A transaction has ended. */
+  /** @internal A transaction has ended. */
   end(producerId: bigint, isCommit: boolean): void {
     const offsets = this.#pending.get(producerId);
     this.#pending.delete(producerId);
@@ -65,7 +65,7 @@ export class GroupOffsets {
     }
   }
 
-  /** Forgets the offset of a partition. */
+  /** @internal Forgets the offset of a partition. */
   delete(partition: ReplicatedPartition): void {
     this.#committed.delete(partition);
   }

@@ -129,7 +129,7 @@ export class TransactionCoordinator {
   #options: Required<TransactionOptions>;
   #closed = false;
 
-  /** For one cluster. */
+  /** @internal For one cluster. */
   constructor(cluster: TransactionCoordinatorHost, options?: TransactionOptions) {
     this.#cluster = cluster;
     this.#options = { maxTimeoutMs: 900_000, markerLagMs: 0, commitAfterAbort: 48, ...readTransactionOptions(options) };

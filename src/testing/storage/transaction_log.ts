@@ -56,9 +56,13 @@ export class TransactionLog {
 
   /** The aborted transactions that touch the offsets from one to before another. */
   abortedBetween(fromOffset: bigint, beforeOffset: bigint): EndedTransaction[] {
-    return this.#ended.filter(({ firstOffset, isAborted, lastOffset }) =>
-      isAborted && lastOffset >= fromOffset && firstOffset < beforeOffset
-    );
+    const found: EndedTransaction[] = [];
+    for (let i = this.#ended.length - 1; i >= 0; i--) {
+      const ended = this.#ended[i]!;
+      if (ended.lastOffset < fromOffset) break;
+      if (ended.isAborted && ended.firstOffset < beforeOffset) found.push(ended);
+    }
+    return found.reverse();
   }
 
   /** @internal Takes note of a batch that was appended. */
