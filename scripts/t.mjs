@@ -6,13 +6,14 @@
  *     npm run t -- gates "waits for the answers"         of those files, the tests with these words in their names
  *     npm run t -- "records that linger" deno            by names alone; on node20 … node26, deno, bun or workerd
  *
- * Without a runtime it is the Node that runs this. From 22.18 that takes TypeScript as it is, so that there is nothing to
- * install or build; on an older one the tests are compiled first.
+ * Without a runtime it is the Node that runs this. From 22.18 that takes TypeScript as it is, so that a file needs nothing
+ * to be installed or built; on an older one the tests are compiled first.
  */
 
 import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { flagsOf } from "./lib/flags.mjs";
+import { install } from "./lib/install.mjs";
 import { collectedTests, isTest, legDir, legs, startTests } from "./lib/legs.mjs";
 import { startServers } from "./lib/servers.mjs";
 import { listFiles, root } from "./lib/tools.mjs";
@@ -34,6 +35,8 @@ async function main(words) {
   // Only tests of sockets dial them.
   const servers = files.some((file) => file.startsWith("test/runtime/")) ? await startServers() : undefined;
   const dir = await legDir("t");
+  // A file mostly needs no package, most folders do.
+  if (files.length > 1) await install("", console.log);
   let chosen = names === "";
   const onLine = (line) => {
     if (line.startsWith("@@chosen")) chosen = true;
@@ -46,6 +49,9 @@ async function main(words) {
   try {
     const started = await startTests(runtime, { files, names, dir, onLine, ports: servers?.ports, timeoutMs: 600_000 });
     if (started.problem !== undefined) throw new Error(started.problem);
+    if (/ERR_MODULE_NOT_FOUND|Cannot find package/.test(started.result.output) && await install("", console.log)) {
+      return await main(words);
+    }
     if (!chosen) throw new Error(`No test has "${names}" in its name`);
     const { code, timedOut, elapsedMs } = started.result;
     if (timedOut) console.log("Stopped after ten minutes");

@@ -327,7 +327,7 @@ export function requestsProbes(
         const [unused, used] = [await wires.open(), await wires.open()];
         const startedMs = performance.now();
         await used.ask(Metadata, 9, { topics: [] });
-        const seen = await Promise.all([unused.frame(12_000), used.frame(12_000)]);
+        const seen = await Promise.all([unused.frame(60_000), used.frame(60_000)]);
         return [seen, performance.now() - startedMs > 7_500];
       },
     },
