@@ -5,6 +5,7 @@
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { build } from "../../scripts/build.mjs";
+import { listenAnywhere } from "../../scripts/lib/program.mjs";
 import { root, run, runtimeBinary } from "../../scripts/lib/tools.mjs";
 import { startFaultyCluster } from "./faults/cluster.mjs";
 import { Trace } from "./faults/trace.mjs";
@@ -144,8 +145,7 @@ async function servePlan(plan, onControl) {
       }
     });
   });
-  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
-  served.address = `http://127.0.0.1:${server.address().port}/`;
+  served.address = `http://127.0.0.1:${await listenAnywhere(server)}/`;
   served.close = () => {
     server.close();
     server.closeAllConnections();
