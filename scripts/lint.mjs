@@ -3,9 +3,8 @@
  *
  *     node scripts/lint.mjs [--fix]
  *
- * `scripts/lint_known.json` lists what was there before its rule: functions that are too complex or have too many
- * parameters, with a number for each, and circles. None may be added and none may grow; `--fix` takes from the list what
- * has become better.
+ * `scripts/lint_known.json` lists functions that were too complex, or had too many parameters, before there was a rule,
+ * with a number for each. None may be added and none may grow; `--fix` takes from the list what has become better.
  */
 
 import { readFile, writeFile } from "node:fs/promises";

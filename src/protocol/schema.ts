@@ -29,6 +29,7 @@ import type { ApiDeclaration, WireType, WireTypes } from "./declaration.ts";
 import { ProtocolError } from "../errors.ts";
 import { Reader } from "./reader.ts";
 import type { Writer } from "./writer.ts";
+import { UNSUPPORTED_VERSION } from "./error_code_names.ts";
 
 /** What a type by its name is decoded to. */
 export type NameOut<T> = T extends `${infer S extends WireType}?` ? WireTypes[S] | null
@@ -136,7 +137,6 @@ export function defineApi<const D extends ApiDeclaration>(declaration: D): Api<D
 }
 
 const API_VERSIONS_KEY = 18;
-const UNSUPPORTED_VERSION = 35;
 
 type Direction = "request" | "response";
 

@@ -7,6 +7,7 @@
 import type { Cluster } from "../../cluster/cluster.ts";
 import { isUsable } from "../../cluster/metadata.ts";
 import type { RecordBytes } from "../../protocol/record_batch.ts";
+import { UNKNOWN_TOPIC_OR_PARTITION } from "../../protocol/error_code_names.ts";
 import type { DueListener } from "../accumulator/partition.ts";
 import { TopicQueues, type TopicWaiter } from "../accumulator/topic_queues.ts";
 import type { ResolvedOptions } from "../options/options.ts";
@@ -17,7 +18,6 @@ import { checkTopicName } from "../record/record_encoder.ts";
 import { StickyPartition } from "../record/sticky_partition.ts";
 import { overheadBound } from "../sender/produce_request.ts";
 
-const UNKNOWN_TOPIC_OR_PARTITION = 3;
 /** Records of one call without a key go to one partition, up to this many bytes: seven small batches cost twice as much. */
 const SAME_CALL_BYTES = 131_072;
 

@@ -11,6 +11,7 @@ import type { Cluster } from "../../cluster/cluster.ts";
 import { isUsable } from "../../cluster/metadata.ts";
 import type { KafkaError } from "../../errors.ts";
 import { brokerError, errorOf } from "../../protocol/error_codes.ts";
+import { UNKNOWN_TOPIC_OR_PARTITION } from "../../protocol/error_code_names.ts";
 import { sentence, show } from "../../show.ts";
 import type { Partition } from "../accumulator/partition.ts";
 import type { Stamping } from "../idempotence/stamping.ts";
@@ -47,7 +48,6 @@ export interface Explanation {
   readonly error?: KafkaError | undefined;
 }
 
-const UNKNOWN_TOPIC_OR_PARTITION = 3;
 /** A broker that has been silent for less time has hardly had time to answer. */
 const SILENT_MS = 1_000;
 

@@ -18,6 +18,7 @@ import type { Router } from "../admission/router.ts";
 import type { WaitingRoom } from "../admission/waiting_room.ts";
 import type { Diagnosis, Diagnostics, WaitCause } from "./diagnosis.ts";
 import type { Logger } from "./logger.ts";
+import { UNKNOWN_TOPIC_OR_PARTITION } from "../../protocol/error_code_names.ts";
 
 /** Records that wait for the same kind of thing. */
 export interface WaitingGroup extends Diagnosis {
@@ -39,7 +40,6 @@ const AGAIN_MS = 10_000;
 const MOST_AGAIN_MS = 300_000;
 /** A topic that has just been created is unknown to some brokers for a moment. */
 const MISSING_AFTER_MS = 2_000;
-const UNKNOWN_TOPIC_OR_PARTITION = 3;
 /** How many causes an error names. */
 const MOST_CAUSES = 3;
 

@@ -16,6 +16,11 @@ import {
   UnsupportedVersionError,
 } from "../../errors.ts";
 import { brokerError, errorOf, NONE, persistedAfter } from "../../protocol/error_codes.ts";
+import {
+  DUPLICATE_SEQUENCE_NUMBER,
+  FENCED_LEADER_EPOCH,
+  NOT_LEADER_OR_FOLLOWER,
+} from "../../protocol/error_code_names.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import type { Accumulator } from "../accumulator/accumulator.ts";
 import { batchRefused, earlierFailed, recordErrorsOf, withFate } from "./batch_errors.ts";
@@ -54,10 +59,6 @@ interface RetryOptions {
   /** The attempt didn't reach the broker, or came before its turn: it isn't one. */
   readonly uncounted?: boolean;
 }
-
-const NOT_LEADER_OR_FOLLOWER = 6;
-const DUPLICATE_SEQUENCE_NUMBER = 46;
-const FENCED_LEADER_EPOCH = 74;
 
 /** Carries out what `judge` says of a batch; what it says of sequences goes to `Recovery`. */
 export class Settlement {
