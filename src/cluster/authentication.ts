@@ -10,6 +10,7 @@ import { SaslHandshake } from "../protocol/messages/sasl_handshake.ts";
 import type { AnyApi, RequestInputOf, ResponseOf } from "../protocol/schema.ts";
 import { sharedVersion } from "../protocol/negotiation.ts";
 import type { Runtime } from "../runtime/runtime.ts";
+import { withoutSecrets } from "../sasl/bytes.ts";
 import type { SaslMechanism } from "../sasl/mechanism.ts";
 import { excerpt, show } from "../show.ts";
 import { type Address, formatAddress } from "./address.ts";
@@ -68,15 +69,17 @@ export async function authenticate(
   const shaken = ask(SaslHandshake, HANDSHAKE_VERSION, { mechanism: name }, timeoutMs);
   shaken.catch(() => {});
   let sent = 0;
+  const told: string[] = [];
   let lifetimeMs = 0;
   const send = async (message: Uint8Array): Promise<Uint8Array> => {
     const answered = ask(SaslAuthenticate, version, { authBytes: message }, timeoutMs);
     answered.catch(() => {});
     sent += 1;
+    told.push(...secretsIn(message, mechanism));
     if (sent === messages) follow();
     refuseHandshake(broker, name, await shaken);
     const { errorCode, errorMessage, authBytes, sessionLifetimeMs } = await answered;
-    if (errorCode !== 0) throw refusal(broker, name, errorCode, errorMessage);
+    if (errorCode !== 0) throw refusal(broker, name, errorCode, errorMessage && withoutSecrets(errorMessage, told));
     lifetimeMs = Number(sessionLifetimeMs);
     return authBytes;
   };
@@ -101,6 +104,14 @@ export async function authenticate(
 /** The mechanisms that a broker offers, for a message. */
 export function mechanismList(mechanisms: readonly string[]): string {
   return mechanisms.slice(0, 20).map((mechanism) => excerpt(mechanism.slice(0, 40))).join(", ") || "none";
+}
+
+/** What of a message must not get into errors, should the broker repeat it. */
+function secretsIn(message: Uint8Array, { sendsPassword }: SaslMechanism): string[] {
+  const text = new TextDecoder().decode(message);
+  // Of a user and a password that stand side by side the user may be told.
+  if (sendsPassword) return text.split("\0").slice(-1);
+  return text.split(/[\0\x01",{}]/).map((field) => field.replace(/^auth=Bearer /, ""));
 }
 
 function refuseHandshake(

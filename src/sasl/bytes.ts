@@ -43,6 +43,21 @@ export function hex(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
+/** Shorter ones would be found in every other word. */
+const LEAST_SECRET = 4;
+
+/** The words of somebody who was told secrets, without them: servers have been known to repeat what they refuse. */
+export function withoutSecrets(text: string, secrets: readonly (string | undefined)[]): string {
+  let rest = text;
+  for (const secret of secrets) {
+    if (secret === undefined || secret.length < LEAST_SECRET) continue;
+    const inAddresses = encodeURIComponent(secret);
+    const forms = [secret, JSON.stringify(secret).slice(1, -1), inAddresses, inAddresses.replaceAll("%20", "+")];
+    for (const form of [...forms, base64(utf8(secret))]) rest = rest.replaceAll(form, "…");
+  }
+  return rest;
+}
+
 /** The hash functions that are used. */
 export type Hash = "SHA-256" | "SHA-512";
 

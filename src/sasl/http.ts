@@ -5,6 +5,7 @@
  */
 
 import { AuthenticationError } from "../errors.ts";
+import { withoutSecrets } from "./bytes.ts";
 import type { TokenContext } from "./token.ts";
 
 /** What is used of an answer; that of the runtime's own `fetch` fits. */
@@ -35,6 +36,8 @@ export interface HttpRequest {
   readonly body?: string;
   /** For messages: what is asked, without secrets. */
   readonly what: string;
+  /** What the endpoint is told and must not get into messages, whatever it answers. */
+  readonly secrets?: readonly (string | undefined)[];
   /** How long all attempts together may take, in ms. */
   readonly timeoutMs: number;
   readonly fetch?: FetchLike | undefined;
@@ -102,7 +105,8 @@ async function askOnce(request: HttpRequest, { signal }: TokenContext): Promise<
   if (status === 200) {
     return { final: false, failure: { reason: "it answered with something that is no JSON object." } };
   }
-  const said = [json?.error, json?.error_description].filter((part) => typeof part === "string").join(": ");
+  const words = [json?.error, json?.error_description].filter((part) => typeof part === "string").join(": ");
+  const said = withoutSecrets(words, request.secrets ?? []);
   const reason = `it answered with status ${status}${said === "" ? "" : `, ${JSON.stringify(said.slice(0, 200))}`}.`;
   return { final: status >= 400 && status < 500 && status !== 408 && status !== 429, failure: { reason } };
 }

@@ -5,6 +5,7 @@
  */
 
 import { ConfigError } from "../errors.ts";
+import { show } from "../show.ts";
 import { checkFields, type SaslMechanism } from "./mechanism.ts";
 import { mskIam } from "./msk.ts";
 import { oauthBearer, type OAuthBearerOptions } from "./oauthbearer.ts";
@@ -51,7 +52,7 @@ function unknownMechanism(mechanism: unknown, name: string): string {
     return `${wanted}: Kerberos (GSSAPI) isn't offered, for no implementation of it runs on all runtimes.`;
   }
   if (name === "AWS") return `${wanted}: "aws" of KafkaJS is a mechanism of its own; Amazon MSK speaks AWS_MSK_IAM.`;
-  return `${wanted}: ${
-    typeof mechanism === "string" ? JSON.stringify(mechanism.slice(0, 40)) : typeof mechanism
-  } is none.`;
+  // RFC 4422 names them so; anything else may be a secret in the wrong place.
+  const shown = typeof mechanism === "string" && /^[\w-]{1,20}$/.test(mechanism) ? show(mechanism) : typeof mechanism;
+  return `${wanted}: ${shown} is none.`;
 }

@@ -5,7 +5,7 @@
  */
 
 import { AuthenticationError, ConfigError, KafkaError } from "../errors.ts";
-import { textOf, utf8 } from "./bytes.ts";
+import { textOf, utf8, withoutSecrets } from "./bytes.ts";
 import { checkFields, checkText, type SaslExchange, type SaslMechanism } from "./mechanism.ts";
 import { type OAuthToken, TokenCache, type TokenProvider } from "./token.ts";
 
@@ -76,7 +76,7 @@ async function present(
   const challenge = await exchange.send(utf8(message));
   if (challenge.length === 0) return;
   // Not a challenge but the reason of a refusal, as JSON; the broker wants it confirmed before it refuses.
-  const status = readStatus(challenge);
+  const status = readStatus(challenge, value);
   const refusal = await exchange.send(utf8(SEPARATOR)).then(() => undefined, (error: unknown) => error);
   const { broker, errorCode } = refusal instanceof KafkaError ? refusal : { broker: undefined, errorCode: undefined };
   throw new AuthenticationError(`The broker refused the token for OAUTHBEARER: ${status}.`, {
@@ -87,9 +87,10 @@ async function present(
   });
 }
 
-function readStatus(bytes: Uint8Array): string {
+function readStatus(bytes: Uint8Array, token: string): string {
   try {
-    return textOf(bytes.subarray(0, MOST_STATUS_CHARACTERS)).replace(/[^\x20-\x7e]/g, "?");
+    const text = withoutSecrets(textOf(bytes), [token]);
+    return text.slice(0, MOST_STATUS_CHARACTERS).replace(/[^\x20-\x7e]/g, "?");
   } catch {
     return "it gave no readable reason";
   }

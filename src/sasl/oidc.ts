@@ -88,10 +88,11 @@ export function oidc(options: OidcOptions): TokenProvider {
     };
     if (scope !== undefined) form.set("scope", scope);
     if (audience !== undefined) form.set("audience", audience);
-    if (assertion !== undefined) {
+    const signed = assertion === undefined ? undefined : await made(assertion);
+    if (signed !== undefined) {
       form.set("client_id", clientId);
       form.set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
-      form.set("client_assertion", await made(assertion));
+      form.set("client_assertion", signed);
     } else if (authMethod === "post") {
       form.set("client_id", clientId);
       form.set("client_secret", clientSecret!);
@@ -109,6 +110,7 @@ export function oidc(options: OidcOptions): TokenProvider {
       what,
       timeoutMs,
       fetch,
+      secrets: [clientSecret, signed, headers.authorization?.slice("Basic ".length)],
     } as const;
     return tokenOf(await askJson(request, context), what, context.wallNow());
   };

@@ -118,19 +118,27 @@ export function checkChoice<W extends string>(name: string, value: unknown, word
 export function checkTlsOption(value: unknown, sockets: SocketFactory | undefined): boolean | TlsOptions {
   if (value === undefined || typeof value === "boolean") return value ?? false;
   if (!isObject(value)) {
-    refuse("tls", "true, false or an object", value);
+    refuseSecret("tls", "true, false or an object", value);
   }
   refuseUnknownIn("tls", value, TLS_OPTIONS);
   const tls = value as TlsOptions;
   if (tls.verify !== undefined && !VERIFIES.includes(tls.verify)) {
     const wanted = VERIFIES.map(show).join(", ");
-    refuse("tls.verify", wanted, tls.verify);
+    refuseSecret("tls.verify", wanted, tls.verify);
   }
   for (const name of TLS_TEXTS) checkText(`tls.${name}`, tls[name]);
   if (Array.isArray(tls.ca)) { for (const [at, entry] of tls.ca.entries()) checkText(`tls.ca[${at}]`, entry ?? null); }
   else checkText("tls.ca", tls.ca);
   checkTls(sockets, tls);
   return tls;
+}
+
+/** Longer text than any word that could be meant may be a key in the wrong place. */
+const LONGEST_WORD = 12;
+
+function refuseSecret(option: string, wanted: string, value: unknown): never {
+  if (typeof value !== "string" || value.length <= LONGEST_WORD) refuse(option, wanted, value);
+  throw new ConfigError(option, `Set "${option}" to ${wanted}: text of ${value.length} characters is not.`);
 }
 
 /** Text in PEM or a name, if anything. It may be secret, so its type is shown only. */
