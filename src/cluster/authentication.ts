@@ -111,7 +111,7 @@ function secretsIn(message: Uint8Array, { sendsPassword }: SaslMechanism): strin
   const text = new TextDecoder().decode(message);
   // Of a user and a password that stand side by side the user may be told.
   if (sendsPassword) return text.split("\0").slice(-1);
-  return text.split(/[\0\x01",{}]/).map((field) => field.replace(/^auth=Bearer /, ""));
+  return text.split(/["\0,{}]|\u{1}/u).map((field) => field.replace(/^auth=Bearer /, ""));
 }
 
 function refuseHandshake(

@@ -184,7 +184,8 @@ async function derive(hash: Hash, source: string, password: Bytes, salt: Bytes, 
   return { source, clientKey, storedKey: await digest(hash, clientKey), serverKey };
 }
 
-async function saltedPassword(hash: Hash, password: Bytes, salt: Bytes, iterations: number): Promise<Bytes> {
+/** @internal PBKDF2 (RFC 8018): by the runtime, as far as it does so many iterations. */
+export async function saltedPassword(hash: Hash, password: Bytes, salt: Bytes, iterations: number): Promise<Bytes> {
   const bits = hash === "SHA-256" ? 256 : 512;
   try {
     const key = await crypto.subtle.importKey("raw", password, "PBKDF2", false, ["deriveBits"]);

@@ -6,7 +6,7 @@
 
 import { presign } from "../../sasl/aws.ts";
 import { base64, digest, fromBase64, type Hash, hmac, textOf, utf8 } from "../../sasl/bytes.ts";
-import { pbkdf2 } from "../../sasl/scram.ts";
+import { saltedPassword } from "../../sasl/scram.ts";
 
 /** Who may do what in an embedded cluster that wants to know its clients. */
 export interface SaslOptions {
@@ -98,7 +98,7 @@ export class SaslExchange {
     if (password === undefined) return WRONG;
     const { iterations = 4_096 } = this.#options;
     const salt = await digest("SHA-256", utf8(`salt of ${user}`));
-    const salted = await pbkdf2(hash, utf8(password), salt, iterations);
+    const salted = await saltedPassword(hash, utf8(password), salt, iterations);
     const storedKey = await digest(hash, await hmac(hash, salted, utf8("Client Key")));
     const serverKey = await hmac(hash, salted, utf8("Server Key"));
     const challenge = `r=${nonce}${base64(salt.subarray(0, 12))},s=${base64(salt)},i=${iterations}`;
