@@ -50,7 +50,12 @@ export interface Place {
 }
 
 /** An offset to commit: that of the next record to read. */
-export interface CommittedOffset extends Place {
+export interface CommittedOffset {
+  /** The topic's name. */
+  readonly topic: string;
+  /** The partition's index. */
+  readonly partition: number;
+  /** The offset of the next record to read. */
   readonly offset: bigint;
   /** What the consumer wants to remember with it. */
   readonly metadata?: string | undefined;
@@ -58,9 +63,13 @@ export interface CommittedOffset extends Place {
 
 /** On whose behalf offsets are committed (KIP-447). */
 export interface GroupMember {
+  /** The consumer group. */
   readonly groupId: string;
+  /** The member's id, which the coordinator has given. */
   readonly memberId?: string | undefined;
+  /** The generation of the group that the member belongs to. */
   readonly generationId?: number | undefined;
+  /** The name of a static member (KIP-345). */
   readonly groupInstanceId?: string | undefined;
 }
 
