@@ -171,6 +171,34 @@ for (const release of ["3.9", "4.1"] as const) {
     await run(client.close());
   });
 
+  test(`transaction parts: on Kafka ${release} a commit waits for the parts of a batch that was split`, async () => {
+    const { cluster, producer, run, committed } = stage(release, {
+      topics: { out: { partitions: 3, config: { "max.message.bytes": "1000" } } },
+    });
+    const client = producer({ lingerMs: 50 });
+    const values = Array.from({ length: 20 }, (_, i) => String(i).padStart(300, "0"));
+    await run(client.transaction((tx) => {
+      for (const value of values) void tx.send({ ...record, value });
+    }));
+    assert.ok(cluster.requestsOf(Produce).length > 5);
+    assert.deepEqual((await committed())[0], values);
+    await run(client.close());
+  });
+
+  test(`transaction parts: on Kafka ${release} after a batch was given up, one of the same size is written and no duplicate`, async () => {
+    const { cluster, producer, run, failure, committed } = stage(release);
+    const client = producer({ requestTimeoutMs: 500, deliveryTimeoutMs: 2_000 });
+    await run(client.transaction((tx) => void tx.send(record)));
+    const stop = cluster.control(Produce, { silence: true, apply: true });
+    const tx = await run(client.begin());
+    await failure(tx.send({ ...record, value: "b" }));
+    stop();
+    await run(tx.abort());
+    await run(client.transaction((next) => void next.send({ ...record, value: "c" })));
+    assert.deepEqual((await committed())[0], ["a", "c"]);
+    await run(client.close());
+  });
+
   test(`transaction parts: on Kafka ${release} sequences begin at 0 with each epoch, and go on within it`, async () => {
     const { cluster, producer, run } = stage(release);
     const client = producer();
