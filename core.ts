@@ -45,7 +45,7 @@ export type { DataLossEvent, EpochBumpEvent, ProducerHooks, RetryEvent } from ".
 export type { ProducerInterceptor } from "./src/producer/record/interceptor.ts";
 export type { LogFields, Logger, LogLevel } from "./src/producer/observe/logger.ts";
 export type { ProducerMetrics } from "./src/producer/observe/metrics.ts";
-export type { SecurityProtocol } from "./src/producer/options/security.ts";
+export type { SecurityProtocol } from "./src/cluster/security.ts";
 export type { ConfluentCloudOptions, HostedPreset, MskOptions } from "./src/producer/options/hosted.ts";
 export { type Preset, presets } from "./src/producer/options/presets.ts";
 export { type PartitionInfo, Producer } from "./src/producer/producer.ts";

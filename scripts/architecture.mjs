@@ -25,7 +25,7 @@ const layers = {
   cluster: ["protocol", "runtime", "sasl"],
   codec: ["runtime"],
   sasl: ["runtime"],
-  reader: ["cluster", "protocol", "codec", "runtime"],
+  reader: ["cluster", "protocol", "codec", "runtime", "sasl"],
   protocol: [],
   runtime: [],
   testing: ["protocol", "codec", "runtime", "sasl"],

@@ -5,9 +5,12 @@
  */
 
 import { type Address, parseAddresses } from "../cluster/address.ts";
+import { checkConnect, checkSecurity, type SecurityProtocol } from "../cluster/security.ts";
 import { ConfigError } from "../errors.ts";
 import type { Connect } from "../runtime/connectable.ts";
-import type { TlsOptions } from "../runtime/runtime.ts";
+import type { SocketFactory, TlsOptions } from "../runtime/runtime.ts";
+import type { SaslMechanism } from "../sasl/mechanism.ts";
+import { namedMechanism, type NamedSasl } from "../sasl/named.ts";
 import { show } from "../show.ts";
 
 /** What is shown of transactions. */
@@ -55,7 +58,17 @@ export interface ReaderOptions {
   readonly metadataMaxAgeMs?: number | undefined;
   /** Speak TLS. @default false */
   readonly tls?: boolean | TlsOptions | undefined;
-  /** Opens the connections. @default the runtime's own */
+  /**
+   * Who the reader is: a mechanism such as `scramSha256({ … })` of `@sluice/kafka/sasl`, or its name and what it needs:
+   * `{ mechanism: "plain", username, password }`. @default nobody
+   */
+  readonly sasl?: SaslMechanism | NamedSasl | undefined;
+  /**
+   * What `tls` and `sasl` mean together, in Kafka's words. Only `"sasl_plaintext"` lets PLAIN send a password through an
+   * open line. @default what they mean
+   */
+  readonly securityProtocol?: SecurityProtocol | undefined;
+  /** Opens the connections, as that of a producer does. @default the runtime's own */
   readonly connect?: Connect | undefined;
 }
 
@@ -78,6 +91,8 @@ export interface ResolvedReaderOptions {
   readonly retryBackoffMaxMs: number;
   readonly metadataMaxAgeMs: number;
   readonly tls: boolean | TlsOptions;
+  readonly sasl: SaslMechanism | undefined;
+  readonly connect: SocketFactory | undefined;
 }
 
 const MAX_INT32 = 2_147_483_647;
@@ -102,7 +117,7 @@ const CHOICES = {
   onMissingOffset: ["beginning", "end", "fail"],
 } as const;
 
-const OTHERS = ["brokers", "clientId", "controlRecords", "tls", "connect"];
+const OTHERS = ["brokers", "clientId", "controlRecords", "tls", "sasl", "securityProtocol", "connect"];
 
 /**
  * Options with their defaults.
@@ -118,7 +133,7 @@ export function resolveReaderOptions(options: ReaderOptions): ResolvedReaderOpti
   if (unknown !== undefined) {
     throw new ConfigError(unknown, `Remove ${show(unknown)}: a reader has no such option, wanted ${known.join(", ")}.`);
   }
-  const { clientId = "sluice-reader", controlRecords = false, tls = false } = options;
+  const { clientId = "sluice-reader", controlRecords = false } = options;
   if (typeof clientId !== "string" || clientId.length > 249) {
     throw new ConfigError("clientId", `Set "clientId" to a string of at most 249 characters.`);
   }
@@ -138,11 +153,13 @@ export function resolveReaderOptions(options: ReaderOptions): ResolvedReaderOpti
     if ((words as readonly unknown[]).includes(value)) return [name, value];
     throw new ConfigError(name, `Set "${name}" to ${words.map(show).join(" or ")}: ${show(value)} is not.`);
   });
+  const connect = checkConnect(options.connect);
+  const { sasl, tls } = checkSecurity(options, connect, namedMechanism);
   return {
     bootstrap: parseAddresses(options.brokers),
     clientId,
     controlRecords,
-    tls,
+    ...{ connect, sasl, tls },
     ...Object.fromEntries([...numbers, ...choices]),
   } as ResolvedReaderOptions;
 }

@@ -132,7 +132,8 @@ export class Reader implements AsyncIterable<ReadRecord> {
    */
   constructor(options: ReaderOptions, runtime?: Runtime) {
     this.#options = resolveReaderOptions(options);
-    const given = runtime ?? (options.connect === undefined ? selectRuntime() : systemRuntime(options.connect));
+    const given = runtime ??
+      (this.#options.connect === undefined ? selectRuntime() : systemRuntime(this.#options.connect));
     this.#runtime = detached(given);
     this.#outstanding = new Outstanding(given);
     const { retryBackoffMs, retryBackoffMaxMs } = this.#options;

@@ -357,3 +357,23 @@ test("reader: calls end at maxBlockMs, also while a broker says nothing", async 
     await run(it.close());
   }
 });
+
+test("reader: it proves who it is, alone and as a member of a group", async () => {
+  const sasl = { mechanism: "plain", username: "ann", password: "secret" } as const;
+  const { cluster, failure, member, producer, reader, run } = groupStage(1, { sasl: { users: { ann: "secret" } } });
+  const secure = { sasl, securityProtocol: "sasl_plaintext" } as const;
+  const writer = producer(secure);
+  await run(writer.send({ ...ZERO, value: "0" }));
+  const alone = reader(secure);
+  alone.assign([ZERO]);
+  assert.deepEqual(await run(take(alone, 1)), ["0"]);
+  const one = member(secure);
+  assert.equal((await run(one.join())).length, 1);
+  await run(one.commit([{ ...ZERO, offset: 1n }]));
+  assert.equal(cluster.groups.committed("g", "orders", 0), 1n);
+  const wrong = reader({ ...secure, sasl: { ...sasl, password: "other" } });
+  wrong.assign([ZERO]);
+  assert.equal((await failure(take(wrong, 1))).name, "AuthenticationError");
+  assert.throws(() => reader({ sasl }), /sends the password as it is/);
+  for (const each of [writer, alone, one, wrong]) await run(each.close());
+});

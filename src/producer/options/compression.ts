@@ -10,7 +10,7 @@ import { type Codec, COMPRESSION_IDS, type CompressionType, type Compressor } fr
 import { type CodecSource, type CompressorByName, compressorOf } from "../../codec/guarded_compressor.ts";
 import { ConfigError } from "../../errors.ts";
 import { show } from "../../show.ts";
-import { refuseUnknownIn } from "./option_checks.ts";
+import { refuseUnknownIn } from "../../cluster/security.ts";
 
 const EVENT_HUBS_HOST = /\.servicebus\.(windows\.net|chinacloudapi\.cn|usgovcloudapi\.net|cloudapi\.de)$/i;
 

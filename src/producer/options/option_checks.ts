@@ -5,33 +5,18 @@
  */
 
 import { type Address, parseAddresses } from "../../cluster/address.ts";
+import { refuseUnknownIn } from "../../cluster/security.ts";
 import { isObject, refuse } from "../../call_options.ts";
 import { ConfigError } from "../../errors.ts";
-import { optionHint } from "../../other_clients.ts";
-import { isConnect, socketsOf } from "../../runtime/connectable.ts";
-import type { SocketFactory, TlsOptions } from "../../runtime/runtime.ts";
-import { checkTls } from "../../runtime/tls.ts";
 import { show } from "../../show.ts";
 import { HOOK_NAMES, type ProducerHooks } from "../observe/hooks.ts";
 import type { ProducerInterceptor } from "../record/interceptor.ts";
 import { CONSOLE, LOG_LEVELS, type Logger } from "../observe/logger.ts";
 import type { Partitioner, PartitionerName } from "../record/partitioner.ts";
 
-const TLS_OPTIONS = ["ca", "cert", "key", "passphrase", "serverName", "verify"];
-const TLS_TEXTS = ["cert", "key", "passphrase", "serverName"] as const;
-const VERIFIES: readonly unknown[] = ["full", "ca", "none"];
 const PARTITIONERS: readonly unknown[] = ["sticky", "roundRobin", "random", "keyHash"];
 const MAX_STRING_BYTES = 32_767;
 const INTERCEPTOR_METHODS = ["onSend", "onAcknowledgement", "close"] as const;
-
-/** Refuses what an option that is an object doesn't have. */
-export function refuseUnknownIn(option: string, value: object, known: readonly string[]): void {
-  const name = Object.keys(value).find((key) => !known.includes(key));
-  if (name === undefined) return;
-  const wanted = `wanted ${known.map(show).join(", ")}.${optionHint(name, known)}`;
-  const message = `Remove ${show(name)} from "${option}": there is no such option, ${wanted}`;
-  throw new ConfigError(option, message);
-}
 
 /** Bootstrap servers. */
 export function checkBrokers(value: unknown): Address[] {
@@ -112,47 +97,6 @@ export function checkChoice<W extends string>(name: string, value: unknown, word
   if (value === undefined) return words[0];
   if ((words as readonly unknown[]).includes(value)) return value as W;
   refuse(name, words.map(show).join(" or "), value);
-}
-
-/** TLS options that make sense, on the given sockets if these are known. */
-export function checkTlsOption(value: unknown, sockets: SocketFactory | undefined): boolean | TlsOptions {
-  if (value === undefined || typeof value === "boolean") return value ?? false;
-  if (!isObject(value)) {
-    refuseSecret("tls", "true, false or an object", value);
-  }
-  refuseUnknownIn("tls", value, TLS_OPTIONS);
-  const tls = value as TlsOptions;
-  if (tls.verify !== undefined && !VERIFIES.includes(tls.verify)) {
-    const wanted = VERIFIES.map(show).join(", ");
-    refuseSecret("tls.verify", wanted, tls.verify);
-  }
-  for (const name of TLS_TEXTS) checkText(`tls.${name}`, tls[name]);
-  if (Array.isArray(tls.ca)) { for (const [at, entry] of tls.ca.entries()) checkText(`tls.ca[${at}]`, entry ?? null); }
-  else checkText("tls.ca", tls.ca);
-  checkTls(sockets, tls);
-  return tls;
-}
-
-/** Longer text than any word that could be meant may be a key in the wrong place. */
-const LONGEST_WORD = 12;
-
-function refuseSecret(option: string, wanted: string, value: unknown): never {
-  if (typeof value !== "string" || value.length <= LONGEST_WORD) refuse(option, wanted, value);
-  throw new ConfigError(option, `Set "${option}" to ${wanted}: text of ${value.length} characters is not.`);
-}
-
-/** Text in PEM or a name, if anything. It may be secret, so its type is shown only. */
-function checkText(option: string, value: unknown): void {
-  if (value === undefined || typeof value === "string") return;
-  const hint = value instanceof Uint8Array ? " Decode the bytes: new TextDecoder().decode(bytes)." : "";
-  refuse(option, "text", value, hint);
-}
-
-/** A factory of sockets, if anything. */
-export function checkConnect(value: unknown): SocketFactory | undefined {
-  if (value === undefined) return undefined;
-  if (isConnect(value)) return socketsOf(value);
-  refuse("connect", 'a function that connects, or an object with a function "connect"', value);
 }
 
 /** A logger, or the word for the console, if anything. */

@@ -15,7 +15,8 @@ import type { SaslMechanism } from "../../sasl/mechanism.ts";
 import type { NamedSasl } from "../../sasl/named.ts";
 import { sentenceOf, show } from "../../show.ts";
 import { checkHosted, type CompressionSpec, resolveCompression, type TopicCompression } from "./compression.ts";
-import { checkSecurity, type Names, NO_NAMES, type SecurityProtocol } from "./security.ts";
+import { checkConnect, checkSecurity, type SecurityProtocol } from "../../cluster/security.ts";
+import { type Names, NO_NAMES } from "./security.ts";
 import type { Connect } from "../../runtime/connectable.ts";
 import type { SocketFactory, TlsOptions } from "../../runtime/runtime.ts";
 import type { ProducerHooks } from "../observe/hooks.ts";
@@ -27,7 +28,6 @@ import {
   checkBrokers,
   checkChoice,
   checkClientId,
-  checkConnect,
   checkFunction,
   checkHooks,
   checkInterceptors,
