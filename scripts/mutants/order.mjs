@@ -23,8 +23,8 @@ export const order = [
       { file: gates, find: `if (attempt.sentToId !== attempt.leaderId) return "migration";`, replace: "" },
       {
         file: sequence,
-        find: `return this.#proven && this.#provenLeader === leader;`,
-        replace: `return this.#proven || this.#provenLeader === leader && leader.leaderId === -2;`,
+        find: `return this.#proven && this.#provenGeneration === leader.generation;`,
+        replace: `return this.#proven || this.#provenGeneration === -2 && leader.generation === -2;`,
       },
     ],
   },
@@ -98,8 +98,8 @@ export const order = [
       { file: gates, find: `if (attempt.inFlight > 0 && attempt.isRetry) return "recovery";`, replace: "" },
       {
         file: sequence,
-        find: `return this.#proven && this.#provenLeader === leader;`,
-        replace: `return this.#proven || this.#provenLeader === leader && leader.leaderId === -2;`,
+        find: `return this.#proven && this.#provenGeneration === leader.generation;`,
+        replace: `return this.#proven || this.#provenGeneration === -2 && leader.generation === -2;`,
       },
     ],
   },

@@ -21,7 +21,7 @@ import type { Connection, ConnectionOptions } from "./connection.ts";
 import { type AheadRequest, type Answer, Enquiry } from "./enquiry.ts";
 import { Greetings } from "./greeting.ts";
 import type { BrokerHealth } from "./health.ts";
-import { isUsable, MetadataCache, type PartitionMetadata, type TopicMetadata } from "./metadata.ts";
+import { isUsable, MetadataCache, newGeneration, type PartitionMetadata, type TopicMetadata } from "./metadata.ts";
 import { DialPace } from "./pace.ts";
 import { Seats } from "./seats.ts";
 import { sleep } from "./sleep.ts";
@@ -321,7 +321,7 @@ export class Cluster {
       this.#place(endpoint.nodeId, { host: endpoint.host, port: endpoint.port }, formatAddress(by));
     }
     if (!this.#brokers.has(leader.leaderId)) return false;
-    topic.partitions[partition] = { ...leader, isHint: true };
+    topic.partitions[partition] = newGeneration({ ...leader, isHint: true });
     return true;
   }
 
@@ -331,7 +331,8 @@ export class Cluster {
    */
   leaderDenies(name: string, partition: number, leader: PartitionMetadata): void {
     const partitions = this.#metadata.get(name)?.partitions;
-    if (leader.isHint && partitions?.[partition] === leader) partitions[partition] = { ...leader, leaderEpoch: -1 };
+    if (!leader.isHint || partitions?.[partition]?.generation !== leader.generation) return;
+    partitions[partition] = newGeneration({ ...leader, leaderEpoch: -1 });
   }
 
   /** A broker doesn't lead, or doesn't know, what metadata says that it does. */

@@ -21,6 +21,22 @@ export interface PartitionMetadata {
   readonly errorCode?: number;
   /** It was told by the answer to a Produce request (KIP-951), and not by metadata. */
   readonly isHint?: boolean;
+  /**
+   * Another number after every change, and never one that was used before: equal generations mean that the same broker
+   * has led the partition of the same topic all the time, as far as was heard. Leader and epoch alone don't: a topic that
+   * was created anew starts again at epoch 0. What a leader has proven (H1) holds for one generation.
+   */
+  readonly generation: number;
+}
+
+/** Of a partition of which nothing is known. */
+export const NO_LEADER: PartitionMetadata = { leaderId: -1, leaderEpoch: -1, generation: 0 };
+
+let lastGeneration = 0;
+
+/** What is known of a partition from now on. */
+export function newGeneration(facts: Omit<PartitionMetadata, "generation">): PartitionMetadata {
+  return { ...facts, generation: ++lastGeneration };
 }
 
 /** What is known of a topic. */
@@ -100,7 +116,7 @@ export class MetadataCache {
   forgetLeaders(): void {
     for (const topic of this.#topics.values()) {
       if (topic.topicId === ZERO_TOPIC_ID) topic.unproven = true;
-      topic.partitions = topic.partitions.map(({ leaderEpoch }) => ({ leaderId: -1, leaderEpoch }));
+      topic.partitions = topic.partitions.map(({ leaderEpoch }) => newGeneration({ leaderId: -1, leaderEpoch }));
     }
   }
 
@@ -160,7 +176,7 @@ function mergeTopic(
   // Nor did it ever have them, if nobody else has heard of them.
   for (let index = partitions.length; index < count; index++) contradict(known[index]!, contradicted);
   while (count > partitions.length && isMistaken(known[count - 1]!, contradicted)) count -= 1;
-  const merged = Array.from({ length: count }, (_, index) => known[index] ?? { leaderId: -1, leaderEpoch: -1 });
+  const merged = Array.from({ length: count }, (_, index) => known[index] ?? newGeneration(NO_LEADER));
   for (const partition of partitions) {
     const current = merged[partition.partitionIndex]!;
     const leaderEpoch = hasEpochs ? partition.leaderEpoch : -1;
@@ -174,7 +190,11 @@ function mergeTopic(
     const isMoved = current.leaderId !== leaderId || current.leaderEpoch !== leaderEpoch;
     if (isMoved) changed = true;
     if (!isMoved && (current.errorCode ?? 0) === errorCode) continue;
-    merged[partition.partitionIndex] = { leaderId, leaderEpoch, ...(errorCode === 0 ? {} : { errorCode }) };
+    merged[partition.partitionIndex] = newGeneration({
+      leaderId,
+      leaderEpoch,
+      ...(errorCode === 0 ? {} : { errorCode }),
+    });
   }
   if (topic.partitions.length !== count) changed = true;
   topic.partitions = merged;

@@ -8,7 +8,7 @@ import { ConfigError } from "../errors.ts";
 import { MAX_BROKERS, MAX_PARTITIONS } from "../protocol/bounds.ts";
 import { show } from "../show.ts";
 import type { VersionRange } from "./connection.ts";
-import type { PartitionMetadata } from "./metadata.ts";
+import { newGeneration, type PartitionMetadata } from "./metadata.ts";
 
 /** A broker in a {@link ClusterSnapshot}. */
 export interface BrokerSnapshot {
@@ -119,7 +119,7 @@ export function plainVersions(versions: ReadonlyMap<number, VersionRange>): Brok
 
 /** The partitions of a topic, as the metadata holds them. */
 export function partitionsOf({ partitions }: TopicSnapshot): PartitionMetadata[] {
-  return partitions.map(([leaderId, leaderEpoch]) => ({ leaderId, leaderEpoch }));
+  return partitions.map(([leaderId, leaderEpoch]) => newGeneration({ leaderId, leaderEpoch }));
 }
 
 function refuse(path: string, value: unknown, wanted: string): never {

@@ -42,11 +42,42 @@ test("metadata: a topic that was created again starts its epochs anew, with its 
   const topic = cache.add("t", 0);
   cache.merge([answer("t", [[0, 1, 50], [1, 1, 50]])]);
   assert.equal(cache.merge([answer("t", [[0, 2, 0]], OTHER_ID)]), true);
-  assert.deepEqual([topic.topicId, topic.partitions], [OTHER_ID, [{ leaderId: 2, leaderEpoch: 0 }]]);
+  const leaders = (): number[][] => topic.partitions.map(({ leaderId, leaderEpoch }) => [leaderId, leaderEpoch]);
+  assert.deepEqual([topic.topicId, leaders()], [OTHER_ID, [[2, 0]]]);
   // A broker that tells no ids doesn't make it another topic.
   cache.merge([answer("t", [[0, 3, 9]], OTHER_ID)]);
   cache.merge([answer("t", [[0, 4, 8]], ZERO_TOPIC_ID)]);
-  assert.deepEqual(topic.partitions, [{ leaderId: 3, leaderEpoch: 9 }]);
+  assert.deepEqual(leaders(), [[3, 9]]);
+});
+
+test("metadata: a partition's generation stays while answers say the same, and is a new number after any change (H1)", () => {
+  const cache = new MetadataCache();
+  const topic = cache.add("t", 0);
+  const seen = new Set<number>();
+  const generation = (): number => topic.partitions[0]!.generation;
+  const merge = (partitions: Partitions, topicId = ID): void => void cache.merge([answer("t", partitions, topicId)]);
+  merge([[0, 1, 5]]);
+  const first = generation();
+  seen.add(first);
+  // The same again, an answer that lags behind, an error, and news of another partition change nothing.
+  merge([[0, 1, 5]]);
+  merge([[0, 2, 4]]);
+  cache.merge([answer("t", [], ID, 3)]);
+  merge([[0, 1, 5], [1, 2, 0]]);
+  assert.equal(generation(), first);
+  const changes: (() => void)[] = [
+    () => merge([[0, 2, 6]]),
+    () => merge([[0, 2, 7]]),
+    // The topic was created anew: the same broker leads it in an epoch that was there before.
+    () => merge([[0, 2, 7]], OTHER_ID),
+    () => cache.forgetLeaders(),
+    () => merge([[0, 2, 7]], OTHER_ID),
+  ];
+  for (const change of changes) {
+    change();
+    assert.equal(seen.has(generation()), false);
+    seen.add(generation());
+  }
 });
 
 test("metadata: partitions come in any order, and an answer with fewer of them lags behind", () => {

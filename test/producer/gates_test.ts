@@ -14,8 +14,8 @@ import { Recovery } from "../../src/producer/sender/recovery.ts";
 import { type Stamping, unstamped } from "../../src/producer/idempotence/stamping.ts";
 import { test } from "../harness.ts";
 
-const LEADER: PartitionMetadata = { leaderId: 1, leaderEpoch: 4 };
-const OTHER: PartitionMetadata = { leaderId: 2, leaderEpoch: 5 };
+const LEADER: PartitionMetadata = { leaderId: 1, leaderEpoch: 4, generation: 1 };
+const OTHER: PartitionMetadata = { leaderId: 2, leaderEpoch: 5, generation: 2 };
 const identity = { producerId: 5n, producerEpoch: 3 };
 const stamping: Stamping = { ...unstamped, stamps: true, identity };
 
@@ -163,7 +163,7 @@ test("gates: until the leader has accepted a batch of this epoch one is in fligh
   // The same broker, elected again, may have lost what it knew; so may the one of a topic that was created anew.
   p.send();
   p.add();
-  assert.equal(p.gate({ ...LEADER }), "proof");
+  assert.equal(p.gate({ ...LEADER, generation: 3 }), "proof");
   assert.equal(p.gate(), undefined);
 });
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { isUsable, type PartitionMetadata } from "../../cluster/metadata.ts";
+import { isUsable, NO_LEADER, type PartitionMetadata } from "../../cluster/metadata.ts";
 import type { KafkaError } from "../../errors.ts";
 import type { Entry } from "./agenda.ts";
 import type { Batch, Place } from "./batch.ts";
@@ -48,7 +48,7 @@ export class Partition implements Entry, Place {
   /** A retry waits until metadata has been refreshed. Set by the schedule, cleared with the refresh. */
   awaitingMetadata = false;
   /** Whom the batches in flight were sent to. */
-  sentTo: PartitionMetadata = { leaderId: -1, leaderEpoch: -1 };
+  sentTo: PartitionMetadata = NO_LEADER;
   /** Set by the last failure of a record when nothing may be sent behind it (`gapless`). */
   gap: Gap | undefined;
   /** Size of the last batch, which is a good guess for the next one. */

@@ -24,7 +24,7 @@ export interface StampedInDoubt extends Stamped {
 
 /** The sequence numbers of one partition. They outlive the partition's metadata: a used sequence is never reused. */
 export class PartitionSequence {
-  /** A stamped batch has ended, and nobody knows yet whether it is in the log (delivery rule I7). */
+  /** A stamped batch has ended, and nobody knows yet whether it is in the log (I7). */
   unresolved = false;
   /** The stamped batches that wait to be sent again get new stamps as soon as there is an identity for them. */
   rewrite = false;
@@ -33,7 +33,7 @@ export class PartitionSequence {
   #producerEpoch = -1;
   #next = 0;
   #unresolvedOrdinal = -1;
-  #provenLeader: PartitionMetadata = { leaderId: -1, leaderEpoch: -1 };
+  #provenGeneration = -1;
   #proven = false;
   /** The sequence that follows what was accepted last. */
   #ackedEnd = 0;
@@ -67,11 +67,10 @@ export class PartitionSequence {
 
   /**
    * True once this leader has accepted a batch of the present epoch. Until then one batch is in flight at a time: a
-   * broker that knows nothing of a producer accepts any first sequence, also that of the second batch (hazard H1).
+   * broker that knows nothing of a producer accepts any first sequence, also that of the second batch (H1).
    */
-  isProvenAt(leader: PartitionMetadata): boolean {
-    // The same object, not the same numbers: a topic that was created anew starts again at leader epoch 0.
-    return this.#proven && this.#provenLeader === leader;
+  isProvenAt(leader: Pick<PartitionMetadata, "generation">): boolean {
+    return this.#proven && this.#provenGeneration === leader.generation;
   }
 
   /**
@@ -84,7 +83,7 @@ export class PartitionSequence {
   }
 
   /** A batch was accepted. If it came after the one in doubt, that one must be in the log as well. */
-  accepted(batch: Stamped, leader: PartitionMetadata, baseOffset: bigint): void {
+  accepted(batch: Stamped, leader: Pick<PartitionMetadata, "generation">, baseOffset: bigint): void {
     const lastOffset = baseOffset < 0n ? -1n : baseOffset + BigInt(batch.recordCount - 1);
     if (lastOffset > this.lastAckedOffset) this.lastAckedOffset = lastOffset;
     const { producerId, producerEpoch, baseSequence } = batch.stamp;
@@ -92,7 +91,7 @@ export class PartitionSequence {
     // An offset that isn't known is no base for arithmetic.
     this.#ackedEnd = baseOffset < 0n ? -1 : (baseSequence + batch.recordCount) % SEQUENCE_SPACE;
     this.#proven = true;
-    this.#provenLeader = leader;
+    this.#provenGeneration = leader.generation;
     if (batch.ordinal >= this.#unresolvedOrdinal) this.unresolved = false;
   }
 
