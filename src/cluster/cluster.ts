@@ -78,7 +78,9 @@ const SILENCE_MS = 5_000;
 
 /** After so long without metadata, everything that is known is given up (KIP-1102). */
 const REBOOTSTRAP_AFTER_MS = 300_000;
-/** Nothing tells when the last byte has left; only a close with acks 0 asks, and only while a broker falls behind. */
+/**
+ * Sockets report no "all bytes written", so `close()` with acks 0 polls; only while a socket still has bytes queued.
+ */
 const FLUSH_POLL_MS = 10;
 /** A server that offers no Metadata is found out without a wait, and `retryBackoffMs` may be 0. */
 const LEAST_BACKOFF_MS = 50;

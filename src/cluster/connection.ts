@@ -97,7 +97,7 @@ const SESSION_JITTER = 0.1;
 /** While a broker stays silent, it is reported again after so long. */
 const REMINDER_MS = 2_000;
 const LEAST_REMINDER_MS = 100;
-/** A connection that has been of no use for so long may end without that being anybody's fault. */
+/** After this long without a request, a closed connection is an idle close and no failure: there is no backoff. */
 const QUIET_MS = 1_000;
 
 /** A connection, ready or not; {@link openConnection} makes ready ones. */

@@ -44,7 +44,7 @@ export interface Flight {
   readonly guesses: readonly (readonly [api: AnyApi, version: number])[];
   /** Writes the requests; the answers are the business of whoever gave the flight. */
   write(connection: Connection): void;
-  /** Nothing comes of it: the attempt to connect has failed. */
+  /** The connection failed before the pipelined requests were answered. */
   lost(): void;
   /** The guess was wrong: without these requests the server has answered. */
   refuted(): void;

@@ -1,5 +1,5 @@
 /**
- * How the brokers are, for operators (a snapshot; M-107 of the feature list).
+ * How the brokers are, for operators (a snapshot).
  *
  * @module
  */

@@ -52,7 +52,7 @@ export interface TopicMetadata {
   touched: boolean;
   /** When the topic was last found touched, on the monotonic clock. */
   lastUsedMs: number;
-  /** The next answer is taken whatever its epochs are: what is known is from hearsay, or of another time. */
+  /** The next answer counts whatever its leader epochs are: what is known came from a snapshot or an earlier cluster. */
   unproven: boolean;
   /** The cluster doesn't keep it up to date any more: whoever holds it has to ask for the topic anew. */
   forgotten: boolean;

@@ -72,7 +72,7 @@ function ignore(): void {}
 /**
  * Sends records to Kafka.
  *
- * One producer serves any number of concurrent callers, and more of it than one is seldom of use. Records of one
+ * One producer serves any number of concurrent callers; an application rarely needs a second. Records of one
  * partition get into its log in the order of the calls, once each, also when they are sent again (`idempotent`).
  *
  * @example
@@ -106,7 +106,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   readonly #scope: Scope | undefined;
   readonly #diagnostics: Diagnostics;
   readonly #watch: Watch;
-  /** Those who wait for a topic's metadata without a record. */
+  /** Calls that wait for a topic's metadata without a record. */
   readonly #lookups: Set<(error: KafkaError) => void> = new Set();
   /** Made for the first send with a signal. */
   #signals: AbortSignals | undefined;
@@ -305,7 +305,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
         isLast: true,
         gone: false,
         onMemory: () => {
-          // It only asked whether there is room; whoever fills it reserves for himself.
+          // It only asked whether there is room; each record reserves its own.
           memory.reserve(-bytesWanted);
           const refused = this.#refusal();
           if (refused === undefined) resolve();

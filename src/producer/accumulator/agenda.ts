@@ -10,7 +10,7 @@ import type { Runtime, Timer } from "../../runtime/runtime.ts";
 export interface Entry {
   /** Called when its time has come; it is off the agenda then. */
   onDue(): void;
-  /** Of those that fall due at the same moment, it comes after the others. */
+  /** Among entries that fall due at the same moment, this one comes last. */
   readonly isLast?: boolean;
   /** Written by the agenda: place in the heap, −1 while it isn't on. */
   heapIndex: number;

@@ -40,7 +40,7 @@ export type Outcome =
 
 /** A record that the broker has refused by itself, while the others of its batch go out again. */
 interface RefusedRecord {
-  /** It is told in front of the record at this place. */
+  /** It is settled in front of the record at this place. */
   readonly before: number;
   readonly error: KafkaError;
   readonly receipt: Receipt;
@@ -68,7 +68,7 @@ export class Batch<P extends Place = Place> {
   recordCount = 0;
   /** No record is added any more. */
   closed = false;
-  /** Doesn't wait for company: a flush wants it. */
+  /** Doesn't linger: a flush waits for it. */
   urgent = false;
   /** How often it was sent and failed. */
   attempts = 0;
@@ -92,7 +92,7 @@ export class Batch<P extends Place = Place> {
   lastError: KafkaError | undefined;
   /** How often the broker has repeated its last answer. */
   repeats = 0;
-  /** Where a leader appended it that didn't take it for delivered all the same; −1n if none told. */
+  /** Base offset from a leader that appended the batch but answered with an error; −1n if none did. */
   appendedAt = -1n;
   /** How often the broker has hung up on a request of this batch alone. */
   hangUps = 0;
@@ -100,7 +100,7 @@ export class Batch<P extends Place = Place> {
   dividedInDoubt = false;
   /** Past its deadline, and waiting for an answer all the same (`waitForOutcome`). */
   overdue = false;
-  /** Known, though perhaps not told yet because an earlier batch is still on its way. */
+  /** Known, though perhaps not settled yet because an earlier batch is still on its way (O1). */
   outcome: Outcome | undefined;
   /** Its place in the order of first drains of its partition; −1 before. */
   ordinal = -1;
@@ -110,7 +110,7 @@ export class Batch<P extends Place = Place> {
   sentByName = false;
   /** How far the next ordinal is; the halves of a split batch share it. */
   ordinalSpan = 1;
-  /** Who waits for it in a flush. */
+  /** Flushes that wait for it. */
   barriers: Barrier[] | undefined;
 
   readonly #pool: BufferPool;
@@ -119,7 +119,7 @@ export class Batch<P extends Place = Place> {
   #maxTimestamp = 0;
   #timestampDeltas: number[] = NO_DELTAS;
   #receipts: Receipt[] = NO_RECEIPTS;
-  /** Records that the broker has refused and that are yet to be told, in order. */
+  /** Records that the broker has refused and that are yet to be settled, in order. */
   #refused: readonly RefusedRecord[] = NONE_REFUSED;
   /** Records that were taken out and whose bytes are still there. */
   #dropped: Set<number> | undefined;
@@ -142,7 +142,7 @@ export class Batch<P extends Place = Place> {
   }
 
   /**
-   * Adds a record, whose size is that of {@link sizeOf}, and who is to be told of it. When it throws, because there is
+   * Adds a record, whose size is that of {@link sizeOf}, with its receipt. When it throws, because there is
    * no memory for a larger buffer or the caller's bytes have gone, the batch is as it was.
    */
   append(
@@ -182,14 +182,14 @@ export class Batch<P extends Place = Place> {
     return this.recordCount - (this.#dropped?.size ?? 0);
   }
 
-  /** Takes a record out, with whoever was to be told of it. Only while nothing of the batch has been sent. */
+  /** Takes a record out, with its receipt. Only while nothing of the batch has been sent. */
   drop(index: number): void {
     this.#receipts[index] = undefined;
     (this.#dropped ??= new Set()).add(index);
     this.wire = undefined;
   }
 
-  /** Writes the batch anew without the records that were taken out. It keeps what it has of the buffer memory. */
+  /** Rewrites the batch without the records that were taken out. It keeps what it has of the buffer memory. */
   compact(): void {
     const dropped = this.#dropped;
     if (dropped === undefined) return;
@@ -197,7 +197,7 @@ export class Batch<P extends Place = Place> {
     this.#rewrite(dropped);
   }
 
-  /** Records that the broker has refused one by one and that are yet to be told. */
+  /** How many records the broker has refused one by one that are yet to be settled. */
   get refusedCount(): number {
     return this.#refused.length;
   }
@@ -209,7 +209,7 @@ export class Batch<P extends Place = Place> {
   }
 
   /**
-   * Takes out the records that the broker has refused, by their places; they are told in their order among the others.
+   * Takes out the records that the broker has refused, by their places; they fail in their order among the others.
    * It appended none of the batch, so what is left can go out again. It keeps what it has of the buffer memory.
    */
   refuse(errors: ReadonlyMap<number, KafkaError>): void {
@@ -328,7 +328,7 @@ export class Batch<P extends Place = Place> {
   }
 
   /**
-   * True if it may stand in a topic that was created anew after it was sent: a request that names a topic by its name
+   * True if it may be in a topic that was created again after it was sent: a request that names a topic by its name
    * is good for every topic of that name.
    */
   get mayBeInOlderTopic(): boolean {
@@ -340,7 +340,7 @@ export class Batch<P extends Place = Place> {
     return this.#maxTimestamp;
   }
 
-  /** What to tell of the records after a success. */
+  /** What the records get after a success. */
   resultOf(baseOffset: bigint, logAppendTimeMs: number, delivery: BatchResult["delivery"]): BatchResult {
     const { topic, index } = this.partition;
     return new BatchResult(

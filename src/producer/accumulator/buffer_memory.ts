@@ -1,5 +1,5 @@
 /**
- * The memory that records may take until they have an outcome, and the line of those who wait for it.
+ * The memory that records may take until they have an outcome, and the queue of those that wait for it.
  *
  * @module
  */
@@ -11,42 +11,42 @@ import type { TurnClock } from "./turn_clock.ts";
 export const OBJECT_BYTES = 256;
 
 /**
- * What a record of so many bytes counts for: no less than its objects take, or millions of empty ones would fit. Whoever
- * sends larger ones has about as much beside the buffer memory as in it, at most.
+ * What a record of this many bytes counts for: no less than its objects take, or millions of empty records would fit. With
+ * larger records, the objects take at most about as much as the buffer memory itself.
  */
 export function chargeFor(bytes: number): number {
   return bytes < OBJECT_BYTES ? OBJECT_BYTES : bytes;
 }
 
-/** Somebody who waits for memory. */
+/** Something that waits for memory. */
 export interface MemoryWaiter {
   /** How many bytes are wanted. */
   readonly bytesWanted: number;
   /** False if it wants more after that, and stays where it is. */
   readonly isLast: boolean;
-  /** Nobody waits behind it any more (timed out, aborted, closed): it is passed over. */
+  /** It has its outcome (timed out, aborted, closed) and is passed over. */
   readonly gone: boolean;
   /** The bytes have been reserved. */
   onMemory(): void;
 }
 
 /**
- * What the line may hold while nothing comes free. Within one turn, and while a broker takes what it is given, the line
- * is as long as callers make it; with a broker that stands still, the process holds `bufferMemory` and this.
+ * Bytes that the queue may hold while nothing comes free. Within one turn, and while a broker takes what it is given, the
+ * queue is as long as callers make it; with a broker that stands still, the process holds `bufferMemory` and this.
  */
-const LINE_BYTES = 8_388_608;
-/** When nothing has come free for so long, nothing will soon. */
+const QUEUE_BYTES = 8_388_608;
+/** After this long in which nothing came free, nothing is expected to soon. */
 const STALLED_AFTER_MS = 100;
 /** The same while no answer could have been read, because the runtime hasn't looked at its sockets. */
-const DEAF_AFTER_MS = 500;
-/** What has expired says nothing of the broker any more after so long. */
+const UNPOLLED_STALL_MS = 500;
+/** For this long, memory that came free because records expired says nothing good of the broker. */
 const FORGOTTEN_AFTER_MS = 1_000;
-/** Those who left the middle of the line are swept out of it when there are so many, and more of them than others. */
+/** Waiters that ended in the middle of the queue are swept out when they are this many, and more than the others. */
 const SWEEP_AFTER = 1_024;
 
 type Clock = Pick<TurnClock, "nowMs" | "polls">;
 
-/** Counts bytes; hands what comes free to whoever has waited longest. */
+/** Counts bytes; hands what comes free to the waiter that has waited longest. */
 export class BufferMemory {
   /** All there is, in bytes. */
   readonly totalBytes: number;
@@ -75,7 +75,7 @@ export class BufferMemory {
     this.#onUse = onUse;
   }
 
-  /** True while somebody waits. Whoever comes then goes to the end of the line, even if there were room. */
+  /** True while something waits. A new record goes to the end of the queue then, even if there were room. */
   get contended(): boolean {
     while (this.#head < this.#line.length && this.#line[this.#head]!.gone) {
       this.#shift();
@@ -84,7 +84,7 @@ export class BufferMemory {
     return this.#head < this.#line.length;
   }
 
-  /** What those in line hold, in bytes. */
+  /** Bytes that the waiters hold. */
   get bytesInLine(): number {
     return this.#bytesInLine;
   }
@@ -106,8 +106,8 @@ export class BufferMemory {
   }
 
   /**
-   * Gives bytes back and serves those in line who can be served now. `answered`: true if a broker has seen to it that
-   * they are free, false if nobody has until their time was up.
+   * Gives bytes back and serves the waiters that can be served now. `answered`: true if a broker's answer has freed them,
+   * false if their time was up without one.
    */
   release(bytes: number, answered?: boolean): void {
     if (answered) this.#progress();
@@ -118,13 +118,13 @@ export class BufferMemory {
   }
 
   /**
-   * Why nobody who holds so many bytes may stand in line at present; undefined if he may. Who is refused is likely to
-   * be one of very many: those of one turn share the error.
+   * The error for a send that would add `bytesHeld` to the queue, or undefined if it may wait. Thousands can be rejected in
+   * one turn, so they share one error object.
    */
   refusal(bytesHeld: number): BufferFullError | undefined {
-    if (this.#bytesInLine + bytesHeld <= LINE_BYTES) return undefined;
+    if (this.#bytesInLine + bytesHeld <= QUEUE_BYTES) return undefined;
     const { nowMs, polls } = this.#clock;
-    const patienceMs = polls - this.#progressPolls < 1 ? DEAF_AFTER_MS : STALLED_AFTER_MS;
+    const patienceMs = polls - this.#progressPolls < 1 ? UNPOLLED_STALL_MS : STALLED_AFTER_MS;
     if (nowMs - this.#progressMs < patienceMs) return undefined;
     if (this.#refusal === undefined || this.#refusedMs !== nowMs) {
       this.#refusedMs = nowMs;
@@ -136,22 +136,22 @@ export class BufferMemory {
     return this.#refusal;
   }
 
-  /** Those who wait, in order. */
+  /** The waiters, in order. */
   *line(): Generator<MemoryWaiter, void, undefined> {
     for (let at = this.#head; at < this.#line.length; at++) if (!this.#line[at]!.gone) yield this.#line[at]!;
   }
 
-  /** Goes to the end of the line. */
+  /** Puts a waiter at the end of the queue. */
   wait(waiter: MemoryWaiter): void {
     this.#line.push(waiter);
   }
 
-  /** Somebody in line holds so many bytes more, or less. */
+  /** The waiters hold this many bytes more, or less. */
   hold(bytes: number): void {
     this.#bytesInLine += bytes;
   }
 
-  /** Somebody who stands in line is gone. */
+  /** A waiter in the queue has ended without memory. */
   leave(): void {
     this.#goneInLine += 1;
     if (this.#goneInLine < SWEEP_AFTER || this.#goneInLine * 2 < this.#line.length - this.#head) return;
@@ -160,7 +160,7 @@ export class BufferMemory {
     this.#goneInLine = 0;
   }
 
-  /** Serves the line in order; stops at the first for whom there isn't enough, so that nobody is overtaken. */
+  /** Serves the waiters in order; stops at the first for which there isn't enough, so that none overtakes another. */
   serve(): void {
     if (this.#serving) return;
     this.#serving = true;

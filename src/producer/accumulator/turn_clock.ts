@@ -14,7 +14,7 @@ export interface Moment {
 
 /** Monotonic and wall time of the present turn. Reading the real clock costs as much as encoding a record. */
 export class TurnClock {
-  /** How often the runtime has looked at its sockets meanwhile, at least; only differences mean anything. */
+  /** A lower bound on the number of I/O polls since the start; compare two readings. */
   polls = 0;
 
   readonly #runtime: Runtime;

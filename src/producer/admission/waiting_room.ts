@@ -60,7 +60,7 @@ export interface WaitingRecords {
   readonly inLine: boolean;
 }
 
-/** A flush, and how many it still waits for of those who waited when it began. */
+/** A flush, and how many it still waits for of the sends that waited when it began. */
 interface Flush {
   readonly barrier: Barrier;
   readonly lastOrdinal: number;
@@ -71,14 +71,14 @@ const UNKNOWN_TOPIC_OR_PARTITION = 3;
 const INVALID_TOPIC = 17;
 const TOPIC_AUTHORIZATION_FAILED = 29;
 
-/** Sizes of the buffers of those in line. */
+/** Sizes of the buffers of records that wait for memory. */
 const MIN_CHUNK_BYTES = 16_384;
 const MAX_CHUNK_BYTES = 1_048_576;
 const NO_RECORD: KeptRecord = { key: null, value: null, headers: undefined };
 
 /** Owns the sends that wait, in the order of the calls: the first is late first, so one deadline on the agenda is enough. */
 export class WaitingRoom implements Entry {
-  /** Batches of the same moment were sent before. */
+  /** Batches that fall due at the same moment were sent before. */
   readonly isLast = true;
   heapIndex = -1;
   dueMs = 0;
@@ -179,7 +179,7 @@ export class WaitingRoom implements Entry {
     this.#accumulator.waitForMemory(run!);
   }
 
-  /** Lets those who look for a partition see fresh metadata: whoever asked for it first goes first. */
+  /** Lets sends that look for a partition see fresh metadata, in the order in which they asked for it. */
   onMetadata(): void {
     for (const send of this.#looking) {
       const { topic, waiting: { partition } } = send;
@@ -187,7 +187,7 @@ export class WaitingRoom implements Entry {
     }
   }
 
-  /** Who has waited since `beforeMs` or longer: those with memory one by one, those in line in their runs. */
+  /** What has waited since `beforeMs` or longer: sends with memory one by one, those without in their runs. */
   *waiting(beforeMs: number): Generator<WaitingRecords, void, undefined> {
     for (const { topic, since: { nowMs: sinceMs }, waiting: { partition } } of this.#withMemory) {
       if (sinceMs <= beforeMs) yield { topic, partition, records: 1, sinceMs, inLine: false };
@@ -199,7 +199,7 @@ export class WaitingRoom implements Entry {
     }
   }
 
-  /** Lets a barrier wait for all who wait now, and then for the batches that take them. */
+  /** Lets a barrier wait for all that wait now, and then for the batches that take them. */
   hold(barrier: Barrier): void {
     if (this.size === 0) return;
     barrier.add();
@@ -228,7 +228,7 @@ export class WaitingRoom implements Entry {
   }
 
   onDue(): void {
-    // Not by the clock: what was sent before is told before, and it may be a batch that falls due between two of these.
+    // Not by the clock: what was sent before fails before, and it may be a batch that falls due between two of these.
     const { dueMs } = this;
     for (let send = this.#first(); send !== undefined; send = this.#first()) {
       const lateMs = send.since.nowMs + this.#maxWaitMs;
@@ -252,7 +252,7 @@ export class WaitingRoom implements Entry {
     if (this.size === 0) this.#agenda.remove(this);
   }
 
-  /** Has its memory: goes into a batch if the topic is known and nobody waits for it, else to the end of those. */
+  /** It has its memory: it enters a batch if the topic is known and no send waits for that, else it waits behind them. */
   #seekTopic(topic: TopicQueues, since: Moment, waiting: Waiting, bytes: RecordBytes, reservedBytes: number): void {
     const isReady = this.#router.isReady(topic);
     if (isReady && !this.#keepsRecords) {
@@ -417,7 +417,7 @@ export class WaitingRoom implements Entry {
     if (isOpen) this.#flushes = this.#flushes.filter(({ left }) => left > 0);
   }
 
-  /** Whoever will be late first. */
+  /** The send that will be late first. */
   #first(): WaitingSend | WaitingRun | undefined {
     for (const send of this.#withMemory) return send;
     if (this.#inLine === 0) return undefined;

@@ -17,7 +17,7 @@ export interface StickyTopic {
   loads(batchSize: number): readonly number[] | undefined;
 }
 
-/** For each partition of a topic that is weighed, so many bytes go out first: weighing costs next to nothing then. */
+/** Weights are recomputed after this many bytes per partition of the topic, so that their cost per record is negligible. */
 const BYTES_PER_WEIGHING = 256;
 
 /**
@@ -27,7 +27,7 @@ const BYTES_PER_WEIGHING = 256;
 export class StickyPartition {
   readonly #random: () => number;
   readonly #batchSize: number;
-  readonly #togetherBytes: number;
+  readonly #sameCallBytes: number;
   /** Infinity before the first choice. */
   #partition = Infinity;
   /** Bytes that went to the partition since it was chosen. */
@@ -43,20 +43,20 @@ export class StickyPartition {
   #bytesSinceWeighing = Infinity;
 
   /**
-   * Takes the bytes after which to move on, those after which even records that belong together do, and a source of
+   * Takes the bytes after which to move on, those after which even records of one call do, and a source of
    * numbers from 0 to 1.
    */
-  constructor(batchSize: number, togetherBytes: number, random: () => number) {
+  constructor(batchSize: number, sameCallBytes: number, random: () => number) {
     this.#batchSize = Math.max(1, batchSize);
-    this.#togetherBytes = togetherBytes;
+    this.#sameCallBytes = sameCallBytes;
     this.#random = random;
   }
 
-  /** The partition for the next record, which may belong together with the one before. */
+  /** The partition for the next record, which may be of the same call as the one before. */
   choose(topic: StickyTopic, sameCall: boolean): number {
     this.#chosen = true;
     const isThere = this.#partition < topic.partitionCount;
-    if (sameCall && isThere && this.#bytes < this.#togetherBytes) return this.#partition;
+    if (sameCall && isThere && this.#bytes < this.#sameCallBytes) return this.#partition;
     // What had to stay to fill a batch may go as soon as that batch is full or gone.
     if (this.#bytes >= this.#batchSize && !this.#isSpent) this.#updateSpent(topic);
     if (this.#isSpent || !isThere) this.#move(topic);

@@ -39,6 +39,8 @@ const REQUEST_OVERHEAD = 64;
 const TOPIC_OVERHEAD = 32;
 const PARTITION_OVERHEAD = 24;
 const LENGTH_PREFIX = 4;
+/** Bytes of UTF-8 that a character of a JavaScript string takes at most. */
+const MAX_UTF8_BYTES = 3;
 
 /**
  * The request that carries these batches, in the newest version that the connection and the topics allow.
@@ -77,15 +79,15 @@ export function frameSize({ version, body }: ProduceRequest, clientId: string): 
 
 /** More than the bytes of a request with one batch that aren't the batch's own. */
 export function overheadBound(topic: string, clientId: string): number {
-  // A character takes three bytes of UTF-8 at most.
-  return REQUEST_OVERHEAD + 3 * clientId.length + TOPIC_OVERHEAD + 3 * topic.length + PARTITION_OVERHEAD;
+  return REQUEST_OVERHEAD + MAX_UTF8_BYTES * clientId.length + TOPIC_OVERHEAD + MAX_UTF8_BYTES * topic.length +
+    PARTITION_OVERHEAD;
 }
 
 /** More than {@link frameSize} of these batches, without encoding anything. */
 export function frameSizeBound(batches: readonly Batch[], clientId: string): number {
-  let size = REQUEST_OVERHEAD + 3 * clientId.length;
+  let size = REQUEST_OVERHEAD + MAX_UTF8_BYTES * clientId.length;
   for (const { partition: { topic }, wire } of batches) {
-    size += TOPIC_OVERHEAD + 3 * topic.name.length + PARTITION_OVERHEAD + wire!.length;
+    size += TOPIC_OVERHEAD + MAX_UTF8_BYTES * topic.name.length + PARTITION_OVERHEAD + wire!.length;
   }
   return size;
 }

@@ -36,7 +36,10 @@ import { Settlement, type SettlementParts } from "./settlement.ts";
 interface Lane extends Entry {
   readonly nodeId: number;
   ready: Partition[];
-  /** What may be too large a request goes when nothing else is in flight: what is sent behind it would be lost with it. */
+  /**
+   * Partitions whose request may be too large. It goes when nothing else is in flight: what is sent behind it would be lost
+   * with it.
+   */
   large: Partition[];
   /** Such a request is in flight. */
   isTrying: boolean;
@@ -50,11 +53,14 @@ interface Lane extends Entry {
   endedForSize: boolean;
 }
 
-/** A request is closed when it has so many bytes; a bigger batch travels alone. */
+/** No batch is added to a request that would exceed this many bytes; a bigger batch travels alone. */
 const REQUEST_BYTES = 1_048_576;
-/** A record is given up when a broker that answers smaller requests has hung up on it alone so often. */
+/** A record fails after this many requests with it alone on which a broker has hung up that answers smaller ones. */
 const HANG_UPS = 5;
-/** So many partitions with less than so many bytes each are worth waiting for an answer: their batches grow. */
+/**
+ * With at least this many ready partitions, and on average fewer than this many bytes in each, wait for the next answer
+ * and let the batches grow.
+ */
 const SCATTERED_PARTITIONS = 64;
 const SCATTERED_BYTES = 1_024;
 const ZSTD = 4;
@@ -232,7 +238,7 @@ export class Sender implements Worker {
       for (const batch of this.#accumulator.incomplete) this.#schedule.add(batch.partition);
       return this.drain();
     }
-    // Refused for good: what waits is told. A later send asks again, for rights can be granted.
+    // Refused for good: what waits fails. A later send asks again, for rights can be granted (I1).
     for (const batch of [...this.#accumulator.incomplete]) {
       if (!batch.partition.inFlight.includes(batch)) this.#settlement.failQueued(batch, error);
     }
@@ -247,7 +253,7 @@ export class Sender implements Worker {
       lane.ready.length > 0 && lane.large.length === 0 && !lane.isTrying &&
       lane.inFlight < this.#options.maxInFlight && !this.#isScattered(lane)
     ) {
-      // Nothing chosen though there is something left: a batch was too large for any request, and has been told.
+      // Nothing chosen though there is something left: a batch was too large for any request, and has failed.
       const chosen = this.#choose(lane);
       if (chosen.length > 0) this.#dispatch(lane, connection, chosen);
     }
@@ -284,7 +290,7 @@ export class Sender implements Worker {
     });
   }
 
-  /** Nobody should wait for that: no attempt to connect will ever succeed, or none with these credentials. */
+  /** No attempt to connect will ever succeed, or none with these credentials: what waits for the broker fails. */
   #refuseLane(lane: Lane, error: KafkaError): void {
     const partitions = lane.ready;
     lane.ready = [];
@@ -439,7 +445,7 @@ export class Sender implements Worker {
       try {
         size = frameSize(produceRequest(connection, batches, acks, requestTimeoutMs, this.#stamping), clientId);
       } catch {
-        break; // broker and client share no version: that is told where the request is made
+        break; // broker and client share no version: the batches fail where the request is made
       }
       if (size <= maxRequestSize) break;
       const last = chosen.pop()!;
@@ -483,12 +489,12 @@ export class Sender implements Worker {
     try {
       this.#exchange(lane, connection, batches, lost);
     } catch (error) {
-      // Later, as if a broker had said so: whoever drains isn't prepared for callbacks that send again.
+      // Later, as if a broker had said so: a drain isn't prepared for callbacks that send again.
       void Promise.resolve(error).then(lost);
     }
   }
 
-  /** Writes the request, and sees to it that its slot is freed and its batches hear what has become of them. */
+  /** Writes the request. When it ends, its slot is freed and its batches are settled. */
   #exchange(lane: Lane, connection: Connection, batches: readonly QueuedBatch[], lost: (error: unknown) => void): void {
     const { acks, requestTimeoutMs } = this.#options;
     const request = produceRequest(connection, batches, acks, requestTimeoutMs, this.#stamping);
@@ -531,8 +537,8 @@ export class Sender implements Worker {
   }
 
   /**
-   * What to say of a request that was the first without an answer when the broker ended the connection; undefined if
-   * that is not how it was lost. The broker serves one request at a time, so this is the one that it hung up on.
+   * The error of a request that was the first without an answer when the broker ended the connection; undefined if that
+   * is not how it was lost. The broker serves one request at a time, so this is the one that it hung up on.
    */
   #cutError(
     lane: Lane,
@@ -581,7 +587,7 @@ export class Sender implements Worker {
     this.#metrics.requestsInFlight -= 1;
   }
 
-  /** The producer may not go on at all: everything that waits is told why. */
+  /** The producer can't go on: everything that waits fails. */
   #die(error: KafkaError): void {
     const reason = (persisted: "no" | "possibly", of?: Partition): KafkaError => {
       const own = { fatal: true, persisted, topic: of?.topic.name, partition: of?.index, cause: error };
