@@ -39,7 +39,7 @@ const lockless = ["--no-lock"];
 
 /** Runs all steps, or the named ones; resolves to the names of those that failed. */
 export async function runChecks({ fix = false, only = Object.keys(steps), log = (line) => console.log(line) } = {}) {
-  for (const folder of ["", "test/runtimes", "scripts/tools"]) await install(folder, log);
+  for (const folder of ["", "test/runtimes", "scripts/tools", "test/interop"]) await install(folder, log);
   const failed = [];
   for (const name of only) {
     const startedMs = performance.now();

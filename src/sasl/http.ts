@@ -99,7 +99,11 @@ async function askOnce(request: HttpRequest, { signal }: TokenContext): Promise<
     if (time.aborted) return { final: false, failure: { reason: `it didn't answer within ${timeoutMs} ms.` } };
     return { final: false, failure: { reason: "it can't be reached.", cause } };
   }
-  const { status } = response;
+  return verdictOn(response.status, text, request);
+}
+
+/** What an answer means. */
+function verdictOn(status: number, text: string, request: HttpRequest): Attempt {
   const json = text.length > MOST_CHARACTERS ? undefined : parsed(text);
   if (status === 200 && json !== undefined) return { json, final: false };
   if (status === 200) {

@@ -64,14 +64,15 @@ function stepsOf<K extends HistoryStep["kind"]>(
   return steps.filter((step): step is Extract<HistoryStep, { readonly kind: K }> => step.kind === kind);
 }
 
-/** Values name records: no two are the same in a partition. */
-function judgeLogs(entries: readonly HistoryEntry[], logs: HistoryLogs, note: Note): void {
-  const polled = new Set<string>();
-  for (const entry of entries) {
-    for (const { partition, records } of stepsOf(entry, "poll")) {
-      for (const [, value] of records) polled.add(`${partition} ${value}`);
-    }
-  }
+/** What an entry has polled, by partition and value. */
+function polledBy(entry: HistoryEntry): string[] {
+  return stepsOf(entry, "poll").flatMap(({ partition, records }) =>
+    records.map(([, value]) => `${partition} ${value}`)
+  );
+}
+
+/** Each value stands once in its partition, and somebody has read it. Returns what is committed. */
+function judgeCommitted(polled: ReadonlySet<string>, logs: HistoryLogs, note: Note): ReadonlySet<string> {
   const committed = new Set<string>();
   for (const [partition, log] of logs) {
     for (const [offset, value] of log) {
@@ -81,6 +82,13 @@ function judgeLogs(entries: readonly HistoryEntry[], logs: HistoryLogs, note: No
       if (polled.size > 0 && !polled.has(id)) note("unseen", `${id} at ${offset} was polled by nobody`);
     }
   }
+  return committed;
+}
+
+/** Values name records: no two are the same in a partition. */
+function judgeLogs(entries: readonly HistoryEntry[], logs: HistoryLogs, note: Note): void {
+  const polled = new Set(entries.flatMap(polledBy));
+  const committed = judgeCommitted(polled, logs, note);
   for (const entry of entries) {
     for (const { partition, value } of stepsOf(entry, "send")) {
       const id = `${partition} ${value}`;
@@ -88,13 +96,7 @@ function judgeLogs(entries: readonly HistoryEntry[], logs: HistoryLogs, note: No
       if (entry.type === "fail" && (committed.has(id) || polled.has(id))) note("G1a", `${id} was aborted and is seen`);
     }
     const own = new Set(stepsOf(entry, "send").map(({ partition, value }) => `${partition} ${value}`));
-    for (const { partition, records } of stepsOf(entry, "poll")) {
-      for (const [, value] of records) {
-        if (own.has(`${partition} ${value}`)) {
-          note("precommitted-read", `${partition} ${value} is read by its own writer`);
-        }
-      }
-    }
+    for (const id of polledBy(entry)) if (own.has(id)) note("precommitted-read", `${id} is read by its own writer`);
   }
 }
 
