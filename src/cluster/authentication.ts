@@ -106,15 +106,12 @@ export function mechanismList(mechanisms: readonly string[]): string {
   return mechanisms.slice(0, 20).map((mechanism) => excerpt(mechanism.slice(0, 40))).join(", ") || "none";
 }
 
-/** What stands between the fields of the mechanisms' messages: NUL, 0x01, and what JSON and SCRAM have. */
-const SEPARATORS = new RegExp('["\\0\\u0001,{}]');
-
 /** What of a message must not get into errors, should the broker repeat it. */
 function secretsIn(message: Uint8Array, { sendsPassword }: SaslMechanism): string[] {
   const text = new TextDecoder().decode(message);
   // Of a user and a password that stand side by side the user may be told.
   if (sendsPassword) return text.split("\0").slice(-1);
-  return text.split(SEPARATORS).map((field) => field.replace(/^auth=Bearer /, ""));
+  return text.replaceAll("\u0001", "\0").split(/["\0,{}]/).map((field) => field.replace(/^auth=Bearer /, ""));
 }
 
 function refuseHandshake(
