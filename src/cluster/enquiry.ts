@@ -151,8 +151,12 @@ export class Enquiry {
     const topics = names.map((name) => ({ name }));
     const body = { topics, allowAutoTopicCreation };
     const isGuess = connection.versions.size === 0;
-    const response = await connection.request(Metadata, version, body, requestTimeoutMs)
-      .catch((error) => this.#explained(connection, isGuess, error));
+    let response: ResponseOf<typeof Metadata>;
+    try {
+      response = await connection.request(Metadata, version, body, requestTimeoutMs);
+    } catch (error) {
+      throw await this.#explained(connection, isGuess, error as KafkaError);
+    }
     const server = formatAddress(broker.address);
     if (response.errorCode !== 0) throw brokerError(response.errorCode, { api: "Metadata", broker: server });
     if (response.brokers.length === 0) {
@@ -166,11 +170,11 @@ export class Enquiry {
     return { broker, response, hasEpochs: version >= METADATA_WITH_EPOCHS };
   }
 
-  /** A start that ends in hang-ups may lack credentials. Throws the reason. */
-  async #explained(connection: Connection, isGuess: boolean, error: KafkaError): Promise<never> {
+  /** A start that ends in hang-ups may lack credentials. Resolves with the reason. */
+  async #explained(connection: Connection, isGuess: boolean, error: KafkaError): Promise<KafkaError> {
     const mayWantSasl = !isGuess && connection.endedByPeer && !this.#heard && this.#options.sasl === undefined;
-    if (!mayWantSasl || this.#closing.aborted) throw error;
-    throw await saslPortError(this.#runtime, connection.address, this.#options, error, this.#closing) ?? error;
+    if (!mayWantSasl || this.#closing.aborted) return error;
+    return await saslPortError(this.#runtime, connection.address, this.#options, error, this.#closing) ?? error;
   }
 
   /** True while somebody waits for a topic that nobody has been asked for yet. */

@@ -131,6 +131,7 @@ export function rightAnswer(api: AnyApi): Body {
           abortedTransactions: [{ producerId: 1n, firstOffset: 1n }],
         }],
       }],
+      nodeEndpoints: brokers(1),
     }),
     ListOffsets: () => ({ topics: [{ name: "orders", partitions: [{ partitionIndex: 0, errorCode: 0 }] }] }),
     OffsetForLeaderEpoch: () => ({
@@ -153,7 +154,7 @@ export function rightAnswer(api: AnyApi): Body {
     }),
     SyncGroup: () => ({ errorCode: 0, assignment: new Uint8Array(0) }),
     Heartbeat: () => ({ errorCode: 0 }),
-    LeaveGroup: () => ({ errorCode: 0, members: [] }),
+    LeaveGroup: () => ({ errorCode: 0, members: [{ memberId: "m", groupInstanceId: null, errorCode: 0 }] }),
     InitProducerId: () => ({ errorCode: 0, producerId: 1n, producerEpoch: 1 }),
     Produce: () => ({
       responses: [{
