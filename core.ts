@@ -41,6 +41,7 @@ export type {
   ResponseEvent,
   ThrottleEvent,
 } from "./src/cluster/hooks.ts";
+export type { BatchEvent } from "./src/producer/observe/batch_event.ts";
 export type { DataLossEvent, EpochBumpEvent, ProducerHooks, RetryEvent } from "./src/producer/observe/hooks.ts";
 export type { ProducerInterceptor } from "./src/producer/record/interceptor.ts";
 export type { LogFields, Logger, LogLevel } from "./src/producer/observe/logger.ts";

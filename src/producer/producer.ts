@@ -135,7 +135,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     const own = detached(given);
     const now = (): number => own.now();
     this.#logger = new PacedLogger(resolved.logger, now);
-    const hooks = guardedHooks(resolved.hooks, this.#logger);
+    const hooks = guardedHooks(resolved.hooks, this.#logger, resolved.clientId);
     this.#options = { ...resolved, logger: this.#logger, hooks };
     this.#runtime = own;
     this.#outstanding = new Outstanding(given);
@@ -439,9 +439,8 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
 
   /** Returns 0; or, when `mayWait` is false and nothing was taken, the bytes of memory that there weren't. */
   #send(record: ProducerRecord<K, V>, given: Receipt, mayWait: boolean, call?: Call): number {
-    const isSeen = !this.#interceptors.isEmpty;
-    const seen = isSeen ? this.#interceptors.onSend(record) : record;
-    const receipt = isSeen ? this.#interceptors.around(given) : given;
+    const seen = this.#interceptors.isEmpty ? record : this.#interceptors.onSend(record);
+    const receipt = seen === record ? given : this.#interceptors.around(given, seen);
     const signal = call?.signal;
     const reason = this.#refusal() ?? call?.refusal;
     if (reason !== undefined) this.#rejections.reject(reason, receipt);

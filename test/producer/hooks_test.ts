@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import type { Logger, ProducerHooks } from "../../mod.ts";
 import { Produce } from "../../src/protocol/messages/mod.ts";
 import { guardedHooks, HOOK_NAMES } from "../../src/producer/observe/hooks.ts";
+import { builtinModule } from "../../src/runtime/builtin.ts";
 import { stage } from "../stage.ts";
 import { test } from "../harness.ts";
 import { assertLeavesNothing, warmUp } from "./wire.ts";
@@ -180,13 +181,17 @@ test("hooks: they run after the work that they tell of, in order, and may call t
 
 test("hooks: an event is handed over at once and told afterwards, in order, also those that a hook causes", async () => {
   const told: string[] = [];
-  const hooks: ProducerHooks = guardedHooks({
-    onConnect: ({ broker }) => {
-      told.push(broker);
-      if (broker === "a") hooks.onThrottle?.({ broker: "c", api: "Produce", throttleMs: 1 });
+  const hooks: ProducerHooks = guardedHooks(
+    {
+      onConnect: ({ broker }) => {
+        told.push(broker);
+        if (broker === "a") hooks.onThrottle?.({ broker: "c", api: "Produce", throttleMs: 1 });
+      },
+      onThrottle: ({ broker }) => void told.push(broker),
     },
-    onThrottle: ({ broker }) => void told.push(broker),
-  }, {});
+    {},
+    "c",
+  );
   hooks.onConnect?.({ broker: "a" });
   hooks.onConnect?.({ broker: "b" });
   assert.deepEqual(told, []);
@@ -285,4 +290,69 @@ test("log: a logger that throws or rejects at every line breaks nothing, whateve
   assert.equal((await s.cluster.records("orders", 0)).length, 5);
   assert.ok(lines > 30, `${lines} lines`);
   await assertLeavesNothing(s, p);
+});
+
+test("hooks: a batch is told with its records, its bytes as sent, its time and its error, in the order of the sends", async () => {
+  const s = stage({ network: { latencyMs: 10 } });
+  const { hooks, of } = notes();
+  const p = s.producer({ hooks: { onBatch: hooks.onBatch!.bind(hooks) }, compression: "gzip", retries: 0 });
+  await warmUp(s, p);
+  const before = p.metrics().bytes_sent;
+  const value = "v".repeat(1_000);
+  await s.run(Promise.all([1, 2].map(() => p.send({ topic: "orders", partition: 1, value }))));
+  s.cluster.control(Produce, { error: 29 }, { times: 1 });
+  await s.failure(p.send({ topic: "orders", partition: 2, value }));
+  await s.run(p.close());
+  const events = of("onBatch").filter(({ partition }) => partition !== 0);
+  const bytes = p.metrics().bytes_sent - before;
+  assert.ok(bytes < 300, "compressed");
+  assert.deepEqual(events[0], { topic: "orders", partition: 1, records: 2, failed: 0, bytes, latencyMs: 20 });
+  const { error, ...rest } = events[1] as { error: { code: string }; bytes: number };
+  assert.equal(error.code, "TOPIC_AUTHORIZATION_FAILED");
+  assert.ok(rest.bytes > 1_000);
+  assert.deepEqual({ ...rest, bytes: 0 }, {
+    ...{ topic: "orders", partition: 2, records: 1, failed: 1, bytes: 0, latencyMs: 20 },
+  });
+  assert.equal(events.length, 2);
+});
+
+test("hooks: a batch of which the broker refuses one record is told once, with all records and that one as failed", async () => {
+  const s = stage({ topics: { compacted: { partitions: 1, config: { "cleanup.policy": "compact" } } } });
+  const { hooks, of } = notes();
+  const p = s.producer({ hooks });
+  // The broker refuses what has no key.
+  const sends = ["k", null, "k"].map((key) => p.send({ topic: "compacted", key, value: "v" }));
+  await s.run(Promise.allSettled(sends));
+  await s.run(p.close());
+  const [event] = of("onBatch") as { error: { code: string } }[];
+  assert.equal(event!.error.code, "INVALID_RECORD");
+  assert.deepEqual({ ...event, error: 0, bytes: 0, latencyMs: 0 }, {
+    ...{ topic: "compacted", partition: 0, records: 3, failed: 1, bytes: 0, latencyMs: 0, error: 0 },
+  });
+});
+
+interface Channels {
+  subscribe(name: string, listener: (message: unknown) => void): void;
+  unsubscribe(name: string, listener: (message: unknown) => void): void;
+}
+
+test("hooks: each event is published on its diagnostics channel while that has a subscriber, and not made otherwise", async () => {
+  const channels = builtinModule<Channels>("node:diagnostics_channel");
+  const s = stage();
+  const p = s.producer({ clientId: "billing" });
+  await s.run(p.send({ topic: "orders", partition: 0, value: "unseen" }));
+  const messages: Fields[] = [];
+  const listener = (message: unknown): void => void messages.push(message as Fields);
+  channels?.subscribe("sluice:onBatch", listener);
+  await s.run(p.send({ topic: "orders", partition: 0, value: "seen" }));
+  await s.runtime.advance(1);
+  channels?.unsubscribe("sluice:onBatch", listener);
+  await s.run(p.send({ topic: "orders", partition: 0, value: "unseen" }));
+  await s.runtime.advance(1);
+  // workerd has channels only with Node's modules switched on.
+  assert.deepEqual(
+    messages.map(({ clientId, topic, records }) => [clientId, topic, records]),
+    channels === undefined ? [] : [["billing", "orders", 1]],
+  );
+  await s.run(p.close());
 });

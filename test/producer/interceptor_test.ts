@@ -198,3 +198,46 @@ test("interceptors: one whose close never ends doesn't hold up close beyond its 
   const error = await failure(client.close({ timeoutMs: 100 }));
   assert.deepEqual([error.code, runtime.now() - startMs], ["TIMEOUT", 100]);
 });
+
+test("interceptors: an acknowledgement brings the record as the last of them has let it go, also of a refused one", async () => {
+  const { producer, run, failure } = stage();
+  const mark = Symbol("mark");
+  const seen: unknown[] = [];
+  const interceptors: ProducerInterceptor[] = [
+    {
+      onSend: (record) => Object.assign(record, { [mark]: record.value }),
+      onAcknowledgement: (metadata, error, record) => {
+        seen.push([metadata?.offset, error?.code, record.topic, record.key, Reflect.get(record, mark)]);
+      },
+    },
+    { onSend: (record) => ({ ...record, key: "k" }) },
+  ];
+  const client = producer({ interceptors });
+  await run(client.send({ topic: "orders", value: "a" }));
+  await run(client.sendBatch([{ topic: "orders", value: "b" }]).all());
+  await failure(client.send({ topic: "", value: "c" }));
+  await run(client.close());
+  await failure(client.send({ topic: "orders", value: "d" }));
+  assert.deepEqual(seen, [
+    [0n, undefined, "orders", "k", "a"],
+    [1n, undefined, "orders", "k", "b"],
+    [undefined, "INVALID_TOPIC_EXCEPTION", "", "k", "c"],
+    [undefined, "PRODUCER_CLOSED", "orders", "k", "d"],
+  ]);
+});
+
+test("interceptors: with them send() throws nothing synchronously either, whatever it is given", async () => {
+  const { producer, run } = stage();
+  const client = producer({ interceptors: [{}] });
+  const broken = {
+    get topic(): string {
+      throw new RangeError("no");
+    },
+    value: "v",
+  };
+  for (const record of [undefined, null, 5, "text", broken] as unknown as ProducerRecord[]) {
+    const error = await run(client.send(record).then(() => undefined, (reason: Error) => reason));
+    assert.ok(error instanceof Error, String(record));
+  }
+  await run(client.close());
+});

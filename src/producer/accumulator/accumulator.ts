@@ -7,6 +7,8 @@
 import type { RecordBytes } from "../../protocol/record_batch.ts";
 import { BATCH_OVERHEAD } from "../../protocol/record_batch_layout.ts";
 import type { Stamping } from "../idempotence/stamping.ts";
+import { batchEvent } from "../observe/batch_event.ts";
+import type { ProducerHooks } from "../observe/hooks.ts";
 import type { Logger } from "../observe/logger.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { OnThrow, Receipt } from "../record/receipt.ts";
@@ -24,6 +26,7 @@ export interface AccumulatorOptions {
   readonly bufferMemory: number;
   readonly deliveryTimeoutMs: number;
   readonly logger: Logger;
+  readonly hooks?: ProducerHooks;
 }
 
 /** The batches of one producer. */
@@ -43,10 +46,11 @@ export class Accumulator {
   readonly #pool: BufferPool;
   readonly #deliveryTimeoutMs: number;
   readonly #onThrow: OnThrow;
+  readonly #hooks: ProducerHooks | undefined;
 
   /** Makes an empty accumulator. */
   constructor(
-    { bufferMemory, deliveryTimeoutMs, logger }: AccumulatorOptions,
+    { bufferMemory, deliveryTimeoutMs, logger, hooks }: AccumulatorOptions,
     schedule: Schedule,
     memory: BufferMemory,
     clock: TurnClock,
@@ -60,6 +64,7 @@ export class Accumulator {
     this.#metrics = metrics;
     this.#pool = new BufferPool(bufferMemory);
     this.#deliveryTimeoutMs = deliveryTimeoutMs;
+    this.#hooks = hooks;
     this.#onThrow = (error) => logger.error?.("callback_threw", { error });
   }
 
@@ -143,6 +148,8 @@ export class Accumulator {
         this.#metrics.failed(failed);
         this.#stamping.onFailed(batch.failure!, failed);
       }
+      const onBatch = this.#hooks?.onBatch;
+      if (onBatch !== undefined) onBatch(batchEvent(batch, failed, this.#clock.nowMs));
       batch.settle(this.#onThrow);
       this.#memory.release(batch.reservedBytes, isAnswer(batch.outcome!));
       for (const barrier of batch.barriers ?? []) barrier.done();

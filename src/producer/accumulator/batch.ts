@@ -35,8 +35,12 @@ export interface Place {
 
 /** How a batch ended. `errors` holds the records whose error is not that of the others, by index (KIP-467). */
 export type Outcome =
-  | { readonly result: BatchResult }
-  | { readonly error: KafkaError; readonly errors?: ReadonlyMap<number, KafkaError> | undefined };
+  | { readonly result: BatchResult; readonly bytes: number }
+  | {
+    readonly error: KafkaError;
+    readonly bytes?: undefined;
+    readonly errors?: ReadonlyMap<number, KafkaError> | undefined;
+  };
 
 /** A record that the broker has refused by itself, while the others of its batch go out again. */
 interface RefusedRecord {

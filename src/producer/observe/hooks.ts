@@ -7,6 +7,8 @@
 import type { ConnectionHooks } from "../../cluster/hooks.ts";
 import type { KafkaError } from "../../errors.ts";
 import { outside } from "../../runtime/async_context.ts";
+import { builtinModule } from "../../runtime/builtin.ts";
+import type { BatchEvent } from "./batch_event.ts";
 import type { Logger } from "./logger.ts";
 
 /** A batch is going to be sent again. */
@@ -61,9 +63,11 @@ export interface ProducerHooks extends ConnectionHooks {
   onEpochBump?(event: EpochBumpEvent): void;
   /** Records may have been lost by the brokers. */
   onDataLossSuspected?(event: DataLossEvent): void;
+  /** A batch has its outcome: in the order of the sends within a partition. */
+  onBatch?(event: BatchEvent): void;
 }
 
-/** Each hook with the log event that says the same, and its level. */
+/** Each hook with the log event that says the same, and its level; batches write lines of their own. */
 const EVENTS = {
   onConnect: ["info", "connected"],
   onConnectFailed: ["warn", "connect_failed"],
@@ -74,18 +78,27 @@ const EVENTS = {
   onRetry: ["info", "batch_retried"],
   onEpochBump: ["info", "epoch_bumped"],
   onDataLossSuspected: ["warn", "data_loss_suspected"],
-} as const satisfies Readonly<Record<keyof ProducerHooks, readonly [level: keyof Logger, event: string]>>;
+  onBatch: [],
+} as const satisfies Readonly<Record<keyof ProducerHooks, readonly [level: keyof Logger, event: string] | readonly []>>;
 
 /** The names of all hooks. */
 export const HOOK_NAMES: readonly (keyof ProducerHooks)[] = Object.keys(EVENTS) as (keyof ProducerHooks)[];
 
 type Listener = (event: object) => unknown;
 
+/** What of `node:diagnostics_channel` is used. */
+interface DiagnosticsChannels {
+  channel(name: string): { publish(message: unknown): void };
+  /** The channel's own `hasSubscribers` is a property on Node and a method on workerd. */
+  hasSubscribers(name: string): boolean;
+}
+
 /**
- * Hooks that never throw and also write to the log. One that neither user nor logger wants isn't there at all, so
- * that its event isn't even made.
+ * Hooks that never throw, also write to the log, and are published on the diagnostics channel `sluice:onBatch` (and so
+ * on), with the client id. One that neither user nor logger wants is there only while its channel has a subscriber, so
+ * that otherwise its event isn't even made.
  */
-export function guardedHooks(hooks: ProducerHooks, logger: Logger): ProducerHooks {
+export function guardedHooks(hooks: ProducerHooks, logger: Logger, clientId: string): ProducerHooks {
   const guarded: Record<string, Listener> = {};
   const waiting: (() => void)[] = [];
   const callSoon = (call: () => void): void => {
@@ -97,14 +110,19 @@ export function guardedHooks(hooks: ProducerHooks, logger: Logger): ProducerHook
       });
     });
   };
+  const channels = builtinModule<DiagnosticsChannels>("node:diagnostics_channel");
   for (const name of HOOK_NAMES) {
     const hook = guard(hooks, name, logger);
+    const channel = `sluice:${name}`;
     const [level, eventName] = EVENTS[name];
-    if (hook === undefined && logger[level] === undefined) continue;
-    guarded[name] = (event) => {
-      logger[level]?.(eventName, event as Readonly<Record<string, unknown>>);
+    const isLogged = level !== undefined && logger[level] !== undefined;
+    const tell: Listener = (event) => {
+      if (isLogged) logger[level]?.(eventName, event as Readonly<Record<string, unknown>>);
       if (hook !== undefined) callSoon(() => hook(event));
+      if (channels?.hasSubscribers(channel)) callSoon(() => channels.channel(channel).publish({ clientId, ...event }));
     };
+    if (hook !== undefined || isLogged) guarded[name] = tell;
+    else Object.defineProperty(guarded, name, { get: () => channels?.hasSubscribers(channel) ? tell : undefined });
   }
   return guarded;
 }

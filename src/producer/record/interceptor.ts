@@ -23,8 +23,15 @@ export interface ProducerInterceptor<K = string | Uint8Array, V = string | Uint8
   /**
    * Called exactly once for each `onSend`, before the caller's own callbacks: with metadata, or with an error (also
    * for records that were refused at once). It can't change the outcome.
+   *
+   * The record is the one that the last interceptor has let go, with whatever fields they gave it (a symbol's, say). Its
+   * bytes are the caller's own, who may have used them again since.
    */
-  onAcknowledgement?(metadata: RecordMetadata | null, error: KafkaError | null): void;
+  onAcknowledgement?(
+    metadata: RecordMetadata | null,
+    error: KafkaError | null,
+    record: ProducerRecord<K, V>,
+  ): void;
   /** Called once, when the producer has been closed. */
   close?(): void | Promise<void>;
 }
@@ -45,9 +52,14 @@ export class InterceptorChain {
     return this.#interceptors.length === 0;
   }
 
-  /** The record as the interceptors want it. */
+  /** The record as the interceptors want it; the given one itself if it can't be read, and none of them has seen it. */
   onSend<K, V>(record: ProducerRecord<K, V>): ProducerRecord<K, V> {
-    let latest = fieldsOf(record);
+    let latest: ProducerRecord<K, V>;
+    try {
+      latest = fieldsOf(record);
+    } catch {
+      return record;
+    }
     for (const interceptor of this.#interceptors as readonly ProducerInterceptor<K, V>[]) {
       this.#isolated("onSend", () => {
         // A copy, so that half a change is lost together with the interceptor that threw.
@@ -62,8 +74,8 @@ export class InterceptorChain {
     return latest;
   }
 
-  /** The caller's receipt, with the interceptors before it. */
-  around(receipt: Receipt): Callbacks {
+  /** The caller's receipt for a record that {@link onSend} has returned, with the interceptors before it. */
+  around(receipt: Receipt, record: ProducerRecord<unknown, unknown>): Callbacks {
     const own: Callbacks = typeof receipt === "function" ? { resolve: receipt } : receipt ?? {};
     const { onDelivery, onSuccess, onError, resolve } = own;
     return {
@@ -74,7 +86,7 @@ export class InterceptorChain {
       context: callersContext(),
       onDelivery: (error, metadata) => {
         for (const interceptor of this.#interceptors) {
-          this.#isolated("onAcknowledgement", () => interceptor.onAcknowledgement?.(metadata, error));
+          this.#isolated("onAcknowledgement", () => interceptor.onAcknowledgement?.(metadata, error, record as never));
         }
         // Returned, for an async callback may reject.
         return onDelivery?.(error, metadata);

@@ -157,7 +157,8 @@ export class Settlement {
     if (batch.outcome !== undefined) return;
     const { topic, index: partition } = batch.partition;
     const { recordCount: records, length, createdMs } = batch;
-    this.#metrics.delivered(records, batch.wire!.length, length, createdMs);
+    const bytes = batch.wire!.length;
+    this.#metrics.delivered(records, bytes, length, createdMs);
     this.#options.logger.debug?.("batch_delivered", {
       topic: topic.name,
       partition,
@@ -165,7 +166,7 @@ export class Settlement {
       records,
       delivery,
     });
-    batch.outcome = { result: batch.resultOf(baseOffset, appendTimeMs, delivery) };
+    batch.outcome = { result: batch.resultOf(baseOffset, appendTimeMs, delivery), bytes };
     this.#accumulator.completeInOrder(batch.partition);
   }
 
