@@ -25,6 +25,7 @@ const layers = {
   cluster: ["protocol", "runtime", "sasl"],
   codec: ["runtime"],
   sasl: ["runtime"],
+  telemetry: ["producer", "cluster", "protocol", "codec", "runtime"],
   reader: ["cluster", "protocol", "codec", "runtime", "sasl"],
   protocol: [],
   runtime: [],

@@ -65,14 +65,14 @@ export async function ensureKafka(version) {
  * Starts a cluster of one or three nodes on loopback and waits until every node answers and knows all others.
  *
  * `config` is added to every node's `server.properties`, `jvmFlags` take the place of a test broker's,
- * `systemProperties` go to its JVM, and `saslUsers` opens a second listener on each node (`saslPort`) that demands SASL PLAIN. `listeners` opens more, by name: Kafka's word for
+ * `systemProperties` go to its JVM, `classes` are folders of plugins, and `saslUsers` opens a second listener on each node (`saslPort`) that demands SASL PLAIN. `listeners` opens more, by name: Kafka's word for
  * what each speaks, such as `{ MTLS: "SSL" }`; `scramUsers` are made by the storage tool, a list of
  * `[mechanism, name, password]`. The result: `brokers` (comma-separated addresses), `libs` (folder of jars), `nodes`
  * (with `ports` by listener, and `kill(signal)` and `start()` for tests of broker loss), `brokersOf(listener)` and
  * `stop()`.
  *
  * @param {{ version?: string, nodes?: number, port?: number, config?: Record<string, unknown>, jvmFlags?: string[],
- *   systemProperties?: Record<string, string>, saslUsers?: Record<string, string>, listeners?: Record<string, string>,
+ *   systemProperties?: Record<string, string>, classes?: string[], saslUsers?: Record<string, string>, listeners?: Record<string, string>,
  *   scramUsers?: string[][] }} [options]
  */
 export async function startKafka(
@@ -83,6 +83,7 @@ export async function startKafka(
     config = {},
     jvmFlags = brokerJvmFlags,
     systemProperties = {},
+    classes = [],
     saslUsers,
     listeners = saslUsers === undefined ? {} : { SASL_PLAINTEXT: "SASL_PLAINTEXT" },
     scramUsers = [],
@@ -99,7 +100,7 @@ export async function startKafka(
     { length: nodeCount },
     (_, i) =>
       new KafkaNode({
-        ...{ id: i + 1, version, dir, libs },
+        ...{ id: i + 1, version, dir, libs, classes },
         jvmFlags: [...jvmFlags, ...Object.entries(systemProperties).map(([name, value]) => `-D${name}=${value}`)],
         ...{ port: ports[i], controllerPort: ports[nodeCount + i] },
         ports: Object.fromEntries(names.map((name, at) => [name, morePorts[i * names.length + at]])),
@@ -167,11 +168,13 @@ export async function waitForBroker(port, withinMs, { brokerCount = 1, check = (
 
 class KafkaNode {
   #child;
+  #classes;
   #config;
   #jvmFlags;
 
-  constructor({ id, version, dir, libs, port, controllerPort, ports, jvmFlags }) {
+  constructor({ id, version, dir, libs, classes, port, controllerPort, ports, jvmFlags }) {
     this.id = id;
+    this.#classes = classes;
     this.#jvmFlags = jvmFlags;
     this.port = port;
     this.controllerPort = controllerPort;
@@ -198,7 +201,7 @@ class KafkaNode {
   spawn() {
     const log = openSync(this.log, "w");
     const flags = [...this.#jvmFlags, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"];
-    const args = [...flags, "-cp", classPath(this.libs), "kafka.Kafka", this.#config];
+    const args = [...flags, "-cp", classPath(this.libs, ...this.#classes), "kafka.Kafka", this.#config];
     this.#child = spawn("java", args, { stdio: ["ignore", log, log] });
     closeSync(log);
   }

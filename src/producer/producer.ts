@@ -45,6 +45,7 @@ import { Idempotence } from "./idempotence/idempotence.ts";
 import { type Stamping, type StampingParts, unstamped } from "./idempotence/stamping.ts";
 import type { TopicQueues, TopicWaiter } from "./accumulator/topic_queues.ts";
 import { TurnClock } from "./accumulator/turn_clock.ts";
+import { LAST_PUSH_MS, type TelemetrySession } from "./observe/telemetry.ts";
 import { Watch } from "./observe/watch.ts";
 import { readWaitOptions, type WaitOptions, within } from "./within.ts";
 import { writableOf } from "./writable.ts";
@@ -106,6 +107,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   readonly #scope: Scope | undefined;
   readonly #diagnostics: Diagnostics;
   readonly #watch: Watch;
+  readonly #telemetry: TelemetrySession | undefined;
   /** Calls that wait for a topic's metadata without a record. */
   readonly #lookups: Set<(error: KafkaError) => void> = new Set();
   /** Made for the first send with a signal. */
@@ -135,12 +137,19 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     const own = detached(given);
     const now = (): number => own.now();
     this.#logger = new PacedLogger(resolved.logger, now);
-    const hooks = guardedHooks(resolved.hooks, this.#logger, resolved.clientId);
+    const guarded = guardedHooks(resolved.hooks, this.#logger, resolved.clientId);
+    this.#telemetry = resolved.telemetry?.begin({
+      ...{ runtime: own, cluster: () => this.#cluster, codecs: resolved.codecs, hooks: guarded, logger: this.#logger },
+      requestTimeoutMs: resolved.requestTimeoutMs,
+      transactionalId: () => this.#stamping.transactionalId,
+    });
+    const hooks = this.#telemetry?.hooks ?? guarded;
     this.#options = { ...resolved, logger: this.#logger, hooks };
     this.#runtime = own;
     this.#outstanding = new Outstanding(given);
     this.#scope = given.newScope?.();
     this.#metrics = new Metrics(now);
+    this.#metrics.telemetry = this.#telemetry;
     this.#interceptors = new InterceptorChain(this.#options.interceptors, this.#options.logger);
     const agenda = new Agenda(own);
     this.#cluster = new Cluster(own, {
@@ -512,6 +521,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
           if (limitMs !== undefined) late ??= error;
         });
     }
+    await this.#telemetry?.close(Math.min(leftMs() ?? LAST_PUSH_MS, LAST_PUSH_MS));
     this.#cluster.close();
     this.#agenda.clear();
     this.#logger.settle();

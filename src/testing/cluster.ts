@@ -29,6 +29,7 @@ import { seededRandom } from "./doubles/random.ts";
 import type { QuotaOptions } from "./broker/quota.ts";
 import type { ReplicationOptions } from "./control/replication.ts";
 import type { SaslOptions } from "./broker/sasl_exchange.ts";
+import { type ClientMetrics, clientMetrics } from "./broker/telemetry.ts";
 import { readLog, type StoredRecord } from "./storage/stored_record.ts";
 import { type RecordedRequest, Recording } from "./broker/recording.ts";
 import { type Release, RELEASES } from "./broker/release.ts";
@@ -82,6 +83,8 @@ export class EmbeddedCluster {
   readonly strictRequests: boolean;
   /** Who may come in; undefined where nobody has to authenticate. */
   readonly sasl: SaslOptions | undefined;
+  /** What clients are asked for, and what they have pushed; undefined unless the option is set (KIP-714). */
+  readonly clientMetrics: ClientMetrics | undefined;
   /** Decompresses under a codec's number, as the broker does to look at records. */
   readonly decompress: Decompress;
   /** @internal */
@@ -129,6 +132,7 @@ export class EmbeddedCluster {
     this.recording = new Recording(options.record === false ? 0 : options.record ?? DEFAULT_RECORDED);
     this.#random = seededRandom(options.seed ?? 1);
     this.clusterId = this.#newId().slice(0, 22);
+    this.clientMetrics = clientMetrics(options.clientMetrics, () => this.#newId(), this.decompress);
     const count = options.brokers ?? 1;
     if (!Number.isInteger(count)) refuse("brokers", "a whole number from 1", count);
     this.brokers = Array.from({ length: count }, (_, i) => this.#newBroker(i + 1, options.racks?.[i] ?? null));

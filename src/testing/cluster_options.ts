@@ -15,6 +15,7 @@ import type { ClusterRuntime } from "./cluster_runtime.ts";
 import type { MemoryNetworkOptions } from "./doubles/network.ts";
 import type { ReplicationOptions } from "./control/replication.ts";
 import type { SaslOptions } from "./broker/sasl_exchange.ts";
+import type { ClientMetricsOptions } from "./broker/telemetry.ts";
 import type { TopicSpec } from "./control/topic.ts";
 import type { GroupOptions } from "./coordination/group.ts";
 import type { TransactionOptions } from "./coordination/transaction_coordinator.ts";
@@ -53,6 +54,11 @@ export interface EmbeddedClusterOptions extends ReplicationOptions {
    * Kafka. @default nobody has to authenticate
    */
   readonly sasl?: SaslOptions;
+  /**
+   * Shows a metrics plugin, so that clients are asked for metrics (KIP-714). What they push is in `clientMetrics`.
+   * @default none
+   */
+  readonly clientMetrics?: ClientMetricsOptions;
   /** How many requests are kept for `requests`; false for none. @default 10_000 */
   readonly record?: number | false;
   /** Clock, timers and randomness, a virtual runtime's for instance. @default those of this runtime */
@@ -91,6 +97,7 @@ const OBJECTS = [
   "codecs",
   "transactions",
   "groups",
+  "clientMetrics",
 ];
 /** A number, or a function that is asked for one. */
 const LAGS = ["replicationLagMs", "metadataLagMs"];

@@ -26,6 +26,7 @@ export {
   EndTxn,
   Fetch,
   FindCoordinator,
+  GetTelemetrySubscriptions,
   Heartbeat,
   InitProducerId,
   JoinGroup,
@@ -38,6 +39,7 @@ export {
   OffsetFetch,
   OffsetForLeaderEpoch,
   Produce,
+  PushTelemetry,
   type RequestOf,
   type ResponseInputOf,
   SyncGroup,
@@ -66,6 +68,7 @@ export {
 } from "./coordination/transaction_coordinator.ts";
 export { type EndedTransaction, type OpenTransaction, TransactionLog } from "./storage/transaction_log.ts";
 export { type SaslOptions } from "./broker/sasl_exchange.ts";
+export { ClientMetrics, type ClientMetricsOptions, type TelemetryPush } from "./broker/telemetry.ts";
 export { type Listening, type ListenOptions } from "./broker/listen.ts";
 export { type SequencedBatch } from "./storage/batch_view.ts";
 export {

@@ -10,14 +10,29 @@ import { test } from "../harness.ts";
 const BROKERS = "localhost:9092";
 
 /** Resolves options that a type checker may dislike. */
-function resolve(options: Record<string, unknown>): ReturnType<typeof resolveOptions> {
-  return resolveOptions({ brokers: BROKERS, ...options } as never, undefined, NAMES);
+function resolve(
+  options: Record<string, unknown>,
+): ReturnType<typeof resolveOptions> {
+  return resolveOptions(
+    { brokers: BROKERS, ...options } as never,
+    undefined,
+    NAMES,
+  );
 }
 
 /** Asserts that the options are refused, and that the error names the option at fault and the value. */
-function refuses(options: Record<string, unknown>, option: string, message?: RegExp): void {
+function refuses(
+  options: Record<string, unknown>,
+  option: string,
+  message?: RegExp,
+): void {
   const given = { brokers: BROKERS, ...options } as never;
-  for (const use of [() => validateConfig(given), () => new Producer(given, new VirtualRuntime())]) {
+  for (
+    const use of [
+      () => validateConfig(given),
+      () => new Producer(given, new VirtualRuntime()),
+    ]
+  ) {
     assert.throws(use, (error: unknown) => {
       assert.ok(error instanceof ConfigError, `${option}: ${String(error)}`);
       assert.equal(error.name, "ConfigError");
@@ -31,7 +46,15 @@ function refuses(options: Record<string, unknown>, option: string, message?: Reg
 
 const sockets = (can: Partial<SocketFactory["can"]>): SocketFactory => ({
   name: "limited",
-  can: { ca: true, clientCert: true, serverName: true, skipHostname: true, insecure: true, detached: true, ...can },
+  can: {
+    ca: true,
+    clientCert: true,
+    serverName: true,
+    skipHostname: true,
+    insecure: true,
+    detached: true,
+    ...can,
+  },
   connect: () => Promise.reject(new Error("dialled")),
 });
 
@@ -81,6 +104,7 @@ test("options: defaults are those of the documentation", () => {
     sasl: undefined,
     hooks: {},
     snapshot: undefined,
+    telemetry: undefined,
     remarks: [],
   });
   assert.equal(codecFor("any"), undefined);
@@ -89,7 +113,10 @@ test("options: defaults are those of the documentation", () => {
 });
 
 test("options: a batch size that is set is also the cap, one that is not lets a waiting batch grow", () => {
-  assert.deepEqual([resolve({}).batchSize, resolve({}).batchSizeCap], [16_384, 1_000_000]);
+  assert.deepEqual([resolve({}).batchSize, resolve({}).batchSizeCap], [
+    16_384,
+    1_000_000,
+  ]);
   const set = resolve({ batchSize: 16_384 });
   assert.deepEqual([set.batchSize, set.batchSizeCap], [16_384, 16_384]);
   assert.equal(resolve({ maxRequestSize: 50_000 }).batchSizeCap, 50_000);
@@ -119,19 +146,44 @@ test("options: every number is refused below and above its range, as a fraction,
   };
   const unbounded = ["retries", "unknownTopicRetries", "maxConnections"];
   for (const [name, min] of Object.entries(least)) {
-    for (const bad of [min - 1, 1.5, NaN, -Infinity, "5", null, true, {}, [], Object.create(null), 5n, Symbol("5")]) {
+    for (
+      const bad of [
+        min - 1,
+        1.5,
+        NaN,
+        -Infinity,
+        "5",
+        null,
+        true,
+        {},
+        [],
+        Object.create(null),
+        5n,
+        Symbol("5"),
+      ]
+    ) {
       refuses({ [name]: bad }, name);
     }
     assert.doesNotThrow(() => resolve({ [name]: undefined }), name);
     if (unbounded.includes(name)) continue;
-    if (name !== "metadataMaxIdleMs") refuses({ [name]: Infinity }, name, /Infinity/);
-    if (name !== "bufferMemory" && name !== "metadataMaxIdleMs") refuses({ [name]: 2 ** 31 }, name, /2147483648/);
+    if (name !== "metadataMaxIdleMs") {
+      refuses({ [name]: Infinity }, name, /Infinity/);
+    }
+    if (name !== "bufferMemory" && name !== "metadataMaxIdleMs") {
+      refuses({ [name]: 2 ** 31 }, name, /2147483648/);
+    }
   }
   for (const [name, min] of Object.entries(least)) {
-    const resolved = resolve({ [name]: min, idempotent: false }) as unknown as Record<string, number>;
+    const resolved = resolve({
+      [name]: min,
+      idempotent: false,
+    }) as unknown as Record<string, number>;
     assert.equal(resolved[name], min, name);
   }
-  assert.equal(resolve({ metadataMaxIdleMs: Infinity }).metadataMaxIdleMs, Infinity);
+  assert.equal(
+    resolve({ metadataMaxIdleMs: Infinity }).metadataMaxIdleMs,
+    Infinity,
+  );
   assert.equal(resolve({ retries: 7 }).retries, 7);
 });
 
@@ -141,7 +193,18 @@ test("options: a wrong type of any other option is refused by its name", () => {
     clientId: [5, null, {}, ["a"]],
     acks: ["0", "1", "-1", 2, -2, null, true, "ALL"],
     idempotent: ["true", 1, null],
-    compression: [null, 5, {}, { level: 3 }, "brotli", "", { codec: 5 }, { codec: "lzma" }, [], { topics: null }],
+    compression: [
+      null,
+      5,
+      {},
+      { level: 3 },
+      "brotli",
+      "",
+      { codec: 5 },
+      { codec: "lzma" },
+      [],
+      { topics: null },
+    ],
     codecs: ["native", null, 5],
     allowAutoTopicCreation: ["false", 0, null],
     partitioner: ["murmur2", null, 5, {}],
@@ -161,21 +224,49 @@ test("options: a wrong type of any other option is refused by its name", () => {
 
 test("options: no options at all is a ConfigError, and so is a missing list of brokers", () => {
   for (const nothing of [undefined, null, 5, "localhost:9092"]) {
-    assert.throws(() => validateConfig(nothing as never), { name: "ConfigError", option: "options" });
-    assert.throws(() => new Producer(nothing as never, new VirtualRuntime()), { name: "ConfigError" });
+    assert.throws(() => validateConfig(nothing as never), {
+      name: "ConfigError",
+      option: "options",
+    });
+    assert.throws(() => new Producer(nothing as never, new VirtualRuntime()), {
+      name: "ConfigError",
+    });
   }
-  assert.throws(() => validateConfig({} as never), { name: "ConfigError", option: "brokers" });
+  assert.throws(() => validateConfig({} as never), {
+    name: "ConfigError",
+    option: "brokers",
+  });
 });
 
 test("options: an unknown option is refused by its name, with a hint where one is at hand", () => {
   refuses({ colour: "red" }, "colour", /no such option\.$/);
-  refuses({ bootstrapServers: "a:1" }, "bootstrapServers", /Did you mean "brokers"\?/);
-  refuses({ "bootstrap.servers": "a:1" }, "bootstrap.servers", /Did you mean "brokers"\?/);
-  refuses({ enableIdempotence: true }, "enableIdempotence", /Did you mean "idempotent"\?/);
-  refuses({ compressionType: "gzip" }, "compressionType", /Did you mean "compression"\?/);
+  refuses(
+    { bootstrapServers: "a:1" },
+    "bootstrapServers",
+    /Did you mean "brokers"\?/,
+  );
+  refuses(
+    { "bootstrap.servers": "a:1" },
+    "bootstrap.servers",
+    /Did you mean "brokers"\?/,
+  );
+  refuses(
+    { enableIdempotence: true },
+    "enableIdempotence",
+    /Did you mean "idempotent"\?/,
+  );
+  refuses(
+    { compressionType: "gzip" },
+    "compressionType",
+    /Did you mean "compression"\?/,
+  );
   refuses({ lingerms: 5 }, "lingerms", /Did you mean "lingerMs"\?/);
   refuses({ "linger.ms": 5 }, "linger.ms", /Did you mean "lingerMs"\?/);
-  refuses({ buffer_memory: 5 }, "buffer_memory", /Did you mean "bufferMemory"\?/);
+  refuses(
+    { buffer_memory: 5 },
+    "buffer_memory",
+    /Did you mean "bufferMemory"\?/,
+  );
   refuses({ constructor: 5 }, "constructor", /no such option\.$/);
   refuses({ toString: 5 }, "toString", /no such option\.$/);
 });
@@ -245,8 +336,14 @@ test("options: the names of Java, librdkafka and KafkaJS are answered with ours"
     "transactional.id": /no transactions/,
     rejectUnauthorized: /"verify" of "tls" to "none"/,
   };
-  for (const [name, sentence] of Object.entries(sentences)) refuses({ [name]: 1 }, name, sentence);
-  refuses({ tls: { rejectUnauthorized: false } }, "tls", /"verify" of "tls" to "none"/);
+  for (const [name, sentence] of Object.entries(sentences)) {
+    refuses({ [name]: 1 }, name, sentence);
+  }
+  refuses(
+    { tls: { rejectUnauthorized: false } },
+    "tls",
+    /"verify" of "tls" to "none"/,
+  );
   refuses({ tls: { servername: "x" } }, "tls", /Did you mean "serverName"/);
   assert.equal(resolve({ acks: -1 }).acks, -1);
 });
@@ -261,20 +358,41 @@ test("options: no message holds a secret out of brokers or TLS, whatever its pla
     "SASL_SSL://s3cret@broker:9092",
   ];
   for (const url of urls) {
-    for (const brokers of [url, [url], ["good:9092", url], `good:9092,${url}`, ["user@", url]]) {
-      for (const use of [() => validateConfig({ brokers }), () => new Producer({ brokers }, new VirtualRuntime())]) {
+    for (
+      const brokers of [url, [url], ["good:9092", url], `good:9092,${url}`, [
+        "user@",
+        url,
+      ]]
+    ) {
+      for (
+        const use of [
+          () => validateConfig({ brokers }),
+          () => new Producer({ brokers }, new VirtualRuntime()),
+        ]
+      ) {
         assert.throws(use, (error: unknown) => {
           assert.ok(error instanceof ConfigError && error.option === "brokers");
           assert.doesNotMatch(`${error.stack} ${JSON.stringify(error)}`, /s3/);
-          assert.match(error.message, /host:port, without scheme, user and path: server \d of \d/);
+          assert.match(
+            error.message,
+            /host:port, without scheme, user and path: server \d of \d/,
+          );
           return true;
         });
       }
     }
   }
   for (const option of ["ca", "cert", "key", "passphrase", "serverName"]) {
-    refuses({ tls: { [option]: { secret: "s3cret" } } }, `tls.${option}`, /to text: an object is not/);
-    refuses({ tls: { [option]: new TextEncoder().encode("PEM") } }, `tls.${option}`, /new TextDecoder\(\)\.decode/);
+    refuses(
+      { tls: { [option]: { secret: "s3cret" } } },
+      `tls.${option}`,
+      /to text: an object is not/,
+    );
+    refuses(
+      { tls: { [option]: new TextEncoder().encode("PEM") } },
+      `tls.${option}`,
+      /new TextDecoder\(\)\.decode/,
+    );
   }
 });
 
@@ -289,7 +407,10 @@ test("options: brokers are a list or one text with commas, each once, port 9092 
     { host: "c", port: 9092 },
   ]);
   assert.deepEqual(addresses(["a:1,b:2", "c"]), addresses("a:1,b:2,c"));
-  assert.deepEqual(addresses("a:1,a:1,a:2"), [{ host: "a", port: 1 }, { host: "a", port: 2 }]);
+  assert.deepEqual(addresses("a:1,a:1,a:2"), [{ host: "a", port: 1 }, {
+    host: "a",
+    port: 2,
+  }]);
   assert.deepEqual(addresses("[::1]:1,[fe80::1%eth0],10.0.0.1:65535"), [
     { host: "::1", port: 1 },
     { host: "fe80::1%eth0", port: 9092 },
@@ -298,26 +419,38 @@ test("options: brokers are a list or one text with commas, each once, port 9092 
 });
 
 test("options: brokers that can't be read are refused, with the one at fault", () => {
-  for (const empty of ["", " ", ",", " , ,", [], [""], [" , "]]) refuses({ brokers: empty }, "brokers", /at least one/);
+  for (const empty of ["", " ", ",", " , ,", [], [""], [" , "]]) {
+    refuses({ brokers: empty }, "brokers", /at least one/);
+  }
   const bad = [
-    ..."a:0 a:65536 a:99999 a:123456 a:-1 a:x a: :9092 http://a:1 a/b:1 ::1 ::1:9092 [::1 [::1]x [g::1]:1".split(" "),
+    ..."a:0 a:65536 a:99999 a:123456 a:-1 a:x a: :9092 http://a:1 a/b:1 ::1 ::1:9092 [::1 [::1]x [g::1]:1"
+      .split(" "),
     ..."user@a:1 a:1:2 []:1".split(" "),
     "a b:1",
   ];
   for (const one of bad) {
-    assert.throws(() => resolve({ brokers: ["good:1", one] }), (error: unknown) => {
-      assert.ok(error instanceof ConfigError, one);
-      assert.equal(error.option, "brokers");
-      assert.ok(error.message.includes(JSON.stringify(one)), error.message);
-      return true;
-    });
+    assert.throws(
+      () => resolve({ brokers: ["good:1", one] }),
+      (error: unknown) => {
+        assert.ok(error instanceof ConfigError, one);
+        assert.equal(error.option, "brokers");
+        assert.ok(error.message.includes(JSON.stringify(one)), error.message);
+        return true;
+      },
+    );
   }
 });
 
 test("options: a client id of more than 32767 bytes in UTF-8 is refused", () => {
-  assert.equal(resolve({ clientId: "a".repeat(32_767) }).clientId.length, 32_767);
+  assert.equal(
+    resolve({ clientId: "a".repeat(32_767) }).clientId.length,
+    32_767,
+  );
   refuses({ clientId: "a".repeat(32_768) }, "clientId", /32767/);
-  assert.equal(resolve({ clientId: "€".repeat(10_922) }).clientId.length, 10_922); // 32,766 bytes
+  assert.equal(
+    resolve({ clientId: "€".repeat(10_922) }).clientId.length,
+    10_922,
+  ); // 32,766 bytes
   refuses({ clientId: "€".repeat(10_923) }, "clientId", /32767/);
   assert.equal(resolve({ clientId: "" }).clientId, "");
 });
@@ -332,10 +465,15 @@ test("options: idempotence × acks × retries × in flight, asked for, refused a
           const options = { idempotent, acks, retries, maxInFlight };
           const note = JSON.stringify(options);
           const weakAcks = acks === 1 || acks === 0;
-          const rulesOut = weakAcks ? "acks" : retries === 0 ? "retries" : undefined;
+          const rulesOut = weakAcks
+            ? "acks"
+            : retries === 0
+            ? "retries"
+            : undefined;
           const refused = idempotent === true && rulesOut !== undefined
             ? rulesOut
-            : idempotent !== false && rulesOut === undefined && maxInFlight === 6
+            : idempotent !== false && rulesOut === undefined &&
+                maxInFlight === 6
             ? "maxInFlight"
             : undefined;
           if (refused !== undefined) {
@@ -343,9 +481,19 @@ test("options: idempotence × acks × retries × in flight, asked for, refused a
             continue;
           }
           const resolved = resolve(options);
-          assert.equal(resolved.idempotent, idempotent !== false && rulesOut === undefined, note);
-          const off = resolved.remarks.some(([event]) => event === "idempotence_off");
-          assert.equal(off, idempotent === undefined && rulesOut !== undefined, note);
+          assert.equal(
+            resolved.idempotent,
+            idempotent !== false && rulesOut === undefined,
+            note,
+          );
+          const off = resolved.remarks.some(([event]) =>
+            event === "idempotence_off"
+          );
+          assert.equal(
+            off,
+            idempotent === undefined && rulesOut !== undefined,
+            note,
+          );
         }
       }
     }
@@ -355,16 +503,24 @@ test("options: idempotence × acks × retries × in flight, asked for, refused a
 
 test("options: idempotence that other options switch off is told to the logger", () => {
   const events: [string, unknown][] = [];
-  const logger = { warn: (event: string, fields: unknown) => void events.push([event, fields]) };
+  const logger = {
+    warn: (event: string, fields: unknown) => void events.push([event, fields]),
+  };
   new Producer({ brokers: BROKERS, acks: 1, logger }, new VirtualRuntime());
   assert.deepEqual(events, [["idempotence_off", { reason: "acks 1" }]]);
   events.length = 0;
   new Producer({ brokers: BROKERS, retries: 0, logger }, new VirtualRuntime());
   assert.deepEqual(events, [["idempotence_off", { reason: "0 retries" }]]);
   events.length = 0;
-  new Producer({ brokers: BROKERS, acks: 1, idempotent: false, logger }, new VirtualRuntime());
+  new Producer(
+    { brokers: BROKERS, acks: 1, idempotent: false, logger },
+    new VirtualRuntime(),
+  );
   assert.deepEqual(events, []);
-  new Producer({ brokers: BROKERS, deliveryTimeoutMs: 1_000, logger }, new VirtualRuntime());
+  new Producer(
+    { brokers: BROKERS, deliveryTimeoutMs: 1_000, logger },
+    new VirtualRuntime(),
+  );
   assert.equal(events[0]![0], "delivery_timeout_below_request_timeout");
 });
 
@@ -378,32 +534,61 @@ test("options: a logger that throws breaks nothing", () => {
 });
 
 test("options: a max request size below the batch size that was set is refused", () => {
-  refuses({ batchSize: 1_000, maxRequestSize: 999 }, "maxRequestSize", /batchSize/);
-  assert.equal(resolve({ batchSize: 1_000, maxRequestSize: 1_000 }).maxRequestSize, 1_000);
+  refuses(
+    { batchSize: 1_000, maxRequestSize: 999 },
+    "maxRequestSize",
+    /batchSize/,
+  );
+  assert.equal(
+    resolve({ batchSize: 1_000, maxRequestSize: 1_000 }).maxRequestSize,
+    1_000,
+  );
   assert.equal(resolve({ maxRequestSize: 999 }).maxRequestSize, 999);
 });
 
 test("options: a codec is a name, a name with a level, or one for each topic", () => {
   for (const name of ["gzip", "snappy", "lz4"] as const) {
     assert.equal(resolve({ compression: name }).codecFor("t")?.name, name);
-    assert.equal(resolve({ compression: { codec: name }, codecs: "portable" }).codecFor("t")?.name, name);
+    assert.equal(
+      resolve({ compression: { codec: name }, codecs: "portable" }).codecFor(
+        "t",
+      )?.name,
+      name,
+    );
   }
   assert.equal(resolve({ compression: "none" }).codecFor("t"), undefined);
   const byTopic = resolve({
-    compression: { topics: { a: "lz4", b: { codec: "gzip", level: 9 }, c: "none" }, default: "snappy" },
+    compression: {
+      topics: { a: "lz4", b: { codec: "gzip", level: 9 }, c: "none" },
+      default: "snappy",
+    },
   });
-  assert.deepEqual(["a", "b", "c", "d"].map((topic) => byTopic.codecFor(topic)?.name), [
+  assert.deepEqual(
+    ["a", "b", "c", "d"].map((topic) => byTopic.codecFor(topic)?.name),
+    [
+      "lz4",
+      "gzip",
+      undefined,
+      "snappy",
+    ],
+  );
+  assert.deepEqual(byTopic.codecs.map(({ name }) => name), [
+    "snappy",
     "lz4",
     "gzip",
-    undefined,
-    "snappy",
   ]);
-  assert.deepEqual(byTopic.codecs.map(({ name }) => name), ["snappy", "lz4", "gzip"]);
-  assert.equal(resolve({ compression: { topics: { a: "lz4" } } }).codecFor("constructor"), undefined);
+  assert.equal(
+    resolve({ compression: { topics: { a: "lz4" } } }).codecFor("constructor"),
+    undefined,
+  );
 });
 
 test("options: a codec that doesn't exist, or a level that it doesn't heed, is refused at construction", () => {
-  refuses({ compression: "brotli" }, "compression", /brotli.*"none", "gzip", "snappy", "lz4", "zstd"/);
+  refuses(
+    { compression: "brotli" },
+    "compression",
+    /brotli.*"none", "gzip", "snappy", "lz4", "zstd"/,
+  );
   refuses({ compression: { codec: "gzip", level: 0 } }, "compression");
   refuses({ compression: { codec: "gzip", level: 10 } }, "compression");
   refuses({ compression: { codec: "gzip", level: 1.5 } }, "compression");
@@ -411,10 +596,25 @@ test("options: a codec that doesn't exist, or a level that it doesn't heed, is r
   refuses({ compression: { codec: "lz4", level: 1 } }, "compression");
   refuses({ compression: { codec: "none", level: 1 } }, "compression");
   refuses({ compression: { codec: "gzip", levle: 1 } }, "compression", /levle/);
-  refuses({ compression: { topics: { a: "brotli" } } }, "compression", /brotli/);
-  refuses({ compression: { topics: {}, default: "brotli" } }, "compression", /brotli/);
-  refuses({ compression: { topics: {}, fallback: "gzip" } }, "compression", /fallback/);
-  refuses({ compression: "gzip", codecs: { gzip: { name: "gzip", id: 1 } } }, "codecs");
+  refuses(
+    { compression: { topics: { a: "brotli" } } },
+    "compression",
+    /brotli/,
+  );
+  refuses(
+    { compression: { topics: {}, default: "brotli" } },
+    "compression",
+    /brotli/,
+  );
+  refuses(
+    { compression: { topics: {}, fallback: "gzip" } },
+    "compression",
+    /fallback/,
+  );
+  refuses(
+    { compression: "gzip", codecs: { gzip: { name: "gzip", id: 1 } } },
+    "codecs",
+  );
   refuses({ codecs: { brotli: {} } }, "codecs", /brotli/);
 });
 
@@ -430,19 +630,33 @@ test("options: a TLS option that the sockets can't honour is refused at construc
     refuses({ tls, connect: sockets(can) }, `tls.${option}`, /limited/);
     assert.deepEqual(resolve({ tls, connect: sockets({}) }).tls, tls);
   }
-  refuses({ tls: { cert: "PEM" }, connect: sockets({}) }, "tls.cert", /tls\.key/);
-  assert.throws(() => validateConfig({ brokers: BROKERS, tls: { cert: "PEM" } }), { option: "tls.cert" });
+  refuses(
+    { tls: { cert: "PEM" }, connect: sockets({}) },
+    "tls.cert",
+    /tls\.key/,
+  );
+  assert.throws(
+    () => validateConfig({ brokers: BROKERS, tls: { cert: "PEM" } }),
+    { option: "tls.cert" },
+  );
   refuses({ tls: { verify: "nothing" } }, "tls.verify", /"nothing"/);
-  refuses({ tls: { rejectUnauthorized: false } }, "tls", /"rejectUnauthorized".*no such option/);
+  refuses(
+    { tls: { rejectUnauthorized: false } },
+    "tls",
+    /"rejectUnauthorized".*no such option/,
+  );
   assert.equal(resolve({ tls: true }).tls, true);
 });
 
 test("options: the sockets of the runtime decide about TLS when no others are given", () => {
   const runtime = new VirtualRuntime({ sockets: sockets({ ca: false }) });
-  assert.throws(() => new Producer({ brokers: BROKERS, tls: { ca: "PEM" } }, runtime), {
-    name: "ConfigError",
-    option: "tls.ca",
-  });
+  assert.throws(
+    () => new Producer({ brokers: BROKERS, tls: { ca: "PEM" } }, runtime),
+    {
+      name: "ConfigError",
+      option: "tls.ca",
+    },
+  );
 });
 
 test("options: checking them opens no connection and takes no timer", () => {
@@ -454,10 +668,22 @@ test("options: checking them opens no connection and takes no timer", () => {
 
 test("options: waitForOutcome and gapless are true or false and need idempotence, onDataLoss is one of two words", () => {
   for (const option of ["waitForOutcome", "gapless"]) {
-    assert.equal((resolve({ [option]: true }) as unknown as Record<string, unknown>)[option], true);
-    assert.throws(() => resolve({ [option]: "yes" }), { name: "ConfigError", option });
+    assert.equal(
+      (resolve({ [option]: true }) as unknown as Record<string, unknown>)[
+        option
+      ],
+      true,
+    );
+    assert.throws(() => resolve({ [option]: "yes" }), {
+      name: "ConfigError",
+      option,
+    });
     for (const rest of [{ idempotent: false }, { acks: 1 }, { retries: 0 }]) {
-      assert.throws(() => resolve({ [option]: true, ...rest }), { name: "ConfigError", option, message: /idempotent/ });
+      assert.throws(() => resolve({ [option]: true, ...rest }), {
+        name: "ConfigError",
+        option,
+        message: /idempotent/,
+      });
       resolve({ [option]: false, ...rest });
     }
   }

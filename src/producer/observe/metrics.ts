@@ -8,6 +8,7 @@
 
 import type { BrokerHealth } from "../../cluster/health.ts";
 import { LatencyWindow } from "./latency_window.ts";
+import type { TelemetrySession } from "./telemetry.ts";
 
 /**
  * A snapshot of a producer's counters. Names that have a dash are Kafka's own; those that end in `-avg`, `-rate`,
@@ -106,6 +107,8 @@ const SLOTS = 30;
 export class Metrics {
   /** Produce requests without an answer yet. */
   requestsInFlight = 0;
+  /** Hears of requests as well. */
+  telemetry: Pick<TelemetrySession, "requested"> | undefined;
 
   readonly #now: () => number;
   readonly #startMs: number;
@@ -122,8 +125,12 @@ export class Metrics {
     this.#startMs = now();
   }
 
-  /** A request was written: how many batches and records it carries, and how long these batches had waited in all. */
-  requested(batches: number, records: number, queueMs: number, nowMs: number): void {
+  /**
+   * A request was written: how many batches and records it carries, and how long these batches had waited in all, and the
+   * one that had waited longest.
+   */
+  requested(batches: number, records: number, queueMs: number, longestQueueMs: number, nowMs: number): void {
+    this.telemetry?.requested(batches, queueMs, longestQueueMs);
     const counters = this.#second(nowMs);
     counters.requests_sent += 1;
     counters.batchesRequested += batches;

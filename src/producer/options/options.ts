@@ -22,6 +22,7 @@ import type { SocketFactory, TlsOptions } from "../../runtime/runtime.ts";
 import type { ProducerHooks } from "../observe/hooks.ts";
 import type { ProducerInterceptor } from "../record/interceptor.ts";
 import { adaptLogger, type Logger } from "../observe/logger.ts";
+import { checkTelemetry, type Telemetry } from "../observe/telemetry.ts";
 import {
   checkAcks,
   checkBoolean,
@@ -166,6 +167,11 @@ export interface ProducerOptions<K = string | Uint8Array, V = string | Uint8Arra
   readonly snapshot?: ClusterSnapshot;
   /** Functions that are told what happens: connections, requests, retries. @default none */
   readonly hooks?: ProducerHooks;
+  /**
+   * Pushes metrics to brokers whose operators want them (KIP-714): `clientTelemetry()` of `@sluice/kafka/telemetry`.
+   * @default none
+   */
+  readonly telemetry?: Telemetry;
 }
 
 /** Options after defaults and checks. */
@@ -217,6 +223,7 @@ export interface ResolvedOptions {
   /** As the caller gave them; see {@link guardedHooks}. */
   readonly hooks: ProducerHooks;
   readonly snapshot: ClusterSnapshot | undefined;
+  readonly telemetry: Telemetry | undefined;
   /** What a user may want to know of the choice of options: event and fields. */
   readonly remarks: readonly (readonly [event: string, fields: Readonly<Record<string, unknown>>])[];
 }
@@ -276,6 +283,7 @@ const OTHERS = [
   "logger",
   "hooks",
   "snapshot",
+  "telemetry",
 ] as const;
 
 /**
@@ -361,6 +369,7 @@ function resolve<K, V>(
     logger: adaptLogger(checkLogger(options.logger)),
     hooks: checkHooks(options.hooks),
     snapshot: checkSnapshot(options.snapshot),
+    telemetry: checkTelemetry(options.telemetry),
     remarks: remark === undefined ? [] : [remark],
   };
   return withDeliveryRemark(resolved);

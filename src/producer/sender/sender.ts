@@ -505,12 +505,15 @@ export class Sender implements Worker {
     const sentMs = this.#runtime.now();
     let records = 0;
     let queueMs = 0;
+    let longestQueueMs = 0;
     for (const batch of batches) {
       batch.sentByName = version <= PRODUCE_WITH_TOPIC_NAMES;
       records += batch.recordCount;
-      queueMs += sentMs - batch.createdMs;
+      const waitedMs = sentMs - batch.createdMs;
+      queueMs += waitedMs;
+      longestQueueMs = Math.max(longestQueueMs, waitedMs);
     }
-    this.#metrics.requested(batches.length, records, queueMs, sentMs);
+    this.#metrics.requested(batches.length, records, queueMs, longestQueueMs, sentMs);
     if (acks === 0) {
       connection.send(Produce, version, body, requestTimeoutMs).then((flushed) => {
         this.#freeSlot(lane);

@@ -6,7 +6,9 @@
 
 import type { AnyApi, RequestOf, ResponseInputOf } from "../../protocol/api.ts";
 import type { ApiVersions } from "../../protocol/messages/api_versions.ts";
+import { GetTelemetrySubscriptions } from "../../protocol/messages/get_telemetry_subscriptions.ts";
 import { Produce } from "../../protocol/messages/produce.ts";
+import { PushTelemetry } from "../../protocol/messages/push_telemetry.ts";
 import { API_BY_KEY } from "../../protocol/request_header.ts";
 import { INVALID_REQUEST, REBOOTSTRAP_REQUIRED } from "../../protocol/error_code_names.ts";
 import type { Broker } from "./broker.ts";
@@ -26,6 +28,10 @@ export function advertisedRange(
   const own = broker.pinned(api);
   const pinned = own === undefined ? cluster.pinnedForAll(api) : own;
   if (pinned !== undefined) return pinned ?? undefined;
+  // Kafka tells of these only where a plugin takes what is pushed.
+  if (api.key === GetTelemetrySubscriptions.key || api.key === PushTelemetry.key) {
+    return cluster.clientMetrics === undefined ? undefined : [0, 0];
+  }
   return releasedRange(cluster.release, api);
 }
 

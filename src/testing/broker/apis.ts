@@ -88,3 +88,8 @@ export const OffsetForLeaderEpoch: (typeof import("../../protocol/messages/mod.t
   messages.OffsetForLeaderEpoch;
 /** Gives the members of a group their assignments. */
 export const SyncGroup: (typeof import("../../protocol/messages/mod.ts"))["SyncGroup"] = messages.SyncGroup;
+/** Asks which metrics the broker wants to be pushed. */
+export const GetTelemetrySubscriptions: (typeof import("../../protocol/messages/mod.ts"))["GetTelemetrySubscriptions"] =
+  messages.GetTelemetrySubscriptions;
+/** Pushes metrics. */
+export const PushTelemetry: (typeof import("../../protocol/messages/mod.ts"))["PushTelemetry"] = messages.PushTelemetry;

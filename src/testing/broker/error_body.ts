@@ -15,6 +15,7 @@ import {
   type DescribeTransactions,
   type Fetch,
   FindCoordinator,
+  type GetTelemetrySubscriptions,
   type JoinGroup,
   type LeaveGroup,
   type ListOffsets,
@@ -160,6 +161,12 @@ const BODIES: Readonly<Record<string, unknown>> = {
   DescribeProducers: describeProducers,
   DescribeTransactions: describeTransactions,
   EndTxn: (errorCode: number) => ({ errorCode }),
+  GetTelemetrySubscriptions: (errorCode: number, request: RequestOf<typeof GetTelemetrySubscriptions>) => ({
+    ...{ throttleTimeMs: 0, errorCode, clientInstanceId: request.clientInstanceId, subscriptionId: 0 },
+    ...{ acceptedCompressionTypes: [], pushIntervalMs: 0, telemetryMaxBytes: 0, deltaTemporality: false },
+    requestedMetrics: [],
+  }),
+  PushTelemetry: (errorCode: number) => ({ throttleTimeMs: 0, errorCode }),
   Heartbeat: (errorCode: number) => ({ errorCode }),
   JoinGroup: (errorCode: number, request: RequestOf<typeof JoinGroup>) => (
     { errorCode, protocolName: "", leader: "", memberId: request.memberId, members: [] }

@@ -17,6 +17,7 @@ import {
   EndTxn,
   Fetch,
   FindCoordinator,
+  GetTelemetrySubscriptions,
   Heartbeat,
   InitProducerId,
   JoinGroup,
@@ -29,6 +30,7 @@ import {
   OffsetFetch,
   OffsetForLeaderEpoch,
   Produce,
+  PushTelemetry,
   SaslAuthenticate,
   SaslHandshake,
   SyncGroup,
@@ -54,6 +56,7 @@ import { serveDescribeProducers, serveDescribeTransactions, serveListTransaction
 import { serveOffsetForLeaderEpoch } from "./fetch_handler.ts";
 import { serveProduce } from "./produce_handler.ts";
 import { serveSaslAuthenticate, serveSaslHandshake } from "./sasl_handler.ts";
+import { serveGetTelemetrySubscriptions, servePushTelemetry } from "./telemetry_handlers.ts";
 import { serveFindCoordinator, serveInitProducerId } from "./producer_id_handler.ts";
 import {
   serveAddOffsetsToTxn,
@@ -84,6 +87,8 @@ handle(DeleteGroups, serveDeleteGroups);
 handle(DescribeGroups, serveDescribeGroups);
 handle(DescribeProducers, serveDescribeProducers);
 handle(DescribeTransactions, serveDescribeTransactions);
+handle(GetTelemetrySubscriptions, serveGetTelemetrySubscriptions);
+handle(PushTelemetry, servePushTelemetry);
 handle(Heartbeat, serveHeartbeat);
 handle(JoinGroup, serveJoinGroup);
 handle(LeaveGroup, serveLeaveGroup);

@@ -18,6 +18,7 @@ import type { QuotaOptions } from "./quota.ts";
 import type { Recording } from "./recording.ts";
 import type { Release } from "./release.ts";
 import type { SaslOptions } from "./sasl_exchange.ts";
+import type { ClientMetrics } from "./telemetry.ts";
 
 /** The cluster as its brokers see it, their connections and the handlers of requests; `EmbeddedCluster` is one. */
 export interface BrokerHost {
@@ -47,6 +48,8 @@ export interface BrokerHost {
   readonly strictRequests: boolean;
   /** Who may come in; undefined where nobody has to authenticate. */
   readonly sasl: SaslOptions | undefined;
+  /** What clients are asked for, and what they push; undefined without a metrics plugin. */
+  readonly clientMetrics: ClientMetrics | undefined;
   /** What tests make of requests. */
   readonly controls: Controls;
   /** The requests so far. */

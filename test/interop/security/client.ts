@@ -4,6 +4,7 @@
  */
 import { type KafkaError, Producer, type ProducerOptions } from "../../../mod.ts";
 import { oauthBearer, oidc, type OidcOptions, type SaslMechanism } from "../../../src/sasl/mod.ts";
+import { clientTelemetry } from "../../../src/telemetry/mod.ts";
 import { everythingOf, leaksIn } from "../../secrets.ts";
 
 /** How to authenticate: by name, with tokens of an endpoint, or with a mechanism that no broker has heard of. */
@@ -21,6 +22,8 @@ interface Case {
   readonly count: number;
   /** Where to ask whether to stop; until then a record is sent every few ms. */
   readonly until?: string;
+  /** Push metrics, and stay for so many ms before the end. */
+  readonly telemetryMs?: number;
   /** What must stand in nothing that comes of it. */
   readonly secrets: readonly string[];
 }
@@ -44,10 +47,11 @@ export async function runCases(address: string): Promise<void> {
   }
 }
 
-async function runCase({ name, options, sasl, topics, count, secrets }: Case): Promise<object> {
+async function runCase({ name, options, sasl, topics, count, telemetryMs, secrets }: Case): Promise<object> {
   let producer: Producer;
   try {
-    producer = new Producer({ ...options, ...mechanismOf(sasl) });
+    const telemetry = telemetryMs === undefined ? {} : { telemetry: clientTelemetry() };
+    producer = new Producer({ ...options, ...mechanismOf(sasl), ...telemetry });
   } catch (error) {
     return { connected: told(error, 0, secrets), sent: [] };
   }
@@ -65,6 +69,7 @@ async function runCase({ name, options, sasl, topics, count, secrets }: Case): P
       return outcome(producer.send({ topic: topics[i % topics.length]!, key: `k${i}`, value: `${name} ${i}` }));
     });
     const [connected, ...sent] = await Promise.all([outcome(producer.connect()), ...sends]);
+    if (telemetryMs !== undefined) await new Promise((resolve) => setTimeout(resolve, telemetryMs));
     return {
       connected,
       sent,

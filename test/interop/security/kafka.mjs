@@ -18,16 +18,17 @@ const listeners = {
 export const users = { alice: "pencil-Ä€-secret", mallory: "mallory-secret" };
 
 const mechanisms = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"];
+const noPlugin = { classes: undefined, config: {}, systemProperties: {} };
 const oauth = "org.apache.kafka.common.security.oauthbearer";
 
 /** How long a session lives before it must be renewed, in ms. */
 export const sessionMs = 3_000;
 
 /**
- * Starts it. `tokens` is the token endpoint of tokens.mjs. The result is that of `startKafka`, and `ca`, `otherCa` and
+ * Starts it. `tokens` is the token endpoint of tokens.mjs, `plugin` what telemetry.mjs has made. The result is that of `startKafka`, and `ca`, `otherCa` and
  * `client` (a certificate with its key).
  */
-export async function startSecureKafka({ version = kafkaVersions[0], nodes = 1, tokens }) {
+export async function startSecureKafka({ version = kafkaVersions[0], nodes = 1, tokens, plugin = noPlugin }) {
   const ca = certificateAuthority();
   const otherCa = certificateAuthority("Another authority");
   const jaas = (module, rest = "") => `org.apache.kafka.common.security.${module} required${rest};`;
@@ -45,7 +46,8 @@ export async function startSecureKafka({ version = kafkaVersions[0], nodes = 1, 
     version,
     nodes,
     listeners,
-    systemProperties: { "org.apache.kafka.sasl.oauthbearer.allowed.urls": tokens.keysUrl },
+    systemProperties: { "org.apache.kafka.sasl.oauthbearer.allowed.urls": tokens.keysUrl, ...plugin.systemProperties },
+    classes: plugin.classes === undefined ? [] : [plugin.classes],
     scramUsers: Object.entries(users).flatMap(([name, password]) =>
       ["SCRAM-SHA-256", "SCRAM-SHA-512"].map((mechanism) => [mechanism, name, password])
     ),
@@ -69,6 +71,7 @@ export async function startSecureKafka({ version = kafkaVersions[0], nodes = 1, 
       "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
       "super.users": "User:ANONYMOUS",
       "allow.everyone.if.no.acl.found": true,
+      ...plugin.config,
     },
   });
   return Object.assign(kafka, { ca, otherCa, client: ca.issue({ name: "carol" }) });

@@ -9,9 +9,12 @@ import { listenAnywhere } from "../../../scripts/lib/program.mjs";
 import { root, run, runtimeBinary } from "../../../scripts/lib/tools.mjs";
 import { prepareClient, runClient } from "../clients.mjs";
 import { sessionMs, startSecureKafka, users } from "./kafka.mjs";
+import { pushIntervalMs, subscribe, telemetrySink, wrongPushes } from "./telemetry.mjs";
 import { startTokens } from "./tokens.mjs";
 
 const partitions = 3;
+/** What metrics are compressed with; the records as well. */
+const codecs = ["none", "gzip", "snappy", "lz4", "zstd"];
 const [open, closed] = ["orders", "forbidden"];
 
 /**
@@ -24,13 +27,24 @@ const [open, closed] = ["orders", "forbidden"];
 export async function runSecurityPart({ version, runtimes, withLoad, tally, log }) {
   const tokens = await startTokens();
   try {
-    const kafka = await startSecureKafka({ version, tokens });
+    const plugin = await telemetrySink(version);
+    const kafka = await startSecureKafka({ version, tokens, plugin });
     try {
       const { brokers, libs } = kafka;
       await prepareClient("java", libs);
       await runClient("java", libs, "create", { brokers, partitions, topics: [open, closed] });
       await forbid(libs, brokers, "mallory", closed);
-      for (const runtime of runtimes) await runCasesOn(runtime, { version, kafka, tokens, tally, log });
+      await subscribe(libs, brokers);
+      for (const runtime of runtimes) {
+        await runCasesOn(runtime, { version, kafka, tokens, tally, log });
+        for (const codec of codecs) {
+          const pushes = plugin.pushes().filter(({ clientId }) => clientId === `${runtime}-${codec}`);
+          tally.check(
+            `Kafka ${version}, ${runtime}: a metrics plugin reads what is pushed, ${codec}`,
+            wrongPushes(pushes),
+          );
+        }
+      }
     } finally {
       await kafka.stop();
     }
@@ -41,7 +55,7 @@ export async function runSecurityPart({ version, runtimes, withLoad, tally, log 
 }
 
 async function runCasesOn(runtime, { version, kafka, tokens, tally, log }) {
-  const cases = casesFor(kafka, tokens);
+  const cases = casesFor(kafka, tokens, runtime);
   const { reports, problem } = await runPlan(runtime, cases);
   const label = (name) => `Kafka ${version}, ${runtime}: ${name}`;
   tally.check(label("the security cases run to their end"), problem === undefined ? [] : [problem]);
@@ -74,7 +88,7 @@ function timesOf(report) {
   return [report?.connected, ...report?.sent ?? []].map((told) => told?.tookMs ?? 0);
 }
 
-function casesFor({ brokers, brokersOf, ca, otherCa, client }, tokens) {
+function casesFor({ brokers, brokersOf, ca, otherCa, client }, tokens, runtime) {
   const tls = { ca: ca.cert };
   const [user, password] = Object.entries(users)[0];
   const named = (mechanism, more = {}) => ({ mechanism, username: user, password, ...more });
@@ -87,8 +101,8 @@ function casesFor({ brokers, brokersOf, ca, otherCa, client }, tokens) {
    * @param {string | undefined} listener
    * @param {Record<string, any> & { wanted?: Wanted | ((at: number) => Wanted), topics?: string[] }} [more]
    */
-  const make = (name, listener, { sasl, wanted = "ok", topics = [open], ...options } = {}) => ({
-    ...{ name, wanted, topics, sasl, count: 4, secrets },
+  const make = (name, listener, { sasl, telemetryMs, wanted = "ok", topics = [open], ...options } = {}) => ({
+    ...{ name, wanted, topics, sasl, count: 4, telemetryMs, secrets },
     options: {
       brokers: listener === undefined ? brokers : brokersOf(listener),
       // What is found out at once doesn't wait for that.
@@ -101,6 +115,12 @@ function casesFor({ brokers, brokersOf, ca, otherCa, client }, tokens) {
   });
   const refusedToken = /^The broker refused the token for OAUTHBEARER: \{"status":"invalid_token"\}\.$/;
   return [
+    ...codecs.map((compression) =>
+      make(`metrics are pushed, ${compression}`, "SASL_SSL", {
+        ...{ sasl: named("scram-sha-256"), compression, clientId: `${runtime}-${compression}` },
+        telemetryMs: 1.6 * pushIntervalMs,
+      })
+    ),
     make("TLS delivers", "SSL"),
     make("TLS delivers compressed", "SSL", { compression: "zstd", acks: 0 }),
     make("a client certificate lets in", "MTLS", { tls: { ...tls, ...client } }),
