@@ -16,7 +16,8 @@ export async function runTransactions({ libs, clients, tally }) {
   const { EmbeddedCluster } = await import(pathToFileURL(join(root, "dist/src/testing/mod.js")).href);
   for (const release of ["3.9", "4.1"]) {
     const topics = Object.fromEntries(clients.flatMap((name) => [[`${name}-in`, 3], [`${name}-out`, 3]]));
-    const cluster = new EmbeddedCluster({ brokers: 3, release, topics, transactions: { markerLagMs: 5 } });
+    // So long that clients meet it: they begin, and Java's aborts, while the last transaction is being completed.
+    const cluster = new EmbeddedCluster({ brokers: 3, release, topics, transactions: { markerLagMs: 50 } });
     const { address: brokers } = await cluster.listen();
     try {
       await Promise.all(clients.map(async (name) => {

@@ -280,6 +280,28 @@ export function transactionsProbes(
       },
     },
     {
+      name: "transactions: who ends the next one while the markers of the last are being written is not fenced",
+      releases: version2,
+      run: async ({ wires }) => {
+        const client = await Client.start(wires, "end-at-once");
+        const seen = [];
+        for (let i = 0; i < 10; i++) {
+          await client.begin();
+          const ends = [[client.epoch, true], [client.epoch + 1, false]];
+          for (const [producerEpoch, committed] of ends) {
+            const body = { transactionalId: client.id, producerId: client.pid, producerEpoch, committed };
+            client.wire.write(client.wire.request(EndTxn, 5, body));
+          }
+          const codes = [];
+          for (const _ of ends) codes.push((await client.wire.answer(EndTxn, 5)).errorCode);
+          // 51 from a broker that still writes them, 0 from one that was quicker.
+          seen.push(codes[0], [0, 51].includes(codes[1]));
+          await client.init();
+        }
+        return seen;
+      },
+    },
+    {
       name: "transactions: EndTxn 4 in every state, repeated, turned round, and of other epochs",
       run: async ({ wires }) => {
         const seen = {};

@@ -46,20 +46,26 @@ test("EndTxn 5: its answers tell whether a transaction was committed, aborted, e
   assert.deepEqual(await values(wire), ["a"]);
 });
 
-test("EndTxn 5: while markers are written the same is 51 and the other 48", async () => {
+test("EndTxn 5: while markers are written it is 51, whoever asks for what, the next end of the same producer too", async () => {
   for (const isCommit of [true, false]) {
     const { client, cluster, runtime } = await begin(true, { transactions: { markerLagMs: Infinity } });
     await client.send(0, "a");
     const { epoch } = client;
     assert.equal(await client.end(isCommit), 0);
     assert.equal(cluster.transactions.describe(ID)!.state, isCommit ? "PrepareCommit" : "PrepareAbort");
-    const codes = isCommit ? [concurrent, invalidState] : [invalidState, concurrent];
-    assert.deepEqual(await client.ends(epoch), codes);
-    assert.deepEqual(await client.ends(epoch + 1), [fenced, fenced]);
+    assert.equal(client.epoch, epoch + 1);
+    for (const asked of [epoch, epoch + 1, epoch + 9]) {
+      assert.deepEqual(await client.ends(asked), [concurrent, concurrent], `epoch ${asked}`);
+    }
+    assert.deepEqual(await client.ends(epoch, 99n), [concurrent, concurrent]);
+    const { producerId } = client;
     assert.equal(await client.init(), concurrent);
+    assert.equal(await client.init({ producerId: 99n, epoch: 0 }), concurrent);
+    assert.equal(await client.init({ producerId, epoch: epoch + 9 }), concurrent);
     cluster.transactions.configure({ markerLagMs: 0 });
     await runtime.advance(1);
     assert.equal(cluster.transactions.describe(ID)!.state, isCommit ? "CompleteCommit" : "CompleteAbort");
+    assert.deepEqual(await client.ends(), [invalidState, [true, 1]], "nothing was registered since: an abort is taken");
   }
 });
 
@@ -76,7 +82,7 @@ test("EndTxn 4: a repetition is taken for the same, the other way round is 48, a
   cluster.transactions.configure({ markerLagMs: Infinity });
   await client.send(0, "c");
   assert.equal(await client.end(false), 0);
-  assert.deepEqual(await client.ends(), [invalidState, concurrent]);
+  assert.deepEqual(await client.ends(), [concurrent, concurrent]);
   assert.deepEqual(await client.add([0]), [concurrent]);
 });
 

@@ -182,14 +182,12 @@ export class TransactionCoordinator {
   ): ProducerIdentity {
     if (timeoutMs <= 0 || timeoutMs > this.#options.maxTimeoutMs) return refused(INVALID_TRANSACTION_TIMEOUT);
     const transaction = this.#transactions.get(id) ?? this.#create(id);
-    if (transaction.isStuck) return refused(CONCURRENT_TRANSACTIONS);
+    // Before anything is looked at, as Kafka does while a step of its own is under way.
+    if (transaction.isStuck || isPreparing(transaction)) return refused(CONCURRENT_TRANSACTIONS);
     const isOwn = expected === undefined || transaction.epoch === NO_EPOCH ||
       expected.producerId === transaction.producerId ||
       (expected.producerId === transaction.previousProducerId && expected.epoch >= LAST_EPOCH);
     if (!isOwn) return refused(PRODUCER_FENCED);
-    if (transaction.state === "PrepareCommit" || transaction.state === "PrepareAbort") {
-      return refused(CONCURRENT_TRANSACTIONS);
-    }
     if (transaction.state === "Ongoing") {
       this.#fence(transaction);
       return refused(CONCURRENT_TRANSACTIONS);
@@ -227,11 +225,10 @@ export class TransactionCoordinator {
     if (id === "") return INVALID_REQUEST;
     const transaction = this.#transactions.get(id);
     if (transaction === undefined) return INVALID_PRODUCER_ID_MAPPING;
-    if (transaction.isStuck) return CONCURRENT_TRANSACTIONS;
     if (transaction.producerId !== producerId) return INVALID_PRODUCER_ID_MAPPING;
     if (transaction.epoch !== epoch) return PRODUCER_FENCED;
+    if (transaction.isStuck || isPreparing(transaction)) return CONCURRENT_TRANSACTIONS;
     const { state } = transaction;
-    if (state === "PrepareCommit" || state === "PrepareAbort") return CONCURRENT_TRANSACTIONS;
     const hasAll = partitions.every((it) => transaction.partitions.has(it)) &&
       groups.every((group) => transaction.groups.has(group));
     if (state === "Ongoing" && hasAll) return 0;
@@ -258,7 +255,7 @@ export class TransactionCoordinator {
     const transaction = this.#transactions.get(id);
     if (transaction === undefined || transaction.producerId !== producerId) return INVALID_PRODUCER_ID_MAPPING;
     if (transaction.epoch !== epoch) return PRODUCER_FENCED;
-    if (transaction.state === "PrepareCommit" || transaction.state === "PrepareAbort") return CONCURRENT_TRANSACTIONS;
+    if (isPreparing(transaction)) return CONCURRENT_TRANSACTIONS;
     const isIn = typeof added === "string" ? transaction.groups.has(added) : transaction.partitions.has(added);
     return transaction.state === "Ongoing" && isIn ? 0 : TRANSACTION_ABORTABLE;
   }
@@ -283,32 +280,29 @@ export class TransactionCoordinator {
   #endVersion1(transaction: Transaction, producerId: bigint, epoch: number, isCommit: boolean): ProducerIdentity {
     if (transaction.producerId !== producerId) return refused(INVALID_PRODUCER_ID_MAPPING);
     if (transaction.epoch !== epoch) return refused(PRODUCER_FENCED);
-    if (transaction.isStuck) return refused(CONCURRENT_TRANSACTIONS);
+    if (transaction.isStuck || isPreparing(transaction)) return refused(CONCURRENT_TRANSACTIONS);
     const { state } = transaction;
     if (state === "Ongoing") {
       this.#prepare(transaction, isCommit, transaction.epoch);
       return identityOf(transaction);
     }
-    if (state === (isCommit ? "PrepareCommit" : "PrepareAbort")) return refused(CONCURRENT_TRANSACTIONS);
     if (state === (isCommit ? "CompleteCommit" : "CompleteAbort")) return identityOf(transaction);
     return refused(INVALID_TXN_STATE);
   }
 
   #endVersion2(transaction: Transaction, producerId: bigint, epoch: number, isCommit: boolean): ProducerIdentity {
     const { state } = transaction;
-    if (transaction.isStuck) return refused(CONCURRENT_TRANSACTIONS);
+    // While markers are written Kafka looks at nothing else. A producer may come with the epoch that the last answer
+    // gave it, to abort what never got to a broker: it isn't fenced.
+    if (transaction.isStuck || isPreparing(transaction)) return refused(CONCURRENT_TRANSACTIONS);
     const isAfterRotation = transaction.previousProducerId === producerId && epoch === LAST_EPOCH &&
       transaction.epoch === 0;
     if (transaction.producerId !== producerId && !isAfterRotation) return refused(INVALID_PRODUCER_ID_MAPPING);
     const isRetry = isAfterRotation || transaction.epoch === epoch + 1;
     const isCurrent = transaction.epoch === epoch && !isAfterRotation;
-    const isPreparing = state === "PrepareCommit" || state === "PrepareAbort";
     const isComplete = state === "CompleteCommit" || state === "CompleteAbort";
-    if (!(isCurrent && !isPreparing) && !(isRetry && (isPreparing || isComplete))) return refused(PRODUCER_FENCED);
+    if (!isCurrent && !(isRetry && isComplete)) return refused(PRODUCER_FENCED);
     if (state === "Ongoing") return this.#endAndBump(transaction, isCommit);
-    if (isPreparing) {
-      return refused(isCommit === (state === "PrepareCommit") ? CONCURRENT_TRANSACTIONS : INVALID_TXN_STATE);
-    }
     // Nothing was registered: an abort is taken all the same, because the producer may not know that.
     if (isCurrent) return isCommit ? refused(INVALID_TXN_STATE) : this.#endAndBump(transaction, false);
     if (isCommit === (state === "CompleteCommit")) return identityOf(transaction);
@@ -448,6 +442,11 @@ export class TransactionCoordinator {
       },
     };
   }
+}
+
+/** The decision is written down, and its markers are not in the logs yet. */
+function isPreparing({ state }: Transaction): boolean {
+  return state === "PrepareCommit" || state === "PrepareAbort";
 }
 
 function identityOf({ epoch, producerId }: Transaction): ProducerIdentity {
