@@ -47,8 +47,8 @@ export const network = [
     name: "Metadata is asked for without a pause",
     edits: [
       {
-        file: "src/cluster/cluster.ts",
-        find: `await sleep(this.#runtime, this.#notBeforeMs - this.#runtime.now(), this.#closing.signal);`,
+        file: "src/cluster/metadata_loop.ts",
+        find: `await sleep(this.#runtime, this.#notBeforeMs - this.#runtime.now(), this.#closing);`,
         replace: "",
       },
       {

@@ -104,6 +104,13 @@ export class MetadataCache {
     return topic;
   }
 
+  /** The node ids of all leaders. */
+  leaders(): Set<number> {
+    const leaders = new Set<number>();
+    for (const { partitions } of this.#topics.values()) for (const { leaderId } of partitions) leaders.add(leaderId);
+    return leaders;
+  }
+
   /** Every topic. */
   values(): Iterable<TopicMetadata> {
     return this.#topics.values();

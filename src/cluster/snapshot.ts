@@ -7,8 +7,10 @@
 import { ConfigError } from "../errors.ts";
 import { MAX_BROKERS, MAX_PARTITIONS } from "../protocol/bounds.ts";
 import { show } from "../show.ts";
+import { formatAddress } from "./address.ts";
+import type { BrokerRegistry } from "./broker_registry.ts";
 import type { VersionRange } from "./connection.ts";
-import { newGeneration, type PartitionMetadata } from "./metadata.ts";
+import { isUsable, newGeneration, type PartitionMetadata, type TopicMetadata } from "./metadata.ts";
 
 /** A broker in a {@link ClusterSnapshot}. */
 export interface BrokerSnapshot {
@@ -52,6 +54,27 @@ const MAX_TOPICS = 1_000_000;
 const MAX_INT32 = 2_147_483_647;
 const MAX_INT16 = 32_767;
 const TOPIC_ID = /^[0-9a-f]{32}$/;
+
+/** What is known, as plain data: it was heard at `takenAtMs`, in ms since the epoch. */
+export function snapshotOf(
+  { servers, listed }: BrokerRegistry,
+  topics: Iterable<TopicMetadata>,
+  clusterId: string | undefined,
+  takenAtMs: number,
+): ClusterSnapshot {
+  return {
+    format: 1,
+    ...(clusterId === undefined ? {} : { clusterId }),
+    takenAtMs,
+    bootstrap: servers.map(({ address }) => formatAddress(address)),
+    brokers: listed.map(({ nodeId, address: { host, port }, versions }) => {
+      return { nodeId, host, port, versions: plainVersions(versions ?? new Map()) };
+    }),
+    topics: [...topics].filter(isUsable).map(({ name, topicId, partitions }) => {
+      return { name, topicId, partitions: partitions.map(({ leaderId, leaderEpoch }) => [leaderId, leaderEpoch]) };
+    }),
+  };
+}
 
 /**
  * Reads a snapshot that may have been stored and sent around.
@@ -113,7 +136,7 @@ export function versionsOf({ versions }: BrokerSnapshot): Map<number, VersionRan
 }
 
 /** The versions of a broker, as a snapshot holds them. */
-export function plainVersions(versions: ReadonlyMap<number, VersionRange>): BrokerSnapshot["versions"] {
+function plainVersions(versions: ReadonlyMap<number, VersionRange>): BrokerSnapshot["versions"] {
   return Object.fromEntries([...versions].map(([key, { min, max }]) => [String(key), [min, max] as const]));
 }
 
