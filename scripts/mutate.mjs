@@ -1,7 +1,7 @@
 /**
  * Breaks lines of `src` by chance, one at a time, and runs the nearest tests: each mutant must make one of them fail.
  *
- *     npm run mutate [-- --seed 1] [--count 200] [--minutes 60] [--only producer/batch] [--skip 20] [--list]
+ *     npm run mutate [-- --seed 1] [--count 200] [--minutes 60] [--only producer/batch] [--skip 20] [--list] [--verbose]
  *
  * The seed chooses the mutants; the same sources and the same seed give the same ones. They are made in a copy of the
  * repository under `.cache`, never in place. A mutant that is no change at all is listed in `mutate_equivalents.json`
@@ -12,6 +12,7 @@ import { spawn } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join, relative, sep } from "node:path";
 import { flagsOf } from "./lib/flags.mjs";
+import { startServers } from "./lib/servers.mjs";
 import { root } from "./lib/tools.mjs";
 
 const layers = ["producer", "cluster", "protocol", "codec", "runtime"];
@@ -43,11 +44,13 @@ const { values } = flagsOf(import.meta.url, {
     only: { type: "string", default: "" },
     skip: { type: "string", default: "0" },
     list: { type: "boolean", default: false },
+    verbose: { type: "boolean", default: false },
   },
 });
 
+const tookTooLong = "they took too long";
 /** The test that failed last. */
-let lastFailure = "they took too long";
+let lastFailure = tookTooLong;
 const equivalents = JSON.parse(readFileSync(new URL("./mutate_equivalents.json", import.meta.url), "utf8"));
 const node = join(root, "test", "runtimes", "node_modules", "node24", "bin", "node");
 const mutants = chosen(candidates(), Number(values.seed)).slice(0, Number(values.count)).slice(Number(values.skip));
@@ -109,7 +112,8 @@ function chosen(all, seed) {
 function testsOf(file) {
   const [, layer, ...rest] = file.split(sep);
   const own = join("test", layer, rest.join(sep).replace(/\.ts$/, "_test.ts"));
-  const near = readdirSync(join(root, "test", layer)).filter((name) => name.endsWith("_test.ts"))
+  const near = readdirSync(join(root, "test", layer), { encoding: "utf8", recursive: true })
+    .filter((name) => name.endsWith("_test.ts"))
     .map((name) => join("test", layer, name)).filter((path) => path !== own);
   const far = wholeWay.map((name) => join("test", `${name}_test.ts`)).filter((path) => !near.includes(path));
   return [existsSync(join(root, own)) ? [own] : [], near, far].filter((group) => group.length > 0);
@@ -127,6 +131,9 @@ async function run() {
   }
   symlinkSync(join(root, "node_modules"), join(copy, "node_modules"));
   symlinkSync(join(root, "test", "runtimes", "node_modules"), join(copy, "test", "runtimes", "node_modules"));
+  // Those of src/runtime dial them.
+  const servers = await startServers();
+  process.env["SLUICE_TEST_SERVERS"] = JSON.stringify(servers.ports);
   const endMs = performance.now() + Number(values.minutes) * 60_000;
   const count = { killed: 0, equivalent: 0, survived: 0, left: 0 };
   try {
@@ -137,13 +144,17 @@ async function run() {
       );
       if (known !== undefined) count.equivalent++;
       else if (performance.now() > endMs) count.left++;
-      else if (await isKilled(copy, mutant)) count.killed++;
-      else {
+      else if (await isKilled(copy, mutant)) {
+        count.killed++;
+        if (values.verbose) console.log(`${count.killed} ${mutant.file}:${mutant.line}: ${lastFailure}`);
+        lastFailure = tookTooLong;
+      } else {
         count.survived++;
         console.log(`✗ ${describe(mutant)}`);
       }
     }
   } finally {
+    await servers.stop();
     rmSync(copy, { recursive: true, force: true });
   }
   const { killed, equivalent, survived, left } = count;
