@@ -26,6 +26,7 @@ const layers = {
   codec: ["runtime"],
   sasl: ["runtime"],
   telemetry: ["producer", "cluster", "protocol", "codec", "runtime"],
+  admin: ["cluster", "protocol", "runtime", "sasl"],
   reader: ["cluster", "protocol", "codec", "runtime", "sasl"],
   protocol: [],
   runtime: [],

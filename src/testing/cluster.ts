@@ -294,9 +294,9 @@ export class EmbeddedCluster {
     this.controller.deleteTopic(name);
   }
 
-  /** Adds partitions until the topic has so many. */
-  addPartitions(name: string, total: number): void {
-    this.controller.addPartitions(this.partition(name, 0).topic, total);
+  /** Adds partitions until the topic has so many; on the brokers of `assignments`, the leader first, if they are given. */
+  addPartitions(name: string, total: number, assignments?: readonly (readonly number[])[]): void {
+    this.controller.addPartitions(this.partition(name, 0).topic, total, assignments);
   }
 
   /** Drops the records of a partition before an offset, as retention does; what is known of producers stays. */

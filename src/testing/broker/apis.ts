@@ -30,8 +30,13 @@ export type ResponseInputOf<A extends AnyApi> = Parameters<A["encodeResponse"]>[
 
 /** Asks which APIs and versions a broker speaks. */
 export const ApiVersions: (typeof import("../../protocol/messages/mod.ts"))["ApiVersions"] = messages.ApiVersions;
+/** Gives topics more partitions. */
+export const CreatePartitions: (typeof import("../../protocol/messages/mod.ts"))["CreatePartitions"] =
+  messages.CreatePartitions;
 /** Creates topics. */
 export const CreateTopics: (typeof import("../../protocol/messages/mod.ts"))["CreateTopics"] = messages.CreateTopics;
+/** Deletes topics. */
+export const DeleteTopics: (typeof import("../../protocol/messages/mod.ts"))["DeleteTopics"] = messages.DeleteTopics;
 /** Reads record batches. */
 export const Fetch: (typeof import("../../protocol/messages/mod.ts"))["Fetch"] = messages.Fetch;
 /** Asks who coordinates a group or a transaction. */

@@ -8,8 +8,10 @@ import { ProtocolError } from "../../errors.ts";
 import type { AnyApi, RequestOf, ResponseInputOf } from "../../protocol/api.ts";
 import {
   type AddPartitionsToTxn,
+  type CreatePartitions,
   type CreateTopics,
   type DeleteGroups,
+  type DeleteTopics,
   type DescribeGroups,
   type DescribeProducers,
   type DescribeTransactions,
@@ -73,6 +75,17 @@ const metadata: ErrorBody<typeof Metadata> = (errorCode, request, served) => ({
 
 const createTopics: ErrorBody<typeof CreateTopics> = (errorCode, request) => ({
   topics: request.topics.map(({ name }) => ({ name, topicId: ZERO_ID, errorCode, errorMessage: null })),
+});
+
+const createPartitions: ErrorBody<typeof CreatePartitions> = (errorCode, request) => ({
+  throttleTimeMs: 0,
+  results: request.topics.map(({ name }) => ({ name, errorCode })),
+});
+
+const deleteTopics: ErrorBody<typeof DeleteTopics> = (errorCode, request) => ({
+  throttleTimeMs: 0,
+  responses: [...request.topics, ...request.topicNames.map((name) => ({ name, topicId: ZERO_ID }))]
+    .map(({ name, topicId }) => ({ name, topicId, errorCode })),
 });
 
 const addPartitionsToTxn: ErrorBody<typeof AddPartitionsToTxn> = (errorCode, request) => {
@@ -150,7 +163,9 @@ const BODIES: Readonly<Record<string, unknown>> = {
   Fetch: fetch,
   ListOffsets: listOffsets,
   Metadata: metadata,
+  CreatePartitions: createPartitions,
   CreateTopics: createTopics,
+  DeleteTopics: deleteTopics,
   ApiVersions: (errorCode: number) => ({ errorCode, apiKeys: [] }),
   SaslHandshake: (errorCode: number) => ({ errorCode, mechanisms: [] }),
   SaslAuthenticate: (errorCode: number) => ({ errorCode, authBytes: new Uint8Array(0) }),

@@ -9,8 +9,10 @@ import {
   AddOffsetsToTxn,
   AddPartitionsToTxn,
   ApiVersions,
+  CreatePartitions,
   CreateTopics,
   DeleteGroups,
+  DeleteTopics,
   DescribeGroups,
   DescribeProducers,
   DescribeTransactions,
@@ -40,7 +42,7 @@ import { ProtocolError } from "../../errors.ts";
 import { serveApiVersions } from "./api_versions_handler.ts";
 import type { Call, Outcome } from "./call.ts";
 import { serveFetch, serveListOffsets } from "./fetch_handler.ts";
-import { serveCreateTopics, serveMetadata } from "./metadata_handler.ts";
+import { serveMetadata } from "./metadata_handler.ts";
 import {
   serveDeleteGroups,
   serveDescribeGroups,
@@ -55,6 +57,7 @@ import {
 import { serveDescribeProducers, serveDescribeTransactions, serveListTransactions } from "./describe_handlers.ts";
 import { serveOffsetForLeaderEpoch } from "./fetch_handler.ts";
 import { serveProduce } from "./produce_handler.ts";
+import { serveCreatePartitions, serveCreateTopics, serveDeleteTopics } from "./topic_handlers.ts";
 import { serveSaslAuthenticate, serveSaslHandshake } from "./sasl_handler.ts";
 import { serveGetTelemetrySubscriptions, servePushTelemetry } from "./telemetry_handlers.ts";
 import { serveFindCoordinator, serveInitProducerId } from "./producer_id_handler.ts";
@@ -73,7 +76,9 @@ const HANDLERS = new Map<number, Handler>();
 handle(AddOffsetsToTxn, serveAddOffsetsToTxn);
 handle(AddPartitionsToTxn, serveAddPartitionsToTxn);
 handle(ApiVersions, serveApiVersions);
+handle(CreatePartitions, serveCreatePartitions);
 handle(CreateTopics, serveCreateTopics);
+handle(DeleteTopics, serveDeleteTopics);
 handle(EndTxn, serveEndTxn);
 handle(Fetch, serveFetch);
 handle(FindCoordinator, serveFindCoordinator);

@@ -72,6 +72,10 @@ export interface BrokerHost {
   topic(name: string): Topic | undefined;
   /** Creates a topic. */
   createTopic(name: string, spec?: TopicSpec): Topic;
+  /** Deletes a topic with all it holds. */
+  deleteTopic(name: string): void;
+  /** Adds partitions until the topic has so many; on these brokers, if they are given. */
+  addPartitions(name: string, total: number, assignments?: readonly (readonly number[])[]): void;
   /** Creates a topic that a client has asked metadata of, if the cluster does such things. */
   autoCreate(name: string): void;
   /** Resolves after a time of the cluster's clock. */

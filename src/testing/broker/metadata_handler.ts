@@ -1,31 +1,16 @@
 /**
- * Metadata and CreateTopics: what topics there are, and who leads their partitions.
+ * Metadata: what topics there are, and who leads their partitions.
  *
  * @module
  */
 
-import type { RequestOf, ResponseInputOf } from "../../protocol/api.ts";
-import type { CreateTopics } from "../../protocol/messages/create_topics.ts";
+import type { ResponseInputOf } from "../../protocol/api.ts";
 import type { Metadata } from "../../protocol/messages/metadata.ts";
-import {
-  INVALID_CONFIG,
-  INVALID_PARTITIONS,
-  INVALID_REPLICATION_FACTOR,
-  INVALID_REQUEST,
-  LEADER_NOT_AVAILABLE,
-  REQUEST_TIMED_OUT,
-  TOPIC_ALREADY_EXISTS,
-  UNKNOWN_TOPIC_ID,
-  UNKNOWN_TOPIC_OR_PARTITION,
-} from "../../protocol/error_code_names.ts";
-import { KafkaError } from "../../errors.ts";
+import { LEADER_NOT_AVAILABLE, UNKNOWN_TOPIC_ID, UNKNOWN_TOPIC_OR_PARTITION } from "../../protocol/error_code_names.ts";
 import type { Call } from "./call.ts";
 import { isTopicName, type Topic } from "../control/topic.ts";
-import { topicRules } from "../storage/topic_config.ts";
 
 type MetadataTopic = ResponseInputOf<typeof Metadata>["topics"][number];
-type CreatableTopic = RequestOf<typeof CreateTopics>["topics"][number];
-type CreatedTopic = ResponseInputOf<typeof CreateTopics>["topics"][number];
 
 const INVALID_TOPIC = 17;
 
@@ -92,79 +77,4 @@ function describe({ view }: Call<typeof Metadata>, topic: Topic): MetadataTopic 
       };
     }),
   };
-}
-
-/** Serves CreateTopics. */
-export function serveCreateTopics(
-  { broker, cluster, request }: Call<typeof CreateTopics>,
-): ResponseInputOf<typeof CreateTopics> {
-  const names = request.topics.map(({ name }) => name);
-  const unique = request.topics.filter(({ name }, i) => names.indexOf(name) === i);
-  return {
-    topics: unique.map((asked): CreatedTopic => {
-      const isTwice = names.indexOf(asked.name) !== names.lastIndexOf(asked.name);
-      const refused = isTwice ? { errorCode: INVALID_REQUEST, errorMessage: "Duplicate topic name." } : refuse(asked);
-      if (refused !== undefined) return { name: asked.name, topicId: ZERO_ID, ...refused };
-      if (cluster.topic(asked.name) !== undefined) {
-        return {
-          name: asked.name,
-          topicId: ZERO_ID,
-          errorCode: TOPIC_ALREADY_EXISTS,
-          errorMessage: `Topic '${asked.name}' already exists.`,
-        };
-      }
-      return create(asked);
-    }),
-  };
-
-  function refuse(asked: CreatableTopic): { errorCode: number; errorMessage: string } | undefined {
-    if (broker.isIsolated) return { errorCode: REQUEST_TIMED_OUT, errorMessage: "The controller can't be reached." };
-    if (!isTopicName(asked.name)) {
-      return { errorCode: INVALID_TOPIC, errorMessage: `Topic name '${asked.name}' is invalid.` };
-    }
-    if (asked.assignments.length === 0 && (asked.numPartitions < -1 || asked.numPartitions === 0)) {
-      return { errorCode: INVALID_PARTITIONS, errorMessage: "Number of partitions was set to an invalid value." };
-    }
-    const replicas = asked.replicationFactor;
-    if (asked.assignments.length === 0 && replicas !== -1 && (replicas < 1 || replicas > cluster.brokers.length)) {
-      return {
-        errorCode: INVALID_REPLICATION_FACTOR,
-        errorMessage: `Unable to replicate the partition ${replicas} time(s): ` +
-          `there are ${cluster.brokers.length} broker(s).`,
-      };
-    }
-    try {
-      topicRules(configOf(asked), cluster.release);
-    } catch (error) {
-      return { errorCode: INVALID_CONFIG, errorMessage: error instanceof KafkaError ? error.message : String(error) };
-    }
-    return undefined;
-  }
-
-  function create(asked: CreatableTopic): CreatedTopic {
-    const partitions = asked.assignments.length || (asked.numPartitions === -1 ? 1 : asked.numPartitions);
-    const replicationFactor = asked.assignments[0]?.brokerIds.length ??
-      (asked.replicationFactor === -1 ? undefined : asked.replicationFactor);
-    const config = configOf(asked);
-    const topic = request.validateOnly ? undefined : cluster.createTopic(asked.name, {
-      partitions,
-      config,
-      ...(replicationFactor === undefined ? {} : { replicationFactor }),
-    });
-    return {
-      name: asked.name,
-      errorCode: 0,
-      errorMessage: null,
-      topicId: topic?.id ?? ZERO_ID,
-      numPartitions: partitions,
-      replicationFactor: topic?.partitions[0]?.replicas.length ?? replicationFactor ?? 1,
-      configs: Object.entries(config).map(([name, value]) => (
-        { name, value: String(value), readOnly: false, configSource: 1, isSensitive: false }
-      )),
-    };
-  }
-}
-
-function configOf({ configs }: CreatableTopic): Record<string, string> {
-  return Object.fromEntries(configs.flatMap(({ name, value }) => value === null ? [] : [[name, value]]));
 }

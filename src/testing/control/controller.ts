@@ -87,23 +87,16 @@ export class Controller implements ReplicationHost {
       throw new ConfigError("topics", `Create topic ${show(name)} under a legal name that is not taken.`);
     }
     // A plan of the simulator carries the name as well.
-    const known = ["partitions", "replicationFactor", "config", "id", "name"];
+    const known = ["partitions", "replicationFactor", "assignments", "config", "id", "name"];
     const read = readOptions("createTopic", spec, known) as TopicSpec;
-    const { partitions = defaultPartitions, config = {} } = read;
-    const replicas = read.replicationFactor ?? Math.min(MAX_REPLICATION_FACTOR, this.#brokers.length);
-    const isCount = (count: unknown): boolean => Number.isInteger(count) && count as number >= 1;
-    if (!isCount(partitions) || !isCount(replicas) || replicas > this.#brokers.length) {
-      throw new ConfigError(
-        "topics",
-        `Create topic ${show(name)} with at least 1 partition and at most ${this.#brokers.length} replicas: ` +
-          `${show(partitions)} and ${show(replicas)} are not.`,
-      );
-    }
+    const { config = {}, id } = read;
     if (!isObject(config)) refuse("config", "an object", config);
-    if (read.id !== undefined && typeof read.id !== "string") refuse("id", "32 hexadecimal digits", read.id);
-    const assignments = this.#assign(this.#created++, partitions, replicas);
+    if (id !== undefined && typeof id !== "string") refuse("id", "32 hexadecimal digits", id);
     const { newId, topicDefaults } = this.#options;
-    const topic = new Topic(name, read.id ?? newId(), config, assignments, topicDefaults);
+    const assignments = read.assignments === undefined
+      ? this.#place(name, read, defaultPartitions)
+      : this.#checkAssignments(read.assignments);
+    const topic = new Topic(name, id ?? newId(), config, assignments, topicDefaults);
     this.#topics.set(name, topic);
     this.#announce(topic.partitions);
     return topic;
@@ -119,9 +112,11 @@ export class Controller implements ReplicationHost {
   }
 
   /** Adds partitions until the topic has so many. */
-  addPartitions(topic: Topic, total: number): void {
+  addPartitions(topic: Topic, total: number, assignments?: readonly (readonly number[])[]): void {
     const count = topic.partitions.length;
-    this.#announce(topic.extend(this.#assign(count, total - count, topic.partitions[0]!.replicas.length)));
+    if (assignments !== undefined) this.#checkAssignments(assignments);
+    const added = assignments ?? this.#assign(count, total - count, topic.partitions[0]!.replicas.length);
+    this.#announce(topic.extend(added));
     this.publish();
   }
 
@@ -299,6 +294,28 @@ export class Controller implements ReplicationHost {
       if (isr.length === partition.replicas.length) continue;
       this.#decide(partition, { leaderId: isr[0] ?? -1, isr: isr.length > 0 ? isr : partition.replicas });
     }
+  }
+
+  #place(name: string, spec: TopicSpec, defaultPartitions: number): number[][] {
+    const { partitions = defaultPartitions } = spec;
+    const replicas = spec.replicationFactor ?? Math.min(MAX_REPLICATION_FACTOR, this.#brokers.length);
+    const isCount = (count: unknown): boolean => Number.isInteger(count) && count as number >= 1;
+    if (!isCount(partitions) || !isCount(replicas) || replicas > this.#brokers.length) {
+      throw new ConfigError(
+        "topics",
+        `Create topic ${show(name)} with at least 1 partition and at most ${this.#brokers.length} replicas: ` +
+          `${show(partitions)} and ${show(replicas)} are not.`,
+      );
+    }
+    return this.#assign(this.#created++, partitions, replicas);
+  }
+
+  #checkAssignments(assignments: readonly (readonly number[])[]): readonly (readonly number[])[] {
+    const isBroker = (id: unknown): boolean => this.#brokers.some((broker) => broker.id === id);
+    const isRight = Array.isArray(assignments) && assignments.length > 0 &&
+      assignments.every((ids) => Array.isArray(ids) && ids.length > 0 && ids.every(isBroker));
+    if (!isRight) refuse("assignments", "a list with a list of broker ids for each partition", assignments);
+    return assignments;
   }
 
   /** Leaders take turns, and each topic starts at another broker. */

@@ -16,6 +16,8 @@ export interface TopicSpec {
   readonly partitions?: number;
   /** On how many brokers each is. @default all, at most 3 */
   readonly replicationFactor?: number;
+  /** The brokers of each partition, its leader first, in place of both numbers. @default as the controller likes */
+  readonly assignments?: readonly (readonly number[])[];
   /** Configs by Kafka's names. */
   readonly config?: TopicConfig;
   /** Its id, 32 hexadecimal digits. @default one that the cluster's seed gives */
