@@ -20,7 +20,8 @@ const base = ["errors.ts", "error_like.ts", "show.ts", "call_options.ts", "other
 const layers = {
   "mod.ts": ["core.ts", "app", "producer", "cluster", "protocol", "codec", "runtime", "sasl"],
   "core.ts": ["app", "producer", "cluster", "protocol", "codec", "runtime"],
-  app: ["producer", "cluster", "runtime"],
+  app: ["producer", "cluster", "runtime", "headers"],
+  otel: ["producer", "runtime"],
   producer: ["cluster", "protocol", "codec", "runtime", "sasl"],
   cluster: ["protocol", "runtime", "sasl"],
   codec: ["runtime"],
@@ -28,6 +29,7 @@ const layers = {
   telemetry: ["producer", "cluster", "protocol", "codec", "runtime"],
   admin: ["cluster", "protocol", "runtime", "sasl"],
   reader: ["cluster", "protocol", "codec", "runtime", "sasl"],
+  headers: [],
   protocol: [],
   runtime: [],
   testing: ["protocol", "codec", "runtime", "sasl"],

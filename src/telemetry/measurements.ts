@@ -95,9 +95,7 @@ export class Measurements {
     const seconds = Math.max(1, nowMs - this.sinceMs) / 1_000;
     const nodes = [...this.latencies].flatMap(([broker, durations]) => {
       const id = nodeIdOf(broker);
-      return id === undefined
-        ? []
-        : [{ attributes: { node_id: id }, durations }];
+      return id === undefined ? [] : [{ attributes: { node_id: id }, durations }];
     });
     return [
       metric("connection.creation.rate", [{
@@ -110,9 +108,7 @@ export class Measurements {
       ...averages("record.queue.time", [{ durations: this.queueTime }]),
       ...averages("request.latency", [{ durations: this.latency }]),
       ...averages("node.request.latency", nodes),
-    ].filter(({ name, points }) =>
-      points.length > 0 && prefixes.some((prefix) => name.startsWith(prefix))
-    );
+    ].filter(({ name, points }) => points.length > 0 && prefixes.some((prefix) => name.startsWith(prefix)));
   }
 }
 

@@ -92,9 +92,7 @@ function attributes(
   field: number,
   values: Readonly<Record<string, string>>,
 ): Uint8Array[] {
-  return Object.entries(values).map(([key, value]) =>
-    message(field, text(1, key), message(2, text(1, value)))
-  );
+  return Object.entries(values).map(([key, value]) => message(field, text(1, key), message(2, text(1, value))));
 }
 
 function text(field: number, value: string): Uint8Array {

@@ -9,18 +9,11 @@
 
 import { formatAddress } from "../cluster/address.ts";
 import type { Connection } from "../cluster/connection.ts";
-import type {
-  ConnectEvent,
-  ResponseEvent,
-  ThrottleEvent,
-} from "../cluster/hooks.ts";
+import type { ConnectEvent, ResponseEvent, ThrottleEvent } from "../cluster/hooks.ts";
 import { sleep } from "../cluster/sleep.ts";
 import type { Compressor } from "../codec/codec.ts";
 import type { ProducerHooks } from "../producer/observe/hooks.ts";
-import type {
-  TelemetryParts,
-  TelemetrySession,
-} from "../producer/observe/telemetry.ts";
+import type { TelemetryParts, TelemetrySession } from "../producer/observe/telemetry.ts";
 import {
   INVALID_RECORD,
   INVALID_REQUEST,
@@ -147,9 +140,7 @@ export class PushSession implements TelemetrySession {
     if (
       this.#running !== undefined || this.#isOff || this.#closing.signal.aborted
     ) return;
-    this.#running = new Promise<void>((resolve) =>
-      this.#parts.runtime.defer(resolve)
-    )
+    this.#running = new Promise<void>((resolve) => this.#parts.runtime.defer(resolve))
       .then(() => this.#run())
       .finally(() => this.#running = undefined);
   }
@@ -266,9 +257,7 @@ export class PushSession implements TelemetrySession {
     for (;;) {
       const plain = encodeMetricsData(metrics, span, resource);
       // A codec may write into a buffer that its next caller gets too.
-      const bytes = codec === undefined
-        ? plain
-        : (await codec.compress(plain)).slice();
+      const bytes = codec === undefined ? plain : (await codec.compress(plain)).slice();
       if (bytes.length <= maxBytes || metrics.length === 0) return bytes;
       metrics.pop();
     }
@@ -314,12 +303,8 @@ export class PushSession implements TelemetrySession {
 
   #codecFor({ codecs }: Subscription): Compressor | undefined {
     if (this.#isPlain) return undefined;
-    const wanted = codecs.find((id) =>
-      id === NO_CODEC || this.#parts.codecs.some((codec) => codec.id === id)
-    );
-    return this.#parts.codecs.find(({ id }) =>
-      id === wanted && id !== NO_CODEC
-    );
+    const wanted = codecs.find((id) => id === NO_CODEC || this.#parts.codecs.some((codec) => codec.id === id));
+    return this.#parts.codecs.find(({ id }) => id === wanted && id !== NO_CODEC);
   }
 
   /** The one that it stays with, or any other that offers both APIs. */
@@ -327,9 +312,7 @@ export class PushSession implements TelemetrySession {
     const cluster = this.#parts.cluster();
     const ready = cluster.health().flatMap(({ nodeId }) => {
       const connection = cluster.broker(nodeId)?.connection;
-      return connection !== undefined && offersTelemetry(connection)
-        ? [{ nodeId, connection }]
-        : [];
+      return connection !== undefined && offersTelemetry(connection) ? [{ nodeId, connection }] : [];
     });
     const chosen = ready.find(({ nodeId }) => nodeId === this.#nodeId) ??
       ready[Math.floor(this.#parts.runtime.random() * ready.length)];
@@ -338,24 +321,18 @@ export class PushSession implements TelemetrySession {
   }
 
   #nodeIdOf(broker: string): string | undefined {
-    const found = this.#parts.cluster().health().find((it) =>
-      it.nodeId >= 0 && formatAddress(it) === broker
-    );
+    const found = this.#parts.cluster().health().find((it) => it.nodeId >= 0 && formatAddress(it) === broker);
     return found === undefined ? undefined : `${found.nodeId}`;
   }
 }
 
 function offersTelemetry({ versions }: Connection): boolean {
-  return [GetTelemetrySubscriptions, PushTelemetry].every(({ key }: AnyApi) =>
-    versions.get(key)?.min === 0
-  );
+  return [GetTelemetrySubscriptions, PushTelemetry].every(({ key }: AnyApi) => versions.get(key)?.min === 0);
 }
 
 /** A UUID as Kafka writes it in logs. */
 function kafkaText(uuid: string): string {
-  const bytes = uuid.match(/../g)!.map((hex) =>
-    String.fromCharCode(Number.parseInt(hex, 16))
-  );
+  const bytes = uuid.match(/../g)!.map((hex) => String.fromCharCode(Number.parseInt(hex, 16)));
   return btoa(bytes.join("")).replaceAll("+", "-").replaceAll("/", "_")
     .replaceAll("=", "");
 }
@@ -375,7 +352,5 @@ function subscriptionOf(
 }
 
 function intervalOf(givenMs: number): number {
-  return givenMs <= 0
-    ? DEFAULT_INTERVAL_MS
-    : Math.min(MOST_INTERVAL_MS, Math.max(LEAST_INTERVAL_MS, givenMs));
+  return givenMs <= 0 ? DEFAULT_INTERVAL_MS : Math.min(MOST_INTERVAL_MS, Math.max(LEAST_INTERVAL_MS, givenMs));
 }

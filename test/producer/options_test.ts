@@ -465,11 +465,7 @@ test("options: idempotence × acks × retries × in flight, asked for, refused a
           const options = { idempotent, acks, retries, maxInFlight };
           const note = JSON.stringify(options);
           const weakAcks = acks === 1 || acks === 0;
-          const rulesOut = weakAcks
-            ? "acks"
-            : retries === 0
-            ? "retries"
-            : undefined;
+          const rulesOut = weakAcks ? "acks" : retries === 0 ? "retries" : undefined;
           const refused = idempotent === true && rulesOut !== undefined
             ? rulesOut
             : idempotent !== false && rulesOut === undefined &&
@@ -486,9 +482,7 @@ test("options: idempotence × acks × retries × in flight, asked for, refused a
             idempotent !== false && rulesOut === undefined,
             note,
           );
-          const off = resolved.remarks.some(([event]) =>
-            event === "idempotence_off"
-          );
+          const off = resolved.remarks.some(([event]) => event === "idempotence_off");
           assert.equal(
             off,
             idempotent === undefined && rulesOut !== undefined,
