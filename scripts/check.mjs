@@ -21,7 +21,8 @@ const steps = {
   "scripts": () => scripts(),
   "deno check": async () => deno(["check", ...lockless, "mod.ts", "core.ts", "src", ...await tests(), ...examples()]),
   "snippets": () => deno(["check", ...lockless, "--doc", ...entryPoints()]),
-  "readme": () => deno(["check", ...lockless, "--doc-only", "README.md"]),
+  "readme": async () => deno(["check", ...lockless, "--doc-only", ...await documents()]),
+  "reference": ({ fix }) => reference(fix),
   "deno doc": () => deno(["doc", "--lint", ...entryPoints()]),
   "deno publish": () => deno(["publish", "--dry-run", "--allow-dirty"]),
   "architecture": () => architecture(),
@@ -138,6 +139,21 @@ async function consumers() {
 /** The entry points of `deno.json`. */
 function entryPoints() {
   return Object.values(JSON.parse(readFileSync(join(root, "deno.json"), "utf8")).exports);
+}
+
+/** README.md and the pages of docs/ that people write: what is written from the sources is checked there. */
+async function documents() {
+  return ["README.md", ...await listFiles("docs", (path) => path.endsWith(".md") && !path.includes("/reference/api"))];
+}
+
+/** The pages of docs/reference that follow from the sources; `--fix` writes them. */
+async function reference(fix) {
+  const { checkReference } = await import("./reference.mjs");
+  const stale = await checkReference(fix);
+  return {
+    ok: fix || stale.length === 0,
+    output: stale.map((path) => `${path} is stale: run it with --fix`).join("\n"),
+  };
 }
 
 /** What is TypeScript under `test`: the scripts beside it use packages that only some folders have. */

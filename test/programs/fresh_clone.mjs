@@ -1,17 +1,18 @@
 /**
- * The first hour of somebody new: clones the project, packs it, installs the tarball into a fresh folder and follows the
- * README's quick start there, on Node, Bun and Deno.
+ * The first hour of somebody new: clones the project, packs it, installs the tarball into an empty folder and does there
+ * what README.md's first screen says, on Node, Bun and Deno: a record in the broker, and a test that passes.
  *
  *     node test/programs/fresh_clone.mjs
  */
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { root, run, runtimeBinary } from "../../scripts/lib/tools.mjs";
+import { blocksOf } from "./snippets.mjs";
 
 /** Most bytes of the tarball, unpacked, so that nothing gets into it unnoticed. */
 const maxUnpackedBytes = 3_300_000;
@@ -40,25 +41,35 @@ export async function checkFreshClone() {
   }
 }
 
+/**
+ * In an empty folder, with nothing but what README.md has under its first heading: the install, the broker, the program
+ * and the test, on each runtime.
+ */
 async function quickStart(dir, tarball) {
-  await succeed("npm", ["init", "-y"], dir);
-  await succeed("npm", ["install", "--no-audit", "--no-fund", tarball], dir);
   const readme = await readFile(join(root, "README.md"), "utf8");
-  const [, code] = /^### Node$[^]*?^```js node\n([^]*?)^```$/m.exec(readme);
-  const broker = spawn("npx", ["--no", "@sluice/kafka", "broker", "--topic", "orders:3", "--port", "0"], {
-    cwd: dir,
-    detached: true,
-  });
+  const screen = /^## Send a record$[^]*?(?=^## )/m.exec(readme)[0];
+  const blocks = blocksOf(screen);
+  const [install, start] = blocks.find(({ language }) => language === "sh").code.split("\n");
+  const [program, test] = ["node", "test"].map((word) => blocks.find(({ words }) => words.includes(word)).code);
+  const [programName, testName] = [program, test].map((code) => /^\/\/ (\S+)$/m.exec(code)[1]);
+  const empty = join(dir, "empty");
+  await mkdir(empty);
+  await copyFile(tarball, join(empty, basename(tarball)));
+  await succeed("sh", ["-c", install], empty);
+  const broker = spawn("sh", ["-c", `exec ${start} --port 0`], { cwd: empty, detached: true });
   try {
-    await writeFile(join(dir, "orders.mjs"), code.replace("localhost:9092", await address(broker)));
-    const programs = {
-      Node: [process.execPath, ["orders.mjs"]],
-      Bun: [runtimeBinary("bun"), ["orders.mjs"]],
-      Deno: [runtimeBinary("deno"), ["run", "--no-prompt", "--allow-net", "--allow-env", "orders.mjs"]],
+    const brokers = await address(broker);
+    await writeFile(join(empty, programName), program.replace("localhost:9092", brokers));
+    await writeFile(join(empty, testName), test);
+    const commands = {
+      Node: [[process.execPath, programName], [process.execPath, "--test", testName]],
+      Bun: [[runtimeBinary("bun"), programName], [runtimeBinary("bun"), "test", testName]],
+      Deno: [[runtimeBinary("deno"), "run", "-A", programName], [runtimeBinary("deno"), "test", "-A", testName]],
     };
-    for (const [name, [program, args]] of Object.entries(programs)) {
-      if (program === undefined) throw new Error(`${name} is not installed in test/runtimes`);
-      assert.match(await succeed(program, args, dir), /^partition \d, offset \d+$/m, name);
+    for (const [name, [run, check]] of Object.entries(commands)) {
+      if (run[0] === undefined) throw new Error(`${name} is not installed in test/runtimes`);
+      assert.match(await succeed(run[0], run.slice(1), empty), /^partition \d, offset \d+$/m, name);
+      assert.match(await succeed(check[0], check.slice(1), empty), /\b1 pass|pass 1\b|1 passed/, `${name}'s test`);
     }
   } finally {
     process.kill(-broker.pid, "SIGTERM");

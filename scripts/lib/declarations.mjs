@@ -1,0 +1,197 @@
+/**
+ * What the sources declare: the exported names of each entry point, and the text of each declaration with its docstring.
+ *
+ * Deno says which names there are and where each is declared, TypeScript's parser has the texts. Nothing is type-checked.
+ */
+
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { dirname, join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import { root, run, runtimeBinary } from "./tools.mjs";
+
+/** @type {any} The parser: its own types are those of another version than the project has. */
+const ts = createRequire(join(root, "scripts/tools/package.json"))("typescript");
+
+/**
+ * @typedef {{ doc: string, tags: { name: string, text: string }[] }} Doc
+ * @typedef {Doc & { name: string, text: string, type: string, optional: boolean, isMethod: boolean }} Member
+ * @typedef {Doc & { name: string, kind: string, file: string, line: number, text: string, members: Member[] }} Declared
+ */
+
+/**
+ * The entry points of deno.json in their order, each with its docstring and what it exports; types of the same name and
+ * place are the same object in each of them.
+ *
+ * @returns {Promise<{ path: string, file: string, doc: Doc, declared: Declared[] }[]>}
+ */
+export async function declarations() {
+  const { exports } = JSON.parse(await readFile(join(root, "deno.json"), "utf8"));
+  const files = Object.values(exports);
+  const { code, stdout, output } = await run(runtimeBinary("deno"), ["doc", "--json", ...files]);
+  if (code !== 0) throw new Error(`deno doc failed: ${output}`);
+  const nodes = new Map(
+    Object.entries(JSON.parse(stdout).nodes).map(([url, node]) => [relative(root, fileURLToPath(url)), node]),
+  );
+  const known = new Map();
+  const entries = [];
+  for (const [path, source] of Object.entries(exports)) {
+    const file = source.replace(/^\.\//, "");
+    const { module_doc: module, symbols } = nodes.get(file);
+    const declared = [];
+    for (const { name, declarations: places } of symbols) {
+      const { location } = places[0];
+      const key = `${location.filename}:${location.line}:${name}`;
+      if (!known.has(key)) {
+        known.set(key, await declarationAt(fileURLToPath(location.filename), location.line + 1, name));
+      }
+      declared.push(known.get(key));
+    }
+    entries.push({ path, file, doc: { doc: withoutLinks(module?.doc ?? ""), tags: [] }, declared });
+  }
+  return entries;
+}
+
+const parsed = new Map();
+
+async function sourceOf(path) {
+  if (!parsed.has(path)) {
+    const text = await readFile(path, "utf8");
+    parsed.set(path, ts.createSourceFile(path, text, ts.ScriptTarget.Latest, true));
+  }
+  return parsed.get(path);
+}
+
+async function declarationAt(path, line, name) {
+  const source = await sourceOf(path);
+  const lineOf = (node) => source.getLineAndCharacterOfPosition(node.getStart(source)).line + 1;
+  const nodes = source.statements.filter((node) => {
+    return node.getEnd() >= source.getPositionOfLineAndCharacter(line - 1, 0) && lineOf(node) <= line;
+  });
+  const node = nodes.find((each) => nameOf(each, name)) ?? nodes[0];
+  if (node === undefined) throw new Error(`Nothing is declared at ${path}:${line}`);
+  const declared = { name, file: relative(root, path), line, ...docOf(node), ...describe(node, source) };
+  const inherited = await baseOf(node, source, path);
+  const own = new Set(declared.members.map((member) => member.name));
+  return { ...declared, members: [...declared.members, ...inherited.filter((member) => !own.has(member.name))] };
+}
+
+/** What a class has from one of another file, such as the core's producer; errors tell what they have themselves. */
+async function baseOf(node, source, path) {
+  if (!ts.isClassDeclaration(node)) return [];
+  const clause = node.heritageClauses?.find(({ token }) => token === ts.SyntaxKind.ExtendsKeyword);
+  const base = clause?.types[0].expression.getText();
+  for (const statement of source.statements) {
+    if (!ts.isImportDeclaration(statement)) continue;
+    const names = statement.importClause?.namedBindings;
+    const found = names !== undefined && ts.isNamedImports(names) && names.elements.find((it) => it.name.text === base);
+    if (!found) continue;
+    const target = join(dirname(path), statement.moduleSpecifier.text);
+    const original = (found.propertyName ?? found.name).text;
+    const there = await sourceOf(target);
+    const declared = there.statements.find((it) => ts.isClassDeclaration(it) && it.name?.text === original);
+    return declared === undefined ? [] : describe(declared, there).members;
+  }
+  return [];
+}
+
+function nameOf(node, name) {
+  if (ts.isVariableStatement(node)) return node.declarationList.declarations.some((it) => it.name.getText() === name);
+  return node.name?.getText() === name;
+}
+
+/** What kind of thing it is, its head as it is written, and what it consists of. */
+function describe(node, source) {
+  const text = (from, to) => dedent(source.text.slice(from, to)).replace(/^export /, "");
+  const start = node.getStart(source);
+  if (ts.isFunctionDeclaration(node)) {
+    const overloads = source.statements.filter((it) =>
+      ts.isFunctionDeclaration(it) && it.name?.text === node.name?.text
+    );
+    const heads = overloads.filter((it) => overloads.length === 1 || it.body === undefined)
+      .map((it) => text(it.getStart(source), it.body?.getStart(source) ?? it.getEnd()).trim());
+    return { kind: "function", text: heads.join("\n"), members: [] };
+  }
+  if (ts.isClassDeclaration(node) || ts.isInterfaceDeclaration(node)) {
+    const body = node.members.filter(isPublic).map((member) => memberOf(member, source));
+    const opening = source.text.indexOf("{", node.heritageClauses?.end ?? node.typeParameters?.end ?? node.name.end);
+    const head = text(start, opening).trim();
+    return {
+      kind: ts.isClassDeclaration(node) ? "class" : "interface",
+      text: head,
+      members: withoutImplementations(body),
+    };
+  }
+  if (ts.isTypeAliasDeclaration(node)) return { kind: "type", text: text(start, node.getEnd()), members: [] };
+  if (ts.isVariableStatement(node)) {
+    const [{ name, type, initializer }] = node.declarationList.declarations;
+    const members = type !== undefined && ts.isTypeLiteralNode(type)
+      ? type.members.map((member) => memberOf(member, source))
+      : [];
+    const value = type === undefined && initializer !== undefined ? ` = ${initializer.getText()}` : "";
+    const shown = members.length > 0 ? "" : type === undefined ? value : `: ${dedent(type.getText())}`;
+    return { kind: "const", text: `const ${name.getText()}${shown}`, members };
+  }
+  return { kind: "other", text: text(start, node.getEnd()), members: [] };
+}
+
+function isPublic(member) {
+  const isPrivate = member.modifiers?.some(({ kind }) => kind === ts.SyntaxKind.PrivateKeyword);
+  if (isPrivate || (member.name !== undefined && ts.isPrivateIdentifier(member.name))) return false;
+  return !ts.isClassStaticBlockDeclaration(member) && !ts.isSemicolonClassElement(member);
+}
+
+function memberOf(member, source) {
+  const end = member.body?.getStart(source) ?? member.initializer?.getFullStart() ?? member.getEnd();
+  const isConstructor = ts.isConstructorDeclaration(member);
+  const text = dedent(source.text.slice(member.getStart(source), end)).trim()
+    .replace(/\s*=$/, "").replace(/;$/, "").replace(/^(override|readonly|declare|async) /, "").replace(
+      /^readonly /,
+      "",
+    );
+  return {
+    name: isConstructor ? "constructor" : member.name?.getText() ?? "",
+    text,
+    type: member.type === undefined ? "" : dedent(member.type.getText()).replace(/\s*\n\s*/g, " "),
+    optional: member.questionToken !== undefined,
+    isMethod: isConstructor || ts.isMethodDeclaration(member) || ts.isMethodSignature(member),
+    hasBody: member.body !== undefined,
+    ...docOf(member),
+  };
+}
+
+/** Of a method with overloads these are what a caller sees. */
+function withoutImplementations(members) {
+  return members.filter(({ name, hasBody }) =>
+    !hasBody || !members.some((it) => it.name === name && !it.hasBody && it.isMethod)
+  );
+}
+
+/** @returns {Doc} */
+function docOf(node) {
+  const [comment] = (ts.getJSDocCommentsAndTags(node) ?? []).filter((it) => ts.isJSDoc(it)).slice(-1);
+  if (comment === undefined) return { doc: "", tags: [] };
+  const textOf = (part) => withoutLinks(ts.getTextOfJSDocComment(part.comment) ?? "");
+  const tags = (comment.tags ?? []).map((tag) => {
+    const name = tag.tagName.text;
+    const of = ts.isJSDocParameterTag(tag) ? `${tag.name.getText()} ` : "";
+    const type = ts.isJSDocThrowsTag(tag) && tag.typeExpression ? `${tag.typeExpression.type.getText()} ` : "";
+    return { name, text: `${of}${type}${textOf(tag)}`.trim() };
+  });
+  return { doc: textOf(comment).trim(), tags };
+}
+
+function withoutLinks(text) {
+  return text.replace(
+    /\{@link(?:code|plain)? ([^}|\s]+)(?:[|\s]+([^}]+))?\}/g,
+    (_, name, label) => label ?? `\`${name}\``,
+  );
+}
+
+/** Without the indentation that all lines but the first share. */
+function dedent(text) {
+  const lines = text.split("\n");
+  const depths = lines.slice(1).filter((line) => line.trim() !== "").map((line) => /^ */.exec(line)[0].length);
+  const depth = Math.min(...depths);
+  return [lines[0], ...lines.slice(1).map((line) => line.slice(depth === Infinity ? 0 : depth))].join("\n");
+}
