@@ -30,6 +30,7 @@ const layers = {
   admin: ["cluster", "protocol", "runtime", "sasl"],
   reader: ["cluster", "protocol", "codec", "runtime", "sasl"],
   headers: [],
+  compat: ["app", "producer", "cluster", "codec", "runtime", "sasl"],
   protocol: [],
   runtime: [],
   testing: ["protocol", "codec", "runtime", "sasl"],

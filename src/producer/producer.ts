@@ -413,6 +413,13 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     }));
   }
 
+  /** @internal What the leader of a partition has said last, beside the offset. */
+  answeredOf(topic: string, partition: number): { logStartOffset: bigint; usesLogAppendTime: boolean } {
+    const queues = this.#router.topic(topic);
+    const { logStartOffset } = queues.partition(partition);
+    return { logStartOffset, usesLogAppendTime: queues.usesLogAppendTime === true };
+  }
+
   /** Asks for fresh metadata, of all topics in use and of the given one. Rejects when no broker answers. */
   async refreshMetadata(topic?: string): Promise<void> {
     this.#refuseIfClosed();

@@ -51,6 +51,8 @@ export class Partition implements Entry, Place {
   sentTo: PartitionMetadata = NO_LEADER;
   /** Set by the last failure of a record when nothing may be sent behind it (`gapless`). */
   gap: Gap | undefined;
+  /** The first offset of the log, as the leader has said last; −1n unless it has. */
+  logStartOffset = -1n;
   /** Size of the last batch, which is a good guess for the next one. */
   sizeHint = 1_024;
   heapIndex = -1;

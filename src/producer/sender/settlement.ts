@@ -103,6 +103,7 @@ export class Settlement {
       this.onLost(batch, new ConnectionError(message, { code: "MISSING_RESPONSE", persisted: "possibly" }));
       return undefined;
     }
+    batch.partition.logStartOffset = result.logStartOffset;
     if (result.errorCode !== NONE) this.#note(batch, result);
     else if (batch.attempts === 0) batch.partition.topic.usesLogAppendTime = result.logAppendTimeMs >= 0n;
     const { gapless, unknownTopicRetries } = this.#options;

@@ -208,6 +208,11 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
     return this.#producer.partitionsFor(topic);
   }
 
+  /** @internal See {@link Producer.answeredOf}. */
+  answeredOf(topic: string, partition: number): { logStartOffset: bigint; usesLogAppendTime: boolean } {
+    return this.#producer.answeredOf(topic, partition);
+  }
+
   /** Asks for fresh metadata; see {@link Producer.refreshMetadata}. */
   refreshMetadata(topic?: string): Promise<void> {
     return this.#producer.refreshMetadata(topic);
