@@ -138,6 +138,7 @@ function describe(node, source) {
 function isPublic(member) {
   const isPrivate = member.modifiers?.some(({ kind }) => kind === ts.SyntaxKind.PrivateKeyword);
   if (isPrivate || (member.name !== undefined && ts.isPrivateIdentifier(member.name))) return false;
+  if (ts.getJSDocTags(member).some(({ tagName }) => tagName.text === "internal")) return false;
   return !ts.isClassStaticBlockDeclaration(member) && !ts.isSemicolonClassElement(member);
 }
 
