@@ -1,0 +1,63 @@
+/**
+ * What the helpers of this folder take and give: something that sends records. Each can stand around each other.
+ *
+ * @module
+ */
+
+import { ignoreRejection, isObject, readSendOptions, refuse } from "../call_options.ts";
+import { isKafkaError } from "../error_like.ts";
+import { KafkaError } from "../errors.ts";
+import type { ProducerLike, RecordMetadataLike, SendOptionsLike } from "../producer/producer_like.ts";
+
+/** Whatever sends records: a producer, a transaction, a double, or one of these helpers around another. */
+export type Sends<K = string | Uint8Array, V = string | Uint8Array> = Pick<ProducerLike<K, V>, "send">;
+
+/** Refuses what can't send. */
+export function checkSends(call: string, value: unknown): void {
+  const isSender = isObject(value) && typeof (value as { readonly send?: unknown }).send === "function";
+  if (!isSender) refuse("producer", `something with a method send, for ${call},`, value);
+}
+
+/** An error as the callbacks of a send take it: whatever was thrown, a {@link KafkaError}. */
+export function kafkaErrorOf(error: unknown): KafkaError {
+  return isKafkaError(error)
+    ? error
+    : new KafkaError("Sending the record failed.", { cause: error, persisted: "possibly" });
+}
+
+/**
+ * A promise for the outcome of a send of several steps, with the caller's callbacks called before it settles. As with a
+ * producer's own, a callback's throw changes nothing, and with one the promise may be left alone.
+ */
+export function withCallbacks(
+  options: SendOptionsLike | undefined,
+  run: (signal: AbortSignal | undefined) => Promise<RecordMetadataLike>,
+): Promise<RecordMetadataLike> {
+  const call = readSendOptions<KafkaError, RecordMetadataLike, unknown>("send", options);
+  const attempt = async (): Promise<RecordMetadataLike> => {
+    if (call?.refusal !== undefined) throw call.refusal;
+    return await run(call?.signal);
+  };
+  if (!call?.hasCallback) return attempt();
+  const outcome = attempt().then((metadata) => {
+    quietly(() => call.onDelivery?.(null, metadata));
+    quietly(() => call.onSuccess?.(metadata));
+    return metadata;
+  }, (error) => {
+    const told = kafkaErrorOf(error);
+    quietly(() => call.onDelivery?.(told, null));
+    quietly(() => call.onError?.(told));
+    throw error;
+  });
+  outcome.catch(() => {});
+  return outcome;
+}
+
+/** Calls what the caller has given; what it throws, or rejects with, changes nothing. */
+export function quietly(callback: () => unknown): void {
+  try {
+    ignoreRejection(callback());
+  } catch {
+    // The outcome stands.
+  }
+}

@@ -1,0 +1,16 @@
+/**
+ * Names that nobody else gives.
+ *
+ * @module
+ */
+
+import { randomBytes } from "../runtime/random_bytes.ts";
+
+/** A random UUID (version 4). */
+export function randomUuid(): string {
+  const bytes = randomBytes(16);
+  bytes[6] = (bytes[6]! & 0x0f) | 0x40;
+  bytes[8] = (bytes[8]! & 0x3f) | 0x80;
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+}
