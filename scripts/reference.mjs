@@ -116,18 +116,17 @@ function optionsPage(entries) {
   const intro =
     `\`brokers\` is the only option that is required. Names are Java's in camelCase, times are in milliseconds, sizes
 in bytes. An unknown, wrong or conflicting option is a \`ConfigError\` when the producer is made, and \`validateConfig(options)\`
-checks without a broker. \`presets\` are options that go together: [batching](../guides/batching.md),
+checks without a broker. What an option takes stands behind its meaning. \`presets\` are options that go together: [batching](../guides/batching.md),
 [security](../guides/security.md).`;
   return page("Options", intro, ...parts);
 }
 
 function optionRows({ members }) {
   return table(
-    ["option", "type", "default", "meaning"],
+    ["option", "default", "meaning"],
     members.map((it) => {
-      const fallback = defaultOf(it);
       const type = it.isMethod ? it.text.replace(/^[^(]*/, "") : it.type;
-      return [`\`${it.name}\``, code(type), fallback, cell(it.doc)];
+      return [`\`${it.name}\``, defaultOf(it), `${cell(it.doc)} ${code(type)}`.trim()];
     }),
   );
 }
