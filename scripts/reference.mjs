@@ -269,7 +269,7 @@ answered so; the error of a send looks at all attempts.`,
 async function ownCodes() {
   const sources = await listFiles(
     "src",
-    (path) => path.endsWith(".ts") && !/^src\/(testing|cli|admin|schema_registry|otel|compat)\//.test(path),
+    (path) => path.endsWith(".ts") && !/^src\/(testing|cli|compat)\//.test(path),
   );
   const texts = await Promise.all(sources.map((file) => readFile(join(root, file), "utf8")));
   return [

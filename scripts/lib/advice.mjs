@@ -61,6 +61,7 @@ export const brokerAdvice = {
 /** By the client's own code, with what it means. */
 export const clientAdvice = {
   ABORTED: ["its `signal` was aborted", "nothing; `persisted` says whether it had left"],
+  ADMIN_CLOSED: ["the admin client is closed", "make a new one"],
   AUTHENTICATION: ["TLS or SASL refused", "read the message: it says which side refused and why"],
   AUTHORIZATION: ["the principal may not do this", "grant it"],
   BROKERS_UNREACHABLE: [
@@ -69,6 +70,10 @@ export const clientAdvice = {
   ],
   BROKER_NOT_AVAILABLE: ["the metadata names no such broker now", "nothing: it passes"],
   BUFFER_FULL: ["`bufferMemory` is taken, and waiting was no use", "await sends, or use `produce()` and `ready()`"],
+  CIRCUIT_OPEN: [
+    "a circuit breaker is open after too many failures; `cause` is the last",
+    "nothing: it tries again after its pause",
+  ],
   CLIENT_CLOSED: ["a connection was used after closing", "don't call what is closed"],
   COMMIT_FAILED: ["offsets of a group could not be committed", "read again from the last committed offset"],
   COMMIT_UNKNOWN: ["no answer to a commit", "`commit()` again; nothing else is legal"],
@@ -124,6 +129,8 @@ export const clientAdvice = {
     "the record is larger than `maxRequestSize`, `bufferMemory` or the broker's limit",
     "make it smaller, or raise the limit that the message names",
   ],
+  REPLIES_UNREADABLE: ["the topic of replies can't be read; `cause` says why", "mend that, then make a new requester"],
+  REQUESTER_CLOSED: ["the requester was closed, or its reader has ended", "make a new one"],
   REQUEST_TIMED_OUT: ["no answer within `requestTimeoutMs`", "nothing: sent again"],
   SASL_AUTHENTICATION_FAILED: [
     "the broker or the client refused the other side's proof",
