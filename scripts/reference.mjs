@@ -1,5 +1,5 @@
 /**
- * `npm run reference`: writes docs/reference from the sources, all but the pages that others write.
+ * `npm run reference`: writes docs/reference from the sources, all but the pages that others write, and llms.txt.
  *
  *     npm run reference [-- --check]
  *
@@ -11,7 +11,7 @@ import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { build } from "./build.mjs";
 import { brokerAdvice, clientAdvice } from "./lib/advice.mjs";
-import { declarations } from "./lib/declarations.mjs";
+import { declarations, errorCodes } from "./lib/declarations.mjs";
 import { flagsOf } from "./lib/flags.mjs";
 import { cacheDir, listFiles, root, run, runtimeBinary } from "./lib/tools.mjs";
 
@@ -29,7 +29,46 @@ export async function referencePages() {
     "hooks.md": await hooksPage(entries),
     ...apiPages(entries),
   };
-  return await laidOut(Object.fromEntries(Object.entries(pages).map(([name, text]) => [`${folder}/${name}`, text])));
+  const done = await laidOut(
+    Object.fromEntries(Object.entries(pages).map(([name, text]) => [`${folder}/${name}`, text])),
+  );
+  return { ...done, "llms.txt": await overview(done) };
+}
+
+/** All pages in a file for language models (llmstxt.org): what it is, how it is used, and a line for each page. */
+async function overview(written) {
+  const readme = await readFile(join(root, "README.md"), "utf8");
+  const [, about] = /^# .*\n\n([^]*?)\n\n/.exec(readme);
+  const example = /^```js node\n\/\/ .*\n([^]*?)^```$/m.exec(readme)[1];
+  const paths = new Set([...await listFiles("docs", (path) => path.endsWith(".md")), ...Object.keys(written)]);
+  const titled = await Promise.all(
+    [...paths].sort().map(async (path) => {
+      const text = written[path] ?? await readFile(join(root, path), "utf8");
+      const title = /^# (.*)$/m.exec(text)?.[1] ?? path;
+      const prose = text.replace(/^```[^]*?^```$/gm, "").replace(/<!--[^]*?-->/g, "").split(/\n{2,}/).slice(1)
+        .find((part) => /^[\p{L}`"_*]/u.test(part.trim())) ?? "";
+      const [sentence] = /^(`[^`]*`|[^.`]|\.(?!\s|$))*\.?/.exec(sentences(prose)) ?? [""];
+      return [path, `- [${title}](${path}): ${sentence.replace(/\[([^\]]*)\]\([^)]*\)/g, "$1").replace(/:$/, ".")}`];
+    }),
+  );
+  const under = (title, accept) => {
+    const lines = titled.filter(([path]) => path !== "docs/README.md" && accept(path)).map(([, line]) => line);
+    return lines.length === 0 ? [] : [`## ${title}\n\n${lines.join("\n")}`];
+  };
+  return [
+    "# Sluice",
+    `> ${sentences(about)}`,
+    "The package is `@sluice/kafka`; what it has besides the producer are entry points such as `@sluice/kafka/testing`.",
+    "```js\n" + example + "```",
+    ...under("Begin here", (path) => /^docs\/(start|troubleshooting)\.md$/.test(path)),
+    ...under("Guides", (path) => /^docs\/(guides\/.*|transactions|reader|observability)/.test(path)),
+    ...under("Runtimes", (path) => path.startsWith("docs/runtimes/")),
+    ...under("From another client", (path) => path.startsWith("docs/migrate/")),
+    ...under("Recipes", (path) => path.startsWith("docs/recipes/")),
+    ...under("Reference", (path) => /^docs\/reference\/[^/]*$/.test(path)),
+    ...under("Background", (path) => /^docs\/(delivery|guarantees|benchmarks)\.md$/.test(path)),
+    ...under("Optional", (path) => path.startsWith("docs/reference/api/")),
+  ].join("\n\n") + "\n";
 }
 
 /** Formats all pages with one call. */
@@ -210,7 +249,7 @@ async function errorsPage(entries) {
   const classes = Object.values(errors).filter((it) => typeof it === "function" && it.prototype instanceof Error);
   const yes = (truth) => truth ? "yes" : "";
   const classRows = classes.map((it) => {
-    const sample = it === errors.ConfigError ? new it("option", "It.") : new it("It.");
+    const sample = sampleOf(errors, it.name);
     const { doc } = byName(entries, it.name);
     const shown = ["KafkaError", "BrokerError"].includes(it.name) ? "" : code(sample.code);
     return [
@@ -223,7 +262,9 @@ async function errorsPage(entries) {
     ];
   });
   const met = [...ERROR_CODES.values()].filter(({ name, reason }) => name === "NONE" || reason !== "");
-  const own = await ownCodes();
+  const files = await listFiles("src", (path) => path.endsWith(".ts") && !/^src\/(testing|cli|compat)\//.test(path));
+  const codes = await errorCodes(files);
+  const own = [...codes.keys()].sort();
   demand(met.map(({ name }) => name), Object.keys(brokerAdvice), "brokerAdvice");
   demand(own, Object.keys(clientAdvice), "clientAdvice");
   const brokerRow = ({ code: number, name, retriable, persisted, reason }) => {
@@ -253,8 +294,11 @@ How to act on them: [delivery and errors](../guides/delivery.md).`,
     "## Classes",
     table(["class", "`code`", "retriable", "fatal", "requiresAbort", "when"], classRows),
     "## Codes of the client",
-    "An error that comes of another one may have its code: the class says more than the table can.",
-    table(["`code`", "when", "what to do"], own.map((name) => [code(name), ...clientAdvice[name].map(cell)])),
+    "An error that comes of another one may have its code. *Depends* is what the error itself says when it happens.",
+    table(
+      ["`code`", "class", "retriable", "persisted", "when", "what to do"],
+      own.map((name) => ownRow(name, codes.get(name), errors)),
+    ),
     "## Codes of brokers",
     `\`errorCode\` is the number, \`code\` the name. What is retriable is sent again by the producer: it reaches you when
 \`deliveryTimeoutMs\` is over, as the \`cause\` of a \`DeliveryTimeoutError\`. The column *persisted* is about the attempt that was
@@ -265,17 +309,23 @@ answered so; the error of a send looks at all attempts.`,
   );
 }
 
-/** Every code that the sources give an error by name. */
-async function ownCodes() {
-  const sources = await listFiles(
-    "src",
-    (path) => path.endsWith(".ts") && !/^src\/(testing|cli|compat)\//.test(path),
+/** The row of one of the client's own codes. What the places don't say is what the class says, or differs. */
+function ownRow(name, places, errors) {
+  const named = new Set(places.map(({ className }) => className).filter((it) => it in errors));
+  const flags = places.map(({ className, retriable }) => {
+    if (retriable === "true" || retriable === "false") return retriable === "true" ? "yes" : "no";
+    if (retriable !== undefined) return "depends";
+    return className in errors ? sampleOf(errors, className).retriable ? "yes" : "no" : "depends";
+  });
+  const persisted = places.map((place) =>
+    /^(no|possibly|yes)$/.test(place.persisted ?? "") ? place.persisted : "depends"
   );
-  const texts = await Promise.all(sources.map((file) => readFile(join(root, file), "utf8")));
-  return [
-    ...new Set(texts.flatMap((text) => [...text.matchAll(/\bcode: (?:\w+ \? )?"([A-Z_]+)"/g)].map(([, name]) => name))),
-  ].sort();
+  const one = (values) => new Set(values).size === 1 ? values[0] : "depends";
+  const [when, todo] = clientAdvice[name];
+  return [code(name), [...named].sort().join(", "), one(flags), one(persisted), cell(when), cell(todo)];
 }
+
+const sampleOf = (errors, name) => name === "ConfigError" ? new errors[name]("option", "It.") : new errors[name]("It.");
 
 function demand(wanted, has, table) {
   const missing = wanted.filter((name) => !has.includes(name));

@@ -85,6 +85,8 @@ async function stagePages() {
       await cp(join(root, file), join(stage, to));
     }
   }
+  await mkdir(join(stage, "public"), { recursive: true });
+  await cp(join(root, "llms.txt"), join(stage, "public/llms.txt"));
   for (const file of examples) {
     const code = await readFile(join(root, file), "utf8");
     await write(target(file), `# ${file}\n\n\`\`\`ts\n${code}\`\`\`\n`);

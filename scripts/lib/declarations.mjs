@@ -196,3 +196,69 @@ function dedent(text) {
   const depth = Math.min(...depths);
   return [lines[0], ...lines.slice(1).map((line) => line.slice(depth === Infinity ? 0 : depth))].join("\n");
 }
+
+/**
+ * Every code that a source gives an error by name: the classes, and what is said of it beside the code. Undefined is what
+ * isn't said there in so many words, so the class decides, or what is known when it happens.
+ *
+ * @param {string[]} files
+ * @returns {Promise<Map<string, { className: string | undefined, retriable: string | undefined, persisted: string | undefined }[]>>}
+ */
+export async function errorCodes(files) {
+  const found = new Map();
+  /** Classes that are made somewhere with more than "no" in `persisted`, or with options that come from elsewhere. */
+  const doubtful = new Set();
+  for (const file of files) {
+    const visit = (node) => {
+      if (ts.isNewExpression(node) && node.arguments?.some(maySayPersisted)) doubtful.add(node.expression.getText());
+      if (ts.isPropertyAssignment(node) && node.name.getText() === "code") {
+        for (const text of stringsOf(node.initializer)) {
+          if (!/^[A-Z][A-Z_]+$/.test(text)) continue;
+          const said = (name) => node.parent.properties.find((it) => it.name?.getText() === name);
+          const valueOf = (name) => said(name)?.initializer?.getText().replace(/ as const$/, "").replaceAll('"', "");
+          const isSpread = node.parent.properties.some((it) => ts.isSpreadAssignment(it));
+          const persisted = said("persisted") === undefined
+            ? (isSpread ? undefined : "no")
+            : valueOf("persisted") ?? "depends";
+          const known = found.get(text) ?? [];
+          known.push({ className: classOf(node), retriable: valueOf("retriable"), persisted });
+          found.set(text, known);
+        }
+      }
+      ts.forEachChild(node, visit);
+    };
+    visit(await sourceOf(join(root, file)));
+  }
+  for (const place of [...found.values()].flat()) {
+    if (place.persisted === undefined && place.className !== undefined && !doubtful.has(place.className)) {
+      place.persisted = "no";
+    }
+  }
+  return found;
+}
+
+function maySayPersisted(argument) {
+  if (ts.isIdentifier(argument)) return /options|fields|fate|context/i.test(argument.text);
+  if (!ts.isObjectLiteralExpression(argument)) return false;
+  return argument.properties.some((it) => {
+    if (ts.isSpreadAssignment(it)) return true;
+    return it.name?.getText() === "persisted" && it.initializer?.getText() !== '"no"';
+  });
+}
+
+/** A text, or both of a choice between two. */
+function stringsOf(node) {
+  if (ts.isStringLiteral(node)) return [node.text];
+  return ts.isConditionalExpression(node) ? [...stringsOf(node.whenTrue), ...stringsOf(node.whenFalse)] : [];
+}
+
+/** The class that is made with these options, or whose constructor hands them up. */
+function classOf(node) {
+  for (let at = node.parent; at !== undefined; at = at.parent) {
+    if (ts.isNewExpression(at)) return at.expression.getText();
+    if (ts.isCallExpression(at) && at.expression.kind === ts.SyntaxKind.SuperKeyword) continue;
+    if (ts.isClassDeclaration(at)) return at.name?.text;
+    if (ts.isStatement(at) && !ts.isExpressionStatement(at) && !ts.isBlock(at)) return undefined;
+  }
+  return undefined;
+}
