@@ -9,9 +9,43 @@ import { detached } from "../runtime/detached.ts";
 import { Outstanding } from "../runtime/outstanding.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { selectRuntime, systemRuntime } from "../runtime/select.ts";
-import { checkFlag } from "./arguments.ts";
+import { checkFlag, checkWord } from "./arguments.ts";
 import { Call, CALL_OPTIONS, type CallOptions } from "./call.ts";
+import { type ClusterDescription, describeCluster } from "./cluster_description.ts";
+import {
+  type ConfigChange,
+  type ConfigDescription,
+  type ConfigResource,
+  describeConfigs,
+  type DescribeConfigsOptions,
+  incrementalAlterConfigs,
+} from "./configs.ts";
 import { Dispatcher } from "./dispatcher.ts";
+import {
+  deleteGroups,
+  describeGroups,
+  type GroupDescription,
+  type GroupListing,
+  listGroups,
+  type ListGroupsOptions,
+} from "./groups.ts";
+import {
+  alterConsumerGroupOffsets,
+  type CommittedOffset,
+  deleteConsumerGroupOffsets,
+  type DeletedRecords,
+  deleteRecords,
+  type FoundOffset,
+  type IsolationLevel,
+  listConsumerGroupOffsets,
+  listOffsets,
+  type OffsetQuery,
+  type OffsetSpec,
+  type OffsetToCommit,
+  type RecordsToDelete,
+  resetConsumerGroupOffsets,
+  type TopicPartition,
+} from "./offsets.ts";
 import { type AdminOptions, resolveAdminOptions } from "./options.ts";
 import { type AdminResult, AdminResults } from "./results.ts";
 import {
@@ -55,7 +89,7 @@ export class Admin {
     return this.#call("listTopics", async (name) => {
       const { includeInternal, ...rest } = readOptions(name, options, ["includeInternal", ...CALL_OPTIONS]);
       const isWanted = checkFlag("includeInternal", includeInternal, false);
-      return await listTopics(this.#dispatcher, new Call(this.#dispatcher, name, rest), isWanted);
+      return await listTopics(this.#dispatcher, this.#newCall(name, rest), isWanted);
     });
   }
 
@@ -65,7 +99,7 @@ export class Admin {
    */
   describeTopics(topics: Iterable<string>, options: CallOptions = {}): AdminResults<TopicDescription> {
     return this.#each("describeTopics", (name) => {
-      const call = new Call(this.#dispatcher, name, readOptions(name, options, CALL_OPTIONS));
+      const call = this.#newCall(name, readOptions(name, options, CALL_OPTIONS));
       return describeTopics(this.#dispatcher, call, topics);
     });
   }
@@ -77,7 +111,7 @@ export class Admin {
   createTopics(topics: Iterable<NewTopic>, options: ChangeOptions = {}): AdminResults<CreatedTopic> {
     return this.#each("createTopics", (name) => {
       const { validateOnly, ...rest } = readChangeOptions(name, options);
-      return createTopics(this.#dispatcher, new Call(this.#dispatcher, name, rest), topics, validateOnly);
+      return createTopics(this.#dispatcher, this.#newCall(name, rest), topics, validateOnly);
     });
   }
 
@@ -88,15 +122,156 @@ export class Admin {
   ): AdminResults<{ readonly topic: string; readonly partitions: number }> {
     return this.#each("createPartitions", (name) => {
       const { validateOnly, ...rest } = readChangeOptions(name, options);
-      return createPartitions(this.#dispatcher, new Call(this.#dispatcher, name, rest), topics, validateOnly);
+      return createPartitions(this.#dispatcher, this.#newCall(name, rest), topics, validateOnly);
     });
   }
 
   /** Deletes topics with all that is in them. */
   deleteTopics(topics: Iterable<string>, options: CallOptions = {}): AdminResults<{ readonly topic: string }> {
     return this.#each("deleteTopics", (name) => {
-      const call = new Call(this.#dispatcher, name, readOptions(name, options, CALL_OPTIONS));
+      const call = this.#newCall(name, readOptions(name, options, CALL_OPTIONS));
       return deleteTopics(this.#dispatcher, call, topics);
+    });
+  }
+
+  /**
+   * Describes the configuration of topics, brokers, groups and more (KIP-133). What is a broker's own is asked of that
+   * broker; secrets are told by nobody.
+   */
+  describeConfigs(
+    resources: Iterable<ConfigResource>,
+    options: DescribeConfigsOptions = {},
+  ): AdminResults<ConfigDescription> {
+    return this.#each("describeConfigs", (name) => {
+      return describeConfigs(this.#dispatcher, (rest) => this.#newCall(name, rest), resources, options);
+    });
+  }
+
+  /**
+   * Changes configs entry by entry (KIP-339): what isn't named stays as it is. Of several changes of one resource either
+   * all are made or none.
+   */
+  incrementalAlterConfigs(
+    resources: Iterable<ConfigChange>,
+    options: ChangeOptions = {},
+  ): AdminResults<ConfigResource> {
+    return this.#each("incrementalAlterConfigs", (name) => {
+      const { validateOnly, ...rest } = readChangeOptions(name, options);
+      return incrementalAlterConfigs(this.#dispatcher, this.#newCall(name, rest), resources, validateOnly);
+    });
+  }
+
+  /** Deletes the records before an offset of each partition (KIP-107), for every reader. */
+  deleteRecords(partitions: Iterable<RecordsToDelete>, options: CallOptions = {}): AdminResults<DeletedRecords> {
+    return this.#each("deleteRecords", (name) => {
+      return deleteRecords(this.#dispatcher, this.#newCall(name, readOptions(name, options, CALL_OPTIONS)), partitions);
+    });
+  }
+
+  /**
+   * Looks offsets up: of the first record, behind the last one, at a time, or of the latest timestamp (Kafka 3.0). With
+   * `isolation: "read_committed"` the log ends at the first open transaction. @default isolation "read_uncommitted"
+   */
+  listOffsets(
+    partitions: Iterable<OffsetQuery>,
+    options: CallOptions & { readonly isolation?: IsolationLevel | undefined } = {},
+  ): AdminResults<FoundOffset> {
+    return this.#each("listOffsets", (name) => {
+      const { isolation = "read_uncommitted", ...rest } = readOptions(name, options, ["isolation", ...CALL_OPTIONS]);
+      const level = checkWord("isolation", isolation, ["read_uncommitted", "read_committed"]);
+      return listOffsets(this.#dispatcher, this.#newCall(name, rest), partitions, level);
+    });
+  }
+
+  /** Describes the cluster: its id, brokers and controller; those that are fenced with `includeFencedBrokers` (Kafka 4). */
+  describeCluster(
+    options: CallOptions & { readonly includeFencedBrokers?: boolean | undefined } = {},
+  ): Promise<ClusterDescription> {
+    return this.#call("describeCluster", (name) => {
+      const { includeFencedBrokers, ...rest } = readOptions(name, options, ["includeFencedBrokers", ...CALL_OPTIONS]);
+      const isWanted = checkFlag("includeFencedBrokers", includeFencedBrokers, false);
+      return describeCluster(this.#dispatcher, this.#newCall(name, rest), isWanted);
+    });
+  }
+
+  /** Lists the groups of all brokers; rejects when one of these can't be asked, as the list would lack some. */
+  listGroups(options: ListGroupsOptions = {}): Promise<GroupListing[]> {
+    return this.#call("listGroups", (name) => {
+      return listGroups(this.#dispatcher, (rest) => this.#newCall(name, rest), options);
+    });
+  }
+
+  /**
+   * Describes groups with the classic protocol: state, members, who reads what. One that isn't there is
+   * GROUP_ID_NOT_FOUND since Kafka 4, and in the state `"Dead"` before.
+   */
+  describeGroups(groups: Iterable<string>, options: CallOptions = {}): AdminResults<GroupDescription> {
+    return this.#each("describeGroups", (name) => {
+      return describeGroups(this.#dispatcher, this.#newCall(name, readOptions(name, options, CALL_OPTIONS)), groups);
+    });
+  }
+
+  /** Deletes groups and their offsets (KIP-229); one with members is NON_EMPTY_GROUP. */
+  deleteGroups(groups: Iterable<string>, options: CallOptions = {}): AdminResults<{ readonly groupId: string }> {
+    return this.#each("deleteGroups", (name) => {
+      return deleteGroups(this.#dispatcher, this.#newCall(name, readOptions(name, options, CALL_OPTIONS)), groups);
+    });
+  }
+
+  /**
+   * What a group has committed: of the `partitions` that are named, or of all. Partitions without an offset are left out.
+   * With `requireStable` it waits for transactions that may still change it (KIP-447). @default requireStable false
+   */
+  listConsumerGroupOffsets(
+    groupId: string,
+    options: CallOptions & {
+      readonly partitions?: Iterable<TopicPartition> | undefined;
+      readonly requireStable?: boolean | undefined;
+    } = {},
+  ): Promise<CommittedOffset[]> {
+    return this.#call("listConsumerGroupOffsets", (name) => {
+      const known = ["partitions", "requireStable", ...CALL_OPTIONS] as const;
+      const { partitions, requireStable, ...rest } = readOptions(name, options, known);
+      const isStable = checkFlag("requireStable", requireStable, false);
+      return listConsumerGroupOffsets(this.#dispatcher, this.#newCall(name, rest), groupId, partitions, isStable);
+    });
+  }
+
+  /** Commits offsets for a group that nobody is in; while there are members it is UNKNOWN_MEMBER_ID. */
+  alterConsumerGroupOffsets(
+    groupId: string,
+    offsets: Iterable<OffsetToCommit>,
+    options: CallOptions = {},
+  ): AdminResults<TopicPartition & { readonly offset: bigint }> {
+    return this.#each("alterConsumerGroupOffsets", (name) => {
+      const call = this.#newCall(name, readOptions(name, options, CALL_OPTIONS));
+      return alterConsumerGroupOffsets(this.#dispatcher, call, groupId, offsets);
+    });
+  }
+
+  /**
+   * Sends a group that nobody is in to another place: of the `partitions` that are named, or of all for which it has
+   * committed. Where no record is as late as `to`, behind the last one.
+   */
+  resetConsumerGroupOffsets(
+    groupId: string,
+    options: CallOptions & { readonly to: OffsetSpec; readonly partitions?: Iterable<TopicPartition> | undefined },
+  ): AdminResults<TopicPartition & { readonly offset: bigint }> {
+    return this.#each("resetConsumerGroupOffsets", (name) => {
+      const { partitions, to, ...rest } = readOptions(name, options, ["to", "partitions", ...CALL_OPTIONS]);
+      return resetConsumerGroupOffsets(this.#dispatcher, this.#newCall(name, rest), groupId, { to, partitions });
+    });
+  }
+
+  /** Forgets offsets of a group (KIP-496); of topics that a member reads it is GROUP_SUBSCRIBED_TO_TOPIC. */
+  deleteConsumerGroupOffsets(
+    groupId: string,
+    partitions: Iterable<TopicPartition>,
+    options: CallOptions = {},
+  ): AdminResults<TopicPartition> {
+    return this.#each("deleteConsumerGroupOffsets", (name) => {
+      const call = this.#newCall(name, readOptions(name, options, CALL_OPTIONS));
+      return deleteConsumerGroupOffsets(this.#dispatcher, call, groupId, partitions);
     });
   }
 
@@ -113,6 +288,10 @@ export class Admin {
   /** Closes, for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  #newCall(name: string, options: { readonly timeoutMs?: unknown; readonly signal?: unknown }): Call {
+    return new Call(this.#dispatcher, name, options);
   }
 
   /** Nothing that a call begins with throws: it rejects. */

@@ -37,14 +37,14 @@ export function readDistinct<T>(
   value: unknown,
   wanted: string,
   each: (item: unknown) => T,
-  nameOf: (item: T) => string,
+  keyOf: (item: T) => string,
 ): T[] {
   const items = readList(option, value, wanted, each);
   const seen = new Set<string>();
   for (const item of items) {
-    const name = nameOf(item);
-    if (seen.has(name)) throw new ConfigError(option, `Name each of the ${wanted} once: ${name} is there twice.`);
-    seen.add(name);
+    const key = keyOf(item);
+    if (seen.has(key)) throw new ConfigError(option, `Name each of the ${wanted} once: ${show(key)} is there twice.`);
+    seen.add(key);
   }
   return items;
 }

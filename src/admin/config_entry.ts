@@ -111,7 +111,9 @@ export function configEntry(entry: WireEntry): ConfigEntry {
     isSensitive,
     type: TYPES[configType] ?? "UNKNOWN",
     documentation: documentation || null,
-    synonyms: synonyms.map((each) => ({ name: each.name, value: each.value, source: sourceOf(each.source) })),
+    synonyms: synonyms.map((each) => (
+      { name: each.name, value: isSensitive ? null : each.value, source: sourceOf(each.source) }
+    )),
   };
 }
 

@@ -226,7 +226,7 @@ function leaderOf(
   if (topic.errorCode !== 0) return brokerError(topic.errorCode, { topic: name });
   const found = topic.partitions.find(({ partitionIndex }) => partitionIndex === partition);
   if (found === undefined) {
-    return brokerError(UNKNOWN_PARTITION, { ...context, detail: `it has ${topic.partitions.length} partitions` });
+    return brokerError(UNKNOWN_PARTITION, { ...context, detail: `the topic has ${topic.partitions.length}` });
   }
   return found.leaderId >= 0 ? found.leaderId : brokerError(found.errorCode || LEADER_NOT_AVAILABLE, context);
 }

@@ -159,7 +159,7 @@ export function createTopics(
   given: unknown,
   validateOnly: boolean,
 ): Promise<AdminResult<CreatedTopic>[]> {
-  const wanted = readDistinct("topics", given, "topics", readNewTopic, ({ name }) => show(name));
+  const wanted = readDistinct("topics", given, "topics", readNewTopic, ({ name }) => name);
   return call.each(wanted, async (left) => {
     const answer = await dispatcher.ask(call, "controller", CreateTopics, (version) => {
       if (version < CREATE_WITH_DEFAULTS) left.forEach(refuseDefaults);
@@ -182,7 +182,7 @@ export function createPartitions(
   given: unknown,
   validateOnly: boolean,
 ): Promise<AdminResult<{ readonly topic: string; readonly partitions: number }>[]> {
-  const wanted = readDistinct("topics", given, "topics", readNewPartitions, ({ name }) => show(name));
+  const wanted = readDistinct("topics", given, "topics", readNewPartitions, ({ name }) => name);
   return call.each(wanted, async (left) => {
     const body = { topics: left, timeoutMs: call.brokerTimeoutMs, validateOnly };
     const { results } = await dispatcher.ask(call, "controller", CreatePartitions, body);
@@ -202,13 +202,8 @@ export function deleteTopics(
   call: Call,
   given: unknown,
 ): Promise<AdminResult<{ readonly topic: string }>[]> {
-  const names = readDistinct(
-    "topics",
-    given,
-    "topics",
-    (name) => ({ topic: checkName("topic", name) }),
-    ({ topic }) => show(topic),
-  );
+  const read = (name: unknown): { readonly topic: string } => ({ topic: checkName("topic", name) });
+  const names = readDistinct("topics", given, "topics", read, ({ topic }) => topic);
   return call.each(names, async (left) => {
     const { responses } = await dispatcher.ask(call, "controller", DeleteTopics, (version) => {
       const topics = left.map(({ topic }) => topic);

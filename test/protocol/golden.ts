@@ -36,6 +36,7 @@ import ListOffsets from "../golden/ListOffsets.json" with { type: "json" };
 import ListTransactions from "../golden/ListTransactions.json" with { type: "json" };
 import Metadata from "../golden/Metadata.json" with { type: "json" };
 import OffsetCommit from "../golden/OffsetCommit.json" with { type: "json" };
+import OffsetDelete from "../golden/OffsetDelete.json" with { type: "json" };
 import OffsetFetch from "../golden/OffsetFetch.json" with { type: "json" };
 import OffsetForLeaderEpoch from "../golden/OffsetForLeaderEpoch.json" with { type: "json" };
 import Produce from "../golden/Produce.json" with { type: "json" };
@@ -89,6 +90,7 @@ const FILES = {
   ListTransactions,
   Metadata,
   OffsetCommit,
+  OffsetDelete,
   OffsetFetch,
   OffsetForLeaderEpoch,
   Produce,

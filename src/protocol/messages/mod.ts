@@ -31,6 +31,7 @@ export { ListOffsets } from "./list_offsets.ts";
 export { ListTransactions } from "./list_transactions.ts";
 export { Metadata } from "./metadata.ts";
 export { OffsetCommit } from "./offset_commit.ts";
+export { OffsetDelete } from "./offset_delete.ts";
 export { OffsetFetch } from "./offset_fetch.ts";
 export { OffsetForLeaderEpoch } from "./offset_for_leader_epoch.ts";
 export { Produce } from "./produce.ts";

@@ -6,7 +6,7 @@
 
 import { keyOf } from "../fetcher.ts";
 import type { TopicPartition } from "../record.ts";
-import type { Subscription } from "./consumer_protocol.ts";
+import type { Subscription } from "../../protocol/consumer_protocol.ts";
 
 /**
  * How partitions are divided: `"cooperative-sticky"` leaves partitions where they are as far as it is fair, and only

@@ -33,7 +33,12 @@ import { keyOf } from "../fetcher.ts";
 import { type GroupMetadata, innerOf, type Reader, type ReaderInner } from "../reader.ts";
 import type { TopicPartition } from "../record.ts";
 import { type AssignorName, ASSIGNORS } from "./assignors.ts";
-import { readAssignment, readSubscription, writeAssignment, writeSubscription } from "./consumer_protocol.ts";
+import {
+  readAssignment,
+  readSubscription,
+  writeAssignment,
+  writeSubscription,
+} from "../../protocol/consumer_protocol.ts";
 import { Heart } from "./heart.ts";
 import type { ResolvedGroupOptions } from "./options.ts";
 

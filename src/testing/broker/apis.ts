@@ -98,3 +98,16 @@ export const GetTelemetrySubscriptions: (typeof import("../../protocol/messages/
   messages.GetTelemetrySubscriptions;
 /** Pushes metrics. */
 export const PushTelemetry: (typeof import("../../protocol/messages/mod.ts"))["PushTelemetry"] = messages.PushTelemetry;
+/** Deletes the records before offsets. */
+export const DeleteRecords: (typeof import("../../protocol/messages/mod.ts"))["DeleteRecords"] = messages.DeleteRecords;
+/** Asks for the brokers of the cluster, its id and its controller. */
+export const DescribeCluster: (typeof import("../../protocol/messages/mod.ts"))["DescribeCluster"] =
+  messages.DescribeCluster;
+/** Asks for the configs of topics. */
+export const DescribeConfigs: (typeof import("../../protocol/messages/mod.ts"))["DescribeConfigs"] =
+  messages.DescribeConfigs;
+/** Changes configs of topics. */
+export const IncrementalAlterConfigs: (typeof import("../../protocol/messages/mod.ts"))["IncrementalAlterConfigs"] =
+  messages.IncrementalAlterConfigs;
+/** Deletes committed offsets of a group. */
+export const OffsetDelete: (typeof import("../../protocol/messages/mod.ts"))["OffsetDelete"] = messages.OffsetDelete;

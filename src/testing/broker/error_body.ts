@@ -11,13 +11,16 @@ import {
   type CreatePartitions,
   type CreateTopics,
   type DeleteGroups,
+  type DeleteRecords,
   type DeleteTopics,
+  type DescribeConfigs,
   type DescribeGroups,
   type DescribeProducers,
   type DescribeTransactions,
   type Fetch,
   FindCoordinator,
   type GetTelemetrySubscriptions,
+  type IncrementalAlterConfigs,
   type JoinGroup,
   type LeaveGroup,
   type ListOffsets,
@@ -86,6 +89,28 @@ const deleteTopics: ErrorBody<typeof DeleteTopics> = (errorCode, request) => ({
   throttleTimeMs: 0,
   responses: [...request.topics, ...request.topicNames.map((name) => ({ name, topicId: ZERO_ID }))]
     .map(({ name, topicId }) => ({ name, topicId, errorCode })),
+});
+
+const deleteRecords: ErrorBody<typeof DeleteRecords> = (errorCode, request) => ({
+  throttleTimeMs: 0,
+  topics: request.topics.map(({ name, partitions }) => ({
+    name,
+    partitions: partitions.map(({ partitionIndex }) => ({ partitionIndex, lowWatermark: -1n, errorCode })),
+  })),
+});
+
+const describeConfigs: ErrorBody<typeof DescribeConfigs> = (errorCode, request) => ({
+  throttleTimeMs: 0,
+  results: request.resources.map(({ resourceName, resourceType }) => (
+    { errorCode, errorMessage: null, resourceType, resourceName, configs: [] }
+  )),
+});
+
+const incrementalAlterConfigs: ErrorBody<typeof IncrementalAlterConfigs> = (errorCode, request) => ({
+  throttleTimeMs: 0,
+  responses: request.resources.map(({ resourceName, resourceType }) => (
+    { errorCode, errorMessage: null, resourceType, resourceName }
+  )),
 });
 
 const addPartitionsToTxn: ErrorBody<typeof AddPartitionsToTxn> = (errorCode, request) => {
@@ -165,7 +190,14 @@ const BODIES: Readonly<Record<string, unknown>> = {
   Metadata: metadata,
   CreatePartitions: createPartitions,
   CreateTopics: createTopics,
+  DeleteRecords: deleteRecords,
   DeleteTopics: deleteTopics,
+  DescribeCluster: (errorCode: number) => (
+    { throttleTimeMs: 0, errorCode, errorMessage: null, clusterId: "", brokers: [] }
+  ),
+  DescribeConfigs: describeConfigs,
+  IncrementalAlterConfigs: incrementalAlterConfigs,
+  OffsetDelete: (errorCode: number) => ({ errorCode, throttleTimeMs: 0, topics: [] }),
   ApiVersions: (errorCode: number) => ({ errorCode, apiKeys: [] }),
   SaslHandshake: (errorCode: number) => ({ errorCode, mechanisms: [] }),
   SaslAuthenticate: (errorCode: number) => ({ errorCode, authBytes: new Uint8Array(0) }),

@@ -12,7 +12,10 @@ import {
   CreatePartitions,
   CreateTopics,
   DeleteGroups,
+  DeleteRecords,
   DeleteTopics,
+  DescribeCluster,
+  DescribeConfigs,
   DescribeGroups,
   DescribeProducers,
   DescribeTransactions,
@@ -21,6 +24,7 @@ import {
   FindCoordinator,
   GetTelemetrySubscriptions,
   Heartbeat,
+  IncrementalAlterConfigs,
   InitProducerId,
   JoinGroup,
   LeaveGroup,
@@ -29,6 +33,7 @@ import {
   ListTransactions,
   Metadata,
   OffsetCommit,
+  OffsetDelete,
   OffsetFetch,
   OffsetForLeaderEpoch,
   Produce,
@@ -39,8 +44,10 @@ import {
   TxnOffsetCommit,
 } from "../../protocol/messages/mod.ts";
 import { ProtocolError } from "../../errors.ts";
+import { serveDeleteRecords, serveDescribeCluster, serveOffsetDelete } from "./admin_handlers.ts";
 import { serveApiVersions } from "./api_versions_handler.ts";
 import type { Call, Outcome } from "./call.ts";
+import { serveDescribeConfigs, serveIncrementalAlterConfigs } from "./config_handlers.ts";
 import { serveFetch, serveListOffsets } from "./fetch_handler.ts";
 import { serveMetadata } from "./metadata_handler.ts";
 import {
@@ -89,6 +96,11 @@ handle(Produce, serveProduce);
 handle(SaslAuthenticate, serveSaslAuthenticate);
 handle(SaslHandshake, serveSaslHandshake);
 handle(DeleteGroups, serveDeleteGroups);
+handle(DeleteRecords, serveDeleteRecords);
+handle(DescribeCluster, serveDescribeCluster);
+handle(DescribeConfigs, serveDescribeConfigs);
+handle(IncrementalAlterConfigs, serveIncrementalAlterConfigs);
+handle(OffsetDelete, serveOffsetDelete);
 handle(DescribeGroups, serveDescribeGroups);
 handle(DescribeProducers, serveDescribeProducers);
 handle(DescribeTransactions, serveDescribeTransactions);

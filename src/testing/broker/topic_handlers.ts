@@ -21,7 +21,9 @@ import {
 import { KafkaError } from "../../errors.ts";
 import { isTopicName, type Topic, type TopicSpec } from "../control/topic.ts";
 import { topicRules } from "../storage/topic_config.ts";
+import { checkTopicConfig } from "../storage/topic_config_table.ts";
 import type { Call } from "./call.ts";
+import { describeTopicConfigs } from "./config_handlers.ts";
 import type { BrokerHost } from "./host.ts";
 
 type CreatableTopic = RequestOf<typeof CreateTopics>["topics"][number];
@@ -66,6 +68,7 @@ function refuseCreation(cluster: BrokerHost, asked: CreatableTopic): Refusal | u
   const refusal = assignments.length > 0 ? refusePlaces(cluster, asked) : refuseNumbers(cluster, asked);
   if (refusal !== undefined) return refusal;
   try {
+    for (const [name, value] of Object.entries(configOf(asked))) checkTopicConfig(cluster.release, name, value);
     topicRules(configOf(asked), cluster.release);
   } catch (error) {
     return { errorCode: INVALID_CONFIG, errorMessage: error instanceof KafkaError ? error.message : String(error) };
@@ -135,19 +138,30 @@ function refuseAssignment(
 function create(cluster: BrokerHost, asked: CreatableTopic, validateOnly: boolean): CreatedTopic {
   const config = configOf(asked);
   const topic = validateOnly ? undefined : cluster.createTopic(asked.name, { ...spaceOf(asked), config });
-  const { assignments = [], partitions = assignments.length || 1, replicationFactor } = spaceOf(asked);
-  const replicas = (topic?.partitions[0]?.replicas ?? assignments[0])?.length ?? replicationFactor ?? 1;
   return {
     name: asked.name,
     errorCode: 0,
     errorMessage: null,
     topicId: topic?.id ?? ZERO_ID,
-    numPartitions: topic?.partitions.length ?? partitions,
-    replicationFactor: replicas,
-    configs: Object.entries(config).map(([name, value]) => (
-      { name, value: String(value), readOnly: false, configSource: 1, isSensitive: false }
+    ...sizeOf(asked, topic),
+    configs: describeTopicConfigs(cluster, config, false).map((
+      { configSource, isSensitive, name, readOnly, value },
+    ) => (
+      { name, value, readOnly, configSource, isSensitive }
     )),
   };
+}
+
+/** What was made, or would be. */
+function sizeOf(
+  asked: CreatableTopic,
+  topic: Topic | undefined,
+): { readonly numPartitions: number; readonly replicationFactor: number } {
+  if (topic !== undefined) {
+    return { numPartitions: topic.partitions.length, replicationFactor: topic.partitions[0]!.replicas.length };
+  }
+  const { assignments = [], partitions = assignments.length || 1, replicationFactor = 1 } = spaceOf(asked);
+  return { numPartitions: partitions, replicationFactor: assignments[0]?.length ?? replicationFactor };
 }
 
 /** How many partitions on how many brokers, or on which; what isn't said is left out. */

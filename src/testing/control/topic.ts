@@ -155,14 +155,13 @@ export class Topic {
   readonly name: string;
   /** Its id, 32 hexadecimal digits; a topic that is created again gets another. */
   readonly id: string;
-  /** Its configs as they were given. */
-  readonly config: TopicConfig;
-  /** Its configs as the broker uses them. */
-  readonly rules: TopicRules;
   /** Its partitions by number. */
   readonly partitions: Partition[] = [];
 
   readonly #producerIdExpirationMs: number;
+  readonly #release: Release;
+  #config: TopicConfig;
+  #rules: TopicRules;
 
   /** @internal A topic with the replicas of each partition. */
   constructor(
@@ -174,10 +173,29 @@ export class Topic {
   ) {
     this.name = name;
     this.id = id;
-    this.config = config;
-    this.rules = topicRules(config, defaults.release);
+    this.#release = defaults.release;
+    this.#config = config;
+    this.#rules = topicRules(config, defaults.release);
     this.#producerIdExpirationMs = defaults.producerIdExpirationMs;
     this.extend(assignments);
+  }
+
+  /** Its configs as they were given. */
+  get config(): TopicConfig {
+    return this.#config;
+  }
+
+  /** Its configs as the broker uses them. */
+  get rules(): TopicRules {
+    return this.#rules;
+  }
+
+  /** Gives it other configs; all that isn't named falls back to its default. */
+  configure(config: TopicConfig): void {
+    this.#rules = topicRules(config, this.#release);
+    this.#config = config;
+    // What was not safe with the ISR that it had may be so now.
+    for (const { leader } of this.partitions) if (leader.isLeader) leader.advance();
   }
 
   /** @internal Adds partitions. */

@@ -14,6 +14,8 @@ export type TopicConfig = Readonly<Record<string, string | number | boolean>>;
 export interface TopicRules {
   /** `cleanup.policy` contains `compact`: a record without a key is refused. */
   readonly isCompacted: boolean;
+  /** `cleanup.policy` is `compact` alone: records can't be deleted by offset. */
+  readonly isOnlyCompacted: boolean;
   /** `message.timestamp.type` is `LogAppendTime`. */
   readonly usesLogAppendTime: boolean;
   /** `max.message.bytes`, of a batch as it is sent. */
@@ -36,8 +38,10 @@ const LONG_MAX = 0x7fff_ffff_ffff_ffffn;
 /** Reads configs. Names that the broker has no use for are kept quiet about, as Kafka's own are many. */
 export function topicRules(config: TopicConfig = {}, release: Release = "4.1"): TopicRules {
   const afterMs = RELEASES[release].boundsFutureTimestamps ? HOUR_MS : LONG_MAX;
+  const policies = String(config["cleanup.policy"] ?? "delete").split(",").map((part) => part.trim());
   return {
-    isCompacted: String(config["cleanup.policy"] ?? "delete").split(",").map((part) => part.trim()).includes("compact"),
+    isCompacted: policies.includes("compact"),
+    isOnlyCompacted: policies.includes("compact") && !policies.includes("delete"),
     usesLogAppendTime: timestampType(config) === "LogAppendTime",
     maxMessageBytes: Number(integer(config, "max.message.bytes", 1_048_588n)),
     segmentBytes: Number(integer(config, "segment.bytes", 1_073_741_824n)),

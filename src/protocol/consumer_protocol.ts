@@ -7,10 +7,14 @@
  * @module
  */
 
-import { ProtocolError } from "../../errors.ts";
-import { Reader } from "../../protocol/reader.ts";
-import { Writer } from "../../protocol/writer.ts";
-import type { TopicPartition } from "../record.ts";
+import { ProtocolError } from "../errors.ts";
+import { Reader } from "./reader.ts";
+import { Writer } from "./writer.ts";
+
+interface TopicPartition {
+  readonly topic: string;
+  readonly partition: number;
+}
 
 /** What a member wants, and what it has. */
 export interface Subscription {

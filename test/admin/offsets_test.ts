@@ -1,0 +1,191 @@
+/** Offsets of partitions and of groups, and the records before them, as an admin client sees and changes them. */
+
+import assert from "node:assert/strict";
+import { GroupReader } from "../../src/reader/mod.ts";
+import { DeleteRecords, ListOffsets, Metadata, OffsetFetch } from "../../src/testing/mod.ts";
+import { test } from "../harness.ts";
+import { type AdminStage, adminStage } from "./stage.ts";
+
+const orders = (partition: number) => ({ topic: "orders", partition }) as const;
+
+/** Five records in each of three partitions, a second apart. */
+async function fill(s: AdminStage): Promise<void> {
+  const producer = s.producer();
+  await s.run(
+    producer.sendBatch(
+      Array.from({ length: 15 }, (_, i) => ({ ...orders(i % 3), value: String(i), timestamp: 1_000 * (1 + i) })),
+    ).all(),
+  );
+  await s.run(producer.close());
+}
+
+test("admin offsets: earliest, latest, at a time, of the latest timestamp, each from its leader", async (t) => {
+  const s = adminStage(t, { brokers: 3 });
+  await fill(s);
+  s.cluster.deleteRecords("orders", 0, 2n);
+  const found = await s.each(s.admin.listOffsets([
+    { ...orders(0), at: "earliest" },
+    { ...orders(1) },
+    { ...orders(2), at: { timestamp: 4_000 } },
+  ]));
+  assert.deepEqual(found, [
+    { ...orders(0), offset: 2n, timestamp: -1, leaderEpoch: 0 },
+    { ...orders(1), offset: 5n, timestamp: -1, leaderEpoch: 0 },
+    { ...orders(2), offset: 1n, timestamp: 6_000, leaderEpoch: 0 },
+  ]);
+  assert.deepEqual(
+    await s.each(s.admin.listOffsets([
+      { ...orders(1), at: "maxTimestamp" },
+      { ...orders(2), at: { timestamp: 99_000 } },
+      { ...orders(7) },
+      { topic: "nowhere", partition: 0 },
+    ])),
+    [
+      { ...orders(1), offset: 4n, timestamp: 14_000, leaderEpoch: 0 },
+      { ...orders(2), offset: -1n, timestamp: -1, leaderEpoch: -1 },
+      "UNKNOWN_TOPIC_OR_PARTITION",
+      "UNKNOWN_TOPIC_OR_PARTITION",
+    ],
+  );
+});
+
+test("admin offsets: a leader that has moved is looked up again", async (t) => {
+  const s = adminStage(t, { brokers: 2, topics: { orders: { partitions: 2, replicationFactor: 2 } } });
+  await s.run(s.admin.listTopics());
+  const yesterday = s.cluster.view;
+  s.cluster.moveLeader("orders", 0, s.cluster.partition("orders", 0).leaderId === 1 ? 2 : 1);
+  s.cluster.control(Metadata, { view: yesterday }, { times: 1 });
+  assert.deepEqual(await s.each(s.admin.listOffsets([orders(0), orders(1)])), [
+    { ...orders(0), offset: 0n, timestamp: -1, leaderEpoch: 1 },
+    { ...orders(1), offset: 0n, timestamp: -1, leaderEpoch: 0 },
+  ]);
+});
+
+test("admin offsets: a broker before 3.0 finds no latest timestamp, and is asked for the others", async (t) => {
+  const s = adminStage(t, { release: "2.7" });
+  const [max, latest] = await s.settled(s.admin.listOffsets([{ ...orders(0), at: "maxTimestamp" }, orders(1)]));
+  assert.ok(max?.status === "rejected" && max.reason.code === "UNSUPPORTED_VERSION");
+  assert.ok(latest?.status === "fulfilled" && latest.value.offset === 0n);
+});
+
+test("admin offsets: read_committed ends at the first open transaction", async (t) => {
+  const s = adminStage(t);
+  let level = -1;
+  s.cluster.control(ListOffsets, (request) => void (level = request.isolationLevel));
+  await s.each(s.admin.listOffsets([orders(0)], { isolation: "read_committed" }));
+  assert.equal(level, 1);
+  await s.each(s.admin.listOffsets([orders(0)]));
+  assert.equal(level, 0);
+});
+
+test("admin records: those before an offset are deleted, and what is out of range is told", async (t) => {
+  const s = adminStage(t, { brokers: 2 });
+  await fill(s);
+  assert.deepEqual(
+    await s.each(s.admin.deleteRecords([
+      { ...orders(0), before: 3n },
+      { ...orders(1), before: "latest" },
+      { ...orders(2), before: 99n },
+    ])),
+    [{ ...orders(0), lowWatermark: 3n }, { ...orders(1), lowWatermark: 5n }, "OFFSET_OUT_OF_RANGE"],
+  );
+  assert.deepEqual(s.cluster.partition("orders", 0).log.startOffset, 3n);
+  s.cluster.control(DeleteRecords, { error: 6 }, { times: 1 });
+  assert.deepEqual(await s.each(s.admin.deleteRecords([{ ...orders(2), before: 1n }])), [
+    { ...orders(2), lowWatermark: 1n },
+  ]);
+});
+
+test("admin groups: offsets are committed, listed, reset and deleted", async (t) => {
+  const s = adminStage(t, { brokers: 3 });
+  await fill(s);
+  assert.deepEqual(
+    await s.each(s.admin.alterConsumerGroupOffsets("g", [
+      { ...orders(0), offset: 3n, metadata: "by hand" },
+      { ...orders(1), offset: 4n },
+      { ...orders(9), offset: 4n },
+    ])),
+    [{ ...orders(0), offset: 3n }, { ...orders(1), offset: 4n }, "UNKNOWN_TOPIC_OR_PARTITION"],
+  );
+  assert.deepEqual(await s.run(s.admin.listConsumerGroupOffsets("g")), [
+    { ...orders(0), offset: 3n, leaderEpoch: -1, metadata: "by hand" },
+    { ...orders(1), offset: 4n, leaderEpoch: -1, metadata: "" },
+  ]);
+  const some = await s.run(s.admin.listConsumerGroupOffsets("g", { partitions: [orders(1), orders(2)] }));
+  assert.deepEqual(some.map(({ offset, partition }) => [partition, offset]), [[1, 4n]]);
+  assert.deepEqual(await s.each(s.admin.resetConsumerGroupOffsets("g", { to: "earliest" })), [
+    { ...orders(0), offset: 0n },
+    { ...orders(1), offset: 0n },
+  ]);
+  const partitions = [orders(0), orders(2)];
+  // In partition 0 no record is that late: the group goes on behind its last one.
+  assert.deepEqual(await s.each(s.admin.resetConsumerGroupOffsets("g", { to: { timestamp: 14_500 }, partitions })), [
+    { ...orders(0), offset: 5n },
+    { ...orders(2), offset: 4n },
+  ]);
+  assert.deepEqual(await s.each(s.admin.deleteConsumerGroupOffsets("g", [orders(0), orders(8)])), [
+    orders(0),
+    "UNKNOWN_TOPIC_OR_PARTITION",
+  ]);
+  assert.deepEqual((await s.run(s.admin.listConsumerGroupOffsets("g"))).map(({ partition }) => partition), [1, 2]);
+  assert.deepEqual(await s.run(s.admin.listConsumerGroupOffsets("unheard of")), []);
+});
+
+test("admin groups: listed from every broker, described with who reads what, deleted when nobody is in them", async (t) => {
+  const s = adminStage(t, { brokers: 3 });
+  const ids = ["a", "b", "c", "d"];
+  for (const id of ids) await s.each(s.admin.alterConsumerGroupOffsets(id, [{ ...orders(0), offset: 0n }]));
+  const reader = new GroupReader({ brokers: s.cluster.bootstrap, groupId: "c", topics: ["orders"] }, s.runtime);
+  const reading = (async () => {
+    for await (const _ of reader) break;
+  })();
+  while (s.cluster.groups.get("c")?.state !== "Stable") await s.runtime.advance(50);
+  const listed = await s.run(s.admin.listGroups());
+  assert.deepEqual(listed.map(({ groupId, protocolType, state, type }) => [groupId, state, protocolType, type]), [
+    ["a", "Empty", "", "classic"],
+    ["b", "Empty", "", "classic"],
+    ["c", "Stable", "consumer", "classic"],
+    ["d", "Empty", "", "classic"],
+  ]);
+  assert.ok(listed.every(({ coordinator, groupId }) => s.cluster.coordinator("group", groupId)!.id === coordinator));
+  assert.deepEqual((await s.run(s.admin.listGroups({ states: ["Stable"] }))).map(({ groupId }) => groupId), ["c"]);
+  const [described, nobody] = await s.settled(s.admin.describeGroups(["c", "nobody"]));
+  assert.ok(described?.status === "fulfilled");
+  assert.deepEqual(described.value.members.map(({ assignment, clientHost }) => [assignment, clientHost]), [
+    [[orders(0), orders(1), orders(2)], "/127.0.0.1"],
+  ]);
+  assert.ok(nobody?.status === "rejected" && nobody.reason.code === "GROUP_ID_NOT_FOUND");
+  const altered = await s.errorOf(s.admin.alterConsumerGroupOffsets("c", [{ ...orders(0), offset: 1n }]));
+  assert.match(altered.message, /UNKNOWN_MEMBER_ID \(25\): stop the members of group "c" first, /);
+  assert.deepEqual(await s.each(s.admin.deleteConsumerGroupOffsets("c", [orders(0)])), ["GROUP_SUBSCRIBED_TO_TOPIC"]);
+  assert.deepEqual(await s.each(s.admin.deleteGroups(["a", "c", "d"])), [
+    { groupId: "a" },
+    "NON_EMPTY_GROUP",
+    { groupId: "d" },
+  ]);
+  assert.deepEqual((await s.run(s.admin.listGroups())).map(({ groupId }) => groupId), ["b", "c"]);
+  await s.run(reader.close());
+  await s.run(reading);
+});
+
+test("admin groups: a coordinator that has moved is found again", async (t) => {
+  const s = adminStage(t, { brokers: 3 });
+  await s.each(s.admin.alterConsumerGroupOffsets("g", [{ ...orders(0), offset: 0n }]));
+  const other = s.cluster.coordinator("group", "g")!.id === 1 ? 2 : 1;
+  s.cluster.control(OffsetFetch, () => {
+    s.cluster.moveCoordinator("group", "g", other);
+  }, { times: 1 });
+  assert.deepEqual((await s.run(s.admin.listConsumerGroupOffsets("g"))).length, 1);
+});
+
+test("admin groups: a list that would lack the groups of one broker is no list", async (t) => {
+  const s = adminStage(t, { brokers: 2 });
+  const admin = s.newAdmin({ defaultApiTimeoutMs: 3_000, requestTimeoutMs: 500 });
+  await s.run(admin.listGroups());
+  s.cluster.stopBroker(2);
+  s.cluster.control(Metadata, {
+    transform: (body) => ({ ...body, brokers: [...body.brokers, { nodeId: 2, host: "gone", port: 1, rack: null }] }),
+  });
+  const failure = await s.failure(admin.listGroups(), 10_000);
+  assert.equal(failure.name, "TimeoutError");
+});
