@@ -45,6 +45,8 @@ export interface BrokerCommand {
   readonly topics: readonly { readonly name: string; readonly partitions: number }[];
   /** Create a topic when it is asked for. */
   readonly autoCreate: boolean;
+  /** Speak TLS. */
+  readonly tls: boolean;
 }
 
 /** The words that were given, by option. */
@@ -178,6 +180,7 @@ export function parseBroker(words: Words): BrokerCommand {
     brokers,
     topics: words.all("topic").map(topicOf),
     autoCreate: words.has("auto-create"),
+    tls: words.has("tls"),
   };
 }
 

@@ -11,8 +11,9 @@ import { parseBroker, parseProduce, readWords } from "./arguments.ts";
 import { runBroker } from "./broker.ts";
 import { complain, explain } from "./complaint.ts";
 import type { CliIo } from "./io.ts";
-import { brokerSpec, type CommandSpec, commandSpecs, helpOf, overview, produceSpec } from "./options.ts";
+import { brokerSpec, type CommandSpec, commandSpecs, helpOf, overview, produceSpec, proxySpec } from "./options.ts";
 import { produce } from "./produce.ts";
+import { runProxy } from "./proxy/command.ts";
 import { producerSink } from "./sink.ts";
 
 /** The version of the command line, which is the package's. */
@@ -73,4 +74,5 @@ const commands: Readonly<Record<CommandSpec["name"], Command>> = {
   [produceSpec.name]: (words, io) =>
     produce(parseProduce(words, io.env), io, (options) => producerSink(new Producer(options as never))),
   [brokerSpec.name]: (words, io) => runBroker(parseBroker(words), io),
+  [proxySpec.name]: runProxy,
 };

@@ -96,13 +96,50 @@ export const brokerSpec: CommandSpec = {
     { name: "brokers", value: "N", help: "How many brokers, on ports in a row [default: 1]" },
     { name: "topic", value: "NAME[:PARTITIONS]", multiple: true, help: "Topic to create; repeatable" },
     { name: "auto-create", help: "Create a topic when a client that allows it asks for it" },
+    { name: "tls", help: "Speak TLS, with a certificate made for the occasion; its authority is printed in PEM" },
     help,
   ],
   epilogue: `The first line on standard output is "Listening on HOST:PORT".`,
 };
 
+/** `sluice proxy`. */
+export const proxySpec: CommandSpec = {
+  name: "proxy",
+  usage: "sluice proxy --allow HOST:PORT[,…] [options]",
+  summary: "Lead producers that have WebSockets only, such as pages in a browser, to brokers.",
+  options: [
+    {
+      name: "allow",
+      value: "LIST",
+      multiple: true,
+      help: "Brokers it leads to, HOST:PORT or *.DOMAIN:PORT; repeatable",
+    },
+    { name: "port", value: "N", help: "Port to listen on; 0 takes a free one [default: 8080]" },
+    { name: "host", value: "HOST", help: "Address to listen on [default: 127.0.0.1]" },
+    { name: "token-file", value: "FILE", help: "What clients must know [default: $SLUICE_PROXY_TOKEN]" },
+    { name: "without-token", help: "Listen on other addresses than this machine's own without a token" },
+    {
+      name: "origin",
+      value: "ORIGIN",
+      multiple: true,
+      help: "Pages that may come; * is all [default: none]; repeatable",
+    },
+    { name: "cert", value: "FILE", help: "Certificate for wss:, in PEM" },
+    { name: "key", value: "FILE", help: "Its key, in PEM" },
+    { name: "broker-tls", help: "Speak TLS with the brokers" },
+    { name: "broker-ca", value: "FILE", help: "Who vouches for the brokers, in PEM; implies --broker-tls" },
+    { name: "max-connections", value: "N", help: "Connections at a time [default: 100]" },
+    { name: "max-bytes", value: "N", help: "Bytes that a connection may carry [default: no limit]" },
+    { name: "max-idle-ms", value: "MS", help: "End what is idle for so long [default: 600000]" },
+    { name: "verbose", help: "Say why clients are refused" },
+    help,
+  ],
+  epilogue: `The first line on standard output is "Listening on ws://HOST:PORT". Clients connect by
+webSocketConnect("ws://HOST:PORT", { token }) of "@sluice/kafka/sockets".`,
+};
+
 /** Every command. */
-export const commandSpecs: readonly CommandSpec[] = [produceSpec, brokerSpec];
+export const commandSpecs: readonly CommandSpec[] = [produceSpec, brokerSpec, proxySpec];
 
 /** What `sluice --help` prints. */
 export function overview(version: string): string {

@@ -40,4 +40,10 @@ export { selectRuntime, selectSockets, systemRuntime } from "./select.ts";
 export { socks5, type Socks5Options } from "./socks5.ts";
 export { checkTls } from "./tls.ts";
 export { type ByteStreams, fromNodeSocket, type NodeStream, type Wire } from "./wire.ts";
+export {
+  type WebSocketClass,
+  webSocketConnect,
+  type WebSocketConnectOptions,
+  type WebSocketLike,
+} from "./web_socket.ts";
 export { workerdSockets } from "./workerd.ts";

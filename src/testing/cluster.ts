@@ -22,7 +22,7 @@ import { Coordinators, type CoordinatorType, type MoveCoordinatorOptions } from 
 import { GroupCoordinator } from "./coordination/group_coordinator.ts";
 import { TransactionCoordinator } from "./coordination/transaction_coordinator.ts";
 import { decompressor } from "./storage/decompression.ts";
-import { listen, type Listening, type ListenOptions } from "./broker/listen.ts";
+import { listen, type Listening, type ListenOptions, readTls } from "./broker/listen.ts";
 import type { Decompress } from "./storage/log.ts";
 import { MemoryNetwork } from "./doubles/network.ts";
 import { seededRandom } from "./doubles/random.ts";
@@ -446,11 +446,11 @@ export class EmbeddedCluster {
 
   /** Listens on TCP, one port for each broker, on Node, Deno and Bun. */
   async listen(options?: ListenOptions): Promise<Listening> {
-    const { port = 0, host = "127.0.0.1" } = readOptions("listen", options, ["port", "host"]);
+    const { port = 0, host = "127.0.0.1", tls } = readOptions("listen", options, ["port", "host", "tls"]);
     const isPort = typeof port === "number" && Number.isInteger(port) && port >= 0 && port <= 65_535;
     if (!isPort) refuse("port", "a whole number from 0 to 65535", port);
     if (typeof host !== "string" || host === "") refuse("host", "an address, as text", host);
-    const listening = await listen(this.brokers, { port, host });
+    const listening = await listen(this.brokers, { port, host, ...tls === undefined ? {} : { tls: readTls(tls) } });
     this.#listening.add(listening);
     return listening;
   }

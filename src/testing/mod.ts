@@ -76,7 +76,13 @@ export {
 export { type EndedTransaction, type OpenTransaction, TransactionLog } from "./storage/transaction_log.ts";
 export { type SaslOptions } from "./broker/sasl_exchange.ts";
 export { ClientMetrics, type ClientMetricsOptions, type TelemetryPush } from "./broker/telemetry.ts";
-export { type Listening, type ListenOptions } from "./broker/listen.ts";
+export { type Listening, type ListenOptions, type ListenTls } from "./broker/listen.ts";
+export {
+  type Certificate,
+  type CertificateAuthority,
+  certificateAuthority,
+  type CertificateOptions,
+} from "./certificates.ts";
 export { type SequencedBatch } from "./storage/batch_view.ts";
 export {
   type Decompress,

@@ -107,14 +107,19 @@ test("cli arguments: broker understands its options and refuses wrong ones", { n
     brokers: 1,
     topics: [],
     autoCreate: false,
+    tls: false,
   });
-  assert.deepEqual(brokerCommand(["--port", "0", "--brokers", "3", "--topic", "a:4", "--topic=b", "--auto-create"]), {
-    port: 0,
-    host: "127.0.0.1",
-    brokers: 3,
-    topics: [{ name: "a", partitions: 4 }, { name: "b", partitions: 1 }],
-    autoCreate: true,
-  });
+  assert.deepEqual(
+    brokerCommand(["--port", "0", "--brokers", "3", "--topic", "a:4", "--topic=b", "--auto-create", "--tls"]),
+    {
+      port: 0,
+      host: "127.0.0.1",
+      brokers: 3,
+      topics: [{ name: "a", partitions: 4 }, { name: "b", partitions: 1 }],
+      autoCreate: true,
+      tls: true,
+    },
+  );
   for (const args of [["--port", "65536"], ["--brokers", "0"], ["--topic", "a:0"], ["--topic", "a b"], ["extra"]]) {
     refusal(() => brokerCommand(args));
   }
