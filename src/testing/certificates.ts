@@ -9,6 +9,7 @@ import type { KeyObject } from "node:crypto";
 import { readOptions, refuse } from "../call_options.ts";
 import { ConfigError } from "../errors.ts";
 import { builtinModule } from "../runtime/builtin.ts";
+import { realRuntime } from "./cluster_runtime.ts";
 
 /** What is to be signed. */
 export interface CertificateOptions {
@@ -184,7 +185,7 @@ function extension(name: keyof typeof OIDS, value: Uint8Array, critical = false)
 }
 
 function time(inDays: number): Uint8Array {
-  const text = new Date(Date.now() + inDays * DAY_MS).toISOString().replace(/^..|[-:T]|\.\d+/g, "");
+  const text = new Date(realRuntime().wallNow() + inDays * DAY_MS).toISOString().replace(/^..|[-:T]|\.\d+/g, "");
   return tlv(UTC_TIME, new TextEncoder().encode(text));
 }
 

@@ -35,7 +35,7 @@ test(
   async () => {
     const base = ["produce", "-b", "b:1", "-t", "t"];
     const cases: [string[], RegExp][] = [
-      [["consume"], /^sluice: Unknown command "consume", wanted produce or broker \(see sluice --help\)\.\n$/],
+      [["consume"], /^sluice: Unknown command "consume", wanted produce or broker or .*\(see sluice --help\)\.\n$/],
       [["--topic"], /^sluice: Unknown option "--topic", /],
       [[...base, "--nosuch"], /^sluice: Unknown option "--nosuch", /],
       [[...base, "-X", "nosuch=1"], /^sluice: .*nosuch.*\n$/],
