@@ -18,7 +18,7 @@ import { startProgram } from "../../scripts/lib/program.mjs";
 import { findProgram } from "../../scripts/lib/runtimes.mjs";
 import { runByHand, Tally } from "../../scripts/lib/tally.mjs";
 import { listFiles, root } from "../../scripts/lib/tools.mjs";
-import { dir, pages, post, runners, snippets, topicsOfPages } from "./snippets.mjs";
+import { blocksOf, dir, pages, post, runners, snippets, topicsOfPages } from "./snippets.mjs";
 
 const topics = ["orders:3", "readings:4", "lines:1", "posts:1", "notes:1", "events:1", "hits:1", "clicks:1"];
 
@@ -44,7 +44,7 @@ export async function runReadme({ log, filter = "" } = {}) {
       if (piece.topic !== undefined) assert.ok(delivered > 0, `no record reached the topic "${piece.topic}"`);
     });
   try {
-    const all = [promises, deliveryTests, commands, links, ...await snippets(), ...examples];
+    const all = [promises, deliveryTests, commands, links, lengths, ...await snippets(), ...examples];
     const left = all.filter(({ name }) => name.includes(filter));
     assert.ok(left.length > 0, `nothing is called "${filter}"`);
     await Promise.all(Array.from({ length: Math.min(3, availableParallelism()) }, async () => {
@@ -116,6 +116,25 @@ async function headingsOf(file) {
   );
   return new Set([...anchors, ...[...text.matchAll(/<a (?:id|name)="([^"]+)"/g)].map(([, id]) => id)]);
 }
+
+/**
+ * What somebody new reads stays short.
+ *
+ * @type {Piece}
+ */
+const lengths = {
+  name: "README.md is one page, and the code of a runtime's page fits a screen",
+  async run() {
+    const lines = async (page) => (await readFile(join(root, page), "utf8")).split("\n");
+    assert.ok((await lines("README.md")).length <= 151, "README.md has more than 150 lines");
+    for (const page of await pages()) {
+      if (!page.startsWith("docs/runtimes/")) continue;
+      const blocks = blocksOf((await lines(page)).join("\n")).filter(({ language }) => /^[jt]s$/.test(language));
+      const code = blocks.reduce((sum, block) => sum + block.code.trimEnd().split("\n").length, 0);
+      assert.ok(code > 0 && code <= 40, `${page} has ${code} lines of code, wanted 1 to 40`);
+    }
+  },
+};
 
 /**
  * Each sentence of the promises links to tests, and those are there.
