@@ -50,7 +50,8 @@ function mayHoldSecret(text: string): boolean {
 }
 
 function parseAddress(text: string): Address | undefined {
-  const match = /^(?:\[([0-9a-fA-F:.]+(?:%[\w.-]+)?)\]|([^:[\]\s/@]+))(?::(\d{1,5}))?$/.exec(text);
+  // A name in any script, but nothing that stands in URLs and connection strings: these may hold a secret.
+  const match = /^(?:\[([0-9a-fA-F:.]+(?:%[\w.-]+)?)\]|([^:[\]\s/@;=?&#%"'`<>\\]+))(?::(\d{1,5}))?$/.exec(text);
   const host = match?.[1] ?? match?.[2];
   const port = match?.[3] === undefined ? DEFAULT_PORT : Number(match[3]);
   if (host === undefined || port < 1 || port > 65_535) return undefined;

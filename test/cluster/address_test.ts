@@ -20,3 +20,21 @@ test("address: a port is a number from 1 to 65535", () => {
   }
   assert.equal(parseAddresses("a:00080")[0]!.port, 80);
 });
+
+test("address: what is no server is shown as it was written, unless it may hold a secret", () => {
+  const told = (text: string): string => {
+    try {
+      parseAddresses(text);
+    } catch (error) {
+      return (error as Error).message;
+    }
+    assert.fail(`${text} was taken for a server`);
+  };
+  for (const text of ["two words", "host:port", "http://host:9092", "user@host", "me.too@host-1:9092", "[::1"]) {
+    assert.ok(told(text).includes(`"${text}"`), told(text));
+  }
+  for (const text of ["user:hidden@host", "hidden/word@host:9092", "host;hidden=1", "host?hidden", "x=hidden"]) {
+    assert.ok(!told(text).includes("hidden"), told(text));
+    assert.ok(told(text).includes("may hold a secret"), told(text));
+  }
+});

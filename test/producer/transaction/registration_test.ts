@@ -362,6 +362,43 @@ test("transaction parts: offsets name topics by id where all ids are known, and 
   await run(client.close());
 });
 
+test("transaction parts: a broker that knows no members takes offsets for a group id, and is not given those of a member", async () => {
+  const { cluster, producer, run, failure } = stage("3.9", { apiVersions: { TxnOffsetCommit: [0, 2] } });
+  const client = producer();
+  await run(client.transaction((tx) => tx.sendOffsets(offset, "g")));
+  assert.equal(cluster.groups.committed("g", "in", 0), 7n);
+  for (
+    const member of [
+      { groupId: "h", memberId: "m", generationId: 3 },
+      { groupId: "h", memberId: "m", generationId: -1 },
+      { groupId: "h", memberId: "", generationId: -1, groupInstanceId: "i" },
+    ]
+  ) {
+    const other = producer({ transactionalId: "other" });
+    const tx = await run(other.begin());
+    const error = await failure(tx.sendOffsets(offset, member));
+    assert.match(error.message, /Give the group's id alone/);
+    await run(other.close().catch(() => {}));
+  }
+  assert.equal(cluster.groups.committed("h", "in", 0), undefined);
+  await run(client.close());
+});
+
+test("transaction parts: an abort of records that never left leaves the epoch as it is", async () => {
+  const { cluster, producer, run, failure } = stage("3.9");
+  const client = producer({ lingerMs: 60_000 });
+  await run(client.partitionsFor("out"));
+  const tx = await run(client.begin());
+  void tx.send(record);
+  await run(tx.flush());
+  const sent = tx.send(record).catch((error) => error.name);
+  await run(tx.abort());
+  assert.equal(await sent, "TransactionAbortedError");
+  await run(client.transaction((next) => void next.send(record)));
+  assert.equal(cluster.requestsOf(InitProducerId).length, 1);
+  await run(client.close());
+});
+
 test("transaction parts: version 2 where Produce ends at 11, or EndTxn at 4, is left for the ways of version 1", async () => {
   for (const api of [["Produce", 0, 11], ["EndTxn", 0, 4]] as const) {
     const pinned = { [api[0]]: [api[1], api[2]] as const };
