@@ -43,11 +43,12 @@ const read = (page) => readFile(join(root, page), "utf8");
  * @param {string} text
  */
 export function blocksOf(text) {
-  const found = [...text.replace(/\r\n/g, "\n").matchAll(/^```([^\n`]*)\n([^]*?)^```$/gm)];
+  const lines = text.replaceAll("\r\n", "\n");
+  const found = [...lines.matchAll(/^```([^\n`]*)\n([^]*?)^```$/gm)];
   return found.map(([all, info, code], index) => {
     const [language = "", ...words] = info.trim().split(/\s+/);
     const next = found[index + 1];
-    const between = next === undefined ? "" : text.slice(found[index].index + all.length, next.index);
+    const between = next === undefined ? "" : lines.slice(found[index].index + all.length, next.index);
     const prints = next?.[1].trim() === "text prints" && between.trim() === "" ? next[2] : undefined;
     return { language, words, code, prints };
   });
@@ -60,7 +61,16 @@ export function blocksOf(text) {
  * @returns {Promise<Piece[]>}
  */
 export async function snippets() {
-  const all = await Promise.all((await pages()).map(async (page) => snippetsOf(page, blocksOf(await read(page)))));
+  const all = await Promise.all((await pages()).map(async (page) => {
+    const text = await read(page);
+    const indented = /^[ \t]+(```|~~~)|^~~~/m.test(text.replace(/^```[^]*?^```$/gm, ""));
+    const found = snippetsOf(page, blocksOf(text));
+    if (!indented) return found;
+    return [...found, {
+      name: `${page} fences`,
+      run: () => assert.fail("a block is indented or fenced by ~~~, and isn't run"),
+    }];
+  }));
   return all.flat();
 }
 
@@ -87,26 +97,32 @@ function snippetsOf(page, blocks) {
         const ours = (text) => text.replaceAll("localhost:9092", brokers).replaceAll("localhost:9099", nobody);
         await writeFile(file, ours(code));
         const output = await (language === "sh" ? shell(file) : runners[runner](file, brokers, language));
-        if (typeof output !== "string") return output?.skipped;
-        if (prints !== undefined) assertPrinted(output, ours(prints));
+        if (output.skipped !== undefined) return output.skipped;
+        if (prints !== undefined) assertPrinted(output.printed, ours(prints));
       },
     }];
   });
 }
 
-/** Every line that is promised comes, in this order and one right after the other. */
-function assertPrinted(output, prints) {
+/** Every line that is promised comes, in this order and one right after the other; the two streams may come mixed. */
+function assertPrinted(printed, prints) {
   const escape = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
   const lines = prints.trimEnd().split("\n").map((line) => line.trimEnd().split("…").map(escape).join(".*"));
-  const pattern = new RegExp(`^${lines.join("[ \\t]*\n")}`, "m");
-  if (!pattern.test(output)) assert.equal(output, prints, "what it prints is not what the page says");
+  const pattern = new RegExp(`^${lines.join("[ \\t]*\n")}[ \\t]*$`, "m");
+  if (!printed.some((text) => pattern.test(text))) {
+    assert.equal(printed[0], prints, "what it prints is not what the page says");
+  }
 }
 
-/** What it printed, or why it could not run. */
+/**
+ * What a program printed: both streams as they came, and one behind the other.
+ *
+ * @returns {Promise<{ printed: string[], skipped?: string }>}
+ */
 async function succeed(program, args, env = {}, more = {}) {
-  const { code, output } = await runProgram([program, ...args], { env, timeoutMs: 60_000, ...more });
+  const { code, output, stdout, stderr } = await runProgram([program, ...args], { env, timeoutMs: 60_000, ...more });
   assert.equal(code, 0, `exit code ${code}\n${output}`);
-  return output;
+  return { printed: [output, stdout + stderr, stderr + stdout] };
 }
 
 const skip = (skipped) => ({ skipped });
@@ -129,7 +145,12 @@ async function shell(file) {
 
 const typescriptNode = () => runtimeBinary("node24") ?? runtimeBinary("node22");
 
-/** Each resolves to what was printed, or to why it could not run. */
+/**
+ * Each resolves to what was printed, or to why it could not run.
+ *
+ * @type {Record<string, (file: string, brokers: string, language?: string, more?: any) =>
+ *   Promise<{ printed?: string[], skipped?: string }>>}
+ */
 export const runners = {
   async node(file, brokers, language) {
     const program = language === "ts" ? typescriptNode() : process.execPath;
@@ -141,7 +162,7 @@ export const runners = {
     const program = language === "ts" ? typescriptNode() : process.execPath;
     if (program === undefined) return skip("no Node that runs TypeScript was found");
     const output = await succeed(program, ["--test", file], { KAFKA_BROKERS: brokers });
-    assert.match(output, /^\S+ pass [1-9]/m, `no test was found:\n${output}`);
+    assert.match(output.printed[0], /^\S+ pass [1-9]/m, "no test was found");
     return output;
   },
 
@@ -219,7 +240,7 @@ if (response.status !== 200) process.exit(1);`;
     try {
       for (const value of ["1", "2", "3"]) await deliver(value);
       await Promise.all(["4", "5", "6", "7", "8"].map(deliver));
-      return "";
+      return { printed: [""] };
     } finally {
       await server.stop();
     }
