@@ -35,6 +35,7 @@ const groups = [
     pages: [
       "sending",
       "batching",
+      "tuning",
       "delivery",
       "ordering",
       "compression",
