@@ -34,7 +34,7 @@ const layers = {
   protocol: [],
   runtime: [],
   testing: ["protocol", "codec", "runtime", "sasl"],
-  cli: ["mod.ts", "testing", "runtime"],
+  cli: ["mod.ts", "reader", "admin", "testing", "cluster", "protocol", "runtime", "sasl"],
   ...Object.fromEntries(base.map((file) => [file, []])),
 };
 

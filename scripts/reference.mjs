@@ -27,6 +27,7 @@ export async function referencePages() {
     "errors.md": await errorsPage(entries),
     "metrics.md": metricsPage(entries),
     "hooks.md": await hooksPage(entries),
+    "cli.md": await cliPage(),
     ...apiPages(entries),
   };
   const done = await laidOut(
@@ -405,6 +406,51 @@ function memberTable({ members }) {
     return [code(it.text.replace(/\s*\n\s*/g, " ")), cell([sentences(it.doc), ...more].join(" "))];
   });
   return [table(["member", "what"], rows)];
+}
+
+/** The command line, from the table that its parser and its help are made from. */
+async function cliPage() {
+  const { commandSpecs } = await import("../dist/src/cli/options.js");
+  const { listProperties } = await import("../dist/src/cli/properties.js");
+  const fence = (text) => ["```text", text.trimEnd(), "```"].join("\n");
+  const commands = commandSpecs.flatMap((spec) => [
+    `## sluice ${spec.name}`,
+    spec.summary,
+    fence(spec.usage),
+    table(
+      ["option", "letter", "what"],
+      spec.options.map(({ name, short, value, help }) => [
+        code(`--${name}${value === undefined ? "" : ` ${value}`}`),
+        short === undefined ? "" : code(`-${short}`),
+        cell(escaped(help)),
+      ]),
+    ),
+    ...spec.notes === undefined ? [] : [fence(spec.notes)],
+    `Exit codes: 0 done; ${escaped(spec.exitCodes)}; 2 wrong usage or input.`,
+    ["```sh", ...spec.examples, "```"].join("\n"),
+  ]);
+  return [
+    "# The command line",
+    notice,
+    "`npx @sluice/kafka COMMAND`, `deno run -A jsr:@sluice/kafka/cli COMMAND`, or `sluice COMMAND` where the package is " +
+    "installed, on Node, Deno and Bun. `sluice COMMAND --help` prints what stands here; " +
+    "`sluice completion bash` (or `zsh`, `fish`) prints a script that completes commands and options.",
+    "Letters are those of kcat where it has one; an option of kcat, of Java's console programs or of rpk that isn't here is " +
+    "answered with what it is called here. Brokers come from `--brokers`, from a property, or from `KAFKA_BROKERS`. " +
+    "Passwords belong into the file of `--config` (or `SLUICE_CONFIG`), which has `name=value` lines as Java and kcat have " +
+    "them, or one JSON object. A file may be shared: what it says for another kind of client is left out.",
+    ...commands,
+    "## Properties",
+    "What `-X list` prints for a producer, and for a reader:",
+    fence(listProperties("producer")),
+    fence(listProperties("reader")),
+    "",
+  ].join("\n\n");
+}
+
+/** Text in Markdown: what would be taken for a link, emphasis or a tag is none. */
+function escaped(text) {
+  return text.replace(/[[\]*_<>]/g, "\\$&");
 }
 
 async function main() {

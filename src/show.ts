@@ -51,6 +51,14 @@ export function printable(text: string): string {
   return OBEYED.test(text) ? text.replace(/\s*[\r\n]\s*/g, " ").replace(ALL_OBEYED, escaped) : text;
 }
 
+/** Text of several lines, fit to be printed: all of it, with what a terminal would obey escaped but for line breaks and tabs. */
+export function printableText(text: string): string {
+  return text.replace(
+    ALL_OBEYED,
+    (character) => character === "\n" || character === "\t" ? character : escaped(character),
+  );
+}
+
 /** JSON of one line, fit to be printed: it means the same, and a terminal obeys nothing in it. */
 export function printableJson(value: unknown): string {
   return JSON.stringify(value).replace(ALL_OBEYED, escaped);

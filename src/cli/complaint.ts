@@ -4,31 +4,38 @@
  * @module
  */
 
-import { KafkaError } from "../errors.ts";
+import { KafkaError, TimeoutError } from "../errors.ts";
 import { excerpt, printable, reasonOf, show } from "../show.ts";
 import type { CliIo } from "./io.ts";
 import { formatCount } from "./summary.ts";
 import type { Tally } from "./tally.ts";
 
 /** Prints a complaint, and the counts of the run when there was one. */
-export function complain(io: Pick<CliIo, "stderr">, complaint: string, tally?: Tally): void {
-  const counts = tally === undefined ? "" : ` ${countsOf(tally)}`;
+export function complain(io: Pick<CliIo, "stderr">, complaint: string, tally?: Tally, dryRun: boolean = false): void {
+  const counts = tally === undefined
+    ? ""
+    : ` ${dryRun ? `Read ${recordsOf(tally.delivered)}, sent none.` : countsOf(tally)}`;
   // Topics, hosts, files and what a broker says may hold what a terminal obeys.
   io.stderr(`sluice: ${printable(`${sentence(complaint)}${counts}`)}\n`);
 }
 
 /** What an error says, and what can be done about it. */
-export function explain(error: unknown, topic?: string): string {
+export function explain(error: unknown, topic?: string, isReading: boolean = false): string {
+  // That time is up says less than what it was spent on.
+  if (isReading && error instanceof TimeoutError && error.cause instanceof KafkaError) {
+    return explain(error.cause, topic, isReading);
+  }
   if (!(error instanceof KafkaError)) {
     return `Unexpected ${error instanceof Error ? `${excerpt(error.name)}: ` : ""}${reasonOf(error)}`;
   }
-  const advice = adviceFor(error, topic);
+  const advice = adviceFor(error, topic, isReading);
   return advice === "" ? error.message : `${sentence(error.message)} ${advice}`;
 }
 
-function adviceFor(error: KafkaError, topic: string | undefined): string {
+function adviceFor(error: KafkaError, topic: string | undefined, isReading: boolean): string {
   switch (error.code) {
     case "UNKNOWN_TOPIC_OR_PARTITION":
+      if (isReading) return "Look at the name, or create the topic";
       if (error.message.includes("allowAutoTopicCreation")) {
         return "Here that is --property allowAutoTopicCreation=true";
       }
@@ -49,11 +56,15 @@ function adviceFor(error: KafkaError, topic: string | undefined): string {
 }
 
 function countsOf(tally: Tally): string {
-  const parts = [`Delivered ${formatCount(tally.delivered)} ${tally.delivered === 1 ? "record" : "records"}`];
+  const parts = [`Delivered ${recordsOf(tally.delivered)}`];
   if (tally.failed > 0) parts.push(`${formatCount(tally.failed)} not delivered`);
   const possibly = tally.failures.reduce((sum, failure) => sum + failure.possiblyPersisted, 0);
   if (possibly > 0) parts.push(`${formatCount(possibly)} of them possibly in the log`);
   return sentence(parts.join(", "));
+}
+
+function recordsOf(count: number): string {
+  return `${formatCount(count)} ${count === 1 ? "record" : "records"}`;
 }
 
 function sentence(text: string): string {

@@ -22,14 +22,24 @@ export interface CliIo {
   readonly runtime: string;
   /** Whether standard error is a terminal. */
   readonly isTTY: boolean;
+  /** Whether standard input is a terminal, on which somebody types. */
+  readonly isInputTTY: boolean;
+  /** Whether standard output is a terminal, which obeys what is written to it. */
+  readonly isOutputTTY: boolean;
   /** Writes to standard output. */
   stdout(text: string): void;
   /** Writes to standard error. */
   stderr(text: string): void;
+  /** Writes bytes to standard output. Resolves when there is room for more: false when nobody reads them any more. */
+  write(bytes: Uint8Array): Promise<boolean>;
   /** Opens a file; `"-"` is standard input. Rejects when it can't be read. */
-  open(file: string): Promise<InputSource>;
+  open(file: string, options?: { readonly gunzip?: boolean }): Promise<InputSource>;
+  /** The addresses of a host. Rejects when it has none. */
+  resolve(host: string): Promise<readonly string[]>;
   /** Lets a turn of the event loop pass, in which sockets are read and written. */
   turn(): Promise<void>;
+  /** Lets time pass, in ms. */
+  sleep(durationMs: number): Promise<void>;
   /** Calls back when the user or the system asks to stop. Returns what undoes it. */
   onInterrupt(callback: () => void): () => void;
 }

@@ -6,15 +6,44 @@
 
 import { Producer } from "../../mod.ts";
 import { ConfigError } from "../errors.ts";
+import { selectRuntime } from "../runtime/select.ts";
 import { show } from "../show.ts";
-import { parseBroker, parseProduce, readWords } from "./arguments.ts";
+import { createAdmin } from "../admin/mod.ts";
+import { Reader } from "../reader/mod.ts";
+import { bench } from "./bench.ts";
+import { parseBench } from "./bench_command.ts";
 import { runBroker } from "./broker.ts";
+import { parseBroker } from "./broker_command.ts";
 import { complain, explain } from "./complaint.ts";
+import { completionFor } from "./completion.ts";
+import { doctor } from "./doctor.ts";
+import { parseDoctor } from "./doctor_command.ts";
 import type { CliIo } from "./io.ts";
-import { brokerSpec, type CommandSpec, commandSpecs, helpOf, overview, produceSpec, proxySpec } from "./options.ts";
+import { foreignCommand } from "./foreign.ts";
+import {
+  benchSpec,
+  brokerSpec,
+  type CommandSpec,
+  commandSpecs,
+  completionSpec,
+  doctorSpec,
+  helpOf,
+  overview,
+  produceSpec,
+  proxySpec,
+  tailSpec,
+  topicsSpec,
+} from "./options.ts";
 import { produce } from "./produce.ts";
+import { parseProduce } from "./produce_command.ts";
+import { type ClientKind, listProperties } from "./properties.ts";
 import { runProxy } from "./proxy/command.ts";
-import { producerSink } from "./sink.ts";
+import { drySink, producerSink } from "./sink.ts";
+import { tail } from "./tail.ts";
+import { parseTail } from "./tail_command.ts";
+import { topics } from "./topics.ts";
+import { parseTopics } from "./topics_command.ts";
+import { readWords, refuseMore, type Words } from "./words.ts";
 
 /** The version of the command line, which is the package's. */
 export const version = "0.1.0";
@@ -54,25 +83,70 @@ async function dispatch(argv: readonly string[], io: CliIo): Promise<number> {
     io.stdout(`${version}\n`);
     return 0;
   }
-  const spec = commandSpecs.find((candidate) => candidate.name === name);
-  if (spec === undefined) {
-    const kind = name.startsWith("-") ? "option" : "command";
-    const wanted = commandSpecs.map((known) => known.name).join(" or ");
-    throw new ConfigError(kind, `Unknown ${kind} ${show(name)}, wanted ${wanted} (see sluice --help)`);
-  }
+  const spec = commandSpecs.find((candidate) => candidate.name === name) ?? refuseCommand(name);
   const words = readWords(spec, rest);
   if (words.has("help")) {
     io.stdout(helpOf(spec));
     return 0;
   }
-  return await commands[spec.name]!(words, io);
+  const command = commands[spec.name]!;
+  if (words.all("property").includes("list") && command.kind !== undefined) {
+    io.stdout(listProperties(command.kind));
+    return 0;
+  }
+  return await command.run(words, io);
 }
 
-type Command = (words: ReturnType<typeof readWords>, io: CliIo) => Promise<number>;
+function refuseCommand(name: string): never {
+  const kind = name.startsWith("-") ? "option" : "command";
+  const names = commandSpecs.map((known) => known.name);
+  const wanted = foreignCommand(name) ?? `${names.slice(0, -1).join(", ")} or ${names.at(-1)} (see sluice --help)`;
+  throw new ConfigError(kind, `Unknown ${kind} ${show(name)}, wanted ${wanted}`);
+}
+
+interface Command {
+  /** The kind of client that the properties are of. */
+  readonly kind?: ClientKind;
+  run(words: Words, io: CliIo): Promise<number>;
+}
 
 const commands: Readonly<Record<CommandSpec["name"], Command>> = {
-  [produceSpec.name]: (words, io) =>
-    produce(parseProduce(words, io.env), io, (options) => producerSink(new Producer(options as never))),
-  [brokerSpec.name]: (words, io) => runBroker(parseBroker(words), io),
-  [proxySpec.name]: runProxy,
+  [produceSpec.name]: {
+    kind: "producer",
+    run: async (words, io) => {
+      const command = await parseProduce(words, io);
+      return await produce(command, io, (options) => {
+        return (command.dryRun ? drySink : producerSink)(new Producer(options as never));
+      });
+    },
+  },
+  [tailSpec.name]: {
+    kind: "reader",
+    run: async (words, io) => await tail(await parseTail(words, io, Date.now()), io, (options) => new Reader(options)),
+  },
+  [topicsSpec.name]: {
+    kind: "admin",
+    run: async (words, io) => await topics(await parseTopics(words, io), io, createAdmin),
+  },
+  [doctorSpec.name]: {
+    kind: "producer",
+    run: async (words, io) => {
+      const createProducer = (options: unknown) => new Producer(options as never);
+      return await doctor(await parseDoctor(words, io), io, { runtime: selectRuntime(), createProducer });
+    },
+  },
+  [benchSpec.name]: {
+    kind: "producer",
+    run: async (words, io) =>
+      await bench(await parseBench(words, io), io, (options) => producerSink(new Producer(options as never))),
+  },
+  [completionSpec.name]: {
+    run(words, io) {
+      refuseMore(words, 1, "one shell");
+      io.stdout(completionFor(words.positionals[0]));
+      return Promise.resolve(0);
+    },
+  },
+  [brokerSpec.name]: { run: (words, io) => runBroker(parseBroker(words), io) },
+  [proxySpec.name]: { run: runProxy },
 };

@@ -4,30 +4,42 @@
  * @module
  */
 
-import { excerpt as shortened, show } from "../show.ts";
-import { badInput, JsonArraySplitter, LineSplitter, type Piece, type Splitter } from "./splitter.ts";
+import { show } from "../show.ts";
+import { parseEnvelope } from "./envelope.ts";
+import type { InputRecord } from "./input_record.ts";
+import {
+  badInput,
+  DelimiterSplitter,
+  equal,
+  indexOf,
+  JsonArraySplitter,
+  LineSplitter,
+  type Piece,
+  type Splitter,
+} from "./splitter.ts";
 
-/** `lines`: a record per line. `ndjson`: a JSON value per line. `json`: the elements of one JSON array. */
-export type InputFormat = "lines" | "ndjson" | "json";
+/**
+ * `lines`: a record per line. `ndjson`: a JSON value per line. `json`: the elements of one JSON array. `envelope`: a JSON
+ * object per line that says key, value and the rest.
+ */
+export type InputFormat = "lines" | "ndjson" | "json" | "envelope";
 
 /** What of the input becomes the key, and what stands for null. */
 export interface InputOptions {
   /** How the input is cut. */
   readonly format: InputFormat;
   /** `lines`: what stands between key and value; a line without it is an error. */
-  readonly keySeparator?: string | undefined;
+  readonly keySeparator?: Uint8Array | undefined;
+  /** `lines`: what stands behind the headers at the front of a line, which are `NAME:VALUE,…` there. */
+  readonly headersSeparator?: Uint8Array | undefined;
+  /** `lines`: what stands between records, if not the ends of lines. */
+  readonly delimiter?: Uint8Array | undefined;
+  /** `lines`: an empty key or value is null. */
+  readonly emptyAsNull?: boolean | undefined;
   /** `ndjson` and `json`: the field that becomes the key; dots lead into objects. */
   readonly keyField?: string | undefined;
   /** `lines`: a key or a value that is exactly this text is null. */
   readonly nullMarker?: string | undefined;
-}
-
-/** A record as the input gave it. A JSON value keeps the bytes that it had. */
-export interface InputRecord {
-  /** The key; null when there is none. */
-  readonly key: string | Uint8Array | null;
-  /** The value; null is a delete marker. */
-  readonly value: Uint8Array | null;
 }
 
 /** Reads records out of chunks. A record that can't be read throws, after the ones before it were given out. */
@@ -37,7 +49,7 @@ export class RecordParser {
 
   /** Prepares for one input. */
   constructor(options: InputOptions) {
-    this.#splitter = options.format === "json" ? new JsonArraySplitter() : new LineSplitter();
+    this.#splitter = splitterOf(options);
     this.#parse = options.format === "lines" ? lineParser(options) : jsonParser(options);
   }
 
@@ -64,19 +76,47 @@ export function formatOf(fileName: string): InputFormat {
   return /\.json$/i.test(fileName) ? "json" : "lines";
 }
 
+function splitterOf({ format, delimiter }: InputOptions): Splitter {
+  if (format === "json") return new JsonArraySplitter();
+  return delimiter === undefined ? new LineSplitter() : new DelimiterSplitter(delimiter);
+}
+
 const encoder = new TextEncoder();
 
 function lineParser(options: InputOptions): (piece: Piece) => InputRecord {
+  const { keySeparator, headersSeparator, emptyAsNull } = options;
   const marker = options.nullMarker === undefined ? undefined : encoder.encode(options.nullMarker);
-  const nullable = (bytes: Uint8Array) => marker !== undefined && equal(bytes, marker) ? null : bytes;
-  if (options.keySeparator === undefined) return ({ bytes }) => ({ key: null, value: nullable(bytes) });
-  const text = options.keySeparator;
-  const separator = encoder.encode(text);
-  return ({ bytes, line }) => {
-    const at = indexOf(bytes, separator);
-    if (at < 0) throw badInput(line, `${excerpt(bytes)} has no key, wanted KEY${shortened(text)}VALUE (${show(text)})`);
-    return { key: nullable(bytes.subarray(0, at)), value: nullable(bytes.subarray(at + separator.length)) };
+  const nullable = (bytes: Uint8Array) =>
+    (emptyAsNull && bytes.length === 0) || (marker !== undefined && equal(bytes, marker)) ? null : bytes;
+  return ({ bytes: line, line: lineNumber }) => {
+    let bytes = line;
+    let headers: InputRecord["headers"];
+    if (headersSeparator !== undefined) {
+      const at = indexOf(bytes, headersSeparator);
+      if (at < 0) throw badInput(lineNumber, `${excerpt(bytes)} has no headers, wanted NAME:VALUE,… before the others`);
+      headers = lineHeaders(bytes.subarray(0, at), lineNumber);
+      bytes = bytes.subarray(at + headersSeparator.length);
+    }
+    if (keySeparator === undefined) return { key: null, value: nullable(bytes), ...headers && { headers } };
+    const at = indexOf(bytes, keySeparator);
+    if (at < 0) {
+      const shown = new TextDecoder().decode(keySeparator);
+      throw badInput(lineNumber, `${excerpt(bytes)} has no key, wanted KEY, ${show(shown)} and VALUE`);
+    }
+    const value = nullable(bytes.subarray(at + keySeparator.length));
+    return { key: nullable(bytes.subarray(0, at)), value, ...headers && { headers } };
   };
+}
+
+/** `name:value,name:value`, as Java's console producer reads them. */
+function lineHeaders(bytes: Uint8Array, line: number): InputRecord["headers"] {
+  const text = new TextDecoder().decode(bytes);
+  if (text === "") return [];
+  return text.split(",").map((pair) => {
+    const at = pair.indexOf(":");
+    if (at < 0) throw badInput(line, `the header ${show(pair)} has no value, wanted NAME:VALUE`);
+    return [pair.slice(0, at), encoder.encode(pair.slice(at + 1))];
+  });
 }
 
 function jsonParser(options: InputOptions): (piece: Piece) => InputRecord | undefined {
@@ -84,15 +124,32 @@ function jsonParser(options: InputOptions): (piece: Piece) => InputRecord | unde
   const path = options.keyField?.split(".");
   return ({ bytes, line }) => {
     let value: unknown;
+    const text = decoded(decoder, bytes, line);
+    if (options.format !== "json" && text.trim() === "") return undefined;
     try {
-      const text = decoder.decode(bytes);
-      if (options.format === "ndjson" && text.trim() === "") return undefined;
       value = JSON.parse(text);
     } catch {
       throw badInput(line, `${excerpt(bytes)} is not JSON`);
     }
+    if (options.format === "envelope") {
+      const record = parseEnvelope(value);
+      if (typeof record === "string") throw badInput(line, record);
+      return record;
+    }
     return { key: path === undefined ? null : keyOf(value, path, line), value: withoutByteOrderMark(bytes) };
   };
+}
+
+/** JSON is UTF-8. kcat writes other bytes into it as they are, and whoever read on would change them. */
+function decoded(decoder: TextDecoder, bytes: Uint8Array, line: number): string {
+  try {
+    return decoder.decode(bytes);
+  } catch {
+    throw badInput(
+      line,
+      `${excerpt(bytes)} is not JSON, for it is not UTF-8 (sluice tail --json writes bytes as base64)`,
+    );
+  }
 }
 
 function keyOf(value: unknown, path: readonly string[], line: number): string | null {
@@ -117,15 +174,4 @@ function withoutByteOrderMark(bytes: Uint8Array): Uint8Array {
 function excerpt(bytes: Uint8Array): string {
   const text = new TextDecoder().decode(bytes.subarray(0, 160));
   return show(text.length > 60 ? `${text.slice(0, 60)}…` : text);
-}
-
-function equal(left: Uint8Array, right: Uint8Array): boolean {
-  return left.length === right.length && left.every((byte, index) => byte === right[index]);
-}
-
-function indexOf(bytes: Uint8Array, wanted: Uint8Array): number {
-  for (let at = bytes.indexOf(wanted[0]!); at >= 0; at = bytes.indexOf(wanted[0]!, at + 1)) {
-    if (equal(bytes.subarray(at, at + wanted.length), wanted)) return at;
-  }
-  return -1;
 }

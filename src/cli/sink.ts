@@ -27,3 +27,20 @@ export function producerSink(producer: Producer): RecordSink {
     },
   };
 }
+
+/** Takes records and sends none of them: for a dry run. The producer has judged the options and is never connected. */
+export function drySink(producer: Producer): RecordSink {
+  const done = (): Promise<void> => Promise.resolve();
+  return {
+    connect: done,
+    partitionsFor: done,
+    produce(_record, onDelivery) {
+      onDelivery(null, { partition: -1, offset: -1n });
+      return true;
+    },
+    ready: done,
+    flush: done,
+    close: () => producer.close(),
+    traffic: () => ({ batches: null, requests: null, retries: null, compressionRatio: null }),
+  };
+}

@@ -6,6 +6,7 @@
 
 import { KafkaError } from "../errors.ts";
 import { show } from "../show.ts";
+import { join } from "./escapes.ts";
 
 /** A piece of the input and the line that it starts on, counted from 1. */
 export interface Piece {
@@ -33,6 +34,53 @@ export function badInput(line: number, complaint: string): KafkaError {
 
 const newline = 0x0a;
 const carriageReturn = 0x0d;
+
+/** What stands between two delimiters; the last piece may have no end. Nothing is taken away from a piece. */
+export class DelimiterSplitter implements Splitter {
+  readonly #delimiter: Uint8Array;
+  readonly #rest = new Rest();
+  /** The last bytes of what was read, fewer than a delimiter has: with what follows they may be one. */
+  #tail: Uint8Array = new Uint8Array(0);
+  #piece = 0;
+
+  /** Cuts at these bytes, of which there is one at least. */
+  constructor(delimiter: Uint8Array) {
+    this.#delimiter = delimiter;
+  }
+
+  *push(chunk: Uint8Array): Iterable<Piece> {
+    const bytes = this.#tail.length === 0 ? chunk : join([this.#tail, chunk]);
+    let start = 0;
+    for (;;) {
+      const end = indexOf(bytes, this.#delimiter, start);
+      if (end < 0) break;
+      yield { bytes: this.#rest.take(bytes.subarray(start, end)), line: ++this.#piece };
+      start = end + this.#delimiter.length;
+    }
+    const kept = Math.max(start, bytes.length - this.#delimiter.length + 1);
+    this.#rest.keep(bytes.subarray(start, kept), this.#piece + 1);
+    this.#tail = new Uint8Array(bytes.subarray(kept));
+  }
+
+  *end(): Iterable<Piece> {
+    const bytes = this.#rest.take(this.#tail);
+    this.#tail = new Uint8Array(0);
+    if (bytes.length > 0) yield { bytes, line: ++this.#piece };
+  }
+}
+
+/** Where some bytes begin in others, from a place on; −1 if nowhere. */
+export function indexOf(bytes: Uint8Array, wanted: Uint8Array, from: number = 0): number {
+  for (let at = bytes.indexOf(wanted[0]!, from); at >= 0; at = bytes.indexOf(wanted[0]!, at + 1)) {
+    if (equal(bytes.subarray(at, at + wanted.length), wanted)) return at;
+  }
+  return -1;
+}
+
+/** The same bytes. */
+export function equal(left: Uint8Array, right: Uint8Array): boolean {
+  return left.length === right.length && left.every((byte, index) => byte === right[index]);
+}
 
 /** Lines end with LF or CR LF; the last one may have no end. */
 export class LineSplitter implements Splitter {

@@ -9,8 +9,8 @@ import type { Tally } from "./tally.ts";
 
 /** The summary of one run of `sluice produce`, as `--json` prints it. */
 export interface ProduceSummary {
-  /** Where the records went. */
-  readonly topic: string;
+  /** Where the records went; null for each one's own topic. */
+  readonly topic: string | null;
   /** The runtime that ran, such as `"node 22.1.0"`. */
   readonly runtime: string;
   /** Records delivered. */
@@ -50,6 +50,8 @@ export interface ProduceSummary {
   readonly errors: readonly { readonly code: string; readonly message: string; readonly records: number }[];
   /** The run was interrupted. */
   readonly interrupted: boolean;
+  /** Nothing was sent: `records` were read and would have been. */
+  readonly dryRun?: boolean;
 }
 
 /** What the producer knows better than the tally. */
@@ -68,11 +70,12 @@ export interface Traffic {
 export function summarize(
   tally: Tally,
   run: {
-    readonly topic: string;
+    readonly topic: string | null;
     readonly runtime: string;
     readonly compression: string;
     readonly elapsedMs: number;
     readonly interrupted: boolean;
+    readonly dryRun?: boolean;
     readonly traffic: Traffic;
   },
 ): ProduceSummary {
@@ -107,17 +110,20 @@ export function summarize(
     })),
     errors: tally.failures.map(({ code, message, records }) => ({ code, message, records })),
     interrupted: run.interrupted,
+    ...run.dryRun ? { dryRun: true } : {},
   };
 }
 
 /** The summary as text, for people. */
 export function formatSummary(summary: ProduceSummary): string {
   const { records, topic, bytes, seconds } = summary;
+  const what = `${formatCount(records)} ${records === 1 ? "record" : "records"} (${formatBytes(bytes)})`;
+  const where = topic === null ? "" : ` to ${excerpt(topic)}`;
+  if (summary.dryRun) {
+    return `${summary.interrupted ? "Interrupted: read" : "Read"} ${what}, and sent none of them${where}: a dry run\n`;
+  }
   const lines = [
-    `${summary.interrupted ? "Interrupted: delivered" : "Delivered"} ${formatCount(records)} ` +
-    `${records === 1 ? "record" : "records"} (${formatBytes(bytes)}) to ${excerpt(topic)} in ${
-      seconds.toFixed(2)
-    } s: ` +
+    `${summary.interrupted ? "Interrupted: delivered" : "Delivered"} ${what}${where} in ${seconds.toFixed(2)} s: ` +
     `${formatCount(summary.recordsPerSecond)} records/s, ${formatBytes(summary.bytesPerSecond)}/s`,
   ];
   if (summary.failed > 0) {

@@ -13,6 +13,8 @@ export interface Delivery {
   readonly partition: number;
   /** Its offset; −1n when the broker was not asked. */
   readonly offset: bigint;
+  /** Its time, in ms since 1970. */
+  readonly timestamp?: number;
 }
 
 /** What went to one partition. */

@@ -4,9 +4,11 @@
  * @module
  */
 
+import { lookup } from "node:dns/promises";
 import { open } from "node:fs/promises";
 import process from "node:process";
 import { setImmediate, setTimeout } from "node:timers";
+import { createGunzip } from "node:zlib";
 import { ConfigError } from "../errors.ts";
 import type { CliIo, InputSource } from "./io.ts";
 
@@ -14,14 +16,30 @@ const { versions } = process as unknown as { versions: Record<string, string | u
 
 /** The world of this process. On Deno `setImmediate` comes back before any socket was looked at. */
 export function terminalIo(): CliIo {
+  let isBroken = false;
+  // Who reads the output may have had enough of it (`sluice tail | head -1`), which is no reason to crash.
+  process.stdout.on("error", () => isBroken = true);
+  process.stderr.on("error", () => {});
   return {
     env: process.env,
     runtime: runtimeNameAndVersion(),
     isTTY: process.stderr.isTTY === true,
+    isInputTTY: process.stdin.isTTY === true,
+    isOutputTTY: process.stdout.isTTY === true,
     stdout: (text) => void process.stdout.write(text),
     stderr: (text) => void process.stderr.write(text),
-    open: (file) => file === "-" ? Promise.resolve(standardInput()) : openFile(file),
+    write: (bytes) =>
+      new Promise((resolve) => {
+        if (isBroken) resolve(false);
+        else process.stdout.write(bytes, (error) => resolve(!error && !isBroken));
+      }),
+    open: (file, { gunzip = false } = {}) => {
+      const source = file === "-" ? Promise.resolve(standardInput()) : openFile(file);
+      return gunzip ? source.then(unpacked) : source;
+    },
+    resolve: async (host) => (await lookup(host, { all: true })).map(({ address }) => address),
     turn: () => new Promise((resolve) => void (versions["deno"] ? setTimeout(resolve, 0) : setImmediate(resolve))),
+    sleep: (durationMs) => new Promise((resolve) => void setTimeout(resolve, durationMs)),
     onInterrupt(callback) {
       let asked = false;
       const listener = () => {
@@ -55,6 +73,28 @@ async function openFile(file: string): Promise<InputSource> {
     chunks: stream,
     totalBytes: stat.isFile() ? stat.size : undefined,
     close: () => void stream.destroy(),
+  };
+}
+
+/** What a gzip file holds; its size isn't known beforehand. */
+function unpacked({ chunks, close }: InputSource): InputSource {
+  const gunzip = createGunzip();
+  const feed = async (): Promise<void> => {
+    for await (const chunk of chunks) {
+      await new Promise<void>((resolve, reject) => {
+        gunzip.write(chunk, (error) => error ? reject(error) : resolve());
+      });
+    }
+    gunzip.end();
+  };
+  feed().catch((error) => gunzip.destroy(error as Error));
+  return {
+    chunks: gunzip,
+    totalBytes: undefined,
+    close() {
+      close();
+      gunzip.destroy();
+    },
   };
 }
 

@@ -23,19 +23,22 @@ const setSystemTimer: SetTimer = (callback, delayMs) => {
   return () => clearTimeout(timer);
 };
 
+/** What of the world is needed. */
+export type WarningsIo = Pick<CliIo, "stderr" | "isTTY" | "isInputTTY">;
+
 /** Shows warnings until the run ends. */
 export class Warnings {
   /** For the producer. */
   readonly logger: Logger = { warn: (event, fields) => this.#onEvent(event, fields) };
 
-  readonly #io: Pick<CliIo, "stderr" | "isTTY">;
+  readonly #io: WarningsIo;
   readonly #asJson: boolean;
   readonly #setTimer: SetTimer;
   /** Each takes a warning back that is held. */
   readonly #held: Set<() => void> = new Set();
 
   /** Writes to standard error: sentences, or lines of JSON where progress is told in JSON. */
-  constructor(io: Pick<CliIo, "stderr" | "isTTY">, asJson: boolean, setTimer: SetTimer = setSystemTimer) {
+  constructor(io: WarningsIo, asJson: boolean, setTimer: SetTimer = setSystemTimer) {
     this.#io = io;
     this.#setTimer = setTimer;
     this.#asJson = asJson;
@@ -62,8 +65,8 @@ export class Warnings {
     const { reason, advice, error } = fields as { reason?: string; advice?: string; error?: { message?: string } };
     const parts = [reason ?? error?.message, advice].filter((part) => part !== undefined && part !== "");
     const text = parts.map((part) => sentence(part!)).join(" ") || event;
-    // The line of progress is written anew a moment later.
-    const wipe = this.#io.isTTY ? "\r\x1b[K" : "";
+    // The line of progress is written anew a moment later; where somebody types there is none.
+    const wipe = this.#io.isTTY && !this.#io.isInputTTY ? "\r\x1b[K" : "";
     this.#io.stderr(`${wipe}sluice: warning: ${printable(text)}\n`);
   }
 }

@@ -214,8 +214,10 @@ export class Reader implements AsyncIterable<ReadRecord> {
       const error = await this.#until(deadlineMs, this.#cluster.requestUpdate());
       this.#refuseIfClosed();
       if (isUsable(metadata)) break;
-      const reason = error ?? (metadata.errorCode === 0 ? undefined : brokerError(metadata.errorCode, { topic }));
-      if (reason !== undefined && !reason.retriable && !errorOf(metadata.errorCode).retriable) throw reason;
+      const { errorCode } = metadata;
+      // When time is up before a refresh has ended, the one before it tells what is wrong.
+      const reason = error ?? (errorCode === 0 ? this.#cluster.trouble : brokerError(errorCode, { topic }));
+      if (reason !== undefined && !reason.retriable && !errorOf(errorCode).retriable) throw reason;
       if (this.#runtime.now() >= deadlineMs) {
         const why = reason?.message ?? "No broker knows it.";
         throw new TimeoutError(`Looking up topic ${show(topic)} took longer than maxBlockMs. ${why}`, {

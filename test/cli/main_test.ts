@@ -19,7 +19,7 @@ const NDJSON = { format: "ndjson", keySeparator: undefined, keyField: undefined,
 
 test("cli: version and help go to standard output, exit code 0", { needs: "command line" }, async () => {
   assert.deepEqual([(await run("--version")).out, (await run("-V")).exitCode], [`${version}\n`, 0]);
-  assert.match((await run("--help")).out, /sluice produce .*\n.*sluice broker/);
+  assert.match((await run("--help")).out, /sluice produce .*\n.*sluice tail /);
   assert.match((await run("produce", "--brokers", "--help", "-h")).out, /--null-marker TEXT/);
 });
 
@@ -35,7 +35,9 @@ test(
   async () => {
     const base = ["produce", "-b", "b:1", "-t", "t"];
     const cases: [string[], RegExp][] = [
-      [["consume"], /^sluice: Unknown command "consume", wanted produce or broker or .*\(see sluice --help\)\.\n$/],
+      [["prodce"], /^sluice: Unknown command "prodce", wanted produce, .* or \w+ \(see sluice --help\)\.\n$/],
+      [["consume"], /^sluice: Unknown command "consume", wanted sluice tail\.\n$/],
+      [["-P", "-b", "b:1"], /^sluice: Unknown option "-P", wanted sluice produce\.\n$/],
       [["--topic"], /^sluice: Unknown option "--topic", /],
       [[...base, "--nosuch"], /^sluice: Unknown option "--nosuch", /],
       [[...base, "-X", "nosuch=1"], /^sluice: .*nosuch.*\n$/],
@@ -116,7 +118,11 @@ test("cli: what others wrote reaches the terminal escaped and short, wherever it
       ["produce", "-b", "b:1", "-t", "t", "--header", text],
       ["produce", "-b", "b:1", "-t", "t", "--property", `${text}=1`],
       ["produce", "-b", "b:1", "-t", "t", `--quiet=${text}`],
-      ["produce", "-b", "b:1", "-t", "t", text, text],
+      ["produce", "-b", "b:1", "-t", "t", "--partition", text],
+      ["produce", "-b", "b:1", "-t", "t", "--output", `%${text}`],
+      ["tail", "-b", "b:1", "-t", "t", text],
+      ["tail", "-b", "b:1", text, "--from", text],
+      ["tail", "-b", "b:1", "t", "--partition", text],
       ["broker", text],
       ["broker", "--topic", text],
     );

@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import type { ProduceCommand } from "../../src/cli/arguments.ts";
 import { type OutgoingRecord, produce, type RecordSink } from "../../src/cli/produce.ts";
 import type { ProduceSummary } from "../../src/cli/summary.ts";
 import type { Delivery } from "../../src/cli/tally.ts";
@@ -69,7 +68,7 @@ class FakeSink implements RecordSink {
 }
 
 const decoder = new TextDecoder();
-const command = (more: Partial<ProduceCommand> = {}) => commandOf({ json: true, ...more });
+const command = (more: Parameters<typeof commandOf>[0] = {}) => commandOf({ json: true, ...more });
 const LINES = { format: "lines", keySeparator: undefined, keyField: undefined, nullMarker: undefined } as const;
 const summaryOf = (io: { out: string }) => JSON.parse(io.out) as ProduceSummary;
 
@@ -77,7 +76,7 @@ test("cli produce: records of every chunk arrive in order with key, headers and 
   const io = world(["a:1\nb", ":2\n", "c:3"]);
   const sink = new FakeSink();
   const exitCode = await produce(
-    command({ input: { ...LINES, keySeparator: ":" }, headers: [["h", "x"]], partition: 2 }),
+    command({ input: { ...LINES, keySeparator: new TextEncoder().encode(":") }, headers: [["h", "x"]], partition: 2 }),
     io,
     () => sink,
   );
@@ -235,4 +234,90 @@ test("cli produce: files, topics, codecs and what a broker says are printed esca
     assert.match(err, /^sluice: [^\n]+\n$/);
     assert.doesNotMatch(err.trimEnd(), /\p{Cc}|\p{Cf}/u);
   }
+});
+
+const texts = (sink: FakeSink): (string | null)[][] =>
+  sink.log.map(({ key, value }) => [key, value].map((bytes) => bytes && decoder.decode(bytes)));
+
+test("cli produce: a fixed key is that of records without one, and a partition of any drops those of envelopes", async () => {
+  const lines = ['{"key":"own","value":"1","partition":9}\n', '{"value":"2","timestamp":5,"headers":{"a":"b"}}\n'];
+  const sink = new FakeSink();
+  const given = { input: { format: "envelope" }, key: "fixed", partition: "any", headers: [["h", "x"]] } as const;
+  assert.equal(await produce(command(given), world(lines), () => sink), 0);
+  assert.deepEqual(texts(sink), [["own", "1"], ["fixed", "2"]]);
+  assert.deepEqual(sink.log.map(({ partition, timestamp }) => [partition, timestamp]), [[undefined, undefined], [
+    undefined,
+    5,
+  ]]);
+  assert.deepEqual(sink.log[1]!.headers, [["a", new TextEncoder().encode("b")], ["h", "x"]]);
+});
+
+test("cli produce: an envelope goes to its own topic and partition, or to the topic that was given", async () => {
+  const line = '{"topic":"own","partition":3,"value":{"id":1}}\n';
+  const own = new FakeSink();
+  assert.equal(
+    await produce(command({ topic: undefined, input: { format: "envelope" } }), world([line]), () => own),
+    0,
+  );
+  assert.deepEqual(own.log.map(({ topic, partition }) => [topic, partition]), [["own", 3]]);
+  assert.deepEqual(texts(own), [[null, '{"id":1}']]);
+  const given = new FakeSink();
+  assert.equal(await produce(command({ topic: "copy", input: { format: "envelope" } }), world([line]), () => given), 0);
+  assert.equal(given.log[0]!.topic, "copy");
+  const io = world(['{"value":"x"}\n']);
+  assert.equal(
+    await produce(command({ topic: undefined, input: { format: "envelope" } }), io, () => new FakeSink()),
+    2,
+  );
+  assert.match(io.err, /^sluice: A record has no topic, wanted one in its envelope, or --topic NAME\./);
+});
+
+test("cli produce: stops after so many records, and paces them", async () => {
+  const io = world(["a\nb\nc\nd\n"]);
+  const sink = new FakeSink();
+  assert.equal(await produce(command({ count: 3, rate: 1 }), io, () => sink), 0);
+  assert.equal(sink.log.length, 3);
+  assert.equal(io.slept.length, 2);
+  assert.ok(io.slept.every((ms) => ms > 0 && ms <= 2_000), String(io.slept));
+  assert.equal(io.closed, true);
+});
+
+test("cli produce: several files are read one after the other, and a complaint names the one", async () => {
+  const io = world(["x\n"]);
+  const inputs: Record<string, string> = { one: "1\n", two: '{"n":2}\noops\n' };
+  io.open = (file) => world([inputs[file]!]).open(file);
+  const sink = new FakeSink();
+  const files = [
+    { name: "one", gunzip: false, input: { format: "lines" } },
+    { name: "two", gunzip: false, input: { format: "ndjson" } },
+  ] as const;
+  assert.equal(await produce(command({ files, json: false }), io, () => sink), 2);
+  assert.deepEqual(texts(sink), [[null, "1"], [null, '{"n":2}']]);
+  assert.equal(io.err, 'sluice: In "two": Line 2: "oops" is not JSON. Delivered 2 records.\n');
+});
+
+test("cli produce: tee prints the values and output a template, and the summary goes to standard error", async () => {
+  const tee = world(["a\nb\n"]);
+  assert.equal(await produce(command({ tee: true }), tee, () => new FakeSink()), 0);
+  assert.equal(tee.out, "a\nb\n");
+  assert.equal((JSON.parse(tee.err) as ProduceSummary).records, 2);
+  const output = world(["a\nb\n"]);
+  const given = { output: "%t[%p]@%o %k=%s\\n", key: "k", json: false };
+  assert.equal(await produce(command(given), output, () => new FakeSink()), 0);
+  assert.equal(output.out, "t[0]@0 k=a\nt[0]@1 k=b\n");
+  assert.match(output.err, /^Delivered 2 records/);
+});
+
+test("cli produce: where somebody types there is no progress line, and it is told how to end", async () => {
+  const io = Object.assign(world(["a\n"]), { isTTY: true, isInputTTY: true });
+  assert.equal(await produce(command({ json: false }), io, () => new FakeSink()), 0);
+  assert.equal(io.err, "sluice: each line you type is a record; Ctrl-D ends\n");
+});
+
+test("cli produce: a dry run counts and complains, and says that nothing was sent", async () => {
+  const io = world(["{}\n{}\noops\n"]);
+  const given = { dryRun: true, json: false, input: { format: "ndjson" } } as const;
+  assert.equal(await produce(command(given), io, () => new FakeSink()), 2);
+  assert.equal(io.err, 'sluice: Line 3: "oops" is not JSON. Read 2 records, sent none.\n');
+  assert.equal(io.out, "Read 2 records (4 B), and sent none of them to t: a dry run\n");
 });

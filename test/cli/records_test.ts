@@ -54,23 +54,29 @@ test("cli input: the bytes of a line that is not UTF-8 are kept", () => {
 });
 
 test("cli input: the first separator parts key and value, several characters and UTF-8 included", () => {
-  assert.deepEqual(readAnyhow({ format: "lines", keySeparator: ":" }, "k:v:w\n:v\nk:\n").records, [
+  assert.deepEqual(readAnyhow({ format: "lines", keySeparator: encoder.encode(":") }, "k:v:w\n:v\nk:\n").records, [
     ["k", "v:w"],
     ["", "v"],
     ["k", ""],
   ]);
-  assert.deepEqual(readAnyhow({ format: "lines", keySeparator: "=>" }, "a=b=>c\n").records, [["a=b", "c"]]);
-  assert.deepEqual(readAnyhow({ format: "lines", keySeparator: "→" }, "ä→ö\n").records, [["ä", "ö"]]);
+  assert.deepEqual(readAnyhow({ format: "lines", keySeparator: encoder.encode("=>") }, "a=b=>c\n").records, [[
+    "a=b",
+    "c",
+  ]]);
+  assert.deepEqual(readAnyhow({ format: "lines", keySeparator: encoder.encode("→") }, "ä→ö\n").records, [["ä", "ö"]]);
 });
 
 test("cli input: a line without the separator is refused with its number, after the lines before it", () => {
-  const { records, complaint } = readAnyhow({ format: "lines", keySeparator: ":" }, "a:1\nb:2\nc3\nd:4\n");
+  const { records, complaint } = readAnyhow(
+    { format: "lines", keySeparator: encoder.encode(":") },
+    "a:1\nb:2\nc3\nd:4\n",
+  );
   assert.deepEqual(records, [["a", "1"], ["b", "2"]]);
-  assert.equal(complaint, 'Line 3: "c3" has no key, wanted KEY:VALUE (":")');
+  assert.equal(complaint, 'Line 3: "c3" has no key, wanted KEY, ":" and VALUE');
 });
 
 test("cli input: the null marker makes null keys and null values, not the text inside another", () => {
-  const options = { format: "lines", keySeparator: ",", nullMarker: "NULL" } as const;
+  const options = { format: "lines", keySeparator: encoder.encode(","), nullMarker: "NULL" } as const;
   assert.deepEqual(readAnyhow(options, "a,NULL\nNULL,b\nNULLS,xNULL\n,\n").records, [
     ["a", null],
     [null, "b"],
@@ -97,7 +103,7 @@ test("cli input: a line that is not JSON is refused with its number, after the l
 
 test("cli input: a line of JSON that is not UTF-8 is refused", () => {
   const { complaint } = read({ format: "ndjson" }, Uint8Array.of(0x22, 0xff, 0x22, 0x0a));
-  assert.match(complaint!, /^Line 1: .* is not JSON$/);
+  assert.match(complaint!, /^Line 1: .* is not JSON, for it is not UTF-8 /);
 });
 
 test("cli input: the key is taken from a field, nested ones by dots, numbers and switches as text", () => {
@@ -152,4 +158,30 @@ test("cli input: the format follows the name of the file", () => {
     "lines",
     "lines",
   ]);
+});
+
+test("cli input: another delimiter parts records, of several bytes and across chunks too, and CR LF stays", () => {
+  const read = (delimiter: string, text: string) =>
+    readAnyhow({ format: "lines", delimiter: encoder.encode(delimiter) }, text).records.map(([, value]) => value);
+  assert.deepEqual(read("|", "a\r\nb|c|"), ["a\r\nb", "c"]);
+  assert.deepEqual(read("==>", "a=b==>==>c==d==>e="), ["a=b", "", "c==d", "e="]);
+  assert.deepEqual(read("\0", "a\n\0\0b"), ["a\n", "", "b"]);
+  assert.deepEqual(read("aab", "aaab|aab"), ["a", "|"]);
+});
+
+test("cli input: headers before a separator, as Java writes them, and empty as null", () => {
+  const options = {
+    format: "lines",
+    headersSeparator: encoder.encode("\t"),
+    keySeparator: encoder.encode(":"),
+    emptyAsNull: true,
+  } as const;
+  const [first, second] = [...new RecordParser(options).push(encoder.encode("h1:v1,h2:a:b\tk:v\n\t:\n"))];
+  assert.deepEqual(first!.headers!.map(([name, value]) => [name, decoder.decode(value!)]), [["h1", "v1"], [
+    "h2",
+    "a:b",
+  ]]);
+  assert.deepEqual([second!.headers, second!.key, second!.value], [[], null, null]);
+  assert.equal(read(options, "k:v\n").complaint, 'Line 1: "k:v" has no headers, wanted NAME:VALUE,… before the others');
+  assert.equal(read(options, "h\tk:v\n").complaint, 'Line 1: the header "h" has no value, wanted NAME:VALUE');
 });

@@ -26,9 +26,9 @@ test("cli warnings: a topic that is missing is told while the run waits for it, 
 
 test("cli warnings: lines of JSON where progress is, a clean line on a terminal, and nothing a terminal would obey", () => {
   const fields = { reason: "No \u001b[2Jleader", advice: "Wait.", records: 3 };
-  const shown = (isTTY: boolean, asJson: boolean): string => {
+  const shown = (isTTY: boolean, asJson: boolean, isInputTTY = false): string => {
     let text = "";
-    const { logger } = new Warnings({ isTTY, stderr: (more) => void (text += more) }, asJson);
+    const { logger } = new Warnings({ isTTY, isInputTTY, stderr: (more) => void (text += more) }, asJson);
     logger.warn!("waiting", fields);
     logger.warn!("batch_failed", fields);
     return text;
@@ -36,15 +36,21 @@ test("cli warnings: lines of JSON where progress is, a clean line on a terminal,
   assert.deepEqual(JSON.parse(shown(false, true)), { warning: "waiting", ...fields });
   assert.equal(shown(false, false), "sluice: warning: No \\u001b[2Jleader. Wait.\n");
   assert.equal(shown(true, false), "\r\u001b[Ksluice: warning: No \\u001b[2Jleader. Wait.\n");
+  // Where somebody types, what was typed stays.
+  assert.equal(shown(true, false, true), "sluice: warning: No \\u001b[2Jleader. Wait.\n");
 });
 
 test("cli warnings: that a server can't be dialled is told only while the run goes on", async () => {
   const runtime = new VirtualRuntime();
   let text = "";
-  const warnings = new Warnings({ isTTY: false, stderr: (more) => void (text += more) }, false, (callback, delayMs) => {
-    const timer = runtime.setTimer(callback, delayMs);
-    return () => timer.cancel();
-  });
+  const warnings = new Warnings(
+    { isTTY: false, isInputTTY: false, stderr: (more) => void (text += more) },
+    false,
+    (callback, delayMs) => {
+      const timer = runtime.setTimer(callback, delayMs);
+      return () => timer.cancel();
+    },
+  );
   const failed = { broker: "b:1", error: { message: "Refused" }, advice: "Start it." };
   warnings.logger.warn!("connect_failed", failed);
   warnings.end();

@@ -6,7 +6,7 @@
 
 import { ConfigError } from "../../errors.ts";
 import { show } from "../../show.ts";
-import type { Words } from "../arguments.ts";
+import type { Words } from "../words.ts";
 import type { CliIo } from "../io.ts";
 import { listenProxy, type ProxyOptions } from "./server.ts";
 

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { AuthenticationError, ConfigError, type KafkaError, Producer, type ProducerOptions } from "../../../mod.ts";
-import { readWords } from "../../../src/cli/arguments.ts";
+import { readWords } from "../../../src/cli/words.ts";
 import { proxySpec } from "../../../src/cli/options.ts";
 import { proxyOptions, runProxy } from "../../../src/cli/proxy/command.ts";
 import { type ListeningProxy, listenProxy, type ProxyOptions } from "../../../src/cli/proxy/server.ts";

@@ -1,0 +1,74 @@
+/**
+ * Which cluster a command speaks to and as whom: options that all commands share, properties, and a file of them.
+ *
+ * @module
+ */
+
+import { ConfigError, KafkaError } from "../errors.ts";
+import { reasonOf, show } from "../show.ts";
+import type { CliIo } from "./io.ts";
+import { type ClientKind, optionsOf, parseProperties, type Property } from "./properties.ts";
+import { pair, type Words } from "./words.ts";
+
+/** Files of properties and certificates are smaller; what is larger is another file by mistake. */
+const MAX_TEXT_BYTES = 1 << 20;
+
+/** What of the world is needed. */
+export type ConnectionIo = Pick<CliIo, "env" | "open">;
+
+/**
+ * The options of a client: those of `--config` or `SLUICE_CONFIG`, then those of `-X`, and `brokers` from the first of
+ * `--brokers`, `-X`, the file and `KAFKA_BROKERS` that names some.
+ *
+ * @throws {ConfigError} for a property that is unknown or wrong, a file that can't be read, or no brokers
+ */
+export async function readConnection(
+  words: Words,
+  io: ConnectionIo,
+  kind: ClientKind,
+): Promise<{ readonly brokers: string; readonly [option: string]: unknown }> {
+  const file = words.one("config") ?? io.env["SLUICE_CONFIG"];
+  const properties: Property[] = file ? parseProperties(await readText(io, "config", file), file) : [];
+  for (const text of words.all("property")) {
+    const [name, value] = pair("property", text);
+    properties.push({ name, value, source: "command line" });
+  }
+  const options = await optionsOf(properties, kind, (path) => readText(io, "property", path));
+  const clientId = words.one("client-id");
+  const given = words.one("brokers") ?? options["brokers"] ?? io.env["KAFKA_BROKERS"];
+  const brokers = Array.isArray(given) ? given.join(",") : given;
+  if (typeof brokers !== "string" || brokers === "") {
+    throw new ConfigError("brokers", "No brokers are given, wanted --brokers HOST:PORT or KAFKA_BROKERS");
+  }
+  return { ...options, ...clientId === undefined ? {} : { clientId }, brokers };
+}
+
+async function readText(io: ConnectionIo, option: string, file: string): Promise<string> {
+  const decoder = new TextDecoder("utf-8", { fatal: true });
+  let text = "";
+  let bytes = 0;
+  try {
+    const source = await io.open(file);
+    try {
+      for await (const chunk of source.chunks) {
+        bytes += chunk.length;
+        if (bytes > MAX_TEXT_BYTES) throw new KafkaError(`it is larger than ${MAX_TEXT_BYTES} bytes`);
+        text += decoder.decode(chunk, { stream: true });
+      }
+      return text + decoder.decode();
+    } finally {
+      source.close();
+    }
+  } catch (error) {
+    throw new ConfigError(option, `Cannot read ${show(file)}: ${fileReasonOf(error)}`, { cause: error });
+  }
+}
+
+/** Why a file can't be read. */
+export function fileReasonOf(error: unknown): string {
+  const { code } = error as { code?: string };
+  if (code === "ENOENT") return "no such file";
+  if (code === "EACCES") return "permission denied";
+  if (code === "EISDIR") return "it is a directory";
+  return reasonOf(error);
+}

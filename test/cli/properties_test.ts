@@ -1,0 +1,146 @@
+import assert from "node:assert/strict";
+import { readConnection } from "../../src/cli/connection.ts";
+import { listProperties, optionsOf, parseProperties } from "../../src/cli/properties.ts";
+import type { Words } from "../../src/cli/words.ts";
+import { test } from "../harness.ts";
+import { refusal, world } from "./world.ts";
+
+const never = () => Promise.reject(new TypeError("no file is read"));
+
+function options(given: Record<string, string>, kind: "producer" | "reader" = "producer", readText = never as never) {
+  const properties = Object.entries(given).map(([name, value]) => ({ name, value, source: "command line" as const }));
+  return optionsOf(properties, kind, readText);
+}
+
+test("cli properties: those of Java and of librdkafka become our options", async () => {
+  assert.deepEqual(
+    await options({
+      "acks": "1",
+      "linger.ms": "5",
+      "compression.type": "zstd",
+      "compression.zstd.level": "7",
+      "queue.buffering.max.kbytes": "64",
+      "enable.idempotence": "false",
+      "max.in.flight.requests.per.connection": "1",
+      "security.protocol": "SASL_SSL",
+      "sasl.mechanisms": "SCRAM-SHA-512",
+      "sasl.username": "u",
+      "sasl.password": "12345",
+      "enable.ssl.certificate.verification": "false",
+      "maxBlockMs": "7",
+      "retries": "3",
+    }),
+    {
+      acks: 1,
+      lingerMs: 5,
+      compression: { codec: "zstd", level: 7 },
+      bufferMemory: 65_536,
+      idempotent: false,
+      maxInFlight: 1,
+      securityProtocol: "sasl_ssl",
+      sasl: { mechanism: "SCRAM-SHA-512", username: "u", password: "12345" },
+      tls: { verify: "none" },
+      maxBlockMs: 7,
+      retries: 3,
+    },
+  );
+  assert.deepEqual(await options({ "isolation.level": "read_uncommitted", "auto.offset.reset": "latest" }, "reader"), {
+    isolation: "read_uncommitted",
+    onMissingOffset: "end",
+  });
+});
+
+test("cli properties: certificates are read from their files, and JAAS is understood", async () => {
+  const files: Record<string, string> = {
+    "ca.pem": "CA",
+    "store.pem": "-----BEGIN PRIVATE KEY-----\n-----BEGIN CERTIFICATE-----",
+    "store.jks": "\u0001\u0002",
+  };
+  const readText = ((file: string) => Promise.resolve(files[file])) as never;
+  const read = (given: Record<string, string>) => options(given, "producer", readText);
+  assert.deepEqual(await read({ "ssl.ca.location": "ca.pem", "ssl.keystore.location": "store.pem" }), {
+    tls: { ca: "CA", cert: files["store.pem"], key: files["store.pem"] },
+  });
+  assert.match(
+    await refusal(() => read({ "ssl.truststore.location": "store.jks" })),
+    /ssl.truststore.location is no PEM/,
+  );
+  const jaas = 'org.apache.kafka.common.security.plain.PlainLoginModule required username="u" password="a\\"b";';
+  assert.deepEqual(await read({ "sasl.jaas.config": jaas }), {
+    sasl: { username: "u", password: 'a"b', mechanism: "PLAIN" },
+  });
+});
+
+test("cli properties: what is unknown or wrong is refused, near misses are guessed, and secrets aren't shown", async () => {
+  const cases: [Record<string, string>, RegExp][] = [
+    [{ "linger.m": "5" }, /^Unknown property "linger.m", did you mean linger.ms\?$/],
+    [{ "nosuch.thing.at.all": "5" }, /^Unknown property "nosuch.thing.at.all", see -X list$/],
+    [{ "linger.ms": "soon" }, /^Property linger.ms is "soon", wanted a whole number$/],
+    [{ "enable.idempotence": "yes" }, /wanted true or false$/],
+    [{ "security.protocol": "tls" }, /wanted plaintext, ssl, sasl_plaintext, sasl_ssl$/],
+    [{ "isolation.level": "x" }, /is none of a producer, see -X list$/],
+    [{ "compression.level": "3" }, /^Give compression.type as well/],
+    [{ "sasl.jaas.config": "s3cret" }, /^No username="…" password="…" is in sasl.jaas.config, wanted both$/],
+    [{ "__proto__": "1" }, /^Unknown property "__proto__"/],
+  ];
+  for (const [given, pattern] of cases) {
+    const pairs = Object.entries(given).length === 0 ? [["__proto__", "1"]] : Object.entries(given);
+    const properties = pairs.map(([name, value]) => ({ name: name!, value: value!, source: "command line" as const }));
+    const message = await refusal(() => optionsOf(properties, "producer", never));
+    assert.match(message, pattern);
+    assert.doesNotMatch(message, /s3cret/);
+  }
+});
+
+test("cli properties: a file has lines as Java writes them or JSON, and what is for others in it is left out", async () => {
+  const lines = parseProperties(
+    "# c\n! d\n\nbootstrap.servers = a:1,\\\n  b:2\nlinger.ms: 5\nx.y=a=b # no comment\n",
+    "f",
+  );
+  assert.deepEqual(lines.map(({ name, value }) => [name, value]), [
+    ["bootstrap.servers", "a:1,b:2"],
+    ["linger.ms", "5"],
+    ["x.y", "a=b # no comment"],
+  ]);
+  assert.match(
+    await refusal(() => parseProperties("ok=1\ns3cret\n", "f")),
+    /^Line 2 of "f" is no property, wanted name=value$/,
+  );
+  assert.match(await refusal(() => parseProperties("{s3cret", "f")), /^File "f" begins as JSON and is none/);
+  const json = parseProperties('{"lingerMs": 5, "sasl.username": "u", "tls": {"verify": "ca"}}', "f");
+  assert.deepEqual(await optionsOf(json, "producer", never), {
+    lingerMs: 5,
+    sasl: { username: "u" },
+    tls: { verify: "ca" },
+  });
+  const shared = parseProperties("group.id=g\nkey.serializer=x\nlinger.ms=5\nisolation.level=read_uncommitted\n", "f");
+  assert.deepEqual(await optionsOf(shared, "reader", never), { isolation: "read_uncommitted" });
+});
+
+test("cli properties: the command line wins over the file, and brokers come from the first that names some", async () => {
+  const wordsOf = (given: Record<string, string[]>): Words => ({
+    one: (name) => given[name]?.at(-1),
+    all: (name) => given[name] ?? [],
+    has: (name) => given[name] !== undefined,
+    positionals: [],
+  });
+  const io = world(["bootstrap.servers=file:1\nlinger.ms=5\nacks=1\n"]);
+  const env = { KAFKA_BROKERS: "env:1" };
+  const read = (given: Record<string, string[]>) => readConnection(wordsOf(given), { ...io, env }, "producer");
+  assert.deepEqual(await read({ config: ["f"], property: ["linger.ms=7"] }), {
+    brokers: "file:1",
+    acks: 1,
+    lingerMs: 7,
+  });
+  assert.equal((await read({ config: ["f"], brokers: ["flag:1"] })).brokers, "flag:1");
+  assert.equal((await read({})).brokers, "env:1");
+  assert.match(await refusal(() => read({ config: ["missing"] })), /^Cannot read "missing": no such file$/);
+});
+
+test("cli properties: the list names each with ours", () => {
+  const list = listProperties("producer");
+  assert.match(list, /\n {2}linger\.ms +lingerMs\n/);
+  assert.match(list, /security\.protocol +securityProtocol \(plaintext, ssl, sasl_plaintext, sasl_ssl\)/);
+  assert.doesNotMatch(list, /isolation/);
+  assert.match(listProperties("reader"), /isolation\.level +isolation\n/);
+});
