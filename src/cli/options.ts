@@ -114,7 +114,12 @@ export const produceSpec: CommandSpec = {
     { name: "empty-as-null", short: "Z", help: "lines: an empty key or value is null" },
     { name: "null-marker", value: "TEXT", help: "lines: a key or value that is exactly this is null" },
     { name: "key-field", value: "PATH", help: "ndjson, json: field that becomes the key (a.b leads into objects)" },
-    { name: "key", short: "k", value: "TEXT", help: "Key of every record that has none of its own" },
+    {
+      name: "key",
+      short: "k",
+      value: "TEXT",
+      help: "Key of records that have none, and of lines without the separator of -K",
+    },
     { name: "header", short: "H", value: "NAME=VALUE", multiple: true, help: "Header of every record; repeatable" },
     {
       name: "partition",
@@ -153,7 +158,8 @@ export const produceSpec: CommandSpec = {
   exitCodes:
     "1 some records were not delivered, or no broker answered; what was read before a wrong line is delivered and " +
     "counted; 130 interrupted",
-  notes: `An envelope is a line of JSON with topic, key, value (or payload), headers, partition and timestamp, as
+  notes: `Where lines are typed, Ctrl-D ends the last one.
+An envelope is a line of JSON with topic, key, value (or payload), headers, partition and timestamp, as
 sluice tail --json, kcat -J and rpk print them.
 ${LETTERS}`,
   examples: [
@@ -198,8 +204,9 @@ export const tailSpec: CommandSpec = {
     { name: "quiet", short: "q", help: "No remarks on standard error" },
     help,
   ],
-  exitCodes: "1 no broker answered or the topic can't be read; 130 interrupted before an end that was asked for " +
-    "(without one, an interrupt is the regular end: 0)",
+  exitCodes:
+    "1 no broker answered or the topic can't be read; 130 interrupted before it began, or before an end that " +
+    "was asked for (without one, an interrupt is the regular end: 0)",
   notes: `TIME is 2026-01-31, 2026-01-31T12:00:00Z, @MS since 1970, or @-1h (ms, s, m, h, d ago).
 On a terminal what it would obey is escaped; into files and pipes bytes go as they are.
 ${LETTERS}`,

@@ -69,9 +69,6 @@ export async function produce(
       return 2;
     }
   }
-  if (io.isInputTTY && io.isTTY && !command.quiet && command.files.some(({ name }) => name === "-")) {
-    io.stderr(`sluice: each line you type is a record; Ctrl-D ends\n`);
-  }
   const run = new Run({ command, io, sink, sources, warnings, printer, made: makeRecords?.() });
   return await run.toTheEnd();
 }

@@ -118,6 +118,7 @@ function inputFile(words: Words, name: string): InputFile {
     input: {
       format,
       keySeparator: separator("key-separator", words.one("key-separator")),
+      keyIsOptional: words.has("key"),
       headersSeparator: separator("headers-separator", words.one("headers-separator")),
       delimiter: separator("delimiter", words.one("delimiter")),
       emptyAsNull: words.has("empty-as-null"),

@@ -30,6 +30,8 @@ export interface InputOptions {
   readonly format: InputFormat;
   /** `lines`: what stands between key and value; a line without it is an error. */
   readonly keySeparator?: Uint8Array | undefined;
+  /** `lines`: a line without the key separator is no error, but a value. */
+  readonly keyIsOptional?: boolean | undefined;
   /** `lines`: what stands behind the headers at the front of a line, which are `NAME:VALUE,…` there. */
   readonly headersSeparator?: Uint8Array | undefined;
   /** `lines`: what stands between records, if not the ends of lines. */
@@ -84,7 +86,7 @@ function splitterOf({ format, delimiter }: InputOptions): Splitter {
 const encoder = new TextEncoder();
 
 function lineParser(options: InputOptions): (piece: Piece) => InputRecord {
-  const { keySeparator, headersSeparator, emptyAsNull } = options;
+  const { keySeparator, keyIsOptional, headersSeparator, emptyAsNull } = options;
   const marker = options.nullMarker === undefined ? undefined : encoder.encode(options.nullMarker);
   const nullable = (bytes: Uint8Array) =>
     (emptyAsNull && bytes.length === 0) || (marker !== undefined && equal(bytes, marker)) ? null : bytes;
@@ -97,8 +99,10 @@ function lineParser(options: InputOptions): (piece: Piece) => InputRecord {
       headers = lineHeaders(bytes.subarray(0, at), lineNumber);
       bytes = bytes.subarray(at + headersSeparator.length);
     }
-    if (keySeparator === undefined) return { key: null, value: nullable(bytes), ...headers && { headers } };
-    const at = indexOf(bytes, keySeparator);
+    const at = keySeparator === undefined ? -1 : indexOf(bytes, keySeparator);
+    if (keySeparator === undefined || (at < 0 && keyIsOptional)) {
+      return { key: null, value: nullable(bytes), ...headers && { headers } };
+    }
     if (at < 0) {
       const shown = new TextDecoder().decode(keySeparator);
       throw badInput(lineNumber, `${excerpt(bytes)} has no key, wanted KEY, ${show(shown)} and VALUE`);

@@ -19,6 +19,7 @@ test("cli arguments: every option of produce reaches the command", { needs: "com
   const input = {
     format: "lines",
     keySeparator: bytes("\t"),
+    keyIsOptional: true,
     headersSeparator: bytes("|"),
     delimiter: bytes("\x1e"),
     emptyAsNull: true,

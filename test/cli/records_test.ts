@@ -185,3 +185,8 @@ test("cli input: headers before a separator, as Java writes them, and empty as n
   assert.equal(read(options, "k:v\n").complaint, 'Line 1: "k:v" has no headers, wanted NAME:VALUE,… before the others');
   assert.equal(read(options, "h\tk:v\n").complaint, 'Line 1: the header "h" has no value, wanted NAME:VALUE');
 });
+
+test("cli input: where there is a key for all, a line without the separator is a value", () => {
+  const options = { format: "lines", keySeparator: encoder.encode(":"), keyIsOptional: true } as const;
+  assert.deepEqual(readAnyhow(options, "k:v\nplain\n:x\n").records, [["k", "v"], [null, "plain"], ["", "x"]]);
+});

@@ -58,7 +58,15 @@ test("cli topics: one that is refused doesn't keep the others, is named, and is 
 test("cli topics: configs are shown, set and unset", { needs: "command line" }, async () => {
   const cluster = new EmbeddedCluster({ topics: { orders: 1 } });
   assert.match((await run(cluster, "configs", "orders")).out, /^orders: no config of its own; --all shows/);
-  const changed = await run(cluster, "alter", "orders", "--set", "cleanup.policy=compact", "--set", "retention.ms=5000");
+  const changed = await run(
+    cluster,
+    "alter",
+    "orders",
+    "--set",
+    "cleanup.policy=compact",
+    "--set",
+    "retention.ms=5000",
+  );
   assert.deepEqual([changed.exitCode, changed.out], [0, 'Changed the configs of "orders"\n'], changed.err);
   const { out } = await run(cluster, "configs", "orders");
   assert.match(out, /^orders\n/);
