@@ -77,8 +77,10 @@ async function printArrivals(
     for (const topic of cluster.topics) {
       for (const { index, log } of topic.partitions) {
         const key = `${index} ${topic.name}`;
-        const from = printed.get(key) ?? 0n;
-        if (log.endOffset <= from) continue;
+        // A topic that was deleted and made again begins anew.
+        const known = printed.get(key) ?? 0n;
+        const from = log.endOffset < known ? 0n : known;
+        if (log.endOffset === from) continue;
         printed.set(key, log.endOffset);
         for (const bytes of log.read(from, Infinity)) {
           for await (const record of readStored(topic.name, index, bytes, cluster.decompress)) {

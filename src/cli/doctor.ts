@@ -149,7 +149,11 @@ class Visit {
     if (dialled === undefined) return;
     if (tls) {
       const secured = await this.#step("tls", target, async () => {
-        await this.#dial(address, true);
+        await this.#dial(address, true).catch(async (error) => {
+          // A whole handshake tells more: that the port is a plain one, for instance.
+          await this.#connect(address, false);
+          throw error;
+        });
         return { detail: "the certificate is trusted" };
       });
       if (secured === undefined) return;
@@ -299,6 +303,10 @@ export function formatFinding({ step, target, status, ms, detail, advice }: Find
   }`;
 }
 
+const TLS_ADVICE =
+  "Look whether the port speaks TLS; give who signed its certificate with -X ssl.ca.location=FILE, and a " +
+  "certificate of your own, where it asks for one, with ssl.certificate.location and ssl.key.location.";
+
 function adviceFor(step: string, error: unknown, origin?: Parameters<typeof connectAdvice>[1]): string {
   if (step === "resolve") return 'Correct the host name in "brokers", or the DNS of this machine.';
   if (!(error instanceof KafkaError) || error instanceof ConfigError) return "";
@@ -311,12 +319,15 @@ function adviceFor(step: string, error: unknown, origin?: Parameters<typeof conn
       return "A name has up to 249 letters, digits, dots, dashes and underscores.";
     case "SASL_AUTHENTICATION_FAILED":
       return "Check user name and password, and that they are known for this mechanism.";
+    case "TLS_PORT":
+      return "Give -X security.protocol=ssl (or sasl_ssl), and -X ssl.ca.location=FILE if no public authority signed it.";
     case "SASL_REQUIRED":
       return "Give -X sasl.mechanism=NAME, sasl.username and sasl.password, or a --config FILE with them.";
     case "UNSUPPORTED_SASL_MECHANISM":
       return "Choose one of the broker's mechanisms with -X sasl.mechanism=NAME.";
     default:
   }
+  if (step === "tls") return TLS_ADVICE;
   if (step === "write" || step === "topic" || step === "acl") return "";
   return connectAdvice(error, origin ?? { nodeId: -1, advertisedBy: undefined, wasReached: false });
 }

@@ -297,6 +297,8 @@ class Run {
   #report(error: unknown, quiet: boolean, json: boolean): void {
     const tally = this.#tally;
     const { topic, dryRun, tee, producer } = this.#command;
+    // Behind the ^C, and what was typed before it.
+    if (error === interrupted && this.#io.isTTY && this.#io.isInputTTY) this.#io.stderr("\n");
     if (error !== undefined && error !== interrupted) {
       complain(this.#io, explain(error, topic), tally, dryRun);
     } else if (tally.failed > 0) {
