@@ -296,17 +296,9 @@ class Run {
 
   #report(error: unknown, quiet: boolean, json: boolean): void {
     const tally = this.#tally;
-    const { topic, dryRun, tee, producer } = this.#command;
-    // Behind the ^C, and what was typed before it.
-    if (error === interrupted && this.#io.isTTY && this.#io.isInputTTY) this.#io.stderr("\n");
-    if (error !== undefined && error !== interrupted) {
-      complain(this.#io, explain(error, topic), tally, dryRun);
-    } else if (tally.failed > 0) {
-      complain(this.#io, explain(new KafkaError(tally.failures[0]!.message, tally.failures[0]!)), tally);
-    } else if (error === interrupted && quiet) {
-      complain(this.#io, "Interrupted", tally, dryRun);
-    }
+    this.#complain(error);
     if (quiet) return;
+    const { topic, dryRun, tee, producer } = this.#command;
     const summary = summarize(tally, {
       topic: topic ?? null,
       runtime: this.#io.runtime,
@@ -320,6 +312,21 @@ class Run {
     const print = (text: string): void => tee || this.#printer ? this.#io.stderr(text) : this.#io.stdout(text);
     if (json) print(`${printableJson(summary)}\n`);
     else if (error === undefined || tally.delivered > 0) print(formatSummary(summary));
+  }
+
+  #complain(error: unknown): void {
+    const tally = this.#tally;
+    const { topic, dryRun, quiet } = this.#command;
+    const isInterrupted = error === interrupted;
+    // Behind the ^C, and what was typed before it.
+    if (isInterrupted && this.#io.isTTY && this.#io.isInputTTY) this.#io.stderr("\n");
+    if (error !== undefined && !isInterrupted) {
+      complain(this.#io, explain(error, topic), tally, dryRun);
+    } else if (tally.failed > 0) {
+      complain(this.#io, explain(new KafkaError(tally.failures[0]!.message, tally.failures[0]!)), tally);
+    } else if (isInterrupted && quiet) {
+      complain(this.#io, "Interrupted", tally, dryRun);
+    }
   }
 
   #progress(): ReturnType<typeof progressState> {
