@@ -28,6 +28,7 @@ const layers = {
   sasl: ["runtime"],
   telemetry: ["producer", "cluster", "protocol", "codec", "runtime"],
   admin: ["cluster", "protocol", "runtime", "sasl"],
+  registry: ["producer", "protocol", "runtime", "sasl"],
   reader: ["cluster", "protocol", "codec", "runtime", "sasl"],
   headers: [],
   compat: ["app", "producer", "cluster", "codec", "runtime", "sasl"],

@@ -1,0 +1,161 @@
+/**
+ * Requests to a registry over `fetch`, each with a limit of time, size and attempts.
+ *
+ * @module
+ */
+
+import { AuthenticationError, AuthorizationError, ConnectionError, KafkaError, TimeoutError } from "../errors.ts";
+import { setTimer } from "../runtime/clock.ts";
+import { withoutSecrets } from "../sasl/bytes.ts";
+import { excerpt, reasonOf, sentence } from "../show.ts";
+import type { FetchedResponse, ResolvedRegistryOptions } from "./options.ts";
+
+/** Schemas have some kilobytes; what is larger than this is no answer of a registry. */
+export const MAX_BODY_BYTES: number = 16 << 20;
+
+const CONTENT_TYPE = "application/vnd.schemaregistry.v1+json";
+const FIRST_BACKOFF_MS = 100;
+const LONGEST_BACKOFF_MS = 2_000;
+
+/** One request. */
+export interface RegistryRequest {
+  readonly method: "GET" | "POST";
+  /** The path behind the registry's own, its parts escaped. */
+  readonly path: string;
+  /** What is sent as JSON. */
+  readonly body?: object;
+  /** For messages: the action. */
+  readonly what: string;
+}
+
+/** Asks a registry. */
+export class Transport {
+  readonly #options: ResolvedRegistryOptions;
+  /** Which of the addresses answered last. */
+  #current = 0;
+
+  /** Takes addresses, credentials and limits. */
+  constructor(options: ResolvedRegistryOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves to the JSON of an answer with a status from 200 to 299; rejects with the registry's own error. */
+  async ask(request: RegistryRequest): Promise<Readonly<Record<string, unknown>>> {
+    const { retries, urls } = this.#options;
+    for (let attempt = 0;; attempt++) {
+      try {
+        return await this.#once(urls[this.#current % urls.length]!, request);
+      } catch (error) {
+        if (!(error instanceof KafkaError) || !error.retriable || attempt >= retries) throw error;
+        // Somebody else may be there; where there is nobody else, later.
+        this.#current += 1;
+        const delayMs = Math.min(LONGEST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** attempt);
+        if (this.#current % urls.length === 0 || urls.length === 1) await pause(delayMs);
+      }
+    }
+  }
+
+  async #once(url: string, request: RegistryRequest): Promise<Readonly<Record<string, unknown>>> {
+    const { fetch, requestTimeoutMs } = this.#options;
+    const authorization = await this.#options.authorization();
+    const secrets = [...this.#options.secrets, authorization?.replace(/^\w+ /, "")];
+    const late = new AbortController();
+    const timer = setTimer(() => late.abort(), requestTimeoutMs);
+    let status: number;
+    let text: string;
+    try {
+      const response = await fetch(`${url}${request.path}`, {
+        method: request.method,
+        headers: {
+          ...this.#options.headers,
+          accept: `${CONTENT_TYPE}, application/json`,
+          ...(request.body === undefined ? {} : { "content-type": CONTENT_TYPE }),
+          ...(authorization === undefined ? {} : { authorization }),
+        },
+        ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
+        signal: late.signal,
+        // Credentials go to who was named, and to nobody whom he names.
+        redirect: "manual",
+      });
+      status = response.status;
+      text = await bodyOf(response, request.what);
+    } catch (cause) {
+      if (cause instanceof KafkaError) throw cause;
+      if (late.signal.aborted) {
+        throw new TimeoutError(`${request.what} took longer than requestTimeoutMs (${requestTimeoutMs} ms).`);
+      }
+      const reason = withoutSecrets(reasonOf(cause), secrets);
+      // Not the cause itself: what an error of another library holds of the request isn't known.
+      throw new ConnectionError(`${request.what} found no registry. ${sentence(reason)}`);
+    } finally {
+      timer.cancel();
+    }
+    const json = parsed(text);
+    if (status >= 200 && status < 300 && json !== undefined) return json;
+    throw errorOf(request.what, status, json, secrets);
+  }
+}
+
+/** The registry's own error, with its code. */
+function errorOf(
+  what: string,
+  status: number,
+  json: Readonly<Record<string, unknown>> | undefined,
+  secrets: readonly (string | undefined)[],
+): KafkaError {
+  const { error_code: code, message } = json ?? {};
+  const errorCode = Number.isSafeInteger(code) ? code as number : status;
+  const words = typeof message === "string" ? excerpt(withoutSecrets(message, secrets)) : "";
+  if (status >= 200 && status < 300) {
+    return new KafkaError(`${what} was answered with something that is no JSON.`, { code: "SCHEMA_REGISTRY" });
+  }
+  if (status < 200 || (status >= 300 && status < 400)) {
+    const text = `${what} was answered with status ${status}: set "url" to where the registry is itself.`;
+    return new KafkaError(text, { code: "SCHEMA_REGISTRY", errorCode: status });
+  }
+  const text = sentence(`${what} was answered with ${errorCode}${words === "" ? "" : `: ${words}`}`);
+  const options = { code: "SCHEMA_REGISTRY", errorCode };
+  if (status === 401) return new AuthenticationError(text, options);
+  if (status === 403) return new AuthorizationError(text, options);
+  return new KafkaError(text, { ...options, retriable: status === 408 || status === 429 || status >= 500 });
+}
+
+/** The text of a body, as far as it isn't too long. */
+async function bodyOf(response: FetchedResponse, what: string): Promise<string> {
+  const tooLong = (): KafkaError =>
+    new KafkaError(`${what} was answered with more than ${MAX_BODY_BYTES} bytes.`, { code: "SCHEMA_REGISTRY" });
+  const reader = response.body?.getReader();
+  if (reader === undefined) {
+    const text = await response.text();
+    if (text.length > MAX_BODY_BYTES) throw tooLong();
+    return text;
+  }
+  const decoder = new TextDecoder();
+  let text = "";
+  let size = 0;
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return text + decoder.decode();
+    size += value?.length ?? 0;
+    if (size > MAX_BODY_BYTES) {
+      await reader.cancel().catch(() => {});
+      throw tooLong();
+    }
+    text += decoder.decode(value, { stream: true });
+  }
+}
+
+function parsed(text: string): Readonly<Record<string, unknown>> | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null && !Array.isArray(value)
+      ? value as Readonly<Record<string, unknown>>
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function pause(delayMs: number): Promise<void> {
+  return new Promise((resolve) => setTimer(resolve, delayMs));
+}
