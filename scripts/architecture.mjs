@@ -21,7 +21,7 @@ const layers = {
   "mod.ts": ["core.ts", "app", "producer", "cluster", "protocol", "codec", "runtime", "sasl"],
   "core.ts": ["app", "producer", "cluster", "protocol", "codec", "runtime"],
   app: ["producer", "cluster", "runtime", "headers"],
-  otel: ["producer", "runtime"],
+  otel: ["producer", "cluster", "runtime"],
   producer: ["cluster", "protocol", "codec", "runtime", "sasl"],
   cluster: ["protocol", "runtime", "sasl"],
   codec: ["runtime"],

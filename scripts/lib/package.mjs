@@ -108,7 +108,7 @@ async function importTool(path) {
   return await import(pathToFileURL(join(root, "scripts/tools/node_modules", path)).href);
 }
 
-const external = [/^node:/, /^cloudflare:/, "fflate", ...builtinModules];
+const external = [/^node:/, /^cloudflare:/, "fflate", "@opentelemetry/api", ...builtinModules];
 
 async function writeModules(rollup, dir, format, entries, imports, classes) {
   const isEs = format === "es";
@@ -235,6 +235,7 @@ async function writeTypes(rollup, dts, dist, entries) {
   const compiled = (file) => join(dist, file.replace(/\.ts$/, ".d.ts"));
   const bundle = await rollup({
     input: Object.fromEntries(Object.entries(entries).map(([name, file]) => [name, compiled(file)])),
+    external: ["@opentelemetry/api"],
     plugins: [declarations(), dts()],
     onwarn(warning) {
       if (warning.code !== "CIRCULAR_DEPENDENCY") throw new Error(`rollup-plugin-dts warns: ${warning.message}`);

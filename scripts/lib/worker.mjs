@@ -9,9 +9,14 @@ export const workerConditions = ["workerd", "worker", "browser"];
 
 /**
  * Bundles, for workerd unless other conditions are given. The tests are imported for their effect, which
- * `sideEffects: false` would drop.
+ * `sideEffects: false` would drop. As "browser", packages show what they have in place of Node's modules, as under wrangler.
+ *
+ * @param {string} entry
+ * @param {string} outfile
+ * @param {string[]} [conditions]
+ * @param {"neutral" | "browser"} [platform]
  */
-export async function bundle(entry, outfile, conditions = workerConditions) {
+export async function bundle(entry, outfile, conditions = workerConditions, platform = "neutral") {
   const { build: esbuild } = await import("esbuild");
   await esbuild({
     absWorkingDir: root,
@@ -19,9 +24,9 @@ export async function bundle(entry, outfile, conditions = workerConditions) {
     outfile,
     bundle: true,
     format: "esm",
-    platform: "neutral",
+    platform,
     target: "es2022",
-    mainFields: ["module", "main"],
+    mainFields: platform === "browser" ? ["browser", "module", "main"] : ["module", "main"],
     conditions,
     external: ["cloudflare:*", "node:*"],
     loader: { ".wasm": "binary" },
