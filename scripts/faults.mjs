@@ -2,17 +2,17 @@
  * The producer against a real three-node Kafka behind proxies that spoil connections, with nodes that are killed,
  * paused and relieved of their partitions. What it was told is compared with what the Java consumer reads back.
  *
- *     node scripts/faults.mjs [--rounds 1] [--scenario "lost answers,elections"] [--seed N] [--version 4.1.1]
+ *     node scripts/faults.mjs [--rounds 1] [--scenario "lost answers,elections"] [--seed N] [--version 4.1.1] [--security]
  *
  * One line per scenario; exit code 1 when a promise was broken. A seed repeats the choices of a scenario, but not the
- * timing of a real cluster. Needs a JDK and Maven; traces lie in `.cache/faults`.
+ * timing of a real cluster. `--security` plays the same over TLS and SCRAM, with sessions of three seconds. Needs a JDK and Maven; traces lie in `.cache/faults`.
  */
 import { spawn } from "node:child_process";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { faultsDir, startFaultyCluster } from "../test/interop/faults/cluster.mjs";
+import { faultsDir, scramOverTls, startFaultyCluster } from "../test/interop/faults/cluster.mjs";
 import { seededRandom } from "../test/interop/faults/random.mjs";
 import { scenarios } from "../test/interop/faults/scenarios.mjs";
 import { Trace } from "../test/interop/faults/trace.mjs";
@@ -30,18 +30,22 @@ const hangsAfterMs = 120_000;
 /**
  * Runs the scenarios; resolves to the number of those in which a promise was broken.
  *
- * @param {{ rounds?: number, names?: string[], seed?: number, version?: string, log?: (line: string) => void }} [options]
+ * @param {{ rounds?: number, names?: string[], seed?: number, version?: string, isSecure?: boolean,
+ *   log?: (line: string) => void }} [options]
  */
-export async function runFaults({ rounds = 1, names, seed, version = kafkaVersions[0], log = console.log } = {}) {
+export async function runFaults(
+  { rounds = 1, names, seed, version = kafkaVersions[0], isSecure = false, log = console.log } = {},
+) {
   await install("test/runtimes", log);
   const trace = new Trace();
-  const cluster = await startFaultyCluster({ version, trace, random: Math.random });
+  const security = isSecure ? scramOverTls() : undefined;
+  const cluster = await startFaultyCluster({ version, trace, random: Math.random, security });
   let broken = 0;
   try {
     for (let round = 0; round < rounds; round++) {
       for (const name of names) {
         const runSeed = seed === undefined ? Math.floor(Math.random() * 2 ** 31) : seed + round;
-        if (!await runScenario({ name, seed: runSeed, cluster, trace, log })) broken++;
+        if (!await runScenario({ name, seed: runSeed, cluster, security, trace, log })) broken++;
       }
     }
   } finally {
@@ -50,7 +54,7 @@ export async function runFaults({ rounds = 1, names, seed, version = kafkaVersio
   return broken;
 }
 
-async function runScenario({ name, seed, cluster, trace, log }) {
+async function runScenario({ name, seed, cluster, security, trace, log }) {
   const scenario = scenarios[name];
   const dice = seededRandom(seed);
   const noise = seededRandom(seed ^ 0x5bd1e995);
@@ -64,6 +68,7 @@ async function runScenario({ name, seed, cluster, trace, log }) {
   trace.restart();
   const plan = {
     brokers: cluster.brokers,
+    security: security?.options ?? {},
     topics,
     partitions,
     out: join(faultsDir, `result-${process.pid}.json`),
@@ -153,6 +158,7 @@ async function main() {
       scenario: { type: "string" },
       seed: { type: "string" },
       version: { type: "string", default: kafkaVersions[0] },
+      security: { type: "boolean", default: false },
     },
   });
   const names = values.scenario?.split(",") ?? Object.keys(scenarios);
@@ -166,7 +172,8 @@ async function main() {
   // The exit handlers end the nodes.
   for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(130));
   const seed = values.seed === undefined ? undefined : Number(values.seed);
-  const broken = await runFaults({ rounds: Number(values.rounds), names, seed, version: values.version });
+  const { version, security: isSecure } = values;
+  const broken = await runFaults({ rounds: Number(values.rounds), names, seed, version, isSecure });
   const runs = names.length * Number(values.rounds);
   console.log(broken === 0 ? `all ${runs} runs kept every promise` : `${broken} of ${runs} runs broke a promise`);
   process.exit(broken === 0 ? 0 : 1);

@@ -129,10 +129,29 @@ export function isAborted(signal: AbortSignal): boolean {
 /** For a promise where none was wanted: the error says that already, so that its rejection is nobody's business. */
 export function ignoreRejection(value: unknown): void {
   try {
-    if (value instanceof Promise) value.catch(() => {});
+    watchRejection(value, () => {});
   } catch {
-    // A proxy; it isn't one.
+    // It isn't one.
   }
+}
+
+/** Whether something has a `then`: a promise of this realm or another, or what a library has in place of one. */
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  try {
+    return isObject(value) && typeof (value as PromiseLike<unknown>).then === "function";
+  } catch {
+    // A proxy, or a getter that throws; nobody can wait for it.
+    return false;
+  }
+}
+
+/**
+ * Watches what a caller's function has returned: if that is a promise, of whatever kind, its rejection is told. Throws what
+ * its `then` throws.
+ */
+export function watchRejection(returned: unknown, onRejected: (error: unknown) => void): void {
+  // Within this turn: workerd reports at once what nobody has asked for.
+  if (isThenable(returned)) void returned.then(undefined, onRejected);
 }
 
 /** A function that is called back, if any; null is none. */

@@ -191,3 +191,44 @@ test("callbacks: with one, a rejection that nobody awaits is no unhandled one", 
   assert.equal(told, 16);
   assert.deepEqual(unhandled, []);
 });
+
+test("callbacks: what async ones return is watched, whoever has made the promise", async (t) => {
+  const unhandled = unhandledIn(t);
+  const { producer, run } = stage();
+  const logged: unknown[] = [];
+  const p = producer({
+    logger: { error: (event, { error }) => void logged.push(`${event} ${(error as Error).message}`) },
+    hooks: { onConnect: () => ofAnotherRealm("from a hook") as never },
+    interceptors: [{ onAcknowledgement: () => ofAnotherRealm("from an interceptor") as never }],
+  });
+  const lazy = {
+    then: (_: unknown, reject: (error: unknown) => void): void => reject(new Error("from a library")),
+  };
+  const throwing = {
+    then: (): void => {
+      throw new Error("from then");
+    },
+  };
+  await run(p.send({ topic: "orders", value: "v" }, {
+    onDelivery: () => ofAnotherRealm("from a callback") as never,
+    onSuccess: () => lazy as never,
+  }));
+  await run(p.send({ topic: "orders", value: "v" }, { onSuccess: () => throwing as never }));
+  await run(p.close());
+  await turn();
+  await turn();
+  assert.deepEqual(unhandled, []);
+  assert.deepEqual([...new Set(logged)].sort(), [
+    "callback_threw from a callback",
+    "callback_threw from a library",
+    "callback_threw from then",
+    "hook_threw from a hook",
+    "interceptor_threw from an interceptor",
+  ]);
+});
+
+/** A promise that rejects, and is none of this realm's. */
+function ofAnotherRealm(message: string): PromiseLike<never> {
+  const { then } = Promise.prototype;
+  return Object.setPrototypeOf(Promise.reject(new Error(message)), { then, constructor: undefined });
+}

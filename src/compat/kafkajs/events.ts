@@ -4,6 +4,7 @@
  * @module
  */
 
+import { watchRejection } from "../../call_options.ts";
 import type { RequestEvent as Requested, ResponseEvent } from "../../cluster/hooks.ts";
 import type { ProducerHooks } from "../../producer/observe/hooks.ts";
 import { KafkaJSNonRetriableError } from "./errors.ts";
@@ -152,8 +153,8 @@ export class Emitter {
       const event = { id: events++, type, timestamp: this.#wallNow(), payload };
       try {
         // As in KafkaJS the id is a number, though its types say otherwise.
-        const returned = listener(event as unknown as InstrumentationEvent<never>);
-        if (returned instanceof Promise) returned.catch((error) => this.#onThrow(type, error));
+        const returned: unknown = listener(event as unknown as InstrumentationEvent<never>);
+        watchRejection(returned, (error) => this.#onThrow(type, error));
       } catch (error) {
         this.#onThrow(type, error);
       }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { watchRejection } from "../../call_options.ts";
 import type { ConnectionHooks } from "../../cluster/hooks.ts";
 import type { KafkaError } from "../../errors.ts";
 import { outside } from "../../runtime/async_context.ts";
@@ -138,8 +139,7 @@ function guard(hooks: ProducerHooks, name: keyof ProducerHooks, logger: Logger):
   };
   return (event) => {
     try {
-      const returned = hook.call(hooks, event);
-      if (returned instanceof Promise) returned.catch(complain);
+      watchRejection(hook.call(hooks, event), complain);
     } catch (error) {
       complain(error);
     }

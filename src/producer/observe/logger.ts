@@ -7,6 +7,7 @@
  * @module
  */
 
+import { ignoreRejection } from "../../call_options.ts";
 import { printable, sentence } from "../../show.ts";
 
 /** Where the producer's structured log events go. Every method is optional. */
@@ -94,8 +95,7 @@ function isEnabled(logger: Methods, name: string): boolean {
 function guarded(write: Write): (event: string, fields: LogFields) => void {
   return (event, fields) => {
     try {
-      const returned = write(event, fields);
-      if (returned instanceof Promise) returned.catch(() => {});
+      ignoreRejection(write(event, fields));
     } catch {
       // There is nobody left to tell.
     }

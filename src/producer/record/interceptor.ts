@@ -4,7 +4,7 @@
  * @module
  */
 
-import { isObject } from "../../call_options.ts";
+import { ignoreRejection, isObject, isThenable, watchRejection } from "../../call_options.ts";
 import { ConfigError, type KafkaError } from "../../errors.ts";
 import { callersContext } from "../../runtime/async_context.ts";
 import type { Callbacks, Receipt } from "./receipt.ts";
@@ -64,8 +64,8 @@ export class InterceptorChain {
       this.#isolated("onSend", () => {
         // A copy, so that half a change is lost together with the interceptor that threw.
         const changed: unknown = interceptor.onSend?.(fieldsOf(latest));
-        if (changed instanceof Promise) {
-          changed.catch(() => {});
+        if (isThenable(changed)) {
+          ignoreRejection(changed);
           throw new ConfigError("interceptors", '"onSend" returned a promise, wanted a record.');
         }
         if (isObject(changed)) latest = fieldsOf(changed as ProducerRecord<K, V>);
@@ -108,8 +108,7 @@ export class InterceptorChain {
   #isolated(method: string, call: () => unknown): void {
     const complain = (error: unknown): void => this.#logger.error?.("interceptor_threw", { method, error });
     try {
-      const returned = call();
-      if (returned instanceof Promise) returned.catch(complain);
+      watchRejection(call(), complain);
     } catch (error) {
       complain(error);
     }

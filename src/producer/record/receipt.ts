@@ -5,6 +5,7 @@
  * @module
  */
 
+import { watchRejection } from "../../call_options.ts";
 import type { KafkaError } from "../../errors.ts";
 import { type Context, dropContext } from "../../runtime/async_context.ts";
 import type { RecordMetadata } from "./delivery.ts";
@@ -86,8 +87,7 @@ function notifyHere(
 /** An async callback that rejects counts as one that throws: its promise is watched here only, and Node would end for it. */
 function call(callback: () => unknown, onThrow: OnThrow): void {
   try {
-    const returned = callback();
-    if (returned instanceof Promise) returned.catch(onThrow);
+    watchRejection(callback(), onThrow);
   } catch (thrown) {
     onThrow(thrown);
   }

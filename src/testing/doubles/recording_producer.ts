@@ -11,6 +11,7 @@
 import {
   checkSignal,
   checkTimeoutMs,
+  ignoreRejection,
   isAborted,
   isObject,
   MAX_TIMER_MS,
@@ -445,8 +446,7 @@ function tell(
   ];
   for (const call of calls) {
     try {
-      const returned: unknown = call();
-      if (returned instanceof Promise) returned.catch(() => {});
+      ignoreRejection(call());
     } catch {
       // As with the real producer, which logs it.
     }

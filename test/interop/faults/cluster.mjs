@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { classPath, ensureKafka, freePorts, toolJvmFlags, waitForBroker } from "../../../scripts/kafka.mjs";
+import { certificateAuthority } from "../../../scripts/lib/certificates.mjs";
 import { cacheDir, run } from "../../../scripts/lib/tools.mjs";
 import { BrokerProxy } from "./proxy.mjs";
 
@@ -14,8 +15,33 @@ export const faultsDir = join(cacheDir, "faults");
 
 const jvmFlags = ["-Xmx384m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"];
 
+/** Who may come in where the rig is secure. */
+const user = { username: "alice", password: "pencil-Ä€" };
+
+/**
+ * TLS as far as the proxies, which must see frames to spoil them, and SCRAM as far as the brokers, whose sessions end soon:
+ * what nodes, proxies and producers need for it.
+ */
+export function scramOverTls() {
+  const ca = certificateAuthority();
+  const login = "org.apache.kafka.common.security.scram.ScramLoginModule";
+  return {
+    certificate: ca.issue({ name: "broker" }),
+    scram: `SCRAM-SHA-256=[name="${user.username}",password="${user.password}"]`,
+    config: {
+      "listener.security.protocol.map": "CLIENT:SASL_PLAINTEXT,INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT",
+      "sasl.enabled.mechanisms": "SCRAM-SHA-256",
+      "listener.name.client.scram-sha-256.sasl.jaas.config": `${login} required;`,
+      "connections.max.reauth.ms": 3_000,
+    },
+    options: { tls: { ca: ca.cert }, sasl: { mechanism: "scram-sha-256", ...user } },
+  };
+}
+
 /** Starts the cluster of three nodes, or of one; brokers talk to each other past the proxies. */
-export async function startFaultyCluster({ version, trace, random, nodeCount = 3, config = {} }) {
+export async function startFaultyCluster(
+  { version, trace, random, nodeCount = 3, config = {}, security = undefined },
+) {
   const libs = await ensureKafka(version);
   mkdirSync(faultsDir, { recursive: true });
   await compile(libs);
@@ -25,7 +51,7 @@ export async function startFaultyCluster({ version, trace, random, nodeCount = 3
   const nodes = Array.from({ length: nodeCount }, (_, i) => {
     const [proxyPort, clientPort, internalPort, controllerPort] = ports.slice(i * 4, i * 4 + 4);
     const addresses = { proxyPort, clientPort, internalPort, controllerPort };
-    return new FaultyNode({ id: i + 1, dir, libs, ...addresses, trace, random, nodeCount, config });
+    return new FaultyNode({ id: i + 1, dir, libs, ...addresses, trace, random, nodeCount, config, security });
   });
   const cluster = new FaultyCluster(nodes, libs, dir);
   try {
@@ -97,20 +123,23 @@ class FaultyNode {
   #paused = false;
   #nodeCount;
   #moreConfig;
+  #scram;
 
   constructor(
-    { id, dir, libs, proxyPort, clientPort, internalPort, controllerPort, trace, random, nodeCount, config },
+    { id, dir, libs, proxyPort, clientPort, internalPort, controllerPort, trace, random, nodeCount, config, security },
   ) {
+    const certificate = security?.certificate;
     this.id = id;
     this.clientPort = clientPort;
     this.internalPort = internalPort;
     this.controllerPort = controllerPort;
-    this.proxy = new BrokerProxy({ nodeId: id, port: proxyPort, upstreamPort: clientPort, trace, random });
+    this.proxy = new BrokerProxy({ nodeId: id, port: proxyPort, upstreamPort: clientPort, trace, random, certificate });
     this.#dir = dir;
     this.#libs = libs;
     this.#trace = trace;
     this.#nodeCount = nodeCount;
-    this.#moreConfig = config;
+    this.#moreConfig = { ...config, ...security?.config };
+    this.#scram = security?.scram;
     this.#config = join(dir, `node-${id}.properties`);
   }
 
@@ -151,6 +180,7 @@ class FaultyNode {
     };
     writeFileSync(this.#config, Object.entries(properties).map(([key, value]) => `${key}=${value}\n`).join(""));
     const args = ["kafka.tools.StorageTool", "format", "-t", clusterId, "-c", this.#config];
+    if (this.#scram !== undefined) args.push("--add-scram", this.#scram);
     const { code, output } = await run("java", [...toolJvmFlags, "-cp", classPath(this.#libs), ...args]);
     if (code !== 0) throw new Error(`Formatting the storage of Kafka node ${this.id} failed:\n${output}`);
   }
@@ -169,7 +199,8 @@ class FaultyNode {
     const check = () => {
       if (!this.isUp) throw new Error(`Kafka node ${this.id} ended while it started`);
     };
-    await waitForBroker(this.clientPort, 60_000, { brokerCount, check });
+    // Where nobody has to say who he is.
+    await waitForBroker(this.internalPort, 60_000, { brokerCount, check });
     this.#trace.say(`node ${this.id} serves`);
     await this.proxy.accept();
   }

@@ -1,5 +1,6 @@
 /** A TCP proxy in front of a broker that sees requests and answers, and spoils them on demand. */
 import { connect, createServer } from "node:net";
+import { TLSSocket } from "node:tls";
 import { FrameCutter, PRODUCE, readProduceRequest, readProduceResponse, readRequestHeader } from "./frames.mjs";
 
 const apiNames = { 0: "Produce", 3: "Metadata", 18: "ApiVersions", 22: "InitProducerId" };
@@ -20,7 +21,9 @@ export class BrokerProxy {
   #server;
   #links = new Set();
 
-  constructor({ nodeId, port, upstreamPort, trace, random }) {
+  /** With a `certificate` clients speak TLS with the proxy, which is where the frames are seen. */
+  constructor({ nodeId, port, upstreamPort, trace, random, certificate }) {
+    this.certificate = certificate;
     this.nodeId = nodeId;
     this.port = port;
     this.upstreamPort = upstreamPort;
@@ -37,7 +40,7 @@ export class BrokerProxy {
   accept() {
     if (this.#server !== undefined) return Promise.resolve();
     this.#server = createServer({ noDelay: true }, (socket) => {
-      const link = new Link(this, socket);
+      const link = new Link(this, socket, this.certificate);
       this.#links.add(link);
       if (this.greeting !== "") link[this.greeting]();
     });
@@ -99,12 +102,17 @@ class Link {
   #proxy;
   #name;
   #client;
+  /** The socket below TLS, which is what a reset is for. */
+  #raw;
   #upstream;
   #inFlight = [];
   #toBroker;
   #toClient;
 
-  constructor(proxy, client) {
+  constructor(proxy, raw, certificate) {
+    const client = certificate === undefined ? raw : new TLSSocket(raw, { isServer: true, ...certificate });
+    this.#raw = raw;
+    raw.on("error", () => {});
     this.#proxy = proxy;
     this.#name = `b${proxy.nodeId} c${++links}`;
     this.#client = client;
@@ -139,7 +147,7 @@ class Link {
     this.#say("reset");
     this.#toBroker.drop();
     this.#toClient.drop();
-    this.#client.resetAndDestroy();
+    this.#resetClient();
     this.#upstream.destroy();
   }
 
@@ -181,7 +189,7 @@ class Link {
     // The answer may not overtake the reset; and the broker gets what has been written.
     this.isHole = true;
     this.#toClient.drop();
-    this.#client.resetAndDestroy();
+    this.#resetClient();
     this.#toBroker.end();
   }
 
@@ -206,6 +214,11 @@ class Link {
       return;
     }
     this.reset();
+  }
+
+  #resetClient() {
+    this.#raw.resetAndDestroy();
+    this.#client.destroy();
   }
 
   #say(text) {

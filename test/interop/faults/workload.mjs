@@ -38,7 +38,7 @@ async function play({ name, seed, startMs, durationMs, maxBurst, choice, ending,
   const events = [];
   const log = (event, fields) => events.push(`${now().toFixed(0)} ${event} ${JSON.stringify(fields, bigintAsText)}`);
   const logger = { info: log, warn: log, error: log };
-  const producer = new Producer({ brokers: plan.brokers, clientId: name, ...options, logger });
+  const producer = new Producer({ brokers: plan.brokers, clientId: name, ...plan.security, ...options, logger });
   const records = [];
   const problems = [];
   const flushes = [];
