@@ -5,7 +5,10 @@
  *
  *     node scripts/interop.mjs [--version 4.1.1] [--runtime node22,bun] [--codec zstd] [--acks all] [--reader java]
  *                              [--part matrix,schemas,demo,claims,embedded,probes,security,groups,transactions]
- *                              [--thorough] [--rounds 1]
+ *                              [--thorough] [--rounds 1] [--whole] [--load-seconds 600]
+ *
+ * `--whole` runs every mechanism with every codec and acks on every runtime (part security), `--load-seconds` nothing of
+ * that part but a load under SASL and TLS for so long, with sessions of three seconds and brokers that restart in turn.
  *
  * `--thorough` runs all transactions, on one node and on three, and `--rounds` each of them so often.
  *
@@ -51,10 +54,13 @@ const partOfProbes = { "4.4.0": /ApiVersions|Produce|metadata|transactions:|grou
 /**
  * Runs the interop tests; `only` narrows them: `{ versions, runtimes, codecs, acks, readers, parts }`, each a list.
  *
- * @param {{ only?: Record<string, string[]>, thorough?: boolean, rounds?: number, log?: (line: string) => void }} [options]
+ * @param {{ only?: Record<string, string[]>, thorough?: boolean, rounds?: number, whole?: boolean, loadS?: number,
+ *   log?: (line: string) => void }} [options]
  * @returns `{ passed, failed, skipped: [{ name, reason, allowed }], tests: [{ name, status }] }`; details go to `log`
  */
-export async function runInterop({ only = {}, thorough, rounds, log = (line) => console.log(line) } = {}) {
+export async function runInterop(
+  { only = {}, thorough, rounds, whole, loadS, log = (line) => console.log(line) } = {},
+) {
   const wanted = { ...everything, ...withoutUndefined(only) };
   const tally = new Tally(log);
   const noJdk = wanted.versions.map(missingForKafka).find((reason) => reason !== undefined);
@@ -97,10 +103,11 @@ export async function runInterop({ only = {}, thorough, rounds, log = (line) => 
         await runTransactionsPart({ version, runtimes: only.runtimes, thorough, rounds, tally });
       }
       const isFirst = version === wanted.versions[0];
-      const secured = (securityOn[version] ?? []).filter((name) => wanted.runtimes.includes(name));
+      const everywhere = everything.runtimes.filter((name) => !["java", "node20"].includes(name));
+      const secured = (whole ? everywhere : securityOn[version] ?? []).filter((name) => wanted.runtimes.includes(name));
       if (parts.includes("security") && secured.length > 0) {
         log(`Kafka ${version}, security: ${secured.join(", ")}${isFirst ? "; load with restarts on the first" : ""}`);
-        await runSecurityPart({ version, runtimes: secured, withLoad: isFirst, tally, log });
+        await runSecurityPart({ version, runtimes: secured, withLoad: isFirst && !whole, loadS, whole, tally, log });
       }
       if (
         !parts.includes("matrix") && !(isFirst && ["demo", "claims", "groups"].some((part) => parts.includes(part)))
@@ -210,6 +217,8 @@ async function main() {
       part: option,
       rounds: option,
       thorough: { type: "boolean" },
+      whole: { type: "boolean" },
+      "load-seconds": option,
     },
   });
   const list = (name, known) => {
@@ -232,6 +241,8 @@ async function main() {
     only,
     thorough: values.thorough,
     rounds: values.rounds === undefined ? undefined : Number(values.rounds),
+    whole: values.whole,
+    loadS: values["load-seconds"] === undefined ? undefined : Number(values["load-seconds"]),
   });
   console.log(`${passed} passed, ${failed} failed, ${skipped.length} skipped`);
   if (failed > 0 || passed + skipped.length === 0 || skipped.some(({ allowed }) => !allowed)) {

@@ -67,13 +67,13 @@ export async function ensureKafka(version) {
  * `config` is added to every node's `server.properties`, `jvmFlags` take the place of a test broker's,
  * `systemProperties` go to its JVM, `classes` are folders of plugins, and `saslUsers` opens a second listener on each node (`saslPort`) that demands SASL PLAIN. `listeners` opens more, by name: Kafka's word for
  * what each speaks, such as `{ MTLS: "SSL" }`; `scramUsers` are made by the storage tool, a list of
- * `[mechanism, name, password]`. The result: `brokers` (comma-separated addresses), `libs` (folder of jars), `nodes`
+ * `[mechanism, name, password]`; `advertised` are ports that clients are told in place of a listener's own. The result: `brokers` (comma-separated addresses), `libs` (folder of jars), `nodes`
  * (with `ports` by listener, and `kill(signal)` and `start()` for tests of broker loss), `brokersOf(listener)` and
  * `stop()`.
  *
  * @param {{ version?: string, nodes?: number, port?: number, config?: Record<string, unknown>, jvmFlags?: string[],
  *   systemProperties?: Record<string, string>, classes?: string[], saslUsers?: Record<string, string>, listeners?: Record<string, string>,
- *   scramUsers?: string[][] }} [options]
+ *   scramUsers?: string[][], advertised?: Record<string, number> }} [options]
  */
 export async function startKafka(
   {
@@ -87,6 +87,7 @@ export async function startKafka(
     saslUsers,
     listeners = saslUsers === undefined ? {} : { SASL_PLAINTEXT: "SASL_PLAINTEXT" },
     scramUsers = [],
+    advertised = {},
   } = {},
 ) {
   const libs = await ensureKafka(version);
@@ -122,7 +123,9 @@ export async function startKafka(
   try {
     const all = { ...config, ...saslProperties(saslUsers) };
     await Promise.all(
-      nodes.map((node) => node.format(clusterId, properties(node, voters, nodeCount, listeners, all), scramUsers)),
+      nodes.map((node) =>
+        node.format(clusterId, properties(node, voters, nodeCount, listeners, all, advertised), scramUsers)
+      ),
     );
     for (const node of nodes) node.spawn();
     await Promise.all(nodes.map((node) => node.ready(nodeCount)));
@@ -243,7 +246,7 @@ class KafkaNode {
   }
 }
 
-function properties(node, voters, nodeCount, listeners, config) {
+function properties(node, voters, nodeCount, listeners, config, advertised) {
   const replicas = Math.min(nodeCount, 3);
   const open = [`PLAINTEXT://127.0.0.1:${node.port}`];
   const protocols = { PLAINTEXT: "PLAINTEXT", CONTROLLER: "PLAINTEXT", ...listeners };
@@ -253,7 +256,10 @@ function properties(node, voters, nodeCount, listeners, config) {
     "process.roles": "broker,controller",
     "controller.quorum.voters": voters,
     "listeners": [...open, `CONTROLLER://127.0.0.1:${node.controllerPort}`].join(","),
-    "advertised.listeners": open.join(","),
+    "advertised.listeners": open.map((url) => {
+      const [name] = url.split(":");
+      return advertised[name] === undefined ? url : `${name}://127.0.0.1:${advertised[name]}`;
+    }).join(","),
     "controller.listener.names": "CONTROLLER",
     "listener.security.protocol.map": Object.entries(protocols).map((pair) => pair.join(":")).join(","),
     "log.dirs": node.dataDir,

@@ -28,7 +28,9 @@ export const sessionMs = 3_000;
  * Starts it. `tokens` is the token endpoint of tokens.mjs, `plugin` what telemetry.mjs has made. The result is that of `startKafka`, and `ca`, `otherCa` and
  * `client` (a certificate with its key).
  */
-export async function startSecureKafka({ version = kafkaVersions[0], nodes = 1, tokens, plugin = noPlugin }) {
+export async function startSecureKafka(
+  { version = kafkaVersions[0], nodes = 1, tokens, plugin = noPlugin, advertised = {} },
+) {
   const ca = certificateAuthority();
   const otherCa = certificateAuthority("Another authority");
   const jaas = (module, rest = "") => `org.apache.kafka.common.security.${module} required${rest};`;
@@ -46,6 +48,7 @@ export async function startSecureKafka({ version = kafkaVersions[0], nodes = 1, 
     version,
     nodes,
     listeners,
+    advertised,
     systemProperties: { "org.apache.kafka.sasl.oauthbearer.allowed.urls": tokens.keysUrl, ...plugin.systemProperties },
     classes: plugin.classes === undefined ? [] : [plugin.classes],
     scramUsers: Object.entries(users).flatMap(([name, password]) =>

@@ -2,15 +2,19 @@
  * TLS, SASL and ACLs of a real Kafka, from each runtime: what lets a producer in, what keeps it out and in which words,
  * and that nothing is lost while sessions end and brokers restart.
  */
+import { writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { classPath, toolJvmFlags } from "../../../scripts/kafka.mjs";
+import { legDir } from "../../../scripts/lib/legs.mjs";
 import { listenAnywhere } from "../../../scripts/lib/program.mjs";
+import { bundle, runWorker } from "../../../scripts/lib/worker.mjs";
 import { root, run, runtimeBinary } from "../../../scripts/lib/tools.mjs";
 import { prepareClient, runClient } from "../clients.mjs";
 import { sessionMs, startSecureKafka, users } from "./kafka.mjs";
 import { pushIntervalMs, subscribe, telemetrySink, wrongPushes } from "./telemetry.mjs";
 import { startTokens } from "./tokens.mjs";
+import { runWorkers, startDelays } from "./workers.mjs";
 
 const partitions = 3;
 /** What metrics are compressed with; the records as well. */
@@ -23,8 +27,16 @@ const [open, closed] = ["orders", "forbidden"];
  * @typedef {"ok" | RegExp | [string, RegExp]} Wanted
  */
 
-/** Runs the cases on each of the runtimes, and the load on the first of them if it is wanted. */
-export async function runSecurityPart({ version, runtimes, withLoad, tally, log }) {
+/**
+ * Runs the cases on each of the runtimes, and the load on the first of them if it is wanted, for so many seconds. `whole`
+ * runs every mechanism with every codec instead; `loadS` nothing but the load.
+ */
+export async function runSecurityPart({ version, runtimes, withLoad, loadS, whole = false, tally, log }) {
+  if (loadS !== undefined) {
+    const tokens = await startTokens();
+    await runLoadOn(runtimes[0], { version, tokens, loadS, tally, log }).finally(() => tokens.close());
+    return;
+  }
   const tokens = await startTokens();
   try {
     const plugin = await telemetrySink(version);
@@ -35,7 +47,8 @@ export async function runSecurityPart({ version, runtimes, withLoad, tally, log 
       await runClient("java", libs, "create", { brokers, partitions, topics: [open, closed] });
       await forbid(libs, brokers, "mallory", closed);
       await subscribe(libs, brokers);
-      for (const runtime of runtimes) {
+      for (const runtime of whole ? runtimes : []) await runMatrixOn(runtime, { version, kafka, tokens, tally, log });
+      for (const runtime of whole ? [] : runtimes) {
         await runCasesOn(runtime, { version, kafka, tokens, tally, log });
         for (const codec of codecs) {
           const pushes = plugin.pushes().filter(({ clientId }) => clientId === `${runtime}-${codec}`);
@@ -48,10 +61,76 @@ export async function runSecurityPart({ version, runtimes, withLoad, tally, log 
     } finally {
       await kafka.stop();
     }
+    if (withLoad) await runWorkersOn({ version, tokens, tally, log });
     if (withLoad) await runLoadOn(runtimes[0], { version, tokens, tally, log });
   } finally {
     tokens.close();
   }
+}
+
+async function runWorkersOn({ version, tokens, tally, log }) {
+  const delays = await startDelays();
+  try {
+    const kafka = await startSecureKafka({ version, tokens, advertised: { SASL_SSL: delays.port } });
+    try {
+      await runWorkers({ version, kafka, delays, user: Object.entries(users)[0], tally, log });
+    } finally {
+      await kafka.stop();
+    }
+  } finally {
+    delays.close();
+  }
+}
+
+/** Every mechanism with every codec; what arrives is read back by the Java consumer. */
+async function runMatrixOn(runtime, { version, kafka, tokens, tally, log }) {
+  const { brokers, brokersOf, ca, client, libs } = kafka;
+  const [username, password] = Object.entries(users)[0];
+  const named = (mechanism) => ({ listener: "SASL_SSL", sasl: { mechanism, username, password } });
+  const oidc = { tokenEndpoint: tokens.endpoint("good"), clientId: "sluice", clientSecret: tokens.clientSecret };
+  /** @type {Record<string, { listener: string, sasl?: object, tls?: object }>} */
+  const ways = {
+    "TLS": { listener: "SSL" },
+    ...runtime === "workerd" ? {} : { "a client certificate": { listener: "MTLS", tls: client } },
+    "PLAIN": named("plain"),
+    "SCRAM-SHA-256": named("scram-sha-256"),
+    "SCRAM-SHA-512": named("scram-sha-512"),
+    "OAUTHBEARER": { listener: "SASL_SSL", sasl: { oidc } },
+  };
+  // There the authority is the configuration's business.
+  const trusting = runtime === "workerd" ? {} : { ca: ca.cert };
+  const topic = `matrix-${runtime}`;
+  await runClient("java", libs, "create", { brokers, partitions, topics: [topic] });
+  const cases = Object.entries(ways).flatMap(([way, { listener, sasl, tls = {} }]) =>
+    codecs.flatMap((compression) =>
+      ["all", 1, 0].map((acks) => ({
+        ...{ name: `${way}, ${compression}, acks ${acks}`, wanted: "ok", topics: [topic], sasl, count: 10 },
+        secrets: [password, tokens.clientSecret],
+        options: {
+          ...{ brokers: brokersOf(listener), compression, acks, maxBlockMs: 20_000 },
+          tls: Object.keys({ ...trusting, ...tls }).length === 0 ? true : { ...trusting, ...tls },
+        },
+      }))
+    )
+  );
+  const { reports, problem } = await runPlan(runtime, cases, undefined, [ca.cert]);
+  const label = (name) => `Kafka ${version}, ${runtime}: ${name}`;
+  tally.check(label("the matrix of mechanisms and codecs runs to its end"), problem === undefined ? [] : [problem]);
+  const wanted = cases.flatMap(({ name, count }) => Array.from({ length: count }, (_, i) => `${name} ${i}`));
+  const found = await runClient("java", libs, "read", {
+    ...{ brokers, partitions, withinMs: 60_000 },
+    topics: [{ topic, count: wanted.length }],
+  });
+  const values = found.map(({ value }) => Buffer.from(value, "base64").toString());
+  for (const { name, count } of cases) {
+    const report = reports.get(name);
+    const there = values.filter((value) => value.startsWith(`${name} `)).length;
+    tally.check(label(name), [
+      ...report === undefined ? ["there is no report"] : differences(report, "ok"),
+      ...there === count ? [] : [`${there} of ${count} records are in the log`],
+    ]);
+  }
+  log(`Kafka ${version}, ${runtime}: ${cases.length} cases, ${values.length} of ${wanted.length} records`);
 }
 
 async function runCasesOn(runtime, { version, kafka, tokens, tally, log }) {
@@ -226,8 +305,14 @@ function casesFor({ brokers, brokersOf, ca, otherCa, client }, tokens, runtime) 
 
 const wrongPassword = "wrong-password-Ü";
 
-/** Sessions of three seconds, three brokers that restart one after the other, and a producer that never stops. */
-async function runLoadOn(runtime, { version, tokens, tally, log }) {
+/** What a round of restarts takes at least: nodes that come back need a while to catch up. */
+const pauseS = 6;
+
+/**
+ * Sessions of three seconds, three brokers that restart one after the other, and a producer that never stops; round after
+ * round if it is to last longer.
+ */
+async function runLoadOn(runtime, { version, tokens, loadS = 0, tally, log }) {
   const kafka = await startSecureKafka({ version, nodes: 3, tokens });
   try {
     const { brokers, brokersOf, ca, libs, nodes } = kafka;
@@ -242,12 +327,18 @@ async function runLoadOn(runtime, { version, tokens, tally, log }) {
       options: { brokers: brokersOf("SASL_SSL"), tls: { ca: ca.cert } },
       sasl: { mechanism: "scram-sha-256", username, password },
     };
+    let restarts = 0;
     const { reports, problem } = await runPlan(runtime, [each], async () => {
       await new Promise((resolve) => setTimeout(resolve, 2 * sessionMs));
-      for (const node of nodes) {
-        await node.kill("SIGTERM");
-        await node.start();
-      }
+      const endMs = performance.now() + 1_000 * loadS;
+      do {
+        for (const node of nodes) {
+          await node.kill("SIGTERM");
+          await node.start();
+          restarts += 1;
+          if (loadS > 0) await new Promise((resolve) => setTimeout(resolve, 1_000 * pauseS));
+        }
+      } while (performance.now() < endMs);
       await new Promise((resolve) => setTimeout(resolve, sessionMs));
     });
     const { count = 0, failures = [], authentications = 0, ...report } = reports.get("load") ?? {};
@@ -256,7 +347,7 @@ async function runLoadOn(runtime, { version, tokens, tally, log }) {
     const found = await runClient("java", libs, "read", {
       brokers,
       partitions,
-      withinMs: 60_000,
+      withinMs: 60_000 + 100 * loadS,
       topics: [{ topic, count }],
     });
     tally.check(
@@ -268,7 +359,7 @@ async function runLoadOn(runtime, { version, tokens, tally, log }) {
         ...authentications < 15 ? [`the client has proved itself ${authentications} times only`] : [],
       ],
     );
-    log(`Kafka ${version}, ${runtime}: ${count} records, ${authentications} authentications, three restarts`);
+    log(`Kafka ${version}, ${runtime}: ${count} records, ${authentications} authentications, ${restarts} restarts`);
   } finally {
     await kafka.stop();
   }
@@ -295,7 +386,7 @@ function lost(found, count) {
 }
 
 /** Runs cases on a runtime, and something beside them; resolves to reports by name. */
-async function runPlan(runtime, cases, beside) {
+async function runPlan(runtime, cases, beside, authorities = []) {
   const reports = new Map();
   let isOver = beside === undefined;
   const server = createServer((request, response) => {
@@ -311,13 +402,8 @@ async function runPlan(runtime, cases, beside) {
   });
   const address = `http://127.0.0.1:${await listenAnywhere(server)}`;
   const plan = cases.map((each) => ({ ...each, ...beside === undefined ? {} : { until: `${address}/until` } }));
-  const flags = {
-    deno: ["run", "--no-prompt", "--no-check", "--allow-net=127.0.0.1", "--allow-env", "--allow-read=."],
-    bun: [],
-  }[runtime] ?? ["--disable-warning=ExperimentalWarning"];
   try {
-    const main = join(root, "test/interop/security/client_main.ts");
-    const ran = run(runtimeBinary(runtime), [...flags, main, `${address}/`], { timeoutMs: 240_000 });
+    const ran = runtime === "workerd" ? startWorker(`${address}/`, authorities) : startProcess(runtime, `${address}/`);
     await beside?.();
     isOver = true;
     const { code, output } = await ran;
@@ -326,6 +412,31 @@ async function runPlan(runtime, cases, beside) {
     server.close();
     server.closeAllConnections();
   }
+}
+
+/** Longer than any load. */
+const planMs = 1_200_000;
+
+function startProcess(runtime, address) {
+  const flags = {
+    deno: ["run", "--no-prompt", "--no-check", "--allow-net=127.0.0.1", "--allow-env", "--allow-read=."],
+    bun: [],
+  }[runtime] ?? ["--disable-warning=ExperimentalWarning"];
+  const main = join(root, "test/interop/security/client_main.ts");
+  return run(runtimeBinary(runtime), [...flags, main, address], { timeoutMs: planMs });
+}
+
+async function startWorker(address, authorities) {
+  const dir = await legDir("security-workerd");
+  const entry = join(dir, "entry.mjs");
+  const source = JSON.stringify(join(root, "test/interop/security/client.ts"));
+  await writeFile(
+    entry,
+    `import { runCases } from ${source};\nexport default { test: () => runCases(${JSON.stringify(address)}) };\n`,
+  );
+  await bundle(entry, join(dir, "worker.mjs"));
+  const options = { timeoutMs: planMs, authorities };
+  return await runWorker(runtimeBinary("workerd"), dir, "worker.mjs", ["nodejs_compat"], options);
 }
 
 /** Denies a user to write to a topic. */
