@@ -138,6 +138,10 @@ export const clientAdvice = {
   ],
   SASL_MECHANISM_FAILED: ["a mechanism of your own threw", "mend it"],
   SASL_REQUIRED: ["the broker wants credentials", "set `sasl`; the message lists the mechanisms"],
+  SCHEMA_REGISTRY: [
+    "the schema registry refused, or answered what makes no sense; `errorCode` is its own number",
+    "as the message says",
+  ],
   SERIALIZATION: [
     "a key or value could not be turned into bytes",
     "correct it, or pass a serializer; `cause` has what was thrown",
