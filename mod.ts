@@ -21,3 +21,9 @@
 
 export * from "./core.ts";
 export { Producer, TransactionalProducer, validateConfig } from "./src/producer/named_producer.ts";
+export {
+  bytesSerializer as bytes,
+  jsonSerializer as json,
+  stringSerializer as string,
+} from "./src/producer/record/serializer.ts";
+export type { TopicHandle, TopicRecord, TopicSerializers } from "./src/producer/topic_handle.ts";

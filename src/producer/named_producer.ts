@@ -6,9 +6,10 @@
 
 import { resolveCompressor } from "../codec/compressor.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import { type ProducerOptions, resolveOptions } from "./options/options.ts";
+import { type ProducerOptions, readProducerOptions, resolveOptions } from "./options/options.ts";
 import { namedMechanism } from "../sasl/named.ts";
 import { Producer as CoreProducer } from "./producer.ts";
+import { TopicHandle, type TopicSerializers } from "./topic_handle.ts";
 import type { Names } from "./options/security.ts";
 import {
   TransactionalProducer as CoreTransactionalProducer,
@@ -42,7 +43,37 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> extends 
    * @throws {ConfigError} for an option that is unknown, wrong or in conflict with another
    */
   constructor(options: ProducerOptions<K, V>, runtime?: Runtime) {
-    super(options, runtime, NAMES);
+    const read = readProducerOptions(options);
+    super(read, runtime, NAMES);
+    this.#own = { key: read.keySerializer, value: read.valueSerializer };
+  }
+
+  /** The producer's own serializers. */
+  readonly #own: { readonly key: unknown; readonly value: unknown };
+
+  /**
+   * A topic with the types of its keys and values, and with serializers of its own. For topics of different types one
+   * producer does; it has no serializer itself then.
+   *
+   * @throws {ConfigError} for a part that the producer has a serializer for, and for what is no serializer
+   *
+   * @example
+   * ```ts
+   * import { json, Producer } from "@sluice/kafka";
+   * import { EmbeddedCluster } from "@sluice/kafka/testing";
+   *
+   * interface Order {
+   *   readonly cents: number;
+   * }
+   *
+   * const { bootstrap: brokers, sockets: connect } = new EmbeddedCluster({ topics: { orders: 1 } });
+   * await using producer = new Producer({ brokers, connect });
+   * const orders = producer.topic("orders", { value: json<Order>() });
+   * await orders.send({ key: "o-1", value: { cents: 5 } });
+   * ```
+   */
+  topic<TK = K, TV = V>(name: string, serializers: TopicSerializers<TK, TV> = {}): TopicHandle<TK, TV> {
+    return new TopicHandle(this, name, serializers, this.#own);
   }
 }
 
