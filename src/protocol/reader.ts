@@ -67,7 +67,11 @@ export class Reader {
 
   /** Reads a signed 64-bit integer. */
   int64(): bigint {
-    return this.#view.getBigInt64(this.#take(8));
+    const at = this.#take(8);
+    const high = this.#view.getInt32(at);
+    // Most are 0 or −1, "none": to make a bigint for each would cost more than all other fields of an answer.
+    if ((high === 0 || high === -1) && this.#view.getInt32(at + 4) === high) return high === 0 ? 0n : -1n;
+    return this.#view.getBigInt64(at);
   }
 
   /** Reads one byte; anything but 0 is true. */

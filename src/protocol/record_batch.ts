@@ -25,7 +25,7 @@ import {
   RECORDS_COUNT,
 } from "./record_batch_layout.ts";
 import { RecordCursor } from "./record_cursor.ts";
-import { sizeOfVarint, sizeOfVarlong, writeUint32, writeVarint, writeVarlong } from "./varint.ts";
+import { sizeOfVarint, sizeOfVarlong, writeUint32, writeVarlong } from "./varint.ts";
 
 /**
  * A record as bytes. The key stands in `key[0, keyLength)`, the value in `value[0, valueLength)` and the headers in
@@ -57,7 +57,12 @@ export function sizeOfRecordBody(record: RecordBytes, offsetDelta: number, times
     (record.headers === null ? 1 : record.headersLength);
 }
 
-/** Writes a record whose body has the given size; returns the offset after it. There must be room. */
+/**
+ * Writes a record whose body has the given size; returns the offset after it. There must be room.
+ *
+ * All in one piece: the engine would compile each further function once by itself and again inside of this one, which
+ * costs a program that sends for a second more than the sending.
+ */
 export function writeRecord(
   buffer: Uint8Array,
   offset: number,
@@ -66,13 +71,25 @@ export function writeRecord(
   timestampDelta: number,
   bodySize: number,
 ): number {
-  let at = writeVarint(buffer, offset, bodySize);
+  const { key, keyLength, value, valueLength, headers, headersLength } = record;
+  let at = writeLength(buffer, offset, bodySize);
   buffer[at++] = 0;
   at = writeVarlong(buffer, at, timestampDelta);
-  at = writeVarint(buffer, at, offsetDelta);
-  at = writeSized(buffer, at, record.key, record.keyLength);
-  at = writeSized(buffer, at, record.value, record.valueLength);
-  const { headers, headersLength } = record;
+  at = writeLength(buffer, at, offsetDelta);
+  if (key === null) {
+    buffer[at++] = NULL_LENGTH;
+  } else {
+    at = writeLength(buffer, at, keyLength);
+    copyInto(buffer, at, key, keyLength);
+    at += keyLength;
+  }
+  if (value === null) {
+    buffer[at++] = NULL_LENGTH;
+  } else {
+    at = writeLength(buffer, at, valueLength);
+    copyInto(buffer, at, value, valueLength);
+    at += valueLength;
+  }
   if (headers === null) {
     buffer[at] = 0;
     return at + 1;
@@ -81,14 +98,15 @@ export function writeRecord(
   return at + headersLength;
 }
 
-function writeSized(buffer: Uint8Array, offset: number, bytes: Uint8Array | null, length: number): number {
-  if (bytes === null) {
-    buffer[offset] = 1; // -1 in zig-zag
-    return offset + 1;
-  }
-  const at = writeVarint(buffer, offset, length);
-  copyInto(buffer, at, bytes, length);
-  return at + length;
+/** -1, zig-zag coded. */
+const NULL_LENGTH = 1;
+
+/** A varint of what is never negative. */
+function writeLength(buffer: Uint8Array, offset: number, length: number): number {
+  let rest = (length << 1) >>> 0;
+  for (; rest >= 0x80; rest >>>= 7) buffer[offset++] = (rest & 0x7f) | 0x80;
+  buffer[offset] = rest;
+  return offset + 1;
 }
 
 /** Reads what {@link writeRecord} has written: so many records one after the other, without their two deltas. */

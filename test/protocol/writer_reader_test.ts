@@ -184,6 +184,14 @@ test("protocol: numbers survive the way to bytes and back, wherever the buffer g
   }
 });
 
+test("protocol: 64-bit integers around the ends of their halves are read as they were written", () => {
+  const numbers = [0n, -1n, 1n, -2n, 2n ** 32n - 1n, -(2n ** 32n), 2n ** 32n, -(2n ** 32n) - 1n, 2n ** 63n - 1n];
+  const writer = new Writer();
+  for (const number of numbers) writer.int64(number);
+  const reader = new Reader(bytesOf(writer));
+  assert.deepEqual(numbers.map(() => reader.int64()), numbers);
+});
+
 test("protocol: a message that was written keeps its bytes while others are written behind it", () => {
   const messages = Array.from({ length: 3_000 }, (_, index) => {
     const writer = new Writer();

@@ -16,7 +16,7 @@ import type { Barrier } from "./barrier.ts";
 import { Batch, type Outcome } from "./batch.ts";
 import { type BufferMemory, chargeFor, type MemoryWaiter } from "./buffer_memory.ts";
 import { BufferPool } from "./buffer_pool.ts";
-import type { Partition, QueuedBatch } from "./partition.ts";
+import { type Partition, type QueuedBatch, takeFirst } from "./partition.ts";
 import type { Schedule } from "./schedule.ts";
 import type { TopicQueues } from "./topic_queues.ts";
 import type { TurnClock } from "./turn_clock.ts";
@@ -84,23 +84,14 @@ export class Accumulator {
     const partition = topic.partition(index);
     const deadlineMs = sinceMs + this.#deliveryTimeoutMs;
     let batch = partition.open;
-    let size = 0;
-    if (batch !== undefined) {
-      size = batch.sizeOf(record, timestamp);
-      if (batch.length + size > topic.batchSizeCap) {
-        batch.closed = true;
-        batch = undefined;
-      }
-    }
+    let size = batch === undefined ? 0 : batch.append(record, timestamp, receipt, topic.batchSizeCap);
     let overhead = 0;
-    if (batch === undefined) {
+    if (batch === undefined || size === 0) {
+      if (batch !== undefined) batch.closed = true;
       batch = new Batch<Partition>(partition, this.#clock.nowMs, deadlineMs, partition.sizeHint, this.#pool);
-      size = batch.sizeOf(record, timestamp);
+      // First, because it is all that can fail.
+      size = batch.append(record, timestamp, receipt, Infinity);
       overhead = BATCH_OVERHEAD;
-    }
-    // First, because it is all that can fail.
-    batch.append(record, timestamp, size, receipt);
-    if (overhead > 0) {
       partition.queue.push(batch);
       this.incomplete.add(batch);
     }
@@ -140,7 +131,7 @@ export class Accumulator {
   completeInOrder(partition: Partition): void {
     const { incomplete } = partition;
     while (incomplete.length > 0 && incomplete[0]!.outcome !== undefined) {
-      const batch = incomplete.shift()!;
+      const batch = takeFirst(incomplete);
       this.incomplete.delete(batch);
       this.recordsInBatches -= batch.liveCount + batch.refusedCount;
       const failed = batch.refusedCount + ("error" in batch.outcome! ? batch.liveCount : 0);

@@ -138,47 +138,45 @@ export class Batch<P extends Place = Place> {
     this.#buffer = pool.take(sizeHint);
   }
 
-  /** What a record would add, in bytes. */
-  sizeOf(record: RecordBytes, timestamp: number): number {
-    const index = this.recordCount;
-    const body = sizeOfRecordBody(record, index, index === 0 ? 0 : timestamp - this.#baseTimestamp);
-    return sizeOfVarint(body) + body;
-  }
-
   /**
-   * Adds a record, whose size is that of {@link sizeOf}, with its receipt. When it throws, because there is
-   * no memory for a larger buffer or the caller's bytes have gone, the batch is as it was.
+   * Adds a record with its receipt, unless the batch would grow beyond `cap` bytes; the first record always fits. When it
+   * throws, because there is no memory for a larger buffer or the caller's bytes have gone, the batch is as it was.
+   *
+   * @returns the bytes by which the batch has grown; 0 if the record wasn't added
    */
-  append(
-    record: RecordBytes,
-    timestamp: number,
-    size: number,
-    receipt: Receipt,
-  ): void {
+  append(record: RecordBytes, timestamp: number, receipt: Receipt, cap: number): number {
     const index = this.recordCount;
     const delta = index === 0 ? 0 : timestamp - this.#baseTimestamp;
+    const body = sizeOfRecordBody(record, index, delta);
+    const size = sizeOfVarint(body) + body;
     const end = this.length + size;
+    if (end > cap && index > 0) return 0;
     if (end > this.#buffer.length) this.#grow(end);
-    this.length = writeRecord(this.#buffer, this.length, record, index, delta, bodyOf(size));
+    this.length = writeRecord(this.#buffer, this.length, record, index, delta, body);
     if (index === 0) {
       this.#baseTimestamp = timestamp;
       this.#maxTimestamp = timestamp;
-      // An array of one, where a push would make room for seventeen: most batches of many partitions stay that small.
+      // Arrays of one and two, where a push would make room for twenty: most batches of many partitions stay that small.
       this.#receipts = [receipt];
-    } else if (timestamp > this.#maxTimestamp) {
-      this.#maxTimestamp = timestamp;
+    } else {
+      if (timestamp > this.#maxTimestamp) this.#maxTimestamp = timestamp;
+      if (index === 1) this.#receipts = [this.#receipts[0], receipt];
+      else this.#receipts.push(receipt);
     }
-    this.reservedBytes += chargeFor(size);
-    this.chargedBytes += chargeFor(size);
+    // Records of one turn have one timestamp, and then nothing is kept.
+    if (delta !== 0 || this.#timestampDeltas !== NO_DELTAS) this.#keepDelta(index, delta);
+    const charge = chargeFor(size);
+    this.reservedBytes += charge;
+    this.chargedBytes += charge;
     this.recordCount = index + 1;
-    if (delta !== 0 || this.#timestampDeltas.length > 0) {
-      // Records of one turn have one timestamp, and then nothing is kept.
-      if (this.#timestampDeltas === NO_DELTAS) this.#timestampDeltas = [];
-      while (this.#timestampDeltas.length < index) this.#timestampDeltas.push(0);
-      this.#timestampDeltas.push(delta);
-    }
-    if (index > 0) this.#receipts.push(receipt);
     if (typeof receipt === "object") receipt.entered?.(this, index);
+    return size;
+  }
+
+  #keepDelta(index: number, delta: number): void {
+    if (this.#timestampDeltas === NO_DELTAS) this.#timestampDeltas = [];
+    while (this.#timestampDeltas.length < index) this.#timestampDeltas.push(0);
+    this.#timestampDeltas.push(delta);
   }
 
   /** How many records have not been taken out. */
@@ -248,7 +246,7 @@ export class Batch<P extends Place = Place> {
     this.chargedBytes = BATCH_OVERHEAD;
     for (const [index, [record, timestamp]] of records.entries()) {
       if (without.has(index)) continue;
-      this.append(record, timestamp, this.sizeOf(record, timestamp), receipts[index]);
+      this.append(record, timestamp, receipts[index], Infinity);
     }
     this.reservedBytes = reservedBytes;
     // A socket may still read the old bytes; nothing has been written of the new ones.
@@ -300,8 +298,7 @@ export class Batch<P extends Place = Place> {
       const part = new Batch(this.partition, this.createdMs, this.deadlineMs, this.length >> 1, this.#pool);
       for (let index = from!; index < to!; index++) {
         const [record, timestamp] = records[index]!;
-        const size = part.sizeOf(record, timestamp);
-        part.append(record, timestamp, size, this.#receipts[index]);
+        part.append(record, timestamp, this.#receipts[index], Infinity);
       }
       part.closed = true;
       part.urgent = this.urgent;
@@ -364,10 +361,14 @@ export class Batch<P extends Place = Place> {
     const refused = this.#refused;
     let settled = 0;
     if ("result" in outcome) {
-      for (let index = 0; index < this.recordCount; index++) {
+      const { result } = outcome;
+      // Counted up, which takes one bigint for each record; to add the index to the base would take two.
+      let offset = result.baseOffset;
+      const step = offset < 0n ? 0n : 1n;
+      for (let index = 0; index < this.recordCount; index++, offset += step) {
         if (settled < refused.length) settled = this.#settleRefused(settled, index, onThrow);
         const receipt = this.#receipts[index];
-        if (receipt !== undefined) deliver(receipt, outcome.result.metadataOf(index), onThrow);
+        if (receipt !== undefined) deliver(receipt, result.metadataOf(index, offset), onThrow);
       }
     } else {
       // One rejected promise for all that share the error.
@@ -435,11 +436,4 @@ export class Batch<P extends Place = Place> {
       maxTimestamp: this.#maxTimestamp,
     });
   }
-}
-
-/** The size of a record's body, from that of the body and the length before it. */
-function bodyOf(size: number): number {
-  let body = size - 1;
-  while (sizeOfVarint(body) + body > size) body--;
-  return body;
 }

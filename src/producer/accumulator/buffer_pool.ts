@@ -21,7 +21,7 @@ export class BufferPool {
   /** A buffer of at least that size. Its content is arbitrary. */
   take(bytes: number): Uint8Array {
     const size = sizeFor(bytes);
-    const buffer = this.#pools[Math.log2(size)]?.pop();
+    const buffer = this.#pools[exponentOf(size)]?.pop();
     if (buffer === undefined) return new Uint8Array(size);
     this.#bytes -= size;
     return buffer;
@@ -31,13 +31,16 @@ export class BufferPool {
   give(buffer: Uint8Array): void {
     const size = buffer.length;
     if (size > LARGEST || this.#bytes + size > this.#maxBytes) return;
-    (this.#pools[Math.log2(size)] ??= []).push(buffer);
+    (this.#pools[exponentOf(size)] ??= []).push(buffer);
     this.#bytes += size;
   }
 }
 
+/** The power of two that is at least as large. */
 function sizeFor(bytes: number): number {
-  let size = SMALLEST;
-  while (size < bytes) size *= 2;
-  return size;
+  return bytes <= SMALLEST ? SMALLEST : 2 ** (32 - Math.clz32(bytes - 1));
+}
+
+function exponentOf(size: number): number {
+  return 31 - Math.clz32(size);
 }
