@@ -40,7 +40,7 @@ export function isDetached(bytes: Uint8Array): boolean {
 }
 
 /** Below this a loop is faster than the call of `set` and the view that it may need. */
-const COPY_BY_LOOP = 32;
+export const COPY_BY_LOOP = 32;
 
 /** Copies the first `length` bytes to `target`, from `at` on. */
 export function copyInto(target: Uint8Array, at: number, bytes: Uint8Array, length: number): void {

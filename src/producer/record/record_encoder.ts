@@ -6,7 +6,7 @@
 
 import { ignoreRejection, isObject } from "../../call_options.ts";
 import { KafkaError, ProtocolError, RecordTooLargeError, SerializationError } from "../../errors.ts";
-import { copyInto, isByteArray, isDetached, kindOf, lengthOf } from "../../protocol/byte_arrays.ts";
+import { COPY_BY_LOOP, copyInto, isByteArray, isDetached, kindOf, lengthOf } from "../../protocol/byte_arrays.ts";
 import type { RecordBytes } from "../../protocol/record_batch.ts";
 import { sizeOfVarint, writeVarint } from "../../protocol/varint.ts";
 import { sentenceOf, show } from "../../show.ts";
@@ -23,6 +23,9 @@ const FIRST_SCRATCH_BYTES = 4_096;
 /** A larger one is left to the garbage collector: one long text must not take its room for good. */
 const MAX_SCRATCH_BYTES = 4_194_304;
 const MAX_VARINT_BYTES = 5;
+/** Views of scratch buffers are kept up to this length: to make one takes longer than to copy what it shows. */
+const MOST_KEPT_VIEW = 1_024;
+const NO_VIEWS: never[] = [];
 
 /** What a record may take: nothing larger is encoded at all. */
 export interface RecordLimits {
@@ -99,7 +102,7 @@ export class RecordEncoder implements RecordBytes {
     this.key = null;
     this.value = null;
     this.headers = null;
-    this.#headerScratch.take();
+    this.#headerScratch.letGo();
   }
 
   #encodeKey(key: unknown, topic: string): void {
@@ -109,7 +112,7 @@ export class RecordEncoder implements RecordBytes {
       const least = this.headersLength + length;
       if (least > this.#limit) throw this.#tooLarge(least, topic);
       this.keyLength = this.#keyScratch.encode(bytes);
-      this.key = this.#keyScratch.take();
+      this.key = this.#keyScratch.take(this.keyLength);
       if (this.keyLength !== length) checkWellFormed("key", bytes, topic);
     } else {
       const length = lengthOfForeign(bytes, topic, "key", this.#keySerializer);
@@ -118,7 +121,7 @@ export class RecordEncoder implements RecordBytes {
       this.keyLength = length;
       if (this.#copiesKeys) {
         this.#keyScratch.copy(bytes as Uint8Array, length);
-        this.key = this.#keyScratch.take();
+        this.key = this.#keyScratch.take(length);
       } else {
         this.key = bytes as Uint8Array;
       }
@@ -143,7 +146,7 @@ export class RecordEncoder implements RecordBytes {
       }
       this.#valueScratch.copy(bytes as Uint8Array, length);
     }
-    this.value = this.#valueScratch.take();
+    this.value = this.#valueScratch.take(this.valueLength);
   }
 
   /** Writes the count and then name and value of each header, order and repeats kept. */
@@ -182,7 +185,7 @@ export class RecordEncoder implements RecordBytes {
       at += countBytes - 1;
     }
     writeVarint(into, 0, count);
-    this.headers = into;
+    this.headers = this.#headerScratch.head(at);
     this.headersLength = at;
   }
 
@@ -221,7 +224,7 @@ export class RecordEncoder implements RecordBytes {
     }
     // The length stands in front and is known afterwards; of ASCII it is that of the text.
     const guessedAt = at + sizeOfVarint(length);
-    const { written } = utf8.encodeInto(text, into.subarray(guessedAt));
+    const { written } = utf8.encodeInto(text, this.#headerScratch.tail(guessedAt));
     if (isName && written !== length) checkWellFormed("header name", text, topic);
     const textAt = at + sizeOfVarint(written);
     if (textAt !== guessedAt) into.copyWithin(textAt, guessedAt, guessedAt + written);
@@ -382,6 +385,9 @@ function checkWellFormed(part: "key" | "header name", text: string, topic: strin
 /** A buffer that is used over and over. */
 class Scratch {
   bytes = new Uint8Array(FIRST_SCRATCH_BYTES);
+  /** Views of its first bytes, by their length, and of what comes after them. */
+  #heads: (Uint8Array | undefined)[] = NO_VIEWS;
+  #tails: (Uint8Array | undefined)[] = NO_VIEWS;
 
   /** Makes room for so many bytes in all; the first `used` stay. */
   room(bytes: number, used: number): Uint8Array {
@@ -390,15 +396,28 @@ class Scratch {
     const isWhole = used === 0 && bytes > MAX_SCRATCH_BYTES;
     const grown = new Uint8Array(isWhole ? bytes : 2 ** Math.ceil(Math.log2(bytes)));
     grown.set(this.bytes.subarray(0, used));
-    return this.bytes = grown;
+    return this.#use(grown);
+  }
+
+  /** The first bytes, and perhaps more where that is as good: what is short is copied by a loop (see `copyInto`). */
+  head(length: number): Uint8Array {
+    if (length <= COPY_BY_LOOP || length > MOST_KEPT_VIEW) return this.bytes;
+    if (this.#heads === NO_VIEWS) this.#heads = [];
+    return this.#heads[length] ??= this.bytes.subarray(0, length);
+  }
+
+  /** What comes after the first bytes. */
+  tail(length: number): Uint8Array {
+    if (length > MOST_KEPT_VIEW) return this.bytes.subarray(length);
+    if (this.#tails === NO_VIEWS) this.#tails = [];
+    return this.#tails[length] ??= this.bytes.subarray(length);
   }
 
   /** Writes text as UTF-8; returns the number of bytes. */
   encode(text: string): number {
     const { length } = text;
     if (length * 3 > MAX_SCRATCH_BYTES) {
-      this.bytes = utf8.encode(text);
-      return this.bytes.length;
+      return this.#use(utf8.encode(text)).length;
     }
     const into = this.room(length * 3, 0);
     if (length > ENCODE_BY_LOOP) return utf8.encodeInto(text, into).written;
@@ -415,10 +434,20 @@ class Scratch {
     copyInto(this.room(length, 0), 0, bytes, length);
   }
 
-  /** What has been written, and more. What was made for one large record isn't kept. */
-  take(): Uint8Array {
-    const { bytes } = this;
-    if (bytes.length > MAX_SCRATCH_BYTES) this.bytes = new Uint8Array(FIRST_SCRATCH_BYTES);
-    return bytes;
+  /** The {@link head}. What was made for one large record isn't kept. */
+  take(length: number): Uint8Array {
+    const head = this.head(length);
+    this.letGo();
+    return head;
+  }
+
+  /** Doesn't keep what was made for one large record. */
+  letGo(): void {
+    if (this.bytes.length > MAX_SCRATCH_BYTES) this.#use(new Uint8Array(FIRST_SCRATCH_BYTES));
+  }
+
+  #use(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+    this.#heads = this.#tails = NO_VIEWS;
+    return this.bytes = bytes;
   }
 }
