@@ -56,8 +56,12 @@ export function produceRequest(
 ): ProduceRequest {
   const topics = new Map<Topic, TopicData>();
   let idsKnown = true;
+  let last: Topic | undefined;
+  let data: TopicData | undefined;
   for (const { partition: { topic, index }, wire } of batches) {
-    let data = topics.get(topic);
+    // Most requests carry batches of one topic, or of one after the other.
+    if (topic !== last) data = topics.get(topic);
+    last = topic;
     if (data === undefined) {
       const { name, metadata: { topicId } } = topic;
       data = { name, topicId, partitionData: [] };

@@ -162,14 +162,16 @@ export class Sender implements Worker {
   /** Sends what is ready. Called once in a turn, and when an answer has freed a slot. */
   drain(): void {
     if (this.#closed) return;
+    if (this.#lacksIdentity) return this.#drainLater();
+    for (const lane of this.#lanes.values()) if (lane.ready.length > 0) this.#drainLane(lane);
+  }
+
+  /** There is no producer id yet. */
+  #drainLater(): void {
     const ready = [...this.#lanes.values()].filter((lane) => lane.ready.length > 0);
-    if (this.#lacksIdentity) {
-      // The leaders are dialled meanwhile, and first: one of them is asked for the id, so that it takes no other broker.
-      for (const lane of ready) if (this.#cluster.broker(lane.nodeId)?.connection === undefined) this.#connect(lane);
-      if (ready.length > 0) void this.#ensureIdentity();
-      return;
-    }
-    for (const lane of ready) this.#drainLane(lane);
+    // The leaders are dialled meanwhile, and first: one of them is asked for the id, so that it takes no other broker.
+    for (const lane of ready) if (this.#cluster.broker(lane.nodeId)?.connection === undefined) this.#connect(lane);
+    if (ready.length > 0) void this.#ensureIdentity();
   }
 
   /** Fails everything that has no outcome, and stops. */
@@ -318,6 +320,7 @@ export class Sender implements Worker {
     const { ready } = lane;
     const requestBytes = Math.min(REQUEST_BYTES, lane.limit.bytes(nowMs));
     let bytes = 0;
+    let overhead = 0;
     let visited = 0;
     for (; visited < ready.length; visited++) {
       const partition = ready[visited]!;
@@ -334,10 +337,13 @@ export class Sender implements Worker {
       }
       if (chosen.length > 0 && (isLarge || bytes + size > requestBytes)) break;
       bytes += size;
+      overhead += overheadBound(partition.topic.name, this.#options.clientId);
       chosen.push(partition);
     }
     lane.ready = visited < ready.length ? ready.slice(visited) : [];
-    return this.#withinMaxRequestSize(lane, chosen.filter((partition) => this.#isStillReady(partition)));
+    const stillReady = chosen.filter((partition) => this.#isStillReady(partition));
+    // Hardly ever not: the limit is a hundred times as much as a request of several batches.
+    return bytes + overhead <= this.#options.maxRequestSize ? stillReady : this.#withinMaxRequestSize(lane, stillReady);
   }
 
   /** False when a callback of a batch that failed while others were chosen has taken records back (see `signal`). */
@@ -527,7 +533,7 @@ export class Sender implements Worker {
     connection.request(Produce, version, body, requestTimeoutMs).then((response) => {
       this.#freeSlot(lane);
       const nowMs = this.#runtime.now();
-      lane.limit.onAnswer(frameSizeBound(batches, this.#options.clientId));
+      if (lane.limit.cuts > 0) lane.limit.onAnswer(frameSizeBound(batches, this.#options.clientId));
       this.#metrics.answered(nowMs - sentMs, Math.min(response.throttleTimeMs, MAX_THROTTLE_MS), nowMs);
       const answer = { version, response };
       const results = resultsOf(request, response, batches);
