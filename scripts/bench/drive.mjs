@@ -19,6 +19,11 @@ const keys = work.keys === undefined ? undefined : Array.from(
   (_, i) => bytesOrText(Buffer.from(`k${String((i * 7_919) % work.keys).padStart(9, "0")}`)),
 );
 
+const traceparents = Array.from(
+  { length: 1_000 },
+  (_, i) => `00-${String(i).padStart(32, "4b")}-${String(i).padStart(16, "a")}-01`,
+);
+
 let sent = 0;
 let settled = 0;
 let failed = 0;
@@ -108,7 +113,7 @@ async function allSettled() {
 async function awaited() {
   for (let i = 0; i < plan.count; i++) {
     sent++;
-    await client.send(keyOf(i), valueOf(i)).then(onDelivered, onFailed);
+    await client.send(keyOf(i), valueOf(i), undefined, headersOf(i)).then(onDelivered, onFailed);
   }
 }
 
@@ -121,7 +126,7 @@ async function batches() {
       const from = next;
       next += batch;
       const records = [];
-      for (let i = from; i < next; i++) records.push(client.record(keyOf(i), valueOf(i)));
+      for (let i = from; i < next; i++) records.push(client.record(keyOf(i), valueOf(i), headersOf(i)));
       sent += batch;
       try {
         await client.sendBatch(records);
@@ -279,6 +284,13 @@ function valueOf(i) {
   return values[i % values.length];
 }
 
+/** An object of its own for each record, as callers have. */
+function headersOf(i) {
+  return work.headers
+    ? { "traceparent": traceparents[i % traceparents.length], "content-type": "text/plain" }
+    : undefined;
+}
+
 /** Views of one file, which every client in every language reads. */
 function readValues() {
   const bytes = readFileSync(plan.values);
@@ -290,7 +302,7 @@ function readValues() {
 
 /** Bytes for everybody but a client that takes nothing but strings. */
 function bytesOrText(bytes) {
-  return plan.text ? bytes.latin1Slice() : bytes;
+  return plan.text || work.text ? bytes.latin1Slice() : bytes;
 }
 
 function maxRssMiB() {

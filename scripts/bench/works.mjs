@@ -6,6 +6,9 @@
  * is what the client does unless told otherwise.
  */
 
+/** Keys and values are strings, and each record has headers of its own: what tracing makes of any application. */
+const annotated = { keys: 1_000, text: true, headers: true };
+
 /**
  * What a work set may say; `workNamed` fills in the rest.
  *
@@ -32,6 +35,28 @@ export const works = {
     bytes: 100,
     acks: 0,
     partitions: 1,
+  },
+  Ah: {
+    title: "A with text and two headers",
+    kind: "awaited",
+    linger: 0,
+    count: 20_000,
+    bytes: 100,
+    acks: 0,
+    partitions: 1,
+    ...annotated,
+  },
+  Bh: {
+    title: "B with text and two headers",
+    kind: "batches",
+    count: 200_000,
+    batch: 100,
+    outstanding: 1,
+    linger: 0,
+    bytes: 100,
+    acks: 0,
+    partitions: 1,
+    ...annotated,
   },
   C: {
     title: "batches of 100 × 1 KiB, each awaited, acks all",

@@ -11,8 +11,11 @@ export async function open(plan) {
   });
   return {
     version: plan.version,
-    send: (key, value, partition) => producer.send({ topic, key, value, partition }),
-    record: (key, value) => ({ topic, key, value }),
+    send: (key, value, partition, headers) =>
+      producer.send(
+        headers === undefined ? { topic, key, value, partition } : { topic, key, value, partition, headers },
+      ),
+    record: (key, value, headers) => headers === undefined ? { topic, key, value } : { topic, key, value, headers },
     async sendBatch(records) {
       for (const { status, reason } of await producer.sendBatch(records)) if (status === "rejected") throw reason;
     },

@@ -15,8 +15,8 @@ export async function open({ brokers, topic, work }) {
   await producer.connect();
   const rest = { topic, acks: work.acks === "all" ? -1 : work.acks, compression: CompressionTypes[codecs[work.codec]] };
   return {
-    send: (key, value) => producer.send({ ...rest, messages: [{ key, value }] }),
-    record: (key, value) => ({ key, value }),
+    send: (key, value, _, headers) => producer.send({ ...rest, messages: [{ key, value, headers }] }),
+    record: (key, value, headers) => ({ key, value, headers }),
     sendBatch: (messages) => producer.send({ ...rest, messages }),
     close: () => producer.disconnect(),
   };

@@ -19,8 +19,8 @@ export async function open({ brokers, topic, work }) {
     idempotent: work.idempotent ?? false,
   });
   return {
-    send: (key, value) => producer.send(topic, { key, value }),
-    record: (key, value) => ({ key, value }),
+    send: (key, value, _, headers) => producer.send(topic, { key, value, headers }),
+    record: (key, value, headers) => ({ key, value, headers }),
     sendBatch: (messages) => producer.send(topic, messages),
     close: () => producer.disconnect(),
   };
