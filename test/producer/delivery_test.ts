@@ -57,6 +57,23 @@ test("delivery: a refused batch reaches every record of it, callbacks once each"
   await assertLeavesNothing(s, producer);
 });
 
+test("delivery: records that somebody asks about have their offsets between those that nobody does", async () => {
+  const s = stage();
+  const producer = s.producer({ lingerMs: 10 });
+  await warmUp(s, producer);
+  const offsets: Promise<bigint>[] = [];
+  for (const asked of [false, true, true, false, false, false, true, false, true]) {
+    const record = { topic: "orders", partition: 0, value: "v" };
+    if (asked) offsets.push(producer.send(record).then(({ offset }) => offset));
+    else producer.produce(record);
+  }
+  await s.run(producer.flush());
+  const [first] = await Promise.all(offsets);
+  assert.deepEqual((await Promise.all(offsets)).map((offset) => offset - first!), [0n, 1n, 5n, 7n]);
+  assert.equal(sentBatches(s.cluster).at(-1)!.count, 9);
+  await assertLeavesNothing(s, producer);
+});
+
 test("delivery: each record has its own offset, and callbacks run before promises resolve", async () => {
   const s = stage();
   const producer = s.producer({ lingerMs: 10 });

@@ -362,13 +362,17 @@ export class Batch<P extends Place = Place> {
     let settled = 0;
     if ("result" in outcome) {
       const { result } = outcome;
-      // Counted up, which takes one bigint for each record; to add the index to the base would take two.
+      const isPlaced = result.baseOffset >= 0n;
+      // Counted up from record to record, which takes one bigint for each; the base and the index would be two.
       let offset = result.baseOffset;
-      const step = offset < 0n ? 0n : 1n;
-      for (let index = 0; index < this.recordCount; index++, offset += step) {
+      let offsetIndex = 0;
+      for (let index = 0; index < this.recordCount; index++) {
         if (settled < refused.length) settled = this.#settleRefused(settled, index, onThrow);
         const receipt = this.#receipts[index];
-        if (receipt !== undefined) deliver(receipt, result.metadataOf(index, offset), onThrow);
+        if (receipt === undefined) continue;
+        if (isPlaced && index > offsetIndex) offset += index === offsetIndex + 1 ? 1n : BigInt(index - offsetIndex);
+        offsetIndex = index;
+        deliver(receipt, result.metadataOf(index, offset), onThrow);
       }
     } else {
       // One rejected promise for all that share the error.
