@@ -41,7 +41,7 @@ await client.send(keys?.[0] ?? null, values[0], 0);
 for (let round = 0; round < (plan.warm ?? 0); round++) await kinds[work.kind]();
 const sentBefore = sent;
 
-const profile = plan.profile === true ? await startProfile() : undefined;
+const profile = plan.profile === undefined ? undefined : await startProfile(plan.profile);
 const cpuBefore = process.cpuUsage();
 const startedMs = performance.now();
 const more = await kinds[work.kind]();
@@ -67,11 +67,22 @@ const result = {
 await new Promise((done) => process.stdout.write(`@@result ${JSON.stringify(result)}\n`, done));
 process.exit(0);
 
-/** Samples what the main thread does (Node only); what is returned ends that, and resolves to what was seen. */
-async function startProfile() {
+/**
+ * Samples what the main thread does ("cpu") or what it allocates, kept or not ("heap"). Node only; what is returned ends
+ * that, and resolves to what was seen.
+ */
+async function startProfile(kind) {
   const { Session } = await import("node:inspector/promises");
   const session = new Session();
   session.connect();
+  if (kind === "heap") {
+    await session.post("HeapProfiler.startSampling", {
+      samplingInterval: 4_096,
+      includeObjectsCollectedByMajorGC: true,
+      includeObjectsCollectedByMinorGC: true,
+    });
+    return async () => (await session.post("HeapProfiler.stopSampling")).profile;
+  }
   await session.post("Profiler.enable");
   await session.post("Profiler.setSamplingInterval", { interval: 200 });
   await session.post("Profiler.start");

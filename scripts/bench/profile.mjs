@@ -2,10 +2,14 @@
  * Where Sluice's time goes: samples of the main thread, by module and by function.
  *
  *     npm run bench:profile -- --work D,F [--warm 4] [--functions 12] [--save]
+ *     npm run bench:profile -- --work D,F --heap [--source /path/of/another/mod.ts]
  *
  * On Node, against the null broker, so that all of it is the client. Each figure is µs per record. What the process
  * used beyond the main thread is the engine's: it compiles and collects garbage on threads of its own. `--save` keeps
  * the modules for the report in docs.
+ *
+ * `--heap` tells bytes that are allocated, in place of time, those that are garbage at once included. Time varies with
+ * whatever else the machine does; bytes hardly do, and the collector's share of the time follows them.
  */
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -25,6 +29,8 @@ const { values: flags } = flagsOf(import.meta.url, {
     warm: { type: "string", default: "0" },
     functions: { type: "string", default: "12" },
     save: { type: "boolean", default: false },
+    heap: { type: "boolean", default: false },
+    source: { type: "string" },
   },
 });
 
@@ -33,9 +39,10 @@ await install("test/runtimes", console.error);
 const broker = await startBroker("null");
 const profiles = [];
 try {
-  const client = await findClient("sluice", runtime, console.error);
+  const spec = flags.source === undefined ? "sluice" : `sluice:${flags.source}`;
+  const client = { ...await findClient(spec, runtime, console.error), name: "sluice" };
   for (const name of flags.work.split(",")) profiles.push(await profileOf(client, name));
-  if (flags.save) saveProfiles(profiles);
+  if (flags.save && !flags.heap) saveProfiles(profiles);
 } catch (error) {
   console.error(error.message);
   process.exitCode = 1;
@@ -52,14 +59,18 @@ async function profileOf(client, name) {
     command: async (work) => {
       const { line, plan } = await client.command(work);
       bundle = plan.module;
-      return { line, plan: { ...plan, profile: true } };
+      return { line, plan: { ...plan, profile: flags.heap ? "heap" : "cpu" } };
     },
   };
   const result = await measure({ broker, client: profiled, work, warm: Number(flags.warm) });
   const problem = problemOf(result);
   if (problem !== undefined) throw new Error(`${name}: ${problem}`);
-  const { modules, functions } = selfTimes(result.profile, moduleFinder(bundle));
+  const moduleOf = moduleFinder(bundle);
+  const { modules, functions } = flags.heap
+    ? selfSizes(result.profile, moduleOf)
+    : selfTimes(result.profile, moduleOf);
   const perRecord = (times) => [...times].map(([label, us]) => [label, us / result.sent]).sort(([, a], [, b]) => b - a);
+  if (flags.heap) return tellBytes(work, result.sent, perRecord(modules), perRecord(functions));
   const mainUs = [...modules.values()].reduce((sum, us) => sum + us, 0) / result.sent;
   const rows = [...perRecord(modules), ["other threads", Math.max(0, result.cpuUs - mainUs)]];
   const warm = Number(flags.warm);
@@ -71,6 +82,33 @@ async function profileOf(client, name) {
     console.log(`  ${us.toFixed(3).padStart(8)}  ${label}`);
   }
   return { work: name, warm, cpuUs: result.cpuUs, rows: rows.filter(([, us]) => us >= result.cpuUs / 100) };
+}
+
+function tellBytes({ name, title }, records, modules, functions) {
+  const sum = modules.reduce((all, [, bytes]) => all + bytes, 0);
+  const warm = Number(flags.warm);
+  console.log(`\n${name}: ${title}${warm > 0 ? `, warm (${warm} rounds before)` : ""}`);
+  console.log(`  ${sum.toFixed(0)} bytes allocated per record (${records} records)`);
+  for (const [label, bytes] of modules) if (bytes >= 1) console.log(`  ${bytes.toFixed(0).padStart(8)}  ${label}`);
+  console.log("  of these, the functions:");
+  for (const [label, bytes] of functions.slice(0, Number(flags.functions))) {
+    console.log(`  ${bytes.toFixed(0).padStart(8)}  ${label}`);
+  }
+}
+
+/** Bytes by module and by function that allocated them. */
+function selfSizes({ head }, moduleOf) {
+  const [modules, functions] = [new Map(), new Map()];
+  const nodes = [head];
+  for (const { callFrame: { functionName, url, lineNumber }, selfSize, children } of nodes) {
+    nodes.push(...children);
+    if (selfSize === 0) continue;
+    const module = moduleOf(functionName, url, lineNumber);
+    modules.set(module, (modules.get(module) ?? 0) + selfSize);
+    const label = `${functionName || "(anonymous)"} (${module})`;
+    functions.set(label, (functions.get(label) ?? 0) + selfSize);
+  }
+  return { modules, functions };
 }
 
 /** Microseconds by module and by function in which the thread itself was there. */
