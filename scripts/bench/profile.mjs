@@ -133,7 +133,7 @@ function moduleFinder(bundle) {
   const names = [];
   let name = "Sluice";
   for (const line of readFileSync(path, "utf8").split("\n")) {
-    name = /^\/\/ (src\/\S+)\.ts$/.exec(line)?.[1] ?? name;
+    name = /^\/\/ (?:\S+\/)?(src\/\S+)\.ts$/.exec(line)?.[1] ?? name;
     names.push(name);
   }
   return (functionName, url, lineNumber) => {

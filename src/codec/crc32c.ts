@@ -12,6 +12,9 @@ import { wasmCrc32c } from "./crc_wasm.ts";
  * 256 on Deno and from 512 on Bun (measured).
  */
 const WASM_FROM = 256;
+/** So many small ones go that way all the same: who sends a few records needs no tables, which take milliseconds to make. */
+const WITHOUT_TABLES = 1_024;
+let smallOnes = 0;
 
 /**
  * The CRC-32C of `bytes` from `start` to `end`, as an unsigned number.
@@ -24,7 +27,13 @@ const WASM_FROM = 256;
  * ```
  */
 export function crc32c(bytes: Uint8Array, start: number = 0, end: number = bytes.length): number {
-  return wasmCrc32c !== undefined && end - start >= WASM_FROM
+  return wasmCrc32c !== undefined && (end - start >= WASM_FROM || isEarly())
     ? wasmCrc32c(bytes, start, end)
     : crc32cByTables(bytes, start, end);
+}
+
+function isEarly(): boolean {
+  if (smallOnes === WITHOUT_TABLES) return false;
+  smallOnes += 1;
+  return true;
 }
