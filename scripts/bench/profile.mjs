@@ -66,9 +66,7 @@ async function profileOf(client, name) {
   const problem = problemOf(result);
   if (problem !== undefined) throw new Error(`${name}: ${problem}`);
   const moduleOf = moduleFinder(bundle);
-  const { modules, functions } = flags.heap
-    ? selfSizes(result.profile, moduleOf)
-    : selfTimes(result.profile, moduleOf);
+  const { modules, functions } = flags.heap ? selfSizes(result.profile, moduleOf) : selfTimes(result.profile, moduleOf);
   const perRecord = (times) => [...times].map(([label, us]) => [label, us / result.sent]).sort(([, a], [, b]) => b - a);
   if (flags.heap) return tellBytes(work, result.sent, perRecord(modules), perRecord(functions));
   const mainUs = [...modules.values()].reduce((sum, us) => sum + us, 0) / result.sent;
