@@ -89,7 +89,7 @@ async function main() {
 
 /**
  * What is tested as whole programs: the command line, the code that the README shows, a process that is never full,
- * programs that never close their producer.
+ * programs that never close their producer, producers behind a WebSocket.
  *
  * @returns {Promise<[string, (options?: object) => Promise<{ tests: any[] }>][]>}
  */
@@ -98,7 +98,14 @@ async function programs() {
   const { runReadme } = await import("../test/programs/readme.mjs");
   const { runMemory } = await import("../test/programs/memory.mjs");
   const { runUnclosed } = await import("../test/programs/unclosed.mjs");
-  return [["cli", runCliTests], ["readme", runReadme], ["memory", runMemory], ["unclosed", runUnclosed]];
+  const { runWebSocket } = await import("../test/programs/web_socket.mjs");
+  return [
+    ["cli", runCliTests],
+    ["readme", runReadme],
+    ["memory", runMemory],
+    ["unclosed", runUnclosed],
+    ["web socket", runWebSocket],
+  ];
 }
 
 async function runInterop() {

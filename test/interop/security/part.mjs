@@ -14,7 +14,7 @@ import { prepareClient, runClient } from "../clients.mjs";
 import { sessionMs, startSecureKafka, users } from "./kafka.mjs";
 import { pushIntervalMs, subscribe, telemetrySink, wrongPushes } from "./telemetry.mjs";
 import { startTokens } from "./tokens.mjs";
-import { runWorkers, startDelays } from "./workers.mjs";
+import { runWorkers, startMeter } from "./workers.mjs";
 
 const partitions = 3;
 /** What metrics are compressed with; the records as well. */
@@ -69,16 +69,16 @@ export async function runSecurityPart({ version, runtimes, withLoad, loadS, whol
 }
 
 async function runWorkersOn({ version, tokens, tally, log }) {
-  const delays = await startDelays();
+  const meter = await startMeter();
   try {
-    const kafka = await startSecureKafka({ version, tokens, advertised: { SASL_SSL: delays.port } });
+    const kafka = await startSecureKafka({ version, tokens, advertised: { SASL_SSL: meter.port } });
     try {
-      await runWorkers({ version, kafka, delays, user: Object.entries(users)[0], tally, log });
+      await runWorkers({ version, kafka, meter, user: Object.entries(users)[0], tally, log });
     } finally {
       await kafka.stop();
     }
   } finally {
-    delays.close();
+    meter.close();
   }
 }
 
