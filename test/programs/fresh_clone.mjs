@@ -1,6 +1,6 @@
 /**
  * The first hour of somebody new: clones the project, packs it, installs the tarball into an empty folder and does there
- * what README.md's first screen says, on Node, Bun and Deno: a record in the broker, and a test that passes.
+ * what README.md's first screen says, on Node, Bun and Deno: a record that `sluice tail` shows, and a test that passes.
  *
  *     node test/programs/fresh_clone.mjs
  */
@@ -51,6 +51,7 @@ async function quickStart(dir, tarball) {
   const blocks = blocksOf(screen);
   const [install, start] = blocks.find(({ language }) => language === "sh").code.split("\n");
   const [program, test] = ["node", "test"].map((word) => blocks.find(({ words }) => words.includes(word)).code);
+  const [, tail] = /`(npx @sluice\/kafka tail [^`]*)`/.exec(screen);
   const [programName, testName] = [program, test].map((code) => /^\/\/ (\S+)$/m.exec(code)[1]);
   const empty = join(dir, "empty");
   await mkdir(empty);
@@ -72,9 +73,12 @@ async function quickStart(dir, tarball) {
         testName,
       ]],
     };
+    let sent = 0;
     for (const [name, [run, check]] of Object.entries(commands)) {
       if (run[0] === undefined) throw new Error(`${name} is not installed in test/runtimes`);
       assert.match(await succeed(run[0], run.slice(1), empty), /^partition \d, offset \d+$/m, name);
+      const seen = await succeed("sh", ["-c", `${tail.replace("localhost:9092", brokers)} --exit`], empty);
+      assert.equal(seen.match(/^hello$/gm)?.length, ++sent, `what ${name} has sent is not seen: ${seen}`);
       assert.match(await succeed(check[0], check.slice(1), empty), /\b1 pass|pass 1\b|1 passed/, `${name}'s test`);
     }
   } finally {
