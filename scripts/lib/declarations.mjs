@@ -73,7 +73,8 @@ async function declarationAt(path, line, name) {
   const declared = { name, file: relative(root, path), line, ...docOf(node), ...describe(node, source) };
   const inherited = await baseOf(node, source, path);
   const own = new Set(declared.members.map((member) => member.name));
-  return { ...declared, members: [...declared.members, ...inherited.filter((member) => !own.has(member.name))] };
+  const text = inherited.length === 0 ? declared.text : declared.text.replace(/\s+extends [^]*$/, "");
+  return { ...declared, text, members: [...declared.members, ...inherited.filter((member) => !own.has(member.name))] };
 }
 
 /** What a class has from one of another file, such as the core's producer; errors tell what they have themselves. */
