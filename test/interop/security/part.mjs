@@ -37,10 +37,11 @@ export async function runSecurityPart({ version, runtimes, withLoad, loadS, whol
     await runLoadOn(runtimes[0], { version, tokens, loadS, tally, log }).finally(() => tokens.close());
     return;
   }
-  const tokens = await startTokens();
+  const [tokens, meter] = await Promise.all([startTokens(), startMeter()]);
   try {
     const plugin = await telemetrySink(version);
-    const kafka = await startSecureKafka({ version, tokens, plugin });
+    const kafka = await startSecureKafka({ version, tokens, plugin, advertised: { SASL_SSL: meter.port } });
+    meter.lead(kafka.nodes[0].ports.SASL_SSL);
     try {
       const { brokers, libs } = kafka;
       await prepareClient("java", libs);
@@ -49,8 +50,9 @@ export async function runSecurityPart({ version, runtimes, withLoad, loadS, whol
       await subscribe(libs, brokers);
       for (const runtime of whole ? runtimes : []) await runMatrixOn(runtime, { version, kafka, tokens, tally, log });
       for (const runtime of whole ? [] : runtimes) {
-        await runCasesOn(runtime, { version, kafka, tokens, tally, log });
-        for (const codec of codecs) {
+        const pushed = pushedCodecs(runtime, runtimes);
+        await runCasesOn(runtime, { version, kafka, tokens, pushed, tally, log });
+        for (const codec of pushed) {
           const pushes = plugin.pushes().filter(({ clientId }) => clientId === `${runtime}-${codec}`);
           tally.check(
             `Kafka ${version}, ${runtime}: a metrics plugin reads what is pushed, ${codec}`,
@@ -58,28 +60,20 @@ export async function runSecurityPart({ version, runtimes, withLoad, loadS, whol
           );
         }
       }
+      if (withLoad) await runWorkers({ version, kafka, meter, user: Object.entries(users)[0], tally, log });
     } finally {
       await kafka.stop();
     }
-    if (withLoad) await runWorkersOn({ version, tokens, tally, log });
     if (withLoad) await runLoadOn(runtimes[0], { version, tokens, tally, log });
   } finally {
     tokens.close();
+    meter.close();
   }
 }
 
-async function runWorkersOn({ version, tokens, tally, log }) {
-  const meter = await startMeter();
-  try {
-    const kafka = await startSecureKafka({ version, tokens, advertised: { SASL_SSL: meter.port } });
-    try {
-      await runWorkers({ version, kafka, meter, user: Object.entries(users)[0], tally, log });
-    } finally {
-      await kafka.stop();
-    }
-  } finally {
-    meter.close();
-  }
+/** What metrics are compressed with: everything on one runtime, and something on the others. */
+function pushedCodecs(runtime, runtimes) {
+  return runtime === runtimes[0] ? codecs : ["zstd"];
 }
 
 /** Every mechanism with every codec; what arrives is read back by the Java consumer. */
@@ -133,8 +127,8 @@ async function runMatrixOn(runtime, { version, kafka, tokens, tally, log }) {
   log(`Kafka ${version}, ${runtime}: ${cases.length} cases, ${values.length} of ${wanted.length} records`);
 }
 
-async function runCasesOn(runtime, { version, kafka, tokens, tally, log }) {
-  const cases = casesFor(kafka, tokens, runtime);
+async function runCasesOn(runtime, { version, kafka, tokens, pushed, tally, log }) {
+  const cases = casesFor(kafka, tokens, { runtime, pushed });
   const { reports, problem } = await runPlan(runtime, cases);
   const label = (name) => `Kafka ${version}, ${runtime}: ${name}`;
   tally.check(label("the security cases run to their end"), problem === undefined ? [] : [problem]);
@@ -167,7 +161,7 @@ function timesOf(report) {
   return [report?.connected, ...report?.sent ?? []].map((told) => told?.tookMs ?? 0);
 }
 
-function casesFor({ brokers, brokersOf, ca, otherCa, client }, tokens, runtime) {
+function casesFor({ brokers, brokersOf, ca, otherCa, client }, tokens, { runtime, pushed }) {
   const tls = { ca: ca.cert };
   const [user, password] = Object.entries(users)[0];
   const named = (mechanism, more = {}) => ({ mechanism, username: user, password, ...more });
@@ -194,7 +188,7 @@ function casesFor({ brokers, brokersOf, ca, otherCa, client }, tokens, runtime) 
   });
   const refusedToken = /^The broker refused the token for OAUTHBEARER: \{"status":"invalid_token"\}\.$/;
   return [
-    ...codecs.map((compression) =>
+    ...pushed.map((compression) =>
       make(`metrics are pushed, ${compression}`, "SASL_SSL", {
         ...{ sasl: named("scram-sha-256"), compression, clientId: `${runtime}-${compression}` },
         telemetryMs: 1.6 * pushIntervalMs,

@@ -46,8 +46,7 @@ export async function startMeter() {
 
 /** Posts to both examples, and reads back what they have delivered. */
 export async function runWorkers({ version, kafka, meter, user, tally, log }) {
-  const { brokers, ca, libs, nodes } = kafka;
-  meter.lead(nodes[0].ports.SASL_SSL);
+  const { brokers, ca, libs } = kafka;
   await runClient("java", libs, "create", { brokers, partitions: 1, topics: Object.values(examples) });
   for (const [name, topic] of Object.entries(examples)) {
     const values = Array.from({ length: 8 }, (_, i) => `${name} ${i}`);
