@@ -3,6 +3,7 @@ import { AuthenticationError, ConfigError, ConnectionError } from "../../src/err
 import { type Socket, type SocketFactory, webSocketConnect, type WebSocketLike } from "../../src/runtime/mod.ts";
 import { Producer } from "../../mod.ts";
 import { test } from "../harness.ts";
+import { everythingOf, leaksIn } from "../secrets.ts";
 
 type Listener = (event: never) => void;
 
@@ -198,4 +199,19 @@ test("websocket: TLS with the broker is refused when the producer is made, and s
 test("websocket: tls true is refused by the first attempt, with what to do instead", async () => {
   const attempt = factory.connect({ host: "k", port: 1, tls: true }, { onData: () => {}, onClose: () => {} });
   await assert.rejects(attempt, (error) => error instanceof ConfigError && /--broker-tls/.test(error.message));
+});
+
+test("websocket: the token stands in nothing that can be printed, whatever goes wrong", async () => {
+  const token = "a-t0ken-that-nobody-sees";
+  const connect = webSocketConnect("wss://proxy.example", { token, webSocket: Double });
+  const producer = new Producer({ brokers: "k:1", connect, maxBlockMs: 1 });
+  const failures: unknown[] = [await producer.connect().catch((error: unknown) => error)];
+  for (const code of [4400, 4401, 4402, 4403, 4429, 4502, 1006]) {
+    const { connecting, double } = dialled(connect);
+    double.tell("error", { message: "it failed" });
+    double.tell("close", { code, reason: "a reason" });
+    failures.push(await connecting.catch((error: unknown) => error));
+  }
+  await producer.close();
+  assert.deepEqual(leaksIn(everythingOf([connect, producer, producer.metrics(), ...failures]), [token]), []);
 });
