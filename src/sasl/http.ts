@@ -24,7 +24,7 @@ export type FetchLike = (
     readonly headers: Record<string, string>;
     readonly body?: string;
     readonly signal: AbortSignal;
-    readonly redirect: "error";
+    readonly redirect: "manual";
   },
 ) => Promise<FetchedResponse>;
 
@@ -92,7 +92,8 @@ async function askOnce(request: HttpRequest, { signal }: TokenContext): Promise<
       headers,
       ...(body === undefined ? {} : { body }),
       signal: AbortSignal.any([signal, time]),
-      redirect: "error",
+      // Not followed: it would get the secret. "error" is a word that workerd refuses.
+      redirect: "manual",
     });
     text = await response.text();
   } catch (cause) {
@@ -108,6 +109,10 @@ function verdictOn(status: number, text: string, request: HttpRequest): Attempt 
   if (status === 200 && json !== undefined) return { json, final: false };
   if (status === 200) {
     return { final: false, failure: { reason: "it answered with something that is no JSON object." } };
+  }
+  // Browsers tell 0 of a redirect.
+  if (status === 0 || (status >= 300 && status < 400)) {
+    return { final: true, failure: { reason: `it redirects (status ${status}), and the secret goes nowhere else.` } };
   }
   const words = [json?.error, json?.error_description].filter((part) => typeof part === "string").join(": ");
   const said = withoutSecrets(words, request.secrets ?? []);

@@ -231,3 +231,25 @@ test("google: without a function the metadata server is asked", async () => {
   assert.ok(typeof token === "object");
   assert.equal(token.expiresAtMs, nowMs + 3_600_000);
 });
+
+test("oidc: what is asked of fetch is what the fetch of this runtime takes, and a redirect is not followed", async () => {
+  const asked: Request[] = [];
+  const fetch: FetchLike = (url, init) => {
+    // workerd throws for what it doesn't know.
+    asked.push(new Request(url, init as RequestInit));
+    return Promise.resolve(new Response(null, { status: 302, headers: { location: "https://evil.example/" } }));
+  };
+  const provider = oidc({
+    tokenEndpoint: "https://login.example/token",
+    clientId: "app",
+    clientSecret: "s3cret",
+    fetch,
+  });
+  await assert.rejects(async () => await provider(scripted([], { host }).exchange), (error) => {
+    assert.ok(error instanceof AuthenticationError);
+    assert.match(error.message, /it redirects \(status 302\), and the secret goes nowhere else\.$/);
+    assert.equal(error.retriable, false);
+    return true;
+  });
+  assert.deepEqual(asked.map(({ redirect, method }) => [redirect, method]), [["manual", "POST"]]);
+});
