@@ -237,7 +237,6 @@ export class Session {
     if (this.#isClosing || bytes.length === 0 || broker.write(bytes)) return;
     this.#client.pause();
     broker.once("drain", () => this.#client.resume());
-    broker.once("close", () => this.#client.resume());
   }
 
   #count(bytes: number): void {
