@@ -453,6 +453,23 @@ const OLD_NAMES: Readonly<Record<number, string>> = {
   16: "NOT_COORDINATOR_FOR_GROUP",
 };
 
+/** What Kafka says of its codes, and KafkaJS with it: for programs that look into the message. */
+const SENTENCES: Readonly<Record<number, string>> = {
+  10: "The request included a message larger than the max message size the server will accept",
+  17: "The request attempted to perform an operation on an invalid topic",
+  18: "The request included message batch larger than the configured segment size on the server",
+  21: "Produce request specified an invalid value for required acks",
+  29: "Not authorized to access topics: [Topic authorization failed]",
+  31: "Cluster authorization failed",
+  32: "The timestamp of the message is out of acceptable range",
+  45: "The broker received an out of order sequence number",
+  47: "Producer attempted an operation with an old epoch",
+  48: "The producer attempted a transactional operation in an invalid state",
+  50: "The transaction timeout is larger than the maximum value allowed by the broker",
+  53: "Transactional Id authorization failed",
+  87: "This record has failed the validation on broker and hence will be rejected",
+};
+
 /** The broker's error code of an error of ours, or of what led to it: a timeout says in its cause what went on. */
 function protocolOf(error: unknown, depth = 0): Required<Protocol> | undefined {
   if (depth > MAX_CAUSES || !isKafkaError(error)) return undefined;
@@ -480,7 +497,9 @@ export function toKafkaJSError(error: unknown, attempts: Attempts): unknown {
   if (code === "COMMIT_UNKNOWN") return new KafkaJSError(error, { retriable: true, cause: error });
   if (hasRunOut(error)) return new KafkaJSNumberOfRetriesExceeded(error, attempts);
   if (errorCode !== undefined && errorCode !== 0) {
-    const answer = { message: error.message, retriable, ...protocolOf(error)! };
+    const sentence = SENTENCES[errorCode];
+    const message = sentence === undefined ? error.message : `${sentence}. ${error.message}`;
+    const answer = { message, retriable, ...protocolOf(error)! };
     return new KafkaJSProtocolError(answer as unknown as Error, { cause: error });
   }
   if (error instanceof ConnectionError) return new KafkaJSConnectionError(error, { broker, code, cause: error });
