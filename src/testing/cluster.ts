@@ -31,6 +31,7 @@ import type { ReplicationOptions } from "./control/replication.ts";
 import type { SaslOptions } from "./broker/sasl_exchange.ts";
 import { type ClientMetrics, clientMetrics } from "./broker/telemetry.ts";
 import { readLog, type StoredRecord } from "./storage/stored_record.ts";
+import { LOOK_AGAIN_MS, readRecordsOptions, type RecordsOptions, tooFew } from "./records_options.ts";
 import { type RecordedRequest, Recording } from "./broker/recording.ts";
 import { type Release, RELEASES } from "./broker/release.ts";
 import type { Partition, Topic, TopicSpec } from "./control/topic.ts";
@@ -436,12 +437,41 @@ export class EmbeddedCluster {
     return this.partition(topic, partition).log.endOffset;
   }
 
-  /** The records of a partition, or of all of a topic, by partition and offset. */
-  async records(topic: string, partition?: number): Promise<StoredRecord[]> {
-    const wanted = partition === undefined
-      ? this.partition(topic, 0).topic.partitions
-      : [this.partition(topic, partition)];
-    return (await Promise.all(wanted.map(({ index, log }) => readLog(topic, index, log, this.decompress)))).flat();
+  /**
+   * The records of a partition, or of all of a topic, by partition and offset. With `count` it waits until there are so
+   * many, also for a topic that is yet to be created.
+   *
+   * Rejects with a `TimeoutError` that says how many there are when `timeoutMs` have passed, by default 4,000 ms: less
+   * than what Jest, Vitest and Bun give a test, so that this is told and not that.
+   *
+   * @example
+   * ```ts
+   * import { Producer } from "@sluice/kafka";
+   * import { EmbeddedCluster } from "@sluice/kafka/testing";
+   *
+   * const cluster = new EmbeddedCluster({ topics: { orders: 3 } });
+   * const producer = new Producer({ brokers: cluster.bootstrap, connect: cluster.sockets });
+   * void producer.send({ topic: "orders", key: "o-1", value: JSON.stringify({ total: 3 }) });
+   * const [record] = await cluster.records("orders", { count: 1 });
+   * console.assert(record?.keyText() === "o-1" && record.json<{ total: number }>()?.total === 3);
+   * await producer.close();
+   * ```
+   */
+  async records(topic: string, options?: number | RecordsOptions): Promise<StoredRecord[]> {
+    const { partition, count, timeoutMs } = readRecordsOptions(options);
+    if (count === undefined) return await this.#readRecords(topic, partition);
+    const untilMs = this.clock.now() + timeoutMs;
+    let records: StoredRecord[] = [];
+    for (let seen = -1;;) {
+      const written = this.#writtenTo(topic, partition);
+      // Decompressed only when something has come.
+      if (written !== seen) records = await this.#readRecords(topic, partition);
+      seen = written;
+      if (records.length >= count) return records;
+      const leftMs = untilMs - this.clock.now();
+      if (leftMs <= 0) throw tooFew(topic, records.length, { count, timeoutMs });
+      await this.sleep(Math.min(LOOK_AGAIN_MS, Math.max(1, leftMs)));
+    }
   }
 
   /** Listens on TCP, one port for each broker, on Node, Deno and Bun. */
@@ -527,6 +557,21 @@ export class EmbeddedCluster {
     broker.setRunning(false);
     this.network.reset(addressOf(broker, "memory"));
     this.controller.down(broker.id);
+  }
+
+  async #readRecords(topic: string, partition: number | undefined): Promise<StoredRecord[]> {
+    const wanted = partition === undefined
+      ? this.partition(topic, 0).topic.partitions
+      : [this.partition(topic, partition)];
+    return (await Promise.all(wanted.map(({ index, log }) => readLog(topic, index, log, this.decompress)))).flat();
+  }
+
+  /** Grows with every batch; −1 while there is no such topic. */
+  #writtenTo(topic: string, partition: number | undefined): number {
+    const partitions = this.topic(topic)?.partitions;
+    if (partitions === undefined) return -1;
+    const wanted = partition === undefined ? partitions : [this.partition(topic, partition)];
+    return wanted.reduce((sum, { log }) => sum + Number(log.endOffset), 0);
   }
 
   get #partitionsByDefault(): number {

@@ -20,6 +20,7 @@ import { ApiVersions, Fetch, ListOffsets, Metadata } from "../protocol/messages/
 import { readRecordBatches } from "../protocol/record_batch_reader.ts";
 import type { Socket, SocketFactory } from "../runtime/runtime.ts";
 import { FrameAssembler } from "../protocol/frame_assembler.ts";
+import { withText } from "./record_text.ts";
 import type { StoredRecord } from "./storage/stored_record.ts";
 
 /** What to read, and from where. */
@@ -136,7 +137,8 @@ async function* readPartitions(
         next.set(partition, batch.header.baseOffset + BigInt(batch.header.lastOffsetDelta) + 1n);
         if (batch.header.isControl) continue;
         for (const record of batch.records) {
-          if (record.offset >= first && record.offset < ends.get(partition)!) yield { ...record, topic, partition };
+          if (record.offset < first || record.offset >= ends.get(partition)!) continue;
+          yield withText({ ...record, topic, partition });
         }
       }
     }

@@ -7,6 +7,7 @@
 import { isObject, refuse } from "../../call_options.ts";
 import { KafkaError } from "../../errors.ts";
 import { show } from "../../show.ts";
+import type { RecordText } from "../record_text.ts";
 
 /** A record as the real producer takes it. */
 export interface RecordedInput<K, V> {
@@ -28,7 +29,7 @@ export interface RecordedInput<K, V> {
 }
 
 /** A record that a recording producer was given. */
-export interface RecordedRecord<K, V> {
+export interface RecordedRecord<K, V> extends RecordText {
   /** The topic. */
   readonly topic: string;
   /** The partition. */

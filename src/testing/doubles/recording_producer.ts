@@ -36,6 +36,7 @@ import { onAbort } from "../../runtime/on_abort.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import { selectRuntime } from "../../runtime/select.ts";
 import { reasonOf, show } from "../../show.ts";
+import { withText } from "../record_text.ts";
 import {
   type RecordedCallbacks,
   RecordedDelivery,
@@ -368,10 +369,10 @@ export class RecordingProducer<K = string | Uint8Array, V = string | Uint8Array>
       throw new SerializationError("Give the record a value; null is a tombstone.", { topic });
     }
     const chosen = this.#partitions.choose({ topic, key, value, partition });
-    return {
+    return withText({
       ...{ topic, partition: chosen, key: copyOf(key), value: copyOf(value), timestamp },
       headers: headersOf(headers, topic),
-    };
+    });
   }
 
   /** Takes the record back when the signal is aborted: nothing of it has been sent anywhere. */

@@ -6,10 +6,11 @@
 
 import { crc32c } from "../../codec/crc32c.ts";
 import { readRecordBatches } from "../../protocol/record_batch_reader.ts";
+import { type RecordText, withText } from "../record_text.ts";
 import type { Decompress, PartitionLog } from "./log.ts";
 
 /** One record of a log, and where it is. */
-export interface StoredRecord {
+export interface StoredRecord extends RecordText {
   /** Its topic. */
   readonly topic: string;
   /** Its partition. */
@@ -37,7 +38,7 @@ export async function* readStored(
     const { header, records } of readRecordBatches(batches, { crc32c: (bytes) => crc32c(bytes), decompress })
   ) {
     if (header.isControl) continue;
-    for (const record of records) yield { ...record, topic, partition };
+    for (const record of records) yield withText({ ...record, topic, partition });
   }
 }
 
