@@ -2,7 +2,7 @@
  * Other people's clients against the embedded broker: `sluice broker` must pass for a Kafka.
  *
  * The Java producer, librdkafka and kafkajs write with every codec; their consumers read everything back, that of
- * kafkajs as the member of a group. Then they do so in transactions.
+ * kafkajs as the member of a group. Then they do so in transactions, and kafkajs looks after topics and groups.
  */
 import { join } from "node:path";
 import { build } from "../../scripts/build.mjs";
@@ -12,6 +12,7 @@ import { clientNames, prepareClient, runClient } from "./clients.mjs";
 import { runTransactions } from "./embedded_transactions.mjs";
 import { compareOrder, compareRecords, forKafkajs } from "./compare.mjs";
 import { readAll } from "./matrix.mjs";
+import { runKafkaJSAdmin } from "./kafkajs_admin.mjs";
 import { interopRecords, partitionCount } from "./records.mjs";
 
 /** Starts the broker and lets the other clients at it. */
@@ -30,6 +31,7 @@ export async function runEmbeddedPart({ libs, wanted, tally }) {
     await broker.stop();
   }
   await runTransactions({ libs, clients, tally });
+  if (clients.includes("kafkajs")) await runKafkaJSAdmin({ tally });
 }
 
 async function runClients({ brokers, libs, clients, wanted, tally }) {

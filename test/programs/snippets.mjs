@@ -2,7 +2,7 @@
  * The code in README.md and docs/, and how each block is run.
  *
  * A fenced block of `js` or `ts` names what runs it behind the language: `node`, `deno`, `bun`, `worker`, `test` (Node's
- * own test runner), `jest`, `lambda` or `next`; `ignore` is for what only shows something, `cjs` makes CommonJS of it. A
+ * own test runner), `jest`, `vitest`, `bun-test`, `deno-test`, `lambda` or `next`; `ignore` is for what only shows something, `cjs` makes CommonJS of it. A
  * block `sh run` goes through a shell in which `npx @sluice/kafka` is the one that is built here. A block `text prints`
  * right behind a block is what that one prints, where `…` stands for anything on one line. In all of them
  * `localhost:9092` is the broker of the tests, and nobody listens on `localhost:9099`. A page asks for topics of its own
@@ -10,9 +10,10 @@
  */
 
 import assert from "node:assert/strict";
-import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { install } from "../../scripts/lib/install.mjs";
 import { freePort, runProgram, startProgram } from "../../scripts/lib/program.mjs";
 import { findProgram } from "../../scripts/lib/runtimes.mjs";
 import { cacheDir, listFiles, root, runtimeBinary } from "../../scripts/lib/tools.mjs";
@@ -95,6 +96,7 @@ function snippetsOf(page, blocks) {
       async run(brokers) {
         const nobody = `localhost:${await freePort()}`;
         const ours = (text) => text.replaceAll("localhost:9092", brokers).replaceAll("localhost:9099", nobody);
+        if (/from "kafkajs"/.test(code)) await linkKafkaJS();
         await writeFile(file, ours(code));
         const output = await (language === "sh" ? shell(file) : runners[runner](file, brokers, language));
         if (output.skipped !== undefined) return output.skipped;
@@ -123,6 +125,16 @@ async function succeed(program, args, env = {}, more = {}) {
   const { code, output, stdout, stderr } = await runProgram([program, ...args], { env, timeoutMs: 60_000, ...more });
   assert.equal(code, 0, `exit code ${code}\n${output}`);
   return { printed: [output, stdout + stderr, stderr + stdout] };
+}
+
+/** For the blocks that use it beside this package. */
+async function linkKafkaJS() {
+  await install("test/interop");
+  await mkdir(join(dir, "node_modules"), { recursive: true });
+  const target = join(root, "test/interop/node_modules/kafkajs");
+  await symlink(target, join(dir, "node_modules/kafkajs"), "dir").catch((error) => {
+    if (error.code !== "EEXIST") throw error;
+  });
 }
 
 const skip = (skipped) => ({ skipped });
@@ -195,6 +207,46 @@ export const runners = {
     const mapped = JSON.stringify({ "^@sluice/kafka$": entry("mod"), "^@sluice/kafka/(.*)$": entry("$1") });
     const args = ["--rootDir", folder, "--moduleNameMapper", mapped];
     return await succeed(process.execPath, [jest, ...args], { KAFKA_BROKERS: brokers, CI: "1" }, { cwd: folder });
+  },
+
+  /** As `test/consumers` has it: ES modules, and no option but where the package is. */
+  async vitest(file, brokers, language) {
+    const vitest = join(root, "test/consumers/node_modules/vitest/vitest.mjs");
+    const folder = file.replace(/\.\w+$/, "");
+    await mkdir(folder, { recursive: true });
+    await writeFile(join(folder, "package.json"), '{ "name": "a-consumer", "type": "module" }');
+    await writeFile(join(folder, `orders.test.${language}`), await readFile(file, "utf8"));
+    const alias = [["^@sluice/kafka$", "mod"], ["^@sluice/kafka/(.*)$", "$1"]].map(([find, name]) =>
+      `{ find: /${find.replaceAll("/", "\\/")}/, replacement: ${JSON.stringify(join(root, "dist/esm", `${name}.js`))} }`
+    );
+    await writeFile(
+      join(folder, "vitest.config.js"),
+      `export default { resolve: { alias: [${alias.join(", ")}] } };\n`,
+    );
+    // Vitest itself is found from where it is installed.
+    await symlink(join(root, "test/consumers/node_modules"), join(folder, "node_modules"), "dir").catch(() => {});
+    const env = { KAFKA_BROKERS: brokers, CI: "1" };
+    return await succeed(process.execPath, [vitest, "run", "--root", folder], env, { cwd: folder });
+  },
+
+  "bun-test": async (file, brokers, language) => {
+    const program = findProgram("bun");
+    if (program === undefined) return skip("Bun was not found");
+    const path = file.replace(/\.\w+$/, `.test.${language}`);
+    await writeFile(path, await readFile(file, "utf8"));
+    return await succeed(program, ["test", path], { KAFKA_BROKERS: brokers });
+  },
+
+  "deno-test": async (file, brokers) => {
+    const program = findProgram("deno");
+    if (program === undefined) return skip("Deno was not found");
+    // The project's own configuration says that tests are under test/.
+    const { imports } = JSON.parse(await readFile(join(root, "deno.json"), "utf8"));
+    const absolute = Object.entries(imports).map(([name, to]) => [name, to.startsWith(".") ? join(root, to) : to]);
+    const config = join(dir, "deno-test.json");
+    await writeFile(config, JSON.stringify({ imports: Object.fromEntries(absolute), nodeModulesDir: "manual" }));
+    const flags = ["--no-prompt", "--no-lock", "--config", config, "--allow-net", "--allow-env", "--no-check"];
+    return await succeed(program, ["test", ...flags, file], { KAFKA_BROKERS: brokers });
   },
 
   /** Calls the handler as often as Lambda would, and lets the process end by itself. */

@@ -212,7 +212,8 @@ async function listOffset(
     ? undefined
     : await log.offsetForTimestamp(wanted, cluster.decompress);
   if (found === undefined || found.offset >= endOffset) return { partitionIndex, errorCode: 0 };
-  return { partitionIndex, errorCode: 0, ...found, ...epoch(found.leaderEpoch) };
+  const { leaderEpoch, ...place } = found;
+  return { partitionIndex, errorCode: 0, ...place, ...epoch(leaderEpoch) };
 }
 
 type EpochTopic = ResponseInputOf<typeof OffsetForLeaderEpoch>["topics"][number];
