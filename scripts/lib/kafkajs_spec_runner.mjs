@@ -145,12 +145,11 @@ expect.extend({
     const snapshots = {};
     new Function("exports", readFileSync(file, "utf8"))(snapshots);
     const wanted = snapshots[`${own.name.replaceAll(" > ", " ")} 1`]?.trim();
-    const { ReactElement, ...others } = plugins ?? {};
     const found = format(received, {
       escapeRegex: true,
       printFunctionName: false,
       printBasicPrototype: true,
-      plugins: Object.values(others).filter((plugin) => typeof plugin?.test === "function"),
+      plugins: Object.values(plugins ?? {}).filter((plugin) => typeof plugin?.test === "function"),
     });
     return { pass: found === wanted, message: () => `it is ${found}, wanted ${wanted}` };
   },

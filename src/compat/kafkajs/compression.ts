@@ -59,12 +59,15 @@ export const CompressionCodecs: Record<1 | 2 | 3 | 4, () => any> = {
   [CompressionTypes.ZSTD]: BUILT_IN[3]!,
 };
 
+/** @throws {KafkaJSNonRetriableError} for what is the number of no codec */
+export function checkCompression(type: CompressionTypes): void {
+  if (typeof type === "number" && NAMES[type] !== undefined) return;
+  throw new KafkaJSNonRetriableError(`Set "compression" to one of CompressionTypes: ${show(type)} is none.`);
+}
+
 /** What a producer of ours needs to compress by a number: the codec's name, or the one that the user has brought. */
 export function compressionOf(type: CompressionTypes): CompressionType | Codec {
-  const name = NAMES[type];
-  if (typeof type !== "number" || name === undefined) {
-    throw new KafkaJSNonRetriableError(`Set "compression" to one of CompressionTypes: ${show(type)} is none.`);
-  }
+  const name = NAMES[type]!;
   if (type === 0 || CompressionCodecs[type] === BUILT_IN[type - 1]) return name;
   return codecOf(name, type, CompressionCodecs[type]);
 }

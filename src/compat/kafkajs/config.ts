@@ -65,6 +65,8 @@ const DEFAULTS = {
   maxInFlight: 5,
 };
 const MAX_INT32 = 2_147_483_647;
+/** A broker looks once in ten seconds for transactions that have timed out, and until then no record may be given up. */
+const LEAST_TRANSACTION_MS = 10_000;
 /** How much a wait may be longer than told: KafkaJS's `factor`. */
 const LONGEST_SHARE = 1.2;
 
@@ -125,7 +127,10 @@ export function resolveConfig(config: KafkaConfig, given: ProducerConfig, logger
     options,
     idempotent,
     transactionalId: given.transactionalId ?? undefined,
-    transactionTimeoutMs: readNumber("transactionTimeout", given.transactionTimeout, DEFAULTS.transactionTimeout, 1),
+    transactionTimeoutMs: Math.max(
+      LEAST_TRANSACTION_MS,
+      readNumber("transactionTimeout", given.transactionTimeout, DEFAULTS.transactionTimeout, 1),
+    ),
     requestTimeoutMs,
     connectBudgetMs,
     ...retry,

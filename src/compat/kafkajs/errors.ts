@@ -493,7 +493,12 @@ export interface Attempts {
 export function toKafkaJSError(error: unknown, attempts: Attempts): unknown {
   if (!isKafkaError(error)) return error;
   const { retriable, broker, code, errorCode } = error;
-  if (error instanceof AuthenticationError) return new KafkaJSSASLAuthenticationError(error, { cause: error });
+  if (error instanceof AuthenticationError) {
+    // Of TLS KafkaJS says that there is no connection.
+    const isTls = code === "TLS_PORT" || code === "PLAIN_PORT" || error.message.startsWith("TLS ");
+    if (isTls) return new KafkaJSConnectionError(error, { broker, code, cause: error });
+    return new KafkaJSSASLAuthenticationError(error, { cause: error });
+  }
   if (code === "COMMIT_UNKNOWN") return new KafkaJSError(error, { retriable: true, cause: error });
   if (hasRunOut(error)) return new KafkaJSNumberOfRetriesExceeded(error, attempts);
   if (errorCode !== undefined && errorCode !== 0) {

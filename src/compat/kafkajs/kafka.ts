@@ -60,7 +60,7 @@ export class Kafka<M extends KafkaJSModule = AnyKafkaJS> {
   readonly #module: M | undefined;
   readonly #logger: Logger;
   readonly #runtime: Runtime | undefined;
-  readonly #wallNow: () => number;
+  readonly #clock: Runtime;
   #delegate: InstanceType<M["Kafka"]> | undefined;
 
   /**
@@ -78,10 +78,12 @@ export class Kafka<M extends KafkaJSModule = AnyKafkaJS> {
     this.#config = rest;
     this.#module = checkModule(kafkajs);
     this.#runtime = runtime;
-    const clock = runtime ?? systemRuntime(rest.sluice?.connect);
-    this.#wallNow = () => clock.wallNow();
+    this.#clock = runtime ?? systemRuntime(rest.sluice?.connect);
     const create = rest.logCreator ?? consoleLogCreator;
-    this.#logger = createLogger(rest.logLevel ?? logLevel.INFO, create, this.#wallNow);
+    if (typeof create !== "function") {
+      throw new KafkaJSNonRetriableError(`Set "logCreator" to a function of a level: ${show(create)} is not.`);
+    }
+    this.#logger = createLogger(rest.logLevel ?? logLevel.INFO, create, () => this.#clock.wallNow());
     warnOfUnknown("new Kafka()", rest, "client", this.#logger);
   }
 
@@ -106,7 +108,7 @@ export class Kafka<M extends KafkaJSModule = AnyKafkaJS> {
       resolved: resolveConfig(this.#config, config, logger),
       partitioner: (createPartitioner ?? Partitioners.DefaultPartitioner)(),
       logger,
-      wallNow: this.#wallNow,
+      clock: this.#clock,
       runtime: this.#runtime,
     });
   }

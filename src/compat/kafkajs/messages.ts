@@ -4,12 +4,11 @@
  * @module
  */
 
-import { isKafkaError } from "../../error_like.ts";
 import type { PartitionInfo } from "../../producer/producer.ts";
 import type { RecordMetadata as Delivered } from "../../producer/record/delivery.ts";
 import type { ProducerRecord as SluiceRecord } from "../../producer/record/record.ts";
 import { printableJson, show } from "../../show.ts";
-import { compressionOf, type CompressionTypes } from "./compression.ts";
+import { checkCompression, type CompressionTypes } from "./compression.ts";
 import { KafkaJSNonRetriableError } from "./errors.ts";
 import type {
   Message,
@@ -47,7 +46,7 @@ export function readBatch(batch: ProducerBatch, needsAll: boolean): Batch {
   }
   checkTimeout(timeout);
   const type = compression ?? 0;
-  compressionOf(type);
+  checkCompression(type);
   return { acks, compression: type, topics: given };
 }
 
@@ -169,9 +168,4 @@ export function resultsOf(
       logStartOffset: String(logStartOffset),
     };
   });
-}
-
-/** What a caller's partitioner has thrown, as he threw it. */
-export function ownError(error: unknown): unknown {
-  return isKafkaError(error) && error.code === "PARTITIONER" ? error.cause : error;
 }

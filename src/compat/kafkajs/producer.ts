@@ -26,7 +26,7 @@ export interface Parts {
   readonly resolved: Resolved;
   readonly partitioner: Partitioner;
   readonly logger: Logger;
-  readonly wallNow: () => number;
+  readonly clock: Pick<Runtime, "setTimer" | "wallNow">;
   /** Given by tests only. */
   readonly runtime: Runtime | undefined;
 }
@@ -77,7 +77,7 @@ class Client {
     this.#parts = parts;
     const { retries, maxRetryMs } = parts.resolved;
     this.#attempts = { retryCount: retries, retryTime: maxRetryMs };
-    this.emitter = new Emitter(parts.wallNow, (eventName, error) => {
+    this.emitter = new Emitter(() => parts.clock.wallNow(), (eventName, error) => {
       const message = error instanceof Error ? error.message : String(error);
       parts.logger.error(`Failed to execute listener: ${message}`, { eventName });
     });
@@ -126,18 +126,29 @@ class Client {
 
   /** Delivers what was sent, for as long as a request may take; what has no outcome by then fails, and is told so. */
   async #closeAll(): Promise<void> {
+    const timeoutMs = this.#parts.resolved.requestTimeoutMs;
     // Who was called before has handed nothing over yet, if its topic is still looked up.
-    await Promise.all(this.#turns.values());
+    if (this.#turns.size > 0) await this.#atMost(timeoutMs, Promise.all(this.#turns.values()));
     const all = [...this.#producers.values(), ...this.#session === undefined ? [] : [this.#session]];
     this.#producers.clear();
     this.#session = undefined;
-    const timeoutMs = this.#parts.resolved.requestTimeoutMs;
     const settled = await Promise.allSettled(all.map((each) => each.close({ timeoutMs })));
     for (const result of settled) {
       if (result.status === "fulfilled") continue;
       const message = result.reason instanceof Error ? result.reason.message : String(result.reason);
       this.#parts.logger.warn(`Disconnecting did not end in order: ${message}`);
     }
+  }
+
+  /** Resolves when the promise does, or after so many ms. */
+  async #atMost(limitMs: number, promise: Promise<unknown>): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = this.#parts.clock.setTimer(resolve, limitMs);
+      void promise.then(() => {
+        timer.cancel();
+        resolve();
+      });
+    });
   }
 
   async send(record: ProducerRecord): Promise<RecordMetadata[]> {
@@ -147,7 +158,7 @@ class Client {
   async sendBatch(given: ProducerBatch): Promise<RecordMetadata[]> {
     const batch = readBatch(given, this.#parts.resolved.idempotent);
     this.#refuseUnlessConnected();
-    return await this.#deliver(this.#producer(batch.acks, batch.compression), batch);
+    return await this.#deliver(() => this.#producer(batch.acks, batch.compression), batch);
   }
 
   async transaction(): Promise<Transaction> {
@@ -158,7 +169,7 @@ class Client {
     this.#refuseUnlessConnected();
     this.#session ??= new TransactionSession({
       make: (compression) => this.#transactional(compression),
-      deliver: (outlet, batch) => this.#deliver(outlet, batch),
+      deliver: (outlet, batch) => this.#deliver(() => outlet, batch),
       translated: (error) => this.#translated(error),
       logger: this.#parts.logger,
     });
@@ -166,8 +177,9 @@ class Client {
   }
 
   /** Hands the records over in the order of the calls, then waits for them. */
-  async #deliver(outlet: Outlet, batch: Batch): Promise<RecordMetadata[]> {
+  async #deliver(outletOf: () => Outlet, batch: Batch): Promise<RecordMetadata[]> {
     try {
+      const outlet = outletOf();
       const { delivery } = await this.#inTurn([...batch.topics.keys()], () => this.#handOver(outlet, batch));
       const settled = await delivery;
       const results = resultsOf(settled, (topic, partition) => outlet.answeredOf(topic, partition));
@@ -179,9 +191,9 @@ class Client {
 
   /** In an object, for a delivery that is returned as it is would be waited for. */
   async #handOver(outlet: Outlet, { topics }: Batch): Promise<{ readonly delivery: BatchDelivery }> {
-    const { partitioner, wallNow } = this.#parts;
+    const { partitioner, clock } = this.#parts;
     const known = await Promise.all([...topics.keys()].map((topic) => outlet.partitionsFor(topic)));
-    const nowMs = wallNow();
+    const nowMs = clock.wallNow();
     const records = [...topics].flatMap(([topic, messages], index) =>
       recordsOf(topic, messages, known[index]!, partitioner, nowMs)
     );
@@ -241,7 +253,9 @@ class Client {
       ...options,
       brokers: this.#brokers,
       compression: compressionOf(compression),
-      hooks: new RequestWatch(this.emitter, options.clientId!, this.#parts.wallNow, acks !== 0).hooks(options.hooks),
+      hooks: new RequestWatch(this.emitter, options.clientId!, () => this.#parts.clock.wallNow(), acks !== 0).hooks(
+        options.hooks,
+      ),
     };
   }
 

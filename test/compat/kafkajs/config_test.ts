@@ -83,6 +83,14 @@ test("compat kafkajs config: an idempotent producer tries again without limit, w
   assert.deepEqual([told.options.retries, told.options.deliveryTimeoutMs], [Infinity, 2_147_483_647]);
 });
 
+test("compat kafkajs config: a transaction may take ten seconds, which is how often a broker looks", () => {
+  const timeoutOf = (transactionTimeout?: number) => {
+    return resolveConfig(base, transactionTimeout === undefined ? {} : { transactionTimeout }, logger)
+      .transactionTimeoutMs;
+  };
+  assert.deepEqual([timeoutOf(), timeoutOf(100), timeoutOf(30_000)], [60_000, 10_000, 30_000]);
+});
+
 test("compat kafkajs config: TLS options of Node become ours, bytes and lists too", () => {
   const pem = new TextEncoder().encode("PEM");
   const cases: [KafkaConfig["ssl"], unknown][] = [
