@@ -77,7 +77,7 @@ export interface EventPublisherOptions<M extends EventMap> {
    */
   readonly onFailure?: ((record: EventRecord, error: unknown) => unknown) | undefined;
   /** Hears `event_published` (info) and `event_not_published`, `outbox_failed` (error). @default nobody */
-  readonly logger?: Logger | typeof CONSOLE | undefined;
+  readonly logger?: Logger | "console" | undefined;
   /** Makes event ids. @default random UUIDs */
   readonly newId?: (() => string) | undefined;
 }

@@ -30,4 +30,11 @@ export {
 } from "./dead_letter.ts";
 export type { HeaderPair, HeaderSource } from "./header.ts";
 export { type OutboxRecord, outboxRecord, type OutboxRow } from "./outbox.ts";
-export { type ReadRequest, readRequest, replyHeaders, type RequestHeaders, requestHeaders } from "./request_reply.ts";
+export {
+  type CorrelationOptions,
+  type ReadRequest,
+  readRequest,
+  replyHeaders,
+  type RequestHeaders,
+  requestHeaders,
+} from "./request_reply.ts";

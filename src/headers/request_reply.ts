@@ -45,7 +45,7 @@ const REPLY_TOPIC = "kafka_replyTopic";
 const REPLY_PARTITION = "kafka_replyPartition";
 
 /** Which header carries the id, for partners that don't speak Spring. */
-interface CorrelationOptions {
+export interface CorrelationOptions {
   /** The name of the header with the id, such as `"correlation-id"`. @default "kafka_correlationId" */
   readonly correlationHeader?: string | undefined;
 }

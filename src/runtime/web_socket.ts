@@ -74,7 +74,7 @@ interface Closed {
  * @throws {ConfigError} for what is no address of a WebSocket, or where there are none
  */
 export function webSocketConnect(
-  url: string | URL,
+  url: string | { readonly href: string },
   options?: WebSocketConnectOptions,
 ): SocketFactory {
   const proxy = checkUrl(url);
@@ -122,20 +122,21 @@ export function webSocketConnect(
 function checkUrl(given: unknown): URL {
   let url: URL | undefined;
   try {
-    url = new URL(given as string | URL);
+    url = new URL(typeof given === "string" ? given : (given as { readonly href: string }).href);
   } catch {
     // Told below.
+  }
+  // An address with a user may hold a secret, so it isn't shown, whatever else is wrong with it.
+  if (String(url?.href ?? given).includes("@")) {
+    throw new ConfigError(
+      "url",
+      'Pass what the proxy knows us by as "token" of webSocketConnect, not in the address.',
+    );
   }
   if (url === undefined || !/^wss?:$/.test(url.protocol)) {
     throw new ConfigError(
       "url",
       `Pass webSocketConnect the address of a proxy, ${WANTED_URL}: ${show(given)} is none.`,
-    );
-  }
-  if (url.username !== "" || url.password !== "") {
-    throw new ConfigError(
-      "url",
-      'Pass what the proxy knows us by as "token" of webSocketConnect, not in the address.',
     );
   }
   // A fragment is an error to WebSocket.

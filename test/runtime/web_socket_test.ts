@@ -188,9 +188,11 @@ test("websocket: TLS with the broker is refused when the producer is made, and s
   for (const url of ["http://proxy", "proxy:1", "", undefined, 5]) {
     assert.throws(() => webSocketConnect(url as string, { webSocket: Double }), /"wss:\/\/…" or "ws:\/\/…"/);
   }
-  assert.throws(() => webSocketConnect("wss://me:pass@proxy", { webSocket: Double }), (error: Error) => {
-    return error instanceof ConfigError && /"token"/.test(error.message) && !error.message.includes("pass@");
-  });
+  for (const url of ["wss://me:pass@proxy", "https://me:pass@proxy", "me:pass@proxy", new URL("ws://me:pass@proxy")]) {
+    assert.throws(() => webSocketConnect(url, { webSocket: Double }), (error: Error) => {
+      return error instanceof ConfigError && /"token"/.test(error.message) && !error.message.includes("pass");
+    });
+  }
   assert.throws(() => webSocketConnect("wss://p", { webSocket: "ws" as never }), ConfigError);
   assert.throws(() => webSocketConnect("wss://p", { token: 5 as never, webSocket: Double }), ConfigError);
   assert.throws(() => webSocketConnect("wss://p", { tokens: "x" } as never), /tokens/);

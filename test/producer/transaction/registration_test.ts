@@ -385,7 +385,7 @@ test("transaction parts: a broker that knows no members takes offsets for a grou
 });
 
 test("transaction parts: an abort of records that never left leaves the epoch as it is", async () => {
-  const { cluster, producer, run, failure } = stage("3.9");
+  const { cluster, producer, run } = stage("3.9");
   const client = producer({ lingerMs: 60_000 });
   await run(client.partitionsFor("out"));
   const tx = await run(client.begin());
