@@ -46,15 +46,16 @@ export async function parseBench(words: Words, io: ConnectionIo): Promise<BenchC
     json: words.has("json"),
     quiet: words.has("quiet"),
     producer: {
-      deliveryTimeoutMs: count(words, "timeout-ms") ?? 60_000,
+      deliveryTimeoutMs: 60_000,
       maxBlockMs: Math.min(count(words, "timeout-ms") ?? 10_000, 10_000),
+      ...await readConnection(words, io, "producer"),
       ...defined({
+        deliveryTimeoutMs: count(words, "timeout-ms"),
         acks: acksOf(words.one("acks")),
         compression: compressionOf(words),
         lingerMs: number(words, "linger-ms"),
         batchSize: number(words, "batch-size"),
       }),
-      ...await readConnection(words, io, "producer"),
     },
   };
 }

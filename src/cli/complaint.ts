@@ -35,12 +35,14 @@ export function explain(error: unknown, topic?: string, isReading: boolean = fal
 function adviceFor(error: KafkaError, topic: string | undefined, isReading: boolean): string {
   switch (error.code) {
     case "UNKNOWN_TOPIC_OR_PARTITION":
-      if (isReading) return "Look at the name, or create the topic";
+      if (isReading) return "Look at the name, or create the topic: sluice topics create NAME";
       if (error.message.includes("allowAutoTopicCreation")) {
         return "Here that is --property allowAutoTopicCreation=true";
       }
-      return `Create the topic${topic === undefined ? "" : ` ${show(topic)}`}, or let the broker do it with ` +
-        "--property allowAutoTopicCreation=true";
+      return `Create the topic${
+        topic === undefined ? "" : ` ${show(topic)}`
+      } (sluice topics create NAME), or let the ` +
+        "broker do it with --property allowAutoTopicCreation=true";
     case "NETWORK_EXCEPTION":
     case "BROKER_NOT_AVAILABLE":
     case "BROKERS_UNREACHABLE":

@@ -60,7 +60,8 @@ async function readText(io: ConnectionIo, option: string, file: string): Promise
       source.close();
     }
   } catch (error) {
-    throw new ConfigError(option, `Cannot read ${show(file)}: ${fileReasonOf(error)}`, { cause: error });
+    const message = `Cannot read ${show(file)}: ${fileReasonOf(error)}, wanted a file of text`;
+    throw new ConfigError(option, message, { cause: error });
   }
 }
 

@@ -24,7 +24,7 @@ import type { DoctorCommand } from "./doctor_command.ts";
 
 /** What one step has found, as `--json` prints it. */
 export interface Finding {
-  /** `resolve`, `dial`, `tls`, `versions`, `sasl`, `cluster`, `broker`, `topic`, `acl` or `write`. */
+  /** `resolve`, `dial`, `tls`, `versions`, `sasl`, `cluster`, `broker N`, `topic`, `acl` or `write`. */
   readonly step: string;
   /** What was looked at: a host, an address, a topic. */
   readonly target: string;
@@ -149,11 +149,13 @@ class Visit {
     if (dialled === undefined) return;
     if (tls) {
       const secured = await this.#step("tls", target, async () => {
-        await this.#dial(address, true).catch(async (error) => {
+        try {
+          await this.#dial(address, true);
+        } catch (error) {
           // A whole handshake tells more: that the port is a plain one, for instance.
           await this.#connect(address, false);
           throw error;
-        });
+        }
         return { detail: "the certificate is trusted" };
       });
       if (secured === undefined) return;
@@ -195,11 +197,7 @@ class Visit {
   async #cluster(connection: Connection): Promise<Cluster | undefined> {
     let found: Cluster | undefined;
     await this.#step("cluster", this.#command.client.brokers, async () => {
-      found = await this.#metadata(connection, []).catch(async (error: KafkaError) => {
-        // A broker that wants to know who asks hangs up on all but ApiVersions.
-        if (this.#options.sasl !== undefined || this.#signal.aborted) throw error;
-        throw await saslPortError(this.#tools.runtime, connection.address, this.#options, error, this.#signal) ?? error;
-      });
+      found = await this.#described(connection);
       this.clusterId = found.clusterId;
       const { brokers, controllerId } = found;
       const more = brokers.length > MAX_BROKERS ? `, of which ${MAX_BROKERS} are looked at` : "";
@@ -207,6 +205,16 @@ class Visit {
       return { detail: `${found.clusterId ?? "without an id"}, ${count}, controller ${controllerId}` };
     });
     return found;
+  }
+
+  /** A broker that wants to know who asks hangs up on all but ApiVersions: then that is the error. */
+  async #described(connection: Connection): Promise<Cluster> {
+    try {
+      return await this.#metadata(connection, []);
+    } catch (error) {
+      if (this.#options.sasl !== undefined || this.#signal.aborted || !(error instanceof KafkaError)) throw error;
+      throw await saslPortError(this.#tools.runtime, connection.address, this.#options, error, this.#signal) ?? error;
+    }
   }
 
   /** A broker as the cluster advertises it: clients will go there, whatever `--brokers` says. */

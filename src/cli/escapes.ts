@@ -19,7 +19,7 @@ export function unescape(text: string): Uint8Array {
   for (const [part, hex, letter] of text.matchAll(/\\x([0-9a-fA-F]{2})|\\([nrt0\\])|[^\\]+|\\/g)) {
     if (hex !== undefined) bytes.push(Number.parseInt(hex, 16));
     else if (letter !== undefined) bytes.push(LETTERS[letter]!);
-    else bytes.push(...encoder.encode(part));
+    else for (const byte of encoder.encode(part)) bytes.push(byte);
   }
   return Uint8Array.from(bytes);
 }

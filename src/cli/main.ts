@@ -43,7 +43,7 @@ import { tail } from "./tail.ts";
 import { parseTail } from "./tail_command.ts";
 import { topics } from "./topics.ts";
 import { parseTopics } from "./topics_command.ts";
-import { readWords, refuseMore, type Words } from "./words.ts";
+import { distance, readWords, refuseMore, type Words } from "./words.ts";
 
 /** The version of the command line, which is the package's. */
 export const version = "0.1.0";
@@ -100,8 +100,10 @@ async function dispatch(argv: readonly string[], io: CliIo): Promise<number> {
 function refuseCommand(name: string): never {
   const kind = name.startsWith("-") ? "option" : "command";
   const names = commandSpecs.map((known) => known.name);
+  const near = names.find((known) => distance(known, name) <= 2);
   const wanted = foreignCommand(name) ?? `${names.slice(0, -1).join(", ")} or ${names.at(-1)} (see sluice --help)`;
-  throw new ConfigError(kind, `Unknown ${kind} ${show(name)}, wanted ${wanted}`);
+  const hint = near === undefined ? `wanted ${wanted}` : `did you mean ${near}?`;
+  throw new ConfigError(kind, `Unknown ${kind} ${show(name)}, ${hint}`);
 }
 
 interface Command {

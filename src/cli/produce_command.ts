@@ -146,15 +146,17 @@ async function producerOptions(words: Words, io: ConnectionIo): Promise<Record<s
   const timeoutMs = number(words, "timeout-ms");
   const options = await readConnection(words, io, "producer");
   return {
-    deliveryTimeoutMs: timeoutMs ?? 60_000,
+    deliveryTimeoutMs: 60_000,
     maxBlockMs: Math.min(timeoutMs ?? 10_000, 10_000), // only the first connection and the topic can block
+    ...options,
+    // An option of the command is meant for this run, whatever a file says.
     ...defined({
+      deliveryTimeoutMs: timeoutMs,
       acks: acksOf(words.one("acks")),
       compression: compressionOf(words),
       lingerMs: number(words, "linger-ms"),
       batchSize: number(words, "batch-size"),
     }),
-    ...options,
   };
 }
 

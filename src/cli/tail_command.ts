@@ -9,7 +9,7 @@ import { show } from "../show.ts";
 import { type ConnectionIo, readConnection } from "./connection.ts";
 import { separator, unescape } from "./escapes.ts";
 import { tailSpec } from "./options.ts";
-import { count, number, oneOf, readWords, refuseMore, type Words } from "./words.ts";
+import { count, defined, number, oneOf, readWords, refuseMore, type Words } from "./words.ts";
 
 /** A place in a log: an end of it, an offset, so many records before the end, or a time in ms since 1970. */
 export type Place =
@@ -75,9 +75,9 @@ export async function parseTail(words: Words, io: ConnectionIo, nowMs: number): 
     quiet: words.has("quiet"),
     reader: {
       clientId: "sluice",
-      maxBlockMs: number(words, "timeout-ms") ?? 10_000,
-      ...isolation === undefined ? {} : { isolation },
+      maxBlockMs: 10_000,
       ...connection,
+      ...defined({ maxBlockMs: number(words, "timeout-ms"), isolation }),
     },
   };
 }

@@ -8,7 +8,7 @@ import { ConfigError } from "../errors.ts";
 import { show } from "../show.ts";
 import { type ConnectionIo, readConnection } from "./connection.ts";
 import { TOPIC_ACTIONS } from "./options.ts";
-import { count, pair, type Words } from "./words.ts";
+import { count, defined, pair, type Words } from "./words.ts";
 
 /** What can be done. */
 export type TopicsAction = (typeof TOPIC_ACTIONS)[number];
@@ -75,8 +75,9 @@ export async function parseTopics(words: Words, io: ConnectionIo): Promise<Topic
     quiet: words.has("quiet"),
     admin: {
       clientId: "sluice",
-      defaultApiTimeoutMs: count(words, "timeout-ms") ?? 10_000,
+      defaultApiTimeoutMs: 10_000,
       ...await readConnection(words, io, "admin"),
+      ...defined({ defaultApiTimeoutMs: count(words, "timeout-ms") }),
     },
   };
   const changes = Object.keys(command.set).length + command.unset.length;

@@ -35,7 +35,8 @@ test(
   async () => {
     const base = ["produce", "-b", "b:1", "-t", "t"];
     const cases: [string[], RegExp][] = [
-      [["prodce"], /^sluice: Unknown command "prodce", wanted produce, .* or \w+ \(see sluice --help\)\.\n$/],
+      [["nothing"], /^sluice: Unknown command "nothing", wanted produce, .* or \w+ \(see sluice --help\)\.\n$/],
+      [["prodce"], /^sluice: Unknown command "prodce", did you mean produce\?\n$/],
       [["consume"], /^sluice: Unknown command "consume", wanted sluice tail\.\n$/],
       [["-P", "-b", "b:1"], /^sluice: Unknown option "-P", wanted sluice produce\.\n$/],
       [["--topic"], /^sluice: Unknown option "--topic", /],

@@ -296,6 +296,15 @@ test("cli produce: several files are read one after the other, and a complaint n
   assert.equal(io.err, 'sluice: In "two": Line 2: "oops" is not JSON. Delivered 2 records.\n');
 });
 
+test("cli produce: when there is enough the other files are left alone", async () => {
+  const io = world([]);
+  io.open = (file) => world([`${file}\n`]).open("-");
+  const files = ["one", "two"].map((name) => ({ name, gunzip: false, input: { format: "lines" } as const }));
+  const sink = new FakeSink();
+  assert.equal(await produce(command({ files, count: 1 }), io, () => sink), 0);
+  assert.deepEqual(texts(sink), [[null, "one"]]);
+});
+
 test("cli produce: tee prints the values and output a template, and the summary goes to standard error", async () => {
   const tee = world(["a\nb\n"]);
   assert.equal(await produce(command({ tee: true }), tee, () => new FakeSink()), 0);

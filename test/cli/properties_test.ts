@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { readConnection } from "../../src/cli/connection.ts";
 import { listProperties, optionsOf, parseProperties } from "../../src/cli/properties.ts";
+import { parseProduce } from "../../src/cli/produce_command.ts";
 import type { Words } from "../../src/cli/words.ts";
 import { test } from "../harness.ts";
 import { refusal, world } from "./world.ts";
@@ -132,9 +133,14 @@ test("cli properties: the command line wins over the file, and brokers come from
     acks: 1,
     lingerMs: 7,
   });
+  const words = wordsOf({ config: ["f"], topic: ["t"], acks: ["all"] });
+  assert.equal((await parseProduce(words, { ...io, env })).producer["acks"], "all");
   assert.equal((await read({ config: ["f"], brokers: ["flag:1"] })).brokers, "flag:1");
   assert.equal((await read({})).brokers, "env:1");
-  assert.match(await refusal(() => read({ config: ["missing"] })), /^Cannot read "missing": no such file$/);
+  assert.match(
+    await refusal(() => read({ config: ["missing"] })),
+    /^Cannot read "missing": no such file, wanted a file of text$/,
+  );
 });
 
 test("cli properties: the list names each with ours", () => {

@@ -87,6 +87,11 @@ test("cli tail: begins where it is told to, in each partition, and ends before a
   assert.deepEqual(await read({ partitions: [1], from: { last: 2n } }), ["1-4", "1-5"]);
   assert.deepEqual(await run({ from: { offset: 99n } }), { exitCode: 0, out: "", err: "" });
   assert.equal((await read({ count: 3 })).length, 3);
+  const together = [6, 7, 8].map((n) => ({ topic: "orders", partition: 0, value: `0-${n}`, timestamp: 1_000 + n }));
+  await producer.sendBatch(together);
+  // In the middle of a batch as well.
+  assert.deepEqual(await read({ partitions: [0], from: { offset: 7n }, to: { offset: 8n } }), ["0-7"]);
+  assert.deepEqual(await read({ partitions: [0], from: { offset: 6n }, count: 2 }), ["0-6", "0-7"]);
 });
 
 test("cli tail: a partition that isn't there and a topic that isn't there are refused and named", async (t) => {
@@ -101,8 +106,15 @@ test("cli tail: a partition that isn't there and a topic that isn't there are re
   assert.equal(topic.exitCode, 1);
   assert.match(
     topic.err,
-    /^sluice: Topic "absent": .*UNKNOWN_TOPIC_OR_PARTITION.* Look at the name, or create the topic\.\n$/,
+    /^sluice: Topic "absent": .*UNKNOWN_TOPIC_OR_PARTITION.* Look at the name, or create the topic: sluice topics create NAME\.\n$/,
   );
+});
+
+test("cli tail: that no broker is reached is told with the reason, before the time of a refresh is up", async (t) => {
+  const { run } = setting(t);
+  const { exitCode, err } = await run({ reader: { brokers: "nowhere:9092", maxBlockMs: 400 } });
+  assert.equal(exitCode, 1);
+  assert.match(err, /^sluice: No broker can be reached\. Tried nowhere:9092: .* Check --brokers, or start a broker/);
 });
 
 test("cli tail: JSON holds every byte and every null, and is read back", async (t) => {

@@ -6,12 +6,13 @@
 
 import assert from "node:assert/strict";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { build } from "../../scripts/build.mjs";
 import { readRecords, startBroker } from "../../scripts/lib/broker_process.mjs";
-import { freePort, runProgram, startProgram } from "../../scripts/lib/program.mjs";
+import { freePort, listenAnywhere, runProgram, startProgram } from "../../scripts/lib/program.mjs";
 import { findRuntimes } from "../../scripts/lib/runtimes.mjs";
 import { runByHand, Tally } from "../../scripts/lib/tally.mjs";
 import { root } from "../../scripts/lib/tools.mjs";
@@ -241,6 +242,24 @@ test("an interrupt while standard input is silent is exit code 130 with the summ
   const summary = JSON.parse(result.stdout);
   assert.deepEqual([summary.records, summary.interrupted], [2, true]);
   assert.equal((await read()).length, 2);
+});
+
+test("an interrupt while the broker keeps silent ends every command, exit code 130", async ({ start, dir }) => {
+  const file = join(dir, "one.txt");
+  await writeFile(file, "one\n");
+  const interrupted = async (words) => {
+    const server = createServer();
+    const heard = new Promise((resolve) => {
+      server.on("connection", (socket) => void socket.on("error", () => {}).once("data", resolve));
+    });
+    const program = start([...words, "-b", `127.0.0.1:${await listenAnywhere(server)}`]);
+    await heard;
+    const code = await program.stop("SIGINT");
+    await new Promise((resolve) => void server.close(resolve));
+    assert.equal(code, 130, `${words[0]}: ${program.output()}`);
+  };
+  const commands = [["produce", "-t", "t", file], ["tail", "t"], ["topics"], ["doctor", "t"], ["bench", "t"]];
+  await Promise.all(commands.map(interrupted));
 });
 
 test("a broker that dies under way is exit code 1, with counts", async ({ sluice, runtime }) => {
