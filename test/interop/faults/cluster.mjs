@@ -200,7 +200,7 @@ class FaultyNode {
       if (!this.isUp) throw new Error(`Kafka node ${this.id} ended while it started`);
     };
     // Where nobody has to say who he is.
-    await waitForBroker(this.internalPort, 60_000, { brokerCount, check });
+    await waitForBroker(this.internalPort, 180_000, { brokerCount, check });
     this.#trace.say(`node ${this.id} serves`);
     await this.proxy.accept();
   }
