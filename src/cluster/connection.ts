@@ -340,7 +340,6 @@ export class Connection {
   send<A extends AnyApi>(api: A, version: number, body: RequestInputOf<A>, timeoutMs: number): Promise<boolean> {
     return new Promise((resolve, reject) => {
       const write = (): void => {
-        const nowMs = this.#runtime.now();
         const startByte = this.bytesSent;
         const correlationId = this.#nextCorrelationId();
         const calm = this.#write(
@@ -354,7 +353,8 @@ export class Connection {
         // A later turn, not a microtask: a caller who awaits one send after the other must not starve timers and I/O.
         if (calm) return this.#runtime.defer(settle);
         // Nobody answers, so a broker that has stopped reading is found out here.
-        const timer = this.#runtime.setTimer(() => this.destroy(this.#lateError(api, "read", nowMs)), timeoutMs);
+        const sentMs = this.#lastUsedMs;
+        const timer = this.#runtime.setTimer(() => this.destroy(this.#lateError(api, "read", sentMs)), timeoutMs);
         void this.#socket?.drained().then(() => {
           timer.cancel();
           this.#runtime.defer(settle);

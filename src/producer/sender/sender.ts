@@ -250,7 +250,9 @@ export class Sender implements Worker {
   #drainLane(lane: Lane): void {
     const connection = this.#cluster.broker(lane.nodeId)?.connection;
     if (connection === undefined) return this.#connect(lane);
-    if (connection.throttledUntilMs > this.#runtime.now()) return this.#agenda.set(lane, connection.throttledUntilMs);
+    const { throttledUntilMs } = connection;
+    // Most brokers never throttle, and to ask for the time costs more than the rest of this.
+    if (throttledUntilMs > 0 && throttledUntilMs > this.#runtime.now()) return this.#agenda.set(lane, throttledUntilMs);
     while (
       lane.ready.length > 0 && lane.large.length === 0 && !lane.isTrying &&
       lane.inFlight < this.#options.maxInFlight && !this.#isScattered(lane)
@@ -482,7 +484,8 @@ export class Sender implements Worker {
       batches.push(batch);
       if (partition.queue.length > 0) this.#schedule.add(partition);
     }
-    lane.isTrying = this.#isLarge(lane, partitions[0]!, batches[0]!.wire!.length, this.#runtime.now());
+    lane.isTrying = lane.limit.cuts > 0 &&
+      this.#isLarge(lane, partitions[0]!, batches[0]!.wire!.length, this.#runtime.now());
     lane.inFlight += 1;
     this.#metrics.requestsInFlight += 1;
     const lost = (reason: unknown): void => {
