@@ -4,7 +4,7 @@
  * speed; the same requests to the embedded broker and to Kafka.
  *
  *     node scripts/interop.mjs [--version 4.1.1] [--runtime node22,bun] [--codec zstd] [--acks all] [--reader java]
- *                              [--part matrix,schemas,demo,claims,embedded,probes,security,groups,transactions]
+ *                              [--part matrix,schemas,demo,claims,embedded,probes,security,groups,transactions,app]
  *                              [--thorough] [--rounds 1] [--whole] [--load-seconds 600]
  *
  * `--whole` runs every mechanism with every codec and acks on every runtime (part security), `--load-seconds` nothing of
@@ -31,7 +31,19 @@ const everything = {
   codecs: ["none", "gzip", "snappy", "lz4", "zstd"],
   acks: ["0", "1", "all"],
   readers: ["java", "librdkafka", "kafkajs"],
-  parts: ["matrix", "schemas", "demo", "claims", "embedded", "loggers", "probes", "security", "groups", "transactions"],
+  parts: [
+    "matrix",
+    "schemas",
+    "demo",
+    "claims",
+    "embedded",
+    "loggers",
+    "probes",
+    "security",
+    "groups",
+    "transactions",
+    "app",
+  ],
 };
 
 /**
@@ -78,6 +90,7 @@ export async function runInterop(
   // Loaded here, as they import what has just been installed.
   const { runLoggersPart } = await import("../test/interop/loggers.mjs");
   const { runMatrixPart } = await import("../test/interop/matrix.mjs");
+  const { runAppPart } = await import("../test/interop/app.mjs");
   const { runClaimsPart } = await import("../test/interop/claims.mjs");
   const { runDemoPart } = await import("../test/interop/demo.mjs");
   const { runEmbeddedPart } = await import("../test/interop/embedded.mjs");
@@ -110,7 +123,8 @@ export async function runInterop(
         await runSecurityPart({ version, runtimes: secured, withLoad: isFirst && !whole, loadS, whole, tally, log });
       }
       if (
-        !parts.includes("matrix") && !(isFirst && ["demo", "claims", "groups"].some((part) => parts.includes(part)))
+        !parts.includes("matrix") &&
+        !(isFirst && ["demo", "claims", "groups", "app"].some((part) => parts.includes(part)))
       ) return;
       const kafka = await startKafka({ version });
       try {
@@ -121,6 +135,7 @@ export async function runInterop(
         }
         if (isFirst && parts.includes("claims")) await runClaimsPart({ kafka, wanted, tally });
         if (isFirst && parts.includes("groups")) await runGroupsPart({ kafka, sluice: await builtPackage(), tally });
+        if (isFirst && parts.includes("app")) await runAppPart({ kafka, sluice: await builtPackage(), tally });
         if (isFirst && parts.includes("demo")) await runDemoPart({ kafka, tally });
       } finally {
         await kafka.stop();
@@ -138,9 +153,12 @@ export async function runInterop(
 /** The package as it is published. */
 async function builtPackage() {
   await build();
-  const { Producer } = await import(pathToFileURL(join(root, "dist/esm/mod.js")).href);
-  const { GroupReader } = await import(pathToFileURL(join(root, "dist/esm/reader.js")).href);
-  return { Producer, GroupReader };
+  const load = (file) => import(pathToFileURL(join(root, "dist/esm", file)).href);
+  const [{ Producer }, { GroupReader, Reader }, { createAdmin }] = await Promise.all(
+    ["mod.js", "reader.js", "admin.js"].map(load),
+  );
+  const [app, headers, otel] = await Promise.all(["app.js", "headers.js", "otel.js"].map(load));
+  return { Producer, GroupReader, Reader, createAdmin, app, headers, otel };
 }
 
 function describeMatrix({ runtimes, codecs, acks, readers }) {

@@ -45,6 +45,7 @@ const groups = [
       "security",
       "testing",
       "admin",
+      "around",
     ].map((name) => `guides/${name}`),
     more: ["transactions", "reader", "observability"],
   },

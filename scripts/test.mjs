@@ -89,7 +89,7 @@ async function main() {
 
 /**
  * What is tested as whole programs: the command line, the code that the README shows, a process that is never full,
- * programs that never close their producer, producers behind a WebSocket.
+ * programs that never close their producer, producers behind a WebSocket, one that is killed and goes on.
  *
  * @returns {Promise<[string, (options?: object) => Promise<{ tests: any[] }>][]>}
  */
@@ -98,6 +98,7 @@ async function programs() {
   const { runReadme } = await import("../test/programs/readme.mjs");
   const { runMemory } = await import("../test/programs/memory.mjs");
   const { runUnclosed } = await import("../test/programs/unclosed.mjs");
+  const { runOutbox } = await import("../test/programs/outbox.mjs");
   const { runWebSocket } = await import("../test/programs/web_socket.mjs");
   return [
     ["cli", runCliTests],
@@ -105,6 +106,7 @@ async function programs() {
     ["memory", runMemory],
     ["unclosed", runUnclosed],
     ["web socket", runWebSocket],
+    ["outbox", runOutbox],
   ];
 }
 

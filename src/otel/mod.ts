@@ -16,4 +16,4 @@
  */
 
 export { instrument, type Instrumentable } from "./instrument.ts";
-export type { OtelOptions } from "./tracer.ts";
+export type { MeterSource, OtelOptions, TracerSource } from "./tracer.ts";

@@ -10,7 +10,7 @@ import {
   context,
   type Counter,
   type Histogram,
-  type MeterProvider,
+  type Meter,
   metrics,
   type Span,
   type SpanContext,
@@ -18,7 +18,6 @@ import {
   SpanStatusCode,
   trace,
   type Tracer,
-  type TracerProvider,
 } from "@opentelemetry/api";
 import { isObject } from "../call_options.ts";
 import type { ProducerRecord } from "../producer/record/record.ts";
@@ -46,12 +45,24 @@ import {
 import { hasOwn, inject, ownContext, withPairs } from "./carrier.ts";
 import type { Leaders } from "./leaders.ts";
 
+/** Where spans go: a `TracerProvider` of OpenTelemetry's API. */
+export interface TracerSource {
+  /** Makes a tracer of OpenTelemetry's API. */
+  getTracer(name: string): unknown;
+}
+
+/** Where metrics go: a `MeterProvider` of OpenTelemetry's API. */
+export interface MeterSource {
+  /** Makes a meter of OpenTelemetry's API. */
+  getMeter(name: string): unknown;
+}
+
 /** What is told, and to whom. */
 export interface OtelOptions {
   /** Where spans go. @default the one that the application has registered */
-  readonly tracerProvider?: TracerProvider | undefined;
+  readonly tracerProvider?: TracerSource | undefined;
   /** Where metrics go. @default the one that the application has registered */
-  readonly meterProvider?: MeterProvider | undefined;
+  readonly meterProvider?: MeterSource | undefined;
   /** The client id of the producer, for `messaging.client.id`. @default nothing is said of that */
   readonly clientId?: string | undefined;
   /** A span `create TOPIC` for each record of `sendBatch`. @default false */
@@ -96,9 +107,9 @@ export class SendTracer {
 
   /** Takes checked options. */
   constructor(options: OtelOptions, leaders: Leaders, runtime: Pick<Runtime, "now">) {
-    const { tracerProvider, meterProvider = metrics.getMeterProvider(), clientId } = options;
-    this.#tracer = tracerProvider === undefined ? trace.getTracer(SCOPE) : tracerProvider.getTracer(SCOPE);
-    const meter = meterProvider.getMeter(SCOPE);
+    const { tracerProvider = trace, meterProvider = metrics, clientId } = options;
+    this.#tracer = tracerProvider.getTracer(SCOPE) as Tracer;
+    const meter = meterProvider.getMeter(SCOPE) as Meter;
     this.#duration = meter.createHistogram(DURATION, {
       description: "Duration of messaging operation initiated by a producer or consumer client.",
       unit: "s",

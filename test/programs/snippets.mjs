@@ -11,8 +11,10 @@
 
 import assert from "node:assert/strict";
 import { chmod, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { pathToFileURL } from "node:url";
 import { install } from "../../scripts/lib/install.mjs";
 import { freePort, runProgram, startProgram } from "../../scripts/lib/program.mjs";
 import { findProgram } from "../../scripts/lib/runtimes.mjs";
@@ -264,6 +266,32 @@ if (response.status !== 200) process.exit(1);`;
     return await runners.node(await calling(file, `import { POST } from "FILE";\n${calls}`), brokers, language);
   },
 
+  /** Runs a recipe beside the packages that it is for; a server is asked once, and ended as a supervisor does it. */
+  async recipe(file, brokers) {
+    await install("test/recipes");
+    const { resolve } = createRequire(join(root, "test/recipes/package.json"));
+    const { dependencies } = JSON.parse(await readFile(join(root, "test/recipes/package.json"), "utf8"));
+    const code = (await readFile(file, "utf8")).replace(/ from "([^"]+)"/g, (all, name) => {
+      return Object.hasOwn(dependencies, name) ? ` from ${JSON.stringify(pathToFileURL(resolve(name)).href)}` : all;
+    });
+    await writeFile(file, code);
+    if (!code.includes("env.PORT")) return await succeed(process.execPath, [file], { KAFKA_BROKERS: brokers });
+    const port = await freePort();
+    const env = { KAFKA_BROKERS: brokers, PORT: String(port) };
+    const server = startProgram([process.execPath, file], { env, keepOpen: true });
+    try {
+      const [path, wanted] = code.includes('"/orders"')
+        ? ["orders", /"offset":"\d+"/]
+        : ["metrics", /kafka_records_total/];
+      const body = path === "orders" ? JSON.stringify({ id: "o-1" }) : undefined;
+      assert.match(await asked(`http://localhost:${port}/${path}`, body, server), wanted);
+    } finally {
+      server.child.kill("SIGTERM");
+    }
+    assert.equal(await server.closed, 0, server.output());
+    return { printed: [server.output()] };
+  },
+
   /**
    * Bundles the worker, serves it and posts to it, one request after the other and several at once.
    *
@@ -307,6 +335,29 @@ async function calling(file, code) {
   const path = file.replace(/\.(\w+)$/, ".calls.$1");
   await writeFile(path, code.replace("FILE", file));
   return path;
+}
+
+/**
+ * What a server answers, JSON to JSON, once it listens.
+ *
+ * @param {string} url
+ * @param {string | undefined} body
+ * @param {ReturnType<typeof startProgram>} server
+ */
+async function asked(url, body, server) {
+  const headers = { "content-type": "application/json", connection: "close" };
+  const request = body === undefined ? { headers } : { method: "POST", headers, body };
+  for (let tries = 0; tries < 100; tries++) {
+    const response = await fetch(url, request).catch(() => undefined);
+    if (response !== undefined) {
+      const text = await response.text();
+      assert.ok(response.ok, text);
+      return text;
+    }
+    if (server.child.exitCode !== null) break;
+    await sleep(100);
+  }
+  return assert.fail(`nobody answers at ${url}\n${server.output()}`);
 }
 
 /** Posts as soon as the server answers. */
