@@ -9,5 +9,6 @@ export type { AssignorName } from "./group/assignors.ts";
 export { GroupReader } from "./group/group_reader.ts";
 export type { GroupReaderOptions, RebalanceListener } from "./group/options.ts";
 export type { IsolationLevel, ReaderOptions } from "./options.ts";
-export { type Assignment, type GroupMetadata, Reader } from "./reader.ts";
+export type { GroupMetadata } from "../cluster/group_metadata.ts";
+export { type Assignment, Reader } from "./reader.ts";
 export type { ControlMarker, Position, ReadBatch, ReadRecord, TopicPartition, TopicPartitionOffset } from "./record.ts";

@@ -5,6 +5,7 @@
  */
 
 import { Cluster } from "../cluster/cluster.ts";
+import type { GroupMetadata } from "../cluster/group_metadata.ts";
 import { Coordinator } from "../cluster/coordinator.ts";
 import { Backoff } from "../cluster/backoff.ts";
 import { isUsable } from "../cluster/metadata.ts";
@@ -28,18 +29,6 @@ import type { Position, ReadBatch, ReadRecord, TopicPartition, TopicPartitionOff
 export interface Assignment extends TopicPartition {
   /** Where to begin. @default the reader's `onMissingOffset`, or "beginning" where that is "fail" */
   readonly start?: Position | undefined;
-}
-
-/** On whose behalf offsets are committed; what a member of a group knows of itself. */
-export interface GroupMetadata {
-  /** The group. */
-  readonly groupId: string;
-  /** The member, "" outside of a membership. */
-  readonly memberId?: string | undefined;
-  /** The generation of the group, −1 outside of a membership. */
-  readonly generationId?: number | undefined;
-  /** The name of a static member (KIP-345). */
-  readonly groupInstanceId?: string | undefined;
 }
 
 /** @internal What the group of a reader works with. */

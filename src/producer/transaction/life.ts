@@ -11,6 +11,7 @@
  */
 
 import type { Cluster } from "../../cluster/cluster.ts";
+import type { GroupMetadata } from "../../cluster/group_metadata.ts";
 import { ZERO_TOPIC_ID } from "../../cluster/metadata.ts";
 import {
   KafkaError,
@@ -59,18 +60,6 @@ export interface CommittedOffset {
   readonly offset: bigint;
   /** What the consumer wants to remember with it. */
   readonly metadata?: string | undefined;
-}
-
-/** On whose behalf offsets are committed (KIP-447). */
-export interface GroupMember {
-  /** The consumer group. */
-  readonly groupId: string;
-  /** The member's id, which the coordinator has given. */
-  readonly memberId?: string | undefined;
-  /** The generation of the group that the member belongs to. */
-  readonly generationId?: number | undefined;
-  /** The name of a static member (KIP-345). */
-  readonly groupInstanceId?: string | undefined;
 }
 
 /** Who a transactional producer is. */
@@ -258,11 +247,11 @@ export class TransactionLife {
   }
 
   /** Makes the offsets of a group part of the transaction. */
-  commitOffsets(offsets: readonly CommittedOffset[], group: GroupMember): Promise<void> {
+  commitOffsets(offsets: readonly CommittedOffset[], group: GroupMetadata): Promise<void> {
     return this.#outstanding.during(this.#commitOffsets(offsets, group));
   }
 
-  async #commitOffsets(offsets: readonly CommittedOffset[], group: GroupMember): Promise<void> {
+  async #commitOffsets(offsets: readonly CommittedOffset[], group: GroupMetadata): Promise<void> {
     if (this.states.current !== "in transaction") throw this.notNow("sendOffsets");
     if (offsets.length === 0) return;
     const commit = this.#addAndWriteOffsets(offsets, group);
@@ -274,7 +263,7 @@ export class TransactionLife {
     }
   }
 
-  async #addAndWriteOffsets(offsets: readonly CommittedOffset[], group: GroupMember): Promise<void> {
+  async #addAndWriteOffsets(offsets: readonly CommittedOffset[], group: GroupMetadata): Promise<void> {
     try {
       const deadlineMs = this.#deadline();
       if (this.version === 1) await this.#addOffsets(group.groupId, deadlineMs);
@@ -467,7 +456,7 @@ export class TransactionLife {
     });
   }
 
-  #writeOffsets(offsets: readonly CommittedOffset[], group: GroupMember, deadlineMs: number): Promise<void> {
+  #writeOffsets(offsets: readonly CommittedOffset[], group: GroupMetadata, deadlineMs: number): Promise<void> {
     const { transactionalId } = this.#options;
     const { groupId, memberId = "", generationId = -1, groupInstanceId = null } = group;
     const left = new Map(offsets.map((offset) => [keyOf(offset), offset]));

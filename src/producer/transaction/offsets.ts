@@ -6,7 +6,8 @@
 
 import { ConfigError } from "../../errors.ts";
 import { show } from "../../show.ts";
-import type { CommittedOffset, GroupMember } from "./life.ts";
+import type { GroupMetadata } from "../../cluster/group_metadata.ts";
+import type { CommittedOffset } from "./life.ts";
 
 const MAX_OFFSET = 2n ** 63n - 1n;
 const MAX_INT32 = 2_147_483_647;
@@ -39,9 +40,9 @@ function checkOffset(value: CommittedOffset): CommittedOffset {
 }
 
 /** What is known of a group. */
-export function checkGroup(group: string | GroupMember): GroupMember {
+export function checkGroup(group: string | GroupMetadata): GroupMetadata {
   const { groupId, memberId, generationId, groupInstanceId } = typeof group === "string"
-    ? { groupId: group } as GroupMember
+    ? { groupId: group } as GroupMetadata
     : group ?? {};
   if (typeof groupId !== "string" || groupId === "") {
     throw new ConfigError("group", `Name the group by text that isn't empty: ${show(groupId)} is none.`);

@@ -10,7 +10,8 @@ import type { Producer } from "../producer.ts";
 import type { DeliveryCallback, ProducerRecord, SendOptions } from "../record/record.ts";
 import type { RecordMetadata } from "../record/delivery.ts";
 import type { BatchDelivery } from "../send_batch.ts";
-import type { CommittedOffset, GroupMember, TransactionLife } from "./life.ts";
+import type { GroupMetadata } from "../../cluster/group_metadata.ts";
+import type { CommittedOffset, TransactionLife } from "./life.ts";
 import type { TransactionState } from "./states.ts";
 
 /**
@@ -77,7 +78,7 @@ export class Transaction<K = string | Uint8Array, V = string | Uint8Array> {
    * @param offsets one or several; none is a no-op
    * @param group the group's id, or what its member knows of itself, so that a member that was replaced is refused
    */
-  sendOffsets(offsets: CommittedOffset | Iterable<CommittedOffset>, group: string | GroupMember): Promise<void> {
+  sendOffsets(offsets: CommittedOffset | Iterable<CommittedOffset>, group: string | GroupMetadata): Promise<void> {
     return handled(this.#sendOffsets(offsets, group));
   }
 
@@ -106,7 +107,10 @@ export class Transaction<K = string | Uint8Array, V = string | Uint8Array> {
     if (state === "in transaction" || state === "abortable") await this.abort();
   }
 
-  async #sendOffsets(offsets: CommittedOffset | Iterable<CommittedOffset>, group: string | GroupMember): Promise<void> {
+  async #sendOffsets(
+    offsets: CommittedOffset | Iterable<CommittedOffset>,
+    group: string | GroupMetadata,
+  ): Promise<void> {
     const refusal = this.#refusal("sendOffsets");
     if (refusal !== undefined) throw refusal;
     await this.#life.commitOffsets(checkOffsets(offsets), checkGroup(group));

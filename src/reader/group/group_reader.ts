@@ -4,10 +4,11 @@
  * @module
  */
 
+import type { GroupMetadata } from "../../cluster/group_metadata.ts";
 import { sleep } from "../../cluster/sleep.ts";
 import { KafkaError } from "../../errors.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
-import { type GroupMetadata, innerOf, Reader, type ReaderInner } from "../reader.ts";
+import { innerOf, Reader, type ReaderInner } from "../reader.ts";
 import type { Position, ReadBatch, ReadRecord, TopicPartition, TopicPartitionOffset } from "../record.ts";
 import { Membership } from "./membership.ts";
 import { type GroupReaderOptions, type ResolvedGroupOptions, resolveGroupOptions } from "./options.ts";

@@ -7,6 +7,7 @@
  * @module
  */
 
+import type { GroupMetadata } from "../../cluster/group_metadata.ts";
 import { Backoff } from "../../cluster/backoff.ts";
 import type { Connection } from "../../cluster/connection.ts";
 import { Coordinator } from "../../cluster/coordinator.ts";
@@ -30,7 +31,7 @@ import { onAbort } from "../../runtime/on_abort.ts";
 import { show } from "../../show.ts";
 import type { Cursor } from "../cursor.ts";
 import { keyOf } from "../fetcher.ts";
-import { type GroupMetadata, innerOf, type Reader, type ReaderInner } from "../reader.ts";
+import { innerOf, type Reader, type ReaderInner } from "../reader.ts";
 import type { TopicPartition } from "../record.ts";
 import { type AssignorName, ASSIGNORS } from "./assignors.ts";
 import {
