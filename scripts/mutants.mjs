@@ -13,11 +13,12 @@ import { readFile, rm, writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { flagsOf } from "./lib/flags.mjs";
 import { install } from "./lib/install.mjs";
-import { bundleSimulator, loadSimulator, runSeeds } from "./lib/simulation.mjs";
+import { bundleSimulator, loadSimulator, runSeeds, transactional } from "./lib/simulation.mjs";
 import { edges } from "./mutants/edges.mjs";
 import { network } from "./mutants/network.mjs";
 import { order } from "./mutants/order.mjs";
 import { outcomes } from "./mutants/outcomes.mjs";
+import { transactions } from "./mutants/transactions.mjs";
 
 const { values } = flagsOf(import.meta.url, {
   options: {
@@ -32,7 +33,7 @@ const { values } = flagsOf(import.meta.url, {
   },
 });
 
-const mutants = [...order, ...outcomes, ...network, ...edges]
+const mutants = [...order, ...outcomes, ...network, ...edges, ...transactions]
   .filter(({ required }) => required || !values.required)
   .filter(({ name }) => name.includes(values.only ?? ""))
   .slice(Number(values.skip));
@@ -110,6 +111,8 @@ async function passes(bundle, seed, profile) {
 
 /** Keeps the smallest plan that fails with the mutant and passes without it, in place of the one kept before. */
 async function save(found, bundle, original, seed, profile) {
+  // Such a run is no plan; its seeds are in the tests.
+  if (profile === transactional) return;
   const { producer, simulate } = await loadSimulator(bundle);
   const chosen = profile === undefined ? {} : { profile };
   const { plan, violations } = await simulate({ seed, ...chosen, shrink: true, producer });

@@ -5,9 +5,12 @@
  *     npm run simulate -- --seed 4711 [--trace] [--save plan.json]
  *     npm run simulate -- --plan plan.json [--trace]
  *     npm run simulate -- --seeds 500 --digest before.json
+ *     npm run simulate -- --seeds 500 --profile transactions
  *
  * `--digest` writes a hash of all that happened in each run: where two versions of the code behave alike, the files are
- * the same. A seed that fails is run again with ever less until nothing can be left out, and told step by step (`--no-shrink`
+ * the same. The profile "transactions" is another world, for which no seed is meant that names no profile: two
+ * transactional producers, zombies of theirs, and two members of a group that copy what is committed, under version 1
+ * (odd seeds) and 2 (even ones); a referee of histories is the judge. A seed that fails is run again with ever less until nothing can be left out, and told step by step (`--no-shrink`
  * leaves it as it is). Exit code 1.
  */
 
@@ -15,7 +18,7 @@ import { readFile, rm, writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { flagsOf } from "./lib/flags.mjs";
 import { install } from "./lib/install.mjs";
-import { bundleSimulator, loadSimulator, runSeeds } from "./lib/simulation.mjs";
+import { bundleSimulator, loadSimulator, runSeeds, transactional } from "./lib/simulation.mjs";
 
 const shownFailures = 20;
 const shownViolations = 6;
@@ -99,6 +102,7 @@ async function tell({ seed, profile, plan }) {
   const { producer, simulate } = await loadSimulator(bundle);
   const unhandled = [];
   process.on("unhandledRejection", (reason) => unhandled.push(reason));
+  if (profile === transactional) return await tellTransactions(simulate, seed, () => unhandled.splice(0));
   const run = (more) =>
     simulate({
       ...(plan === undefined ? { seed } : { plan }),
@@ -130,6 +134,20 @@ async function tell({ seed, profile, plan }) {
     );
   }
   return violations.length > 0;
+}
+
+/** The same of a transactional seed, whose plan is the seed. */
+async function tellTransactions(simulate, seed, takeUnhandled) {
+  const { plan, records, told, trace, violations } = await simulate({ seed, profile: transactional, takeUnhandled });
+  console.log(`\nseed ${seed}, profile "${plan.profile}"`);
+  if (values.trace) console.log(`\n${trace.join("\n")}\n`);
+  for (const { rule, message } of violations.slice(0, shownViolations)) console.log(`✗ ${rule}: ${message}`);
+  if (violations.length > shownViolations) console.log(`… and ${violations.length - shownViolations} more`);
+  if (violations.length > 0) return true;
+  console.log(
+    `✓ ${told.ok} transactions committed, ${told.fail} aborted, ${told.info} unknown; ${records} records copied`,
+  );
+  return false;
 }
 
 function wholeNumber(text, least = 1) {

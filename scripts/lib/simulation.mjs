@@ -23,7 +23,8 @@ export async function bundleSimulator(mutant) {
     absWorkingDir: root,
     stdin: {
       contents:
-        `export { Producer } from "./mod.ts"; export { planOf, simulate } from "./src/testing/simulation/mod.ts";`,
+        `export { Producer } from "./mod.ts"; export { planOf, simulate } from "./src/testing/simulation/mod.ts";` +
+        `export { weather } from "./test/producer/transaction/weather.ts";`,
       resolveDir: root,
       loader: "ts",
     },
@@ -65,12 +66,33 @@ export function replaced(contents, { file, find, replace }) {
   return contents.replace(find, () => replace);
 }
 
+/** The profile of transactional seeds: odd ones with version 1 of transactions, even ones with version 2. */
+export const transactional = "transactions";
+
 /** Loads a bundle into this thread: `simulate`, and what makes its producers. */
 export async function loadSimulator(bundle) {
-  const { Producer, simulate } = await import(pathToFileURL(bundle).href);
+  const { Producer, simulate: simulatePlan, weather } = await import(pathToFileURL(bundle).href);
+  const simulate = (options) =>
+    options.profile === transactional ? simulateTransactions(weather, options) : simulatePlan(options);
   const producer = (options, runtime, before) =>
     new Producer(before instanceof Producer ? { ...options, snapshot: before.snapshot() } : options, runtime);
   return { simulate, producer };
+}
+
+/** A transactional seed in the words of the others. */
+async function simulateTransactions(weather, { seed, takeUnhandled = () => [] }) {
+  const release = seed % 2 === 0 ? "4.1" : "3.9";
+  const plan = { seed, profile: `${transactional} on ${release}` };
+  try {
+    const { anomalies, copied, told, trace } = await weather(seed, release);
+    const violations = anomalies.map(({ name, witness }) => ({ rule: name, message: witness }));
+    for (const reason of takeUnhandled()) {
+      violations.push({ rule: "unhandled rejection", message: String(reason?.stack ?? reason) });
+    }
+    return { plan, violations, records: copied, told, trace };
+  } catch (error) {
+    return { plan, violations: [{ rule: "stuck", message: error.message }], records: 0, trace: [] };
+  }
 }
 
 /**

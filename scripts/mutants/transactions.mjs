@@ -1,0 +1,95 @@
+/** What makes a transaction whole: who ends it when, under which epoch, and what is believed of its end. */
+
+const life = "src/producer/transaction/life.ts";
+const states = "src/producer/transaction/states.ts";
+const profile = "transactions";
+
+export const transactions = [
+  {
+    name: "No new epoch after an attempt without an answer (version 1)",
+    edits: [{
+      file: life,
+      find: `(before === 1 && (isDoubtful || this.version === 2))`,
+      replace: `(before === 1 && ((isDoubtful && false) || this.version === 2))`,
+    }],
+  },
+  {
+    name: "InitProducerId in mid-transaction (version 2)",
+    edits: [{
+      file: life,
+      find: `      this.#hasOffsets = true;
+      await this.#writeOffsets(offsets, group, deadlineMs);`,
+      replace: `      this.#hasOffsets = true;
+      if (this.version === 2 && this.#added.size > 0) {
+        await this.#host.settled();
+        this.identity = await this.#calls.run({
+          name: "InitProducerId",
+          api: InitProducerId,
+          coordinator: this.#calls.coordinator,
+          deadlineMs,
+          body: () => ({ ...this.#options, ...this.identity! }),
+          read: ({ errorCode, producerId, producerEpoch }) => ({ errorCode, response: { producerId, producerEpoch } }),
+        });
+      }
+      await this.#writeOffsets(offsets, group, deadlineMs);`,
+    }],
+  },
+  {
+    name: "EndTxn goes out before the records have their outcomes",
+    edits: [{ file: life, find: `      await this.#host.settled();\n`, replace: "" }],
+  },
+  {
+    name: "A partition counts as registered although its registration failed",
+    edits: [{
+      file: life,
+      find: `for (const result of results) if (result.code === 0) this.#added.add(keyOf(result));`,
+      replace: `for (const result of results) this.#added.add(keyOf(result));`,
+    }],
+  },
+  {
+    name: "A commit is allowed after a record has failed",
+    edits: [
+      {
+        file: life,
+        find:
+          `const isLegal = isAgain || current === "in transaction" || (kind === "abort" && current === "abortable");`,
+        replace: `const isLegal = isAgain || current === "in transaction" || current === "abortable";`,
+      },
+      {
+        file: life,
+        find: `    if (kind === "commit" && current === "abortable") throw this.#requiresAbort(this.failure!);\n`,
+        replace: "",
+      },
+      { file: life, find: `if (kind === "commit" && this.failure !== undefined) {`, replace: `if (false) {` },
+      {
+        file: states,
+        find: `"abortable": ["aborting", "fatal"],`,
+        replace: `"abortable": ["committing", "aborting", "fatal"],`,
+      },
+    ],
+  },
+  {
+    name: "A commit that is refused with 90 is believed to be fenced, without asking",
+    edits: [{
+      file: life,
+      find: `[INVALID_TXN_STATE, PRODUCER_FENCED, INVALID_PRODUCER_EPOCH].includes(code);`,
+      replace: `[INVALID_TXN_STATE].includes(code);`,
+    }],
+  },
+  {
+    name: "The identity that EndTxn hands out isn't taken over (version 2)",
+    edits: [{
+      file: life,
+      find: `if (version === 2 && next.producerId >= 0n && next.producerEpoch >= 0) this.identity = next;`,
+      replace: ``,
+    }],
+  },
+  {
+    name: "A second commit is taken for that of a new transaction with nothing in it",
+    edits: [{
+      file: life,
+      find: `if (this.#hasSomething() && !this.#isOver) await this.#endAtBroker(kind);`,
+      replace: `if (this.#hasSomething() && !this.#isOver && !isAgain) await this.#endAtBroker(kind);`,
+    }],
+  },
+].map((mutant) => ({ ...mutant, profile }));
