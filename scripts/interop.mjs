@@ -5,12 +5,12 @@
  *
  *     node scripts/interop.mjs [--version 4.1.1] [--runtime node22,bun] [--codec zstd] [--acks all] [--reader java]
  *                              [--part matrix,schemas,demo,claims,embedded,probes,security,groups,transactions,app]
- *                              [--thorough] [--rounds 1] [--whole] [--load-seconds 600]
+ *                              [--thorough] [--secure] [--rounds 1] [--whole] [--load-seconds 600]
  *
  * `--whole` runs every mechanism with every codec and acks on every runtime (part security), `--load-seconds` nothing of
  * that part but a load under SASL and TLS for so long, with sessions of three seconds and brokers that restart in turn.
  *
- * `--thorough` runs all transactions, on one node and on three, and `--rounds` each of them so often.
+ * `--thorough` runs all transactions, on one node and on three, `--secure` over TLS and SCRAM, `--rounds` so often.
  *
  * Needs a JDK and Maven; says "skipped" where there is none, which is a failure in CI (environment variable `CI`).
  */
@@ -66,12 +66,12 @@ const partOfProbes = { "4.4.0": /ApiVersions|Produce|metadata|transactions:|grou
 /**
  * Runs the interop tests; `only` narrows them: `{ versions, runtimes, codecs, acks, readers, parts }`, each a list.
  *
- * @param {{ only?: Record<string, string[]>, thorough?: boolean, rounds?: number, whole?: boolean, loadS?: number,
+ * @param {{ only?: Record<string, string[]>, thorough?: boolean, secure?: boolean, rounds?: number, whole?: boolean, loadS?: number,
  *   log?: (line: string) => void }} [options]
  * @returns `{ passed, failed, skipped: [{ name, reason, allowed }], tests: [{ name, status }] }`; details go to `log`
  */
 export async function runInterop(
-  { only = {}, thorough, rounds, whole, loadS, log = (line) => console.log(line) } = {},
+  { only = {}, thorough, secure, rounds, whole, loadS, log = (line) => console.log(line) } = {},
 ) {
   const wanted = { ...everything, ...withoutUndefined(only) };
   const tally = new Tally(log);
@@ -113,7 +113,7 @@ export async function runInterop(
         await runProbesPart({ version, tally, only: probes });
       }
       if (parts.includes("transactions")) {
-        await runTransactionsPart({ version, runtimes: only.runtimes, thorough, rounds, tally });
+        await runTransactionsPart({ version, runtimes: only.runtimes, thorough, secure, rounds, tally });
       }
       const isFirst = version === wanted.versions[0];
       const everywhere = everything.runtimes.filter((name) => !["java", "node20"].includes(name));
@@ -235,6 +235,7 @@ async function main() {
       part: option,
       rounds: option,
       thorough: { type: "boolean" },
+      secure: { type: "boolean" },
       whole: { type: "boolean" },
       "load-seconds": option,
     },
@@ -258,6 +259,7 @@ async function main() {
   const { passed, failed, skipped } = await runInterop({
     only,
     thorough: values.thorough,
+    secure: values.secure,
     rounds: values.rounds === undefined ? undefined : Number(values.rounds),
     whole: values.whole,
     loadS: values["load-seconds"] === undefined ? undefined : Number(values["load-seconds"]),

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { build } from "../../scripts/build.mjs";
 import { listenAnywhere } from "../../scripts/lib/program.mjs";
 import { root, run, runtimeBinary } from "../../scripts/lib/tools.mjs";
-import { startFaultyCluster } from "./faults/cluster.mjs";
+import { scramOverTls, startFaultyCluster } from "./faults/cluster.mjs";
 import { Trace } from "./faults/trace.mjs";
 
 const apis = { Produce: 0, AddPartitionsToTxn: 24, EndTxn: 26 };
@@ -17,8 +17,13 @@ const needsMoreNodes = /coordinator is killed/;
 const onlyThorough = /silent connection|lost on its way|an abort arrives late|answer of an abort/;
 const config = { "transaction.abort.timed.out.transaction.cleanup.interval.ms": 500 };
 
-/** Runs the scenarios on one version, from some runtimes; `thorough`: all of them, on one node and on three. */
-export async function runTransactionsPart({ version, runtimes = ["node24"], thorough = false, rounds = 1, tally }) {
+/**
+ * Runs the scenarios on one version, from some runtimes; `thorough`: all of them, on one node and on three; `secure`: over
+ * TLS and SCRAM, with sessions that end after three seconds.
+ */
+export async function runTransactionsPart(
+  { version, runtimes = ["node24"], thorough = false, secure = false, rounds = 1, tally },
+) {
   await build();
   const { scenarioNames } = await import("../../dist/test/interop/transactions.js");
   for (const nodeCount of thorough ? [1, 3] : [1]) {
@@ -27,11 +32,22 @@ export async function runTransactionsPart({ version, runtimes = ["node24"], thor
       return true;
     });
     const trace = new Trace();
-    const cluster = await startFaultyCluster({ version, trace, random: Math.random, nodeCount, config });
+    const security = secure ? scramOverTls() : undefined;
+    const cluster = await startFaultyCluster({ version, trace, random: Math.random, nodeCount, config, security });
     try {
       for (const runtime of runtimes) {
         for (let round = 0; round < rounds; round++) {
-          await runRound({ version, runtime, nodeCount, names, round, cluster, trace, tally });
+          await runRound({
+            version,
+            runtime,
+            nodeCount,
+            names,
+            round,
+            cluster,
+            trace,
+            tally,
+            security: security?.options,
+          });
         }
       }
     } finally {
@@ -40,11 +56,17 @@ export async function runTransactionsPart({ version, runtimes = ["node24"], thor
   }
 }
 
-async function runRound({ version, runtime, nodeCount, names, round, cluster, trace, tally }) {
+async function runRound({ version, runtime, nodeCount, names, round, cluster, trace, tally, security = {} }) {
   const label = (name) =>
     `Kafka ${version}, ${nodeCount} nodes, ${runtime}${round > 0 ? `, round ${round + 1}` : ""}: ${name}`;
   const prefix = `tx-${runtime}-${round}`;
-  const plan = { brokers: cluster.brokers, version: version.startsWith("3.") ? 1 : 2, scenarios: names, prefix };
+  const plan = {
+    brokers: cluster.brokers,
+    version: version.startsWith("3.") ? 1 : 2,
+    scenarios: names,
+    prefix,
+    security,
+  };
   const server = await servePlan(plan, (order) => control(cluster, trace, order));
   try {
     const flags = runtime === "deno" ? ["run", "--no-prompt", "--no-check", "--no-lock", "-A"] : [];

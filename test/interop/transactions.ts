@@ -21,6 +21,8 @@ interface Plan {
   readonly scenarios: readonly string[];
   /** Starts the names of topics, groups and transactional ids. */
   readonly prefix: string;
+  /** How to be let in. */
+  readonly security: Pick<TransactionalProducerOptions, "tls" | "sasl">;
 }
 
 /** What a scenario works with. */
@@ -300,7 +302,10 @@ export async function runTransactions(address: string): Promise<void> {
       version: plan.version,
       ...{ topic, source: `${id}-in`, group: `${id}-group`, id },
       producer: (options = {}) =>
-        new TransactionalProducer({ brokers: plan.brokers, transactionalId: id, retryBackoffMs: 20, ...options }),
+        new TransactionalProducer({
+          ...{ brokers: plan.brokers, ...plan.security, transactionalId: id, retryBackoffMs: 20 },
+          ...options,
+        }),
       control: async (what) => {
         const answer = await fetch(`${address}control`, {
           method: "POST",
@@ -316,8 +321,8 @@ export async function runTransactions(address: string): Promise<void> {
     const startMs = performance.now();
     try {
       await scenarios[name]!(scene);
-      differences.push(...await compare(plan.brokers, topic, values));
-      differences.push(...await compareOffsets(plan.brokers, scene, offsets));
+      differences.push(...await compare(plan, topic, values));
+      differences.push(...await compareOffsets(plan, scene, offsets));
     } catch (error) {
       differences.push(String((error as Error).stack ?? error));
     }
@@ -328,13 +333,13 @@ export async function runTransactions(address: string): Promise<void> {
 
 /** Reads each partition twice: what is committed, and everything with the marks that end transactions. */
 async function compare(
-  brokers: string,
+  { brokers, security }: Plan,
   topic: string,
   wanted: Readonly<Record<number, readonly string[]>>,
 ): Promise<string[]> {
   const differences: string[] = [];
-  const all = new Reader({ brokers, isolation: "read_uncommitted", controlRecords: true });
-  const committed = new Reader({ brokers });
+  const all = new Reader({ brokers, ...security, isolation: "read_uncommitted", controlRecords: true });
+  const committed = new Reader({ brokers, ...security });
   const count = await all.partitionsOf(topic);
   const places = Array.from({ length: count }, (_, partition) => ({ topic, partition, start: "beginning" as const }));
   const endsOf = async (reader: Reader): Promise<Map<number, bigint>> =>
@@ -394,12 +399,12 @@ function append<T>(lists: Map<number, T[]>, key: number, element: T): void {
 }
 
 async function compareOffsets(
-  brokers: string,
+  { brokers, security }: Plan,
   { group, source }: Scene,
   wanted: ReadonlyMap<number, bigint>,
 ): Promise<string[]> {
   if (wanted.size === 0) return [];
-  const reader = new Reader({ brokers });
+  const reader = new Reader({ brokers, ...security });
   const places = [...wanted.keys()].map((partition) => ({ topic: source, partition }));
   const seen = new Map((await reader.committed(group, places)).map(({ partition, offset }) => [partition, offset]));
   await reader.close();
