@@ -85,7 +85,7 @@ async function copy(step: Step): Promise<void> {
       // What a former run has left open would hold back its readers for as long as its transaction may take.
       await producer.init();
       for await (const batch of reader.batches()) {
-        if (batch.records.length > 0 && !await copyBatch(producer, reader, batch, step)) rewind(reader, batch);
+        if (batch.records.length > 0 && !await copyBatch(producer, reader, batch, step)) await rewind(reader, batch);
         if (producer.state === "fatal") throw new Error("The producer can't go on.");
       }
     } catch (error) {
@@ -110,10 +110,14 @@ async function copyBatch(
   return await endOf(tx);
 }
 
-/** What was not committed is handed out once more, to whoever has the partition by now. */
-function rewind(reader: GroupReader, { partition, records, topic }: ReadBatch): void {
+/**
+ * What was not committed is handed out once more, to whoever has the partition by now. Others may have had it meanwhile, so
+ * what counts is where the group stands, not where the batch began.
+ */
+async function rewind(reader: GroupReader, { partition, topic }: ReadBatch): Promise<void> {
+  const [committed] = await reader.committed([{ topic, partition }]);
   const isMine = reader.assignment.some((it) => it.topic === topic && it.partition === partition);
-  if (isMine) reader.seek({ topic, partition }, records[0]!.offset);
+  if (isMine) reader.seek({ topic, partition }, committed?.offset ?? "beginning");
 }
 
 /** Commits, or now and then aborts; resolves to whether it is committed. Rejects when nobody can know, or go on. */
