@@ -44,7 +44,7 @@ export async function runReadme({ log, filter = "" } = {}) {
       if (piece.topic !== undefined) assert.ok(delivered > 0, `no record reached the topic "${piece.topic}"`);
     });
   try {
-    const all = [promises, deliveryTests, commands, links, lengths, ...await snippets(), ...examples];
+    const all = [promises, deliveryTests, commands, links, contents, lengths, ...await snippets(), ...examples];
     const left = all.filter(({ name }) => name.includes(filter));
     assert.ok(left.length > 0, `nothing is called "${filter}"`);
     await Promise.all(Array.from({ length: Math.min(3, availableParallelism()) }, async () => {
@@ -103,6 +103,24 @@ const links = {
       }
     }
     assert.deepEqual(broken, []);
+  },
+};
+
+/**
+ * Whoever looks for a page finds it in docs/README.md, but for those of the entry points, which `reference/api.md` lists.
+ *
+ * @type {Piece}
+ */
+const contents = {
+  name: "every page is in docs/README.md",
+  async run() {
+    const text = await readFile(join(root, "docs/README.md"), "utf8");
+    const listed = new Set([...text.matchAll(/\]\(([^)#\s]+)/g)].map(([, target]) => join("docs", target)));
+    const missing = (await pages()).filter((page) =>
+      page.startsWith("docs/") && !page.startsWith("docs/reference/api/") && page !== "docs/README.md" &&
+      !listed.has(page)
+    );
+    assert.deepEqual(missing, []);
   },
 };
 
