@@ -21,8 +21,8 @@ import { findProgram } from "../../scripts/lib/runtimes.mjs";
 import { cacheDir, listFiles, root, runtimeBinary } from "../../scripts/lib/tools.mjs";
 import { bundle } from "../../scripts/lib/worker.mjs";
 
-/** Where the blocks are written to; inside the project, so that they find the package by its name. */
-export const dir = join(cacheDir, "readme");
+/** Where the blocks are written to; inside the project, so that they find the package by its name, and for this run alone. */
+export const dir = join(cacheDir, `readme-${process.pid}`);
 
 /** README.md and every page of docs/. */
 export async function pages() {
