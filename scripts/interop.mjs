@@ -61,7 +61,7 @@ const partOfMatrix = {
 };
 /** Where producers are let in or kept out; the load with restarts runs on the first version alone. */
 const securityOn = { "4.1.1": ["node24", "deno", "bun"], "4.4.0": ["node24"] };
-const partOfProbes = { "4.4.0": /ApiVersions|Produce|metadata|transactions:|groups:/ };
+const partOfProbes = { "4.4.0": /ApiVersions|Produce|metadata|transactions:|groups:|admin:/ };
 
 /**
  * Runs the interop tests; `only` narrows them: `{ versions, runtimes, codecs, acks, readers, parts }`, each a list.

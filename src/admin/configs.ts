@@ -13,7 +13,7 @@ import { show } from "../show.ts";
 import { checkConfigs, checkFlag, checkName, checkWord, readDistinct, readFields, readList } from "./arguments.ts";
 import { ATTEMPTS_AT_NEW_TOPICS, type Call, CALL_OPTIONS, type CallOptions } from "./call.ts";
 import { type ConfigEntry, configEntry } from "./config_entry.ts";
-import type { Dispatcher, Target } from "./dispatcher.ts";
+import { type Dispatcher, pushTo, type Target } from "./dispatcher.ts";
 import type { AdminResult } from "./results.ts";
 import { answered } from "./topics.ts";
 
@@ -142,10 +142,7 @@ function byBroker<R extends ConfigResource, T extends object>(
 ): Promise<AdminResult<T>[]> {
   return call.each(resources, async (left) => {
     const byTarget = new Map<Target, R[]>();
-    for (const resource of left) {
-      const target = targetOf(resource);
-      byTarget.set(target, [...byTarget.get(target) ?? [], resource]);
-    }
+    for (const resource of left) pushTo(byTarget, targetOf(resource), resource);
     const strangers = await unlisted(dispatcher, call, [...byTarget.keys()]);
     const answers = new Map<R, T | KafkaError>();
     await Promise.all([...byTarget].map(async ([target, asked]) => {

@@ -138,7 +138,7 @@ export class Dispatcher implements CallHost {
     for (const item of items) {
       const leader = leaderOf(byName.get(item.topic), item);
       if (leader instanceof KafkaError) answers.set(item, leader);
-      else byLeader.set(leader, [...byLeader.get(leader) ?? [], item]);
+      else pushTo(byLeader, leader, item);
     }
     await Promise.all([...byLeader].map(([nodeId, led]) => settle(answers, led, ask(nodeId, led))));
     return answers;
@@ -201,6 +201,13 @@ export class Dispatcher implements CallHost {
     );
     return new Map(answers);
   }
+}
+
+/** Adds to the list of a key. */
+export function pushTo<K, T>(lists: Map<K, T[]>, key: K, item: T): void {
+  const list = lists.get(key);
+  if (list === undefined) lists.set(key, [item]);
+  else list.push(item);
 }
 
 /** Takes in what was answered; an error of the whole request is that of each item. */

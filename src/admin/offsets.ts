@@ -15,7 +15,7 @@ import { OffsetFetch } from "../protocol/messages/offset_fetch.ts";
 import { show } from "../show.ts";
 import { checkCount, checkName, checkOffset, readDistinct, readFields } from "./arguments.ts";
 import { ATTEMPTS_AT_NEW_TOPICS, type Call } from "./call.ts";
-import type { Dispatcher } from "./dispatcher.ts";
+import { type Dispatcher, pushTo } from "./dispatcher.ts";
 import type { AdminResult } from "./results.ts";
 import { answered } from "./topics.ts";
 
@@ -374,7 +374,7 @@ function byTopic<P extends TopicPartition, E>(
   entryOf: (partition: P) => E,
 ): { readonly name: string; readonly partitions: E[] }[] {
   const topics = new Map<string, E[]>();
-  for (const place of partitions) topics.set(place.topic, [...topics.get(place.topic) ?? [], entryOf(place)]);
+  for (const place of partitions) pushTo(topics, place.topic, entryOf(place));
   return [...topics].map(([name, entries]) => ({ name, partitions: entries }));
 }
 

@@ -6,6 +6,7 @@
 
 import { AuthenticationError, AuthorizationError, ConnectionError, KafkaError, TimeoutError } from "../errors.ts";
 import { setTimer } from "../runtime/clock.ts";
+import { onAbort } from "../runtime/on_abort.ts";
 import { withoutSecrets } from "../sasl/bytes.ts";
 import { excerpt, reasonOf, sentence } from "../show.ts";
 import type { FetchedResponse, ResolvedRegistryOptions } from "./options.ts";
@@ -56,44 +57,75 @@ export class Transport {
   }
 
   async #once(url: string, request: RegistryRequest): Promise<Readonly<Record<string, unknown>>> {
-    const { fetch, requestTimeoutMs } = this.#options;
-    const authorization = await this.#options.authorization();
-    const secrets = [...this.#options.secrets, authorization?.replace(/^\w+ /, "")];
+    const { requestTimeoutMs } = this.#options;
     const late = new AbortController();
     const timer = setTimer(() => late.abort(), requestTimeoutMs);
+    try {
+      // Also what heeds no signal comes to an end: a token that isn't given, a `fetch` of one's own.
+      return await unlessAborted(late.signal, this.#exchange(url, request, late.signal));
+    } catch (error) {
+      if (!late.signal.aborted) throw error;
+      throw new TimeoutError(`${request.what} took longer than requestTimeoutMs (${requestTimeoutMs} ms).`);
+    } finally {
+      timer.cancel();
+    }
+  }
+
+  async #exchange(
+    url: string,
+    request: RegistryRequest,
+    signal: AbortSignal,
+  ): Promise<Readonly<Record<string, unknown>>> {
+    const { fetch, headers } = this.#options;
+    const { body, method, path, what } = request;
+    const authorization = await this.#authorization(what);
+    const secrets = [...this.#options.secrets, authorization?.replace(/^\w+ /, "")];
     let status: number;
     let text: string;
     try {
-      const response = await fetch(`${url}${request.path}`, {
-        method: request.method,
+      const response = await fetch(`${url}${path}`, {
+        method,
         headers: {
-          ...this.#options.headers,
+          ...headers,
           accept: `${CONTENT_TYPE}, application/json`,
-          ...(request.body === undefined ? {} : { "content-type": CONTENT_TYPE }),
+          ...(body === undefined ? {} : { "content-type": CONTENT_TYPE }),
           ...(authorization === undefined ? {} : { authorization }),
         },
-        ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
-        signal: late.signal,
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        signal,
         // Credentials go to who was named, and to nobody whom he names.
         redirect: "manual",
       });
       status = response.status;
-      text = await bodyOf(response, request.what);
+      text = await bodyOf(response, what);
     } catch (cause) {
       if (cause instanceof KafkaError) throw cause;
-      if (late.signal.aborted) {
-        throw new TimeoutError(`${request.what} took longer than requestTimeoutMs (${requestTimeoutMs} ms).`);
-      }
       const reason = withoutSecrets(reasonOf(cause), secrets);
       // Not the cause itself: what an error of another library holds of the request isn't known.
-      throw new ConnectionError(`${request.what} found no registry. ${sentence(reason)}`);
-    } finally {
-      timer.cancel();
+      throw new ConnectionError(`${what} found no registry. ${sentence(reason)}`);
     }
     const json = parsed(text);
     if (status >= 200 && status < 300 && json !== undefined) return json;
-    throw errorOf(request.what, status, json, secrets);
+    throw errorOf(what, status, json, secrets);
   }
+
+  async #authorization(what: string): Promise<string | undefined> {
+    try {
+      return await this.#options.authorization();
+    } catch (error) {
+      if (error instanceof KafkaError) throw error;
+      // What went wrong with a token may tell it.
+      throw new AuthenticationError(`${what} failed: "bearer" gave no token, it threw.`, { code: "TOKEN_UNAVAILABLE" });
+    }
+  }
+}
+
+/** What the promise does, or a rejection as soon as the signal is aborted. */
+function unlessAborted<T>(signal: AbortSignal, promise: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const ignore = onAbort(signal, () => reject(signal.reason));
+    promise.then(resolve, reject).finally(ignore);
+  });
 }
 
 /** The registry's own error, with its code. */

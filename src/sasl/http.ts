@@ -103,6 +103,11 @@ async function askOnce(request: HttpRequest, { signal }: TokenContext): Promise<
   return verdictOn(response.status, text, request);
 }
 
+/** Browsers say 0. */
+function isRedirect(status: number): boolean {
+  return status === 0 || (status >= 300 && status < 400);
+}
+
 /** What an answer means. */
 function verdictOn(status: number, text: string, request: HttpRequest): Attempt {
   const json = text.length > MOST_CHARACTERS ? undefined : parsed(text);
@@ -110,8 +115,7 @@ function verdictOn(status: number, text: string, request: HttpRequest): Attempt 
   if (status === 200) {
     return { final: false, failure: { reason: "it answered with something that is no JSON object." } };
   }
-  // Browsers tell 0 of a redirect.
-  if (status === 0 || (status >= 300 && status < 400)) {
+  if (isRedirect(status)) {
     return { final: true, failure: { reason: `it redirects (status ${status}), and the secret goes nowhere else.` } };
   }
   const words = [json?.error, json?.error_description].filter((part) => typeof part === "string").join(": ");

@@ -78,7 +78,7 @@ test("admin configs: what is refused is told for each, with the reason", async (
     'Topic "orders": the broker answered INVALID_CONFIG (40): Invalid value soon for configuration retention.ms: ' +
     "Not a number of type LONG.",
     'Topic "lines": the broker answered INVALID_CONFIG (40): Unknown topic config name: no.such.thing.',
-    'Topic "nowhere": the broker answered UNKNOWN_TOPIC_OR_PARTITION (3): it has no such topic or partition.',
+    `Topic "nowhere": the broker answered UNKNOWN_TOPIC_OR_PARTITION (3): The topic 'nowhere' does not exist.`,
     'Config of broker "": the broker answered INVALID_REQUEST (42): The embedded broker has configs of topics only.',
   ]);
   assert.deepEqual(await s.each(s.admin.describeConfigs([{ type, name: "nowhere" }, { type: "broker", name: "9" }])), [

@@ -9,6 +9,7 @@ import { pathToFileURL } from "node:url";
 import { build } from "../../scripts/build.mjs";
 import { startKafka } from "../../scripts/kafka.mjs";
 import { root } from "../../scripts/lib/tools.mjs";
+import { adminProbes } from "./probes_admin.mjs";
 import { hangupsProbes } from "./probes_hangups.mjs";
 import { probesKit, topics } from "./probes_kit.mjs";
 import { produceProbes } from "./probes_produce.mjs";
@@ -69,6 +70,7 @@ export async function runProbesPart({ version, tally, only = /./ }) {
       hangupsProbes,
       transactionsProbes,
       groupsProbes,
+      adminProbes,
       restartProbes,
     ];
     const restart = [

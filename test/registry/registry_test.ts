@@ -197,6 +197,21 @@ test("registry: who asks is told by Basic or Bearer, and stands in no error", as
   ]);
 });
 
+test("registry: a request ends with its time, also where nobody heeds the signal", async () => {
+  const hung = () => new Promise<never>(() => {});
+  for (const options of [{ fetch: hung }, { bearer: hung }]) {
+    const { registry } = stage({ ...options, requestTimeoutMs: 20, retries: 0 });
+    const error = await failure(registry.register("s", order));
+    assert.equal(error.message, 'Registering a schema for subject "s" took longer than requestTimeoutMs (20 ms).');
+  }
+  const bearer = (): string => {
+    throw new TypeError("hunter2");
+  };
+  const error = await failure(stage({ bearer, retries: 0 }).registry.register("s", order));
+  assert.deepEqual([error.name, error.code], ["AuthenticationError", "TOKEN_UNAVAILABLE"]);
+  assert.ok(!`${error.stack}`.includes("hunter2"));
+});
+
 test("registry: the next address is asked when one can not be reached", async () => {
   const { fake, registry } = stage({ url: ["http://one:1", "http://two:2/base/"] });
   fake.override = ({ url }) => url.startsWith("http://one") ? new TypeError("refused") : json(200, { id: 9 });

@@ -124,7 +124,9 @@ function alter(cluster: BrokerHost, change: Change, validateOnly: boolean): Refu
     if (!(error instanceof KafkaError)) throw error;
     return { errorCode: INVALID_CONFIG, errorMessage: error.message };
   }
-  if (topic === undefined) return UNKNOWN_TOPIC;
+  if (topic === undefined) {
+    return { ...UNKNOWN_TOPIC, errorMessage: `The topic '${change.resourceName}' does not exist.` };
+  }
   if (!validateOnly) topic.configure(config);
   return undefined;
 }
