@@ -121,7 +121,6 @@ async function startSpecKafka() {
   const jaas = (module, rest = "") => `org.apache.kafka.common.security.${module} required${rest};`;
   return await startKafka({
     version: "4.1.1",
-    nodes: 3,
     listeners: { SSL: "SSL", SASL_SSL: "SASL_SSL" },
     scramUsers: [
       ["SCRAM-SHA-256", "testscram", "testtestscram=256"],

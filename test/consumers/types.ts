@@ -18,6 +18,13 @@ import {
 import type { Producer as CoreProducer } from "@sluice/kafka/core";
 import { type Codec, crc32c, gzip, lz4, resolveCodec, zstdFromModule } from "@sluice/kafka/codecs";
 import { nodeSockets, selectRuntime, type SocketFactory } from "@sluice/kafka/sockets";
+import {
+  CompressionTypes,
+  type EachMessagePayload,
+  Kafka,
+  KafkaJSProtocolError,
+  logLevel,
+} from "@sluice/kafka/compat/kafkajs";
 import { Reader } from "@sluice/kafka/reader";
 import { plain, type SaslMechanism, scramSha256 } from "@sluice/kafka/sasl";
 import { EmbeddedCluster, RecordingProducer, VirtualRuntime } from "@sluice/kafka/testing";
@@ -28,6 +35,10 @@ const sasl: SaslMechanism = scramSha256({ username: "app", password: "secret" })
 const options: ProducerOptions = { brokers: "localhost:9092", compression: lz4(), ...presets.durable() };
 validateConfig(options);
 use(sasl, plain, Reader);
+const kafka = new Kafka({ brokers: ["localhost:9092"], logLevel: logLevel.NOTHING });
+const told = (error: unknown): string | undefined => error instanceof KafkaJSProtocolError ? error.type : undefined;
+const textOf = ({ message }: EachMessagePayload): string | undefined => message.value?.toString("utf8");
+use(kafka.producer({ idempotent: true }).send, CompressionTypes.ZSTD, told, textOf);
 const cluster = new EmbeddedCluster({ topics: { orders: 1 } });
 const sockets: SocketFactory = cluster.sockets;
 const producer: Producer<string, { a: number }> = new Producer<string, { a: number }>({

@@ -185,7 +185,7 @@ try { new Producer({ brokers: 7 }); } catch (error) { console.log(error.stack); 
 };
 
 const both = `${check}
-const paths = ["", "/core", "/codecs", "/sockets", "/testing", "/testing/simulation", "/cli"];
+const paths = ["", "/core", "/codecs", "/sockets", "/testing", "/testing/simulation", "/cli", "/compat/kafkajs"];
 (async () => {
   for (const path of paths) {
     const [required, imported] = [require("@sluice/kafka" + path), await import("@sluice/kafka" + path)];

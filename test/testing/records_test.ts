@@ -97,6 +97,7 @@ test("testing records: when time is up records() says how many there are", async
     const error = await runtime.runUntil(waiting.then(() => undefined, (reason: Error) => reason));
     assert.ok(error instanceof TimeoutError, `${error}`);
     assert.ok(error.message.startsWith(message), error.message);
+    assert.ok(runtime.now() < 5_000, `it took until ${runtime.now()}`);
   }
   await runtime.runUntil(producer.close());
 });

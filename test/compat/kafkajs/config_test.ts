@@ -132,7 +132,7 @@ test("compat kafkajs config: its mechanism aws sends who the user is in one mess
   assert.throws(() => saslOf({ ...aws, accessKeyId: "" }, logger), /Missing accessKeyId/);
 });
 
-test("compat kafkajs config: a mechanism of the user's own speaks with the broker", async () => {
+test("compat kafkajs config: a mechanism of the user speaks with the broker", async () => {
   const { kafka, run, cluster } = stage({ sasl: { users: { app: "secret" } } });
   const prefixed = (text: string) => {
     const body = new TextEncoder().encode(text);

@@ -20,7 +20,7 @@ async function refusedWith(errorCode: number) {
   return error;
 }
 
-test("compat kafkajs errors: a broker's refusal is a protocol error with KafkaJS's type and the broker's code", async () => {
+test("compat kafkajs errors: a refusal of a broker is a protocol error with the type of KafkaJS and the code of the broker", async () => {
   for (
     const [code, type] of [[29, "TOPIC_AUTHORIZATION_FAILED"], [10, "MESSAGE_TOO_LARGE"], [
       87,
@@ -57,7 +57,7 @@ test("compat kafkajs errors: what could succeed later is told as retries that ra
   }
 });
 
-test("compat kafkajs errors: brokers that can't be reached are tried as often as told, then told by connect", async () => {
+test("compat kafkajs errors: brokers that cannot be reached are tried as often as told, then told by connect", async () => {
   const { kafka, failure, runtime } = stage();
   const producer = kafka({ brokers: ["nobody.test:9092"], retry: { retries: 2, initialRetryTime: 100 } }).producer();
   const startMs = runtime.now();

@@ -13,7 +13,7 @@ import { ApiVersions, InitProducerId, Metadata, Produce } from "../../../src/tes
 import { test } from "../../harness.ts";
 import { stage } from "./stage.ts";
 
-test("compat kafkajs: send resolves with an entry for each partition, in KafkaJS's shape", async () => {
+test("compat kafkajs: send resolves with an entry for each partition, in the shape of KafkaJS", async () => {
   const { kafka, run, values } = stage();
   const producer = kafka().producer();
   await run(producer.connect());
@@ -27,7 +27,7 @@ test("compat kafkajs: send resolves with an entry for each partition, in KafkaJS
   await run(producer.disconnect());
 });
 
-test("compat kafkajs: an entry tells the log's start, and the broker's time where the topic has it", async () => {
+test("compat kafkajs: an entry tells where the log starts, and the time of the broker where the topic has it", async () => {
   const { kafka, run, cluster, runtime } = stage({
     topics: { old: 1, timed: { partitions: 1, config: { "message.timestamp.type": "LogAppendTime" } } },
   });
@@ -155,6 +155,19 @@ test("compat kafkajs: sends that wait for metadata are not overtaken by later on
   await run(producer.disconnect());
 });
 
+test("compat kafkajs: a batch that waits for one of its topics is not overtaken in the other", async () => {
+  const { kafka, run, values, cluster } = stage({ topics: { orders: 1, slow: 1 } });
+  const producer = kafka().producer();
+  await run(producer.connect());
+  await run(producer.send({ topic: "orders", messages: [{ value: "a" }] }));
+  cluster.control(Metadata, { delayMs: 300 });
+  const topicMessages = ["slow", "orders"].map((topic) => ({ topic, messages: [{ value: "b" }] }));
+  const sent = [producer.sendBatch({ topicMessages }), producer.send({ topic: "orders", messages: [{ value: "c" }] })];
+  await run(Promise.all(sent));
+  assert.deepEqual(await values("orders"), [["a", "b", "c"]]);
+  await run(producer.disconnect());
+});
+
 test("compat kafkajs: a topic that is missing is created, unless that is switched off", async () => {
   const { kafka, run, failure, values } = stage({ topics: {} });
   const producer = kafka().producer();
@@ -214,7 +227,7 @@ test("compat kafkajs: an idempotent producer has an id after connect, and wants 
   await run(Promise.all([plain.disconnect(), producer.disconnect()]));
 });
 
-test("compat kafkajs: what can't be sent is refused in words, and a later send works", async () => {
+test("compat kafkajs: what cannot be sent is refused in words, and a later send works", async () => {
   const { kafka, run, failure } = stage();
   const producer = kafka().producer();
   await run(producer.connect());
@@ -243,7 +256,7 @@ test("compat kafkajs: what can't be sent is refused in words, and a later send w
   await run(producer.disconnect());
 });
 
-test("compat kafkajs: a partitioner of the user's own sees the message, and its error is his", async () => {
+test("compat kafkajs: a partitioner of the user sees the message, and its error is his", async () => {
   const { kafka, run, failure, values } = stage();
   const seen: unknown[] = [];
   const own = new Error("not this one");

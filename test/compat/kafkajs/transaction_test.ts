@@ -98,7 +98,7 @@ test("compat kafkajs transaction: it is compressed as its first send says, whate
   await run(producer.disconnect());
 });
 
-test("compat kafkajs transaction: after a message has failed it can't be committed, only aborted", async () => {
+test("compat kafkajs transaction: after a message has failed it cannot be committed, only aborted", async () => {
   const play = stage();
   const { kafka, run, failure, cluster } = play;
   const producer = kafka().producer({ transactionalId: "t-1" });
