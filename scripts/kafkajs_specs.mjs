@@ -201,7 +201,7 @@ async function writeTable(found, runtimes) {
   const inner = Object.entries(files).filter(([, why]) => why !== undefined)
     .map(([file, why]) => `| \`${file}\` | not run: ${why} |`);
   const passed = [...found.values()].filter((outcomes) => mark(outcomes) !== "").length;
-  const names = runtimes.map((name) => name.replace(/^node/, "Node "));
+  const names = runtimes.map((name) => ({ deno: "Deno", bun: "Bun" })[name] ?? name.replace(/^node/, "Node "));
   const sentence = `${passed} of ${found.size} pass on ${names.join(", ")}, against Kafka 4.1.1.`;
   const table = [sentence, "", "| spec | outcome |", "| --- | --- |", ...rows, ...inner].join("\n");
   const [before, rest] = text.split(begin);
