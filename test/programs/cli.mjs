@@ -7,7 +7,7 @@
 import assert from "node:assert/strict";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { build } from "../../scripts/build.mjs";
@@ -51,15 +51,20 @@ async function runOn(runtime, selected, dir, tally) {
     return runProgram([...runtime.command, ...args], { input: stdin, ...options });
   };
   try {
-    for (const [index, test] of selected.entries()) {
-      const topic = { name: names[index], brokers: broker.address };
-      const read = () => readRecords(broker.address, topic.name);
-      const start = (args, options = {}) => startProgram([...runtime.command, ...args], options);
-      await tally.run(
-        `sluice on ${runtime.name}: ${test.name}`,
-        () => test.run({ sluice, start, topic, read, dir, runtime }),
-      );
-    }
+    const left = [...selected.entries()];
+    // Most of the time a process starts; each test has a topic of its own.
+    await Promise.all(Array.from({ length: Math.min(3, availableParallelism()) }, async () => {
+      for (let next = left.shift(); next !== undefined; next = left.shift()) {
+        const [index, test] = next;
+        const topic = { name: names[index], brokers: broker.address };
+        const read = () => readRecords(broker.address, topic.name);
+        const start = (args, options = {}) => startProgram([...runtime.command, ...args], options);
+        await tally.run(
+          `sluice on ${runtime.name}: ${test.name}`,
+          () => test.run({ sluice, start, topic, read, dir, runtime }),
+        );
+      }
+    }));
   } finally {
     await broker.stop();
   }
