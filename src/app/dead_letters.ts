@@ -14,7 +14,7 @@ import { keep } from "../producer/record/kept_record.ts";
 import type { Headers, ProducerRecord } from "../producer/record/record.ts";
 import type { RecordMetadataLike, SendOptionsLike } from "../producer/producer_like.ts";
 import { sentenceOf, show } from "../show.ts";
-import { checkSends, quietly, type Sends, withCallbacks } from "./sends.ts";
+import { checkSends, hasCallback, quietly, type Sends, withCallbacks } from "./sends.ts";
 
 /** How dead letters are made. */
 export interface DeadLettersOptions<K, V> {
@@ -111,13 +111,16 @@ export class DeadLetters<K = string | Uint8Array, V = string | Uint8Array> {
   send(record: ProducerRecord<K, V>, options?: SendOptionsLike): Promise<RecordMetadataLike> {
     // As it is now: its owner may use the bytes again while the outcome is waited for.
     const kept = keep(record);
-    return this.#during(withCallbacks(options, async (signal) => {
-      try {
-        return await this.#producer.send(kept, signal === undefined ? undefined : { signal });
-      } catch (error) {
-        throw await this.#bury(kept, error);
-      }
-    }));
+    return this.#during(
+      withCallbacks(options, async (signal) => {
+        try {
+          return await this.#producer.send(kept, signal === undefined ? undefined : { signal });
+        } catch (error) {
+          throw await this.#bury(kept, error);
+        }
+      }),
+      hasCallback(options),
+    );
   }
 
   /**
@@ -135,7 +138,7 @@ export class DeadLetters<K = string | Uint8Array, V = string | Uint8Array> {
       origin,
       error,
     );
-    return this.#during(this.#deliver(letter as ProducerRecord<K, V>, error));
+    return this.#during(this.#deliver(letter as ProducerRecord<K, V>, error), false);
   }
 
   /** Resolves when every record so far has its outcome, and its dead letter too if there is one. */
@@ -193,10 +196,11 @@ export class DeadLetters<K = string | Uint8Array, V = string | Uint8Array> {
     }
   }
 
-  #during<T>(outcome: Promise<T>): Promise<T> {
+  #during<T>(outcome: Promise<T>, isWatched: boolean): Promise<T> {
     const settled = outcome.then(() => {}, () => {}).finally(() => this.#pending.delete(settled));
     this.#pending.add(settled);
-    return outcome;
+    // A rejection that nobody watches is reported by the runtime, and this look at it must not count.
+    return isWatched ? outcome : outcome.then((value) => value);
   }
 }
 

@@ -18,6 +18,7 @@ import { AbortError, KafkaError, type Persisted, TimeoutError } from "../errors.
 import { type HeaderPair, type HeaderSource, pairsOf } from "../headers/header.ts";
 import { readRequest, replyHeaders, requestHeaders } from "../headers/request_reply.ts";
 import type { RecordMetadataLike } from "../producer/producer_like.ts";
+import { keep } from "../producer/record/kept_record.ts";
 import type { ProducerRecord } from "../producer/record/record.ts";
 import { onAbort } from "../runtime/on_abort.ts";
 import { randomBytes } from "../runtime/random_bytes.ts";
@@ -210,8 +211,10 @@ export class Requester<K = string | Uint8Array, V = string | Uint8Array> {
     const { replyTopic, replyPartition } = this.#options;
     const correlationId = randomBytes(16);
     const own = requestHeaders({ correlationId, replyTopic, replyPartition }, this.#correlation);
-    // The caller's own headers of these names would stand before ours, and readers look at the last.
-    const request = { ...record, headers: [...pairsOf(record.headers), ...own] };
+    // As it is now, for it may wait for the reader. The caller's own headers of these names stand before ours, and readers
+    // look at the last.
+    const kept = keep(record);
+    const request = { ...kept, headers: [...pairsOf(kept.headers), ...own] };
     const id = idOf(correlationId);
     const { promise, resolve, reject } = settlers<ReplyRecord>();
     const pending: Pending = {

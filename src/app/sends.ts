@@ -53,6 +53,11 @@ export function withCallbacks(
   return outcome;
 }
 
+/** True if somebody is called back, who hears of a failure: then the promise may be left alone. */
+export function hasCallback(options: SendOptionsLike | undefined): boolean {
+  return readSendOptions<KafkaError, RecordMetadataLike, unknown>("send", options)?.hasCallback === true;
+}
+
 /** Calls what the caller has given; what it throws, or rejects with, changes nothing. */
 export function quietly(callback: () => unknown): void {
   try {

@@ -43,6 +43,14 @@ test("requests: each gets its own reply, however many are under way at a time", 
   assert.deepEqual(requester.stats, { pending: 0, answered: 3, timedOut: 0, late: 0, foreign: 0 });
 });
 
+test("requests: bytes are those of the call, though the request waits until replies are looked for", async (t) => {
+  const { s, requester } = shop(t);
+  const value = new TextEncoder().encode("tea");
+  const reply = requester.request({ topic: "prices", value });
+  value.fill(0);
+  assert.equal(text((await s.run(reply)).value), "tea!");
+});
+
 test("requests: old records of the reply topic are not read, others than its own are counted as foreign", async (t) => {
   const { s, producer, requester } = shop(t);
   await s.run(producer.send({ topic: "replies", value: "old" }));
