@@ -76,7 +76,7 @@ const commands = {
     }
     for (const file of files) {
       const text = await readFile(join(root, file), "utf8");
-      for (const [, script] of text.matchAll(/npm run ([\w:]+)/g)) named.set(script, file);
+      for (const [, script] of text.matchAll(/npm run ([\w:-]+)/g)) named.set(script, file);
     }
     assert.ok(named.size >= 5, `${named.size} commands were found`);
     for (const [script, where] of named) assert.ok(script in scripts, `npm run ${script}, named in ${where}`);
