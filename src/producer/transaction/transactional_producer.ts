@@ -250,8 +250,10 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
   async #close(timeoutMs: number | undefined): Promise<void> {
     const startMs = this.#runtime.now();
     await this.#within(this.#endOpen(), timeoutMs);
-    const leftMs = timeoutMs === undefined ? undefined : Math.max(0, timeoutMs - (this.#runtime.now() - startMs));
-    await this.#producer.close(leftMs === undefined ? {} : { timeoutMs: leftMs });
+    if (timeoutMs === undefined) return await this.#producer.close();
+    // Clocks tell fractions of a millisecond, which close() doesn't take.
+    const leftMs = Math.ceil(timeoutMs - (this.#runtime.now() - startMs));
+    await this.#producer.close({ timeoutMs: Math.max(0, leftMs) });
   }
 
   /** Aborts what is open; a commit or an abort that has begun ends first. What can't be undone now, the broker aborts. */

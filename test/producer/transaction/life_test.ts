@@ -70,6 +70,17 @@ for (const release of ["3.9", "4.1"] as const) {
     assert.equal((await run(ended)).code, "COMMIT_UNKNOWN");
   });
 
+  test(`transaction life: on Kafka ${release} close() with a limit ends well by a clock of fractions`, async () => {
+    const { producer, run, runtime } = stage(release);
+    const client = producer();
+    await run(client.transaction((tx) => void tx.send(record)));
+    const now = runtime.now.bind(runtime);
+    let asked = 0;
+    runtime.now = () => now() + asked++ / 1_024;
+    await run(client.close({ timeoutMs: 1_000 }));
+    await run(client.close({ timeoutMs: 1_000 }));
+  });
+
   test(`transaction life: on Kafka ${release} close() leaves a commit alone whose outcome isn't known`, async () => {
     const { cluster, producer, run, failure } = stage(release);
     const client = producer({ maxBlockMs: 2_000, requestTimeoutMs: 500 });
