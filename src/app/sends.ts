@@ -1,5 +1,5 @@
 /**
- * What the helpers of this folder take and give: something that sends records. Each can stand around each other.
+ * What the parts of this folder take and give: something that sends records. Each can stand around each other.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { isKafkaError } from "../error_like.ts";
 import { KafkaError } from "../errors.ts";
 import type { ProducerLike, RecordMetadataLike, SendOptionsLike } from "../producer/producer_like.ts";
 
-/** Whatever sends records: a producer, a transaction, a double, or one of these helpers around another. */
+/** Whatever sends records: a producer, a transaction, a double, or one of these parts around another. */
 export type Sends<K = string | Uint8Array, V = string | Uint8Array> = Pick<ProducerLike<K, V>, "send">;
 
 /** Refuses what can't send. */
