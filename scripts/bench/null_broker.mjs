@@ -10,7 +10,7 @@
 import { createServer } from "node:net";
 import { parseArgs } from "node:util";
 
-const PRODUCE = 0, METADATA = 3, API_VERSIONS = 18, INIT_PRODUCER_ID = 22;
+const PRODUCE = 0, METADATA = 3, FIND_COORDINATOR = 10, API_VERSIONS = 18, INIT_PRODUCER_ID = 22, END_TXN = 26;
 
 /** What is announced. Clients take features from APIs they never call, so there are more than are served. */
 const VERSIONS = [
@@ -20,7 +20,7 @@ const VERSIONS = [
   [METADATA, 0, 12],
   [8, 0, 8],
   [9, 0, 8],
-  [10, 0, 4],
+  [FIND_COORDINATOR, 0, 3],
   [11, 0, 7],
   [12, 0, 4],
   [13, 0, 4],
@@ -31,7 +31,8 @@ const VERSIONS = [
   [20, 0, 6],
   [INIT_PRODUCER_ID, 0, 4],
   [24, 0, 3],
-  [26, 0, 3],
+  [END_TXN, 0, 5],
+  [28, 0, 5],
   [32, 0, 4],
   [36, 0, 2],
 ];
@@ -189,6 +190,8 @@ function serve(bytes, start) {
   if (apiKey === METADATA) return metadata(cursor, version, correlationId);
   if (apiKey === API_VERSIONS) return apiVersions(version, correlationId);
   if (apiKey === INIT_PRODUCER_ID) return initProducerId(version, correlationId);
+  if (apiKey === FIND_COORDINATOR) return findCoordinator(version, correlationId);
+  if (apiKey === END_TXN) return endTxn(cursor, version, correlationId);
   throw new Error(`API ${apiKey} v${version} is not served here`);
 }
 
@@ -310,6 +313,52 @@ function apiVersions(version, correlationId) {
     writer.tags(flexible);
   }
   if (version >= 1 && version <= 4) writer.int32(0);
+  if (flexible) finalizedFeatures();
+  return writer.end();
+}
+
+/** Version 2 of transactions: the broker registers partitions, and every end raises the epoch. */
+function finalizedFeatures() {
+  const name = "transaction.version";
+  writer.uvarint(2); // tagged fields
+  writer.uvarint(1); // the epoch of the features
+  writer.uvarint(8);
+  writer.int64(0);
+  writer.uvarint(2); // the features
+  writer.uvarint(1 + 1 + name.length + 2 + 2 + 1);
+  writer.length(1, true);
+  writer.string(name, true);
+  writer.int16(2);
+  writer.int16(2);
+  writer.tags(true);
+}
+
+function findCoordinator(version, correlationId) {
+  const flexible = version >= 3;
+  writer.begin(correlationId, flexible);
+  if (version >= 1) writer.int32(0);
+  writer.int16(0);
+  if (version >= 1) writer.string(null, flexible);
+  writer.int32(1);
+  writer.string("127.0.0.1", flexible);
+  writer.int32(port);
+  writer.tags(flexible);
+  return writer.end();
+}
+
+function endTxn(cursor, version, correlationId) {
+  const flexible = version >= 3;
+  cursor.tags(flexible);
+  cursor.string(flexible);
+  const producerId = cursor.int32() * 0x100000000 + cursor.int32();
+  const epoch = cursor.int16();
+  writer.begin(correlationId, flexible);
+  writer.int32(0);
+  writer.int16(0);
+  if (version >= 5) {
+    writer.int64(producerId);
+    writer.int16((epoch + 1) % 32_767);
+  }
   writer.tags(flexible);
   return writer.end();
 }

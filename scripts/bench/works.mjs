@@ -129,6 +129,14 @@ export const works = {
     brokers: ["null"],
   },
   I5000x12: { ...partitioned(5_000), title: "5,000 partitions known, 12 written to", written: 12, sluiceOnly: true },
+  T100: transactions(100),
+  T1000: transactions(1_000),
+  Ti1000: {
+    ...transactions(1_000),
+    title: "T1000 without transactions: batches of 1,000, each awaited, idempotent",
+    transactional: false,
+    idempotent: true,
+  },
   J: { title: "process start to first ack", kind: "start", linger: 0, bytes: 100, partitions: 1 },
   K: { title: "minimal program, bundled, minified, gzipped", kind: "size" },
 };
@@ -157,6 +165,20 @@ function perCodec() {
       window: 10_000,
     },
   ]));
+}
+
+function transactions(size) {
+  return {
+    title: `transactions of ${size.toLocaleString("en")} × 256 B, one after the other`,
+    kind: "batches",
+    transactional: true,
+    count: 200_000,
+    batch: size,
+    outstanding: 1,
+    linger: 0,
+    bytes: 256,
+    sluiceOnly: true,
+  };
 }
 
 function openLoop(perSecond) {

@@ -1,7 +1,8 @@
 /** Sluice, from the bundle that the plan names. */
 export async function open(plan) {
-  const { Producer } = await import(plan.module);
+  const { Producer, TransactionalProducer } = await import(plan.module);
   const { topic, work } = plan;
+  if (work.transactional) return transactional(plan, TransactionalProducer);
   const producer = new Producer({
     brokers: plan.brokers,
     acks: work.acks,
@@ -22,6 +23,24 @@ export async function open(plan) {
     produce: (key, value, onDelivery) => producer.produce({ topic, key, value }, onDelivery),
     ready: () => producer.ready(),
     flush: () => producer.flush(),
+    close: () => producer.close({ timeoutMs: 10_000 }),
+  };
+}
+
+/** Each batch is a transaction. */
+function transactional({ brokers, options, topic, version, work }, TransactionalProducer) {
+  const producer = new TransactionalProducer({
+    ...{ brokers, compression: work.codec, transactionalId: "bench" },
+    ...options,
+  });
+  return {
+    version,
+    send: (key, value, partition) => producer.transaction((tx) => tx.send({ topic, key, value, partition })),
+    record: (key, value) => ({ topic, key, value }),
+    sendBatch: (records) =>
+      producer.transaction(async (tx) => {
+        for (const { status, reason } of await tx.sendBatch(records)) if (status === "rejected") throw reason;
+      }),
     close: () => producer.close({ timeoutMs: 10_000 }),
   };
 }
