@@ -268,7 +268,7 @@ if (response.status !== 200) process.exit(1);`;
 
   /** Runs a recipe beside the packages that it is for; a server is asked once, and ended as a supervisor does it. */
   async recipe(file, brokers) {
-    await install("test/recipes");
+    await (installing ??= install("test/recipes"));
     const { resolve } = createRequire(join(root, "test/recipes/package.json"));
     const { dependencies } = JSON.parse(await readFile(join(root, "test/recipes/package.json"), "utf8"));
     const code = (await readFile(file, "utf8")).replace(/ from "([^"]+)"/g, (all, name) => {
@@ -326,6 +326,9 @@ if (response.status !== 200) process.exit(1);`;
     }
   },
 };
+
+/** Several blocks at a time want the packages of the recipes; they are installed once. */
+let installing;
 
 /** An entry point as CommonJS. */
 const entry = (name) => join(root, "dist/cjs", `${name}.cjs`);
