@@ -33,7 +33,7 @@ export const outcomes = [
     edits: [{
       file: accumulator,
       find: `    while (incomplete.length > 0 && incomplete[0]!.outcome !== undefined) {
-      const batch = incomplete.shift()!;`,
+      const batch = takeFirst(incomplete);`,
       replace: `    for (const batch of incomplete.filter(({ outcome }) => outcome !== undefined)) {
       if (!incomplete.includes(batch)) continue;
       incomplete.splice(incomplete.indexOf(batch), 1);`,
