@@ -44,6 +44,17 @@ test("request limit: when a broker hangs up on a large request, its batches go i
   await staged.run(producer.close());
 });
 
+test("request limit: what a request has beside its batches counts, so many small ones get through too", async () => {
+  const staged = stage({ topics: { orders: 200 }, maxRequestBytes: 5_000 });
+  const producer = staged.producer({ deliveryTimeoutMs: 10_000, retryBackoffMs: 5, retryBackoffMaxMs: 5 });
+  const record = (partition: number) => ({ topic: "orders", partition, value: "x" });
+  await staged.run(Promise.all(Array.from({ length: 200 }, (_, partition) => producer.send(record(partition)))));
+  for (let partition = 0; partition < 200; partition++) {
+    assert.equal((await valuesIn(staged.cluster, "orders", partition)).length, 1);
+  }
+  await staged.run(producer.close());
+});
+
 for (
   const [kind, options] of Object.entries(
     {

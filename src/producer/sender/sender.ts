@@ -320,7 +320,8 @@ export class Sender implements Worker {
     const nowMs = this.#runtime.now();
     const chosen: Partition[] = [];
     const { ready } = lane;
-    const requestBytes = Math.min(REQUEST_BYTES, lane.limit.bytes(nowMs));
+    // What was learnt of the broker is the size of whole requests.
+    const limitBytes = lane.limit.bytes(nowMs);
     let bytes = 0;
     let overhead = 0;
     let visited = 0;
@@ -337,9 +338,11 @@ export class Sender implements Worker {
         visited += 1;
         break;
       }
-      if (chosen.length > 0 && (isLarge || bytes + size > requestBytes)) break;
+      const more = overheadBound(partition.topic.name, this.#options.clientId);
+      const isFull = bytes + size > REQUEST_BYTES || bytes + overhead + size + more > limitBytes;
+      if (chosen.length > 0 && (isLarge || isFull)) break;
       bytes += size;
-      overhead += overheadBound(partition.topic.name, this.#options.clientId);
+      overhead += more;
       chosen.push(partition);
     }
     lane.ready = visited < ready.length ? ready.slice(visited) : [];
