@@ -34,7 +34,7 @@ const layers = {
   compat: ["app", "producer", "cluster", "codec", "runtime", "sasl"],
   protocol: [],
   runtime: [],
-  testing: ["protocol", "codec", "runtime", "sasl"],
+  testing: ["producer", "protocol", "codec", "runtime", "sasl"],
   cli: ["mod.ts", "reader", "admin", "testing", "cluster", "protocol", "runtime", "sasl"],
   ...Object.fromEntries(base.map((file) => [file, []])),
 };

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { bytes, json, Producer, type ProducerOptions, string } from "../../mod.ts";
 import { ConfigError } from "../../src/errors.ts";
+import { RecordingProducer } from "../../src/testing/mod.ts";
 import { type Stage, stage } from "../stage.ts";
 import { test } from "../harness.ts";
 
@@ -127,4 +128,13 @@ test("topic handle: nothing is serialized twice, and what is no serializer is re
   await s.run(orders.send({ key: "k", partition: 0, value: { id: "a" } }));
   assert.deepEqual(await stored(s, "orders"), [["k", '{"id":"a"}']]);
   await s.run(producer.close());
+});
+
+test("topic handle: a recording producer has them too, and keeps what their serializers make", async () => {
+  const producer = new RecordingProducer();
+  const orders = producer.topic("orders", { value: json<{ cents: number }>() });
+  await orders.send({ key: "o-1", value: { cents: 5 } });
+  const [record] = producer.records("orders");
+  assert.deepEqual([record?.key, record?.value as unknown], ["o-1", '{"cents":5}']);
+  assert.throws(() => producer.topic(""), ConfigError);
 });

@@ -131,7 +131,7 @@ async function succeed(program, args, env = {}, more = {}) {
 
 /** For the blocks that use it beside this package. */
 async function linkKafkaJS() {
-  await install("test/interop");
+  await installOnce("test/interop");
   await mkdir(join(dir, "node_modules"), { recursive: true });
   const target = join(root, "test/interop/node_modules/kafkajs");
   await symlink(target, join(dir, "node_modules/kafkajs"), "dir").catch((error) => {
@@ -201,6 +201,7 @@ export const runners = {
 
   /** As `test/consumers` has it: CommonJS, and no option. */
   async jest(file, brokers) {
+    await installOnce("test/consumers");
     const jest = join(root, "test/consumers/node_modules/jest/bin/jest.js");
     const folder = file.replace(/\.\w+$/, "");
     await mkdir(folder, { recursive: true });
@@ -213,6 +214,7 @@ export const runners = {
 
   /** As `test/consumers` has it: ES modules, and no option but where the package is. */
   async vitest(file, brokers, language) {
+    await installOnce("test/consumers");
     const vitest = join(root, "test/consumers/node_modules/vitest/vitest.mjs");
     const folder = file.replace(/\.\w+$/, "");
     await mkdir(folder, { recursive: true });
@@ -268,7 +270,7 @@ if (response.status !== 200) process.exit(1);`;
 
   /** Runs a recipe beside the packages that it is for; a server is asked once, and ended as a supervisor does it. */
   async recipe(file, brokers) {
-    await (installing ??= install("test/recipes"));
+    await installOnce("test/recipes");
     const { resolve } = createRequire(join(root, "test/recipes/package.json"));
     const { dependencies } = JSON.parse(await readFile(join(root, "test/recipes/package.json"), "utf8"));
     const code = (await readFile(file, "utf8")).replace(/ from "([^"]+)"/g, (all, name) => {
@@ -327,8 +329,14 @@ if (response.status !== 200) process.exit(1);`;
   },
 };
 
-/** Several blocks at a time want the packages of the recipes; they are installed once. */
-let installing;
+/** @type {Map<string, Promise<unknown>>} */
+const installing = new Map();
+
+/** Several blocks at a time want the packages of a folder; they are installed once. */
+function installOnce(folder) {
+  if (!installing.has(folder)) installing.set(folder, install(folder));
+  return installing.get(folder);
+}
 
 /** An entry point as CommonJS. */
 const entry = (name) => join(root, "dist/cjs", `${name}.cjs`);

@@ -31,6 +31,7 @@ import {
   TimeoutError,
 } from "../../errors.ts";
 import { copyOfRecords, explainRefusal, notDisconnect } from "../../other_clients.ts";
+import { TopicHandle, type TopicSerializers } from "../../producer/topic_handle.ts";
 import { copyAlike, isByteArray } from "../../protocol/byte_arrays.ts";
 import { onAbort } from "../../runtime/on_abort.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
@@ -131,6 +132,11 @@ export class RecordingProducer<K = string | Uint8Array, V = string | Uint8Array>
     const { runtime, partitions = 1, partitioner } = this.#options;
     this.#runtime = runtime ?? selectRuntime();
     this.#partitions = new RecordingPartitions(partitions, partitioner, () => this.#runtime.random());
+  }
+
+  /** A topic with types and serializers of its own, as `Producer.topic`; records hold what these make. */
+  topic<TK = K, TV = V>(name: string, serializers: TopicSerializers<TK, TV> = {}): TopicHandle<TK, TV> {
+    return new TopicHandle(this, name, serializers, {});
   }
 
   /** What was delivered, in order: of one topic, or all. */
