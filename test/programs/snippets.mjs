@@ -2,7 +2,8 @@
  * The code in README.md and docs/, and how each block is run.
  *
  * A fenced block of `js` or `ts` names what runs it behind the language: `node`, `deno`, `bun`, `worker`, `test` (Node's
- * own test runner), `jest`, `vitest`, `bun-test`, `deno-test`, `lambda` or `next`; `ignore` is for what only shows something, `cjs` makes CommonJS of it. A
+ * own test runner), `jest`, `vitest`, `bun-test`, `deno-test`, `lambda` or `next`; `ignore` alone is for what only shows
+ * something, and behind one of these for what Deno can't check; `cjs` makes CommonJS of it. A
  * block `sh run` goes through a shell in which `npx @sluice/kafka` is the one that is built here. A block `text prints`
  * right behind a block is what that one prints, where `…` stands for anything on one line. In all of them
  * `localhost:9092` is the broker of the tests, and nobody listens on `localhost:9099`. A page asks for topics of its own
