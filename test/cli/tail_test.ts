@@ -101,7 +101,7 @@ test("cli tail: a partition that isn't there and a topic that isn't there are re
     2,
     'sluice: Partition 7 of topic "orders" isn\'t there, wanted 0 to 0.\n',
   ]);
-  const reader = { brokers: cluster.bootstrap, maxBlockMs: 50 };
+  const reader = { brokers: cluster.bootstrap, maxBlockMs: 1_500 };
   const topic = await run({ topic: "absent", reader });
   assert.equal(topic.exitCode, 1);
   assert.match(
