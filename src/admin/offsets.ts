@@ -5,6 +5,7 @@
  */
 
 import { ConfigError, KafkaError, UnsupportedVersionError } from "../errors.ts";
+import { byTopic as entriesByTopic } from "../protocol/by_topic.ts";
 import { brokerError } from "../protocol/error_codes.ts";
 import { UNKNOWN_MEMBER_ID } from "../protocol/error_code_names.ts";
 import { DeleteRecords } from "../protocol/messages/delete_records.ts";
@@ -15,7 +16,7 @@ import { OffsetFetch } from "../protocol/messages/offset_fetch.ts";
 import { show } from "../show.ts";
 import { checkCount, checkName, checkOffset, readDistinct, readFields } from "./arguments.ts";
 import { ATTEMPTS_AT_NEW_TOPICS, type Call } from "./call.ts";
-import { type Dispatcher, pushTo } from "./dispatcher.ts";
+import type { Dispatcher, pushTo } from "./dispatcher.ts";
 import type { AdminResult } from "./results.ts";
 import { answered } from "./topics.ts";
 
@@ -373,9 +374,7 @@ function byTopic<P extends TopicPartition, E>(
   partitions: readonly P[],
   entryOf: (partition: P) => E,
 ): { readonly name: string; readonly partitions: E[] }[] {
-  const topics = new Map<string, E[]>();
-  for (const place of partitions) pushTo(topics, place.topic, entryOf(place));
-  return [...topics].map(([name, entries]) => ({ name, partitions: entries }));
+  return entriesByTopic(partitions, entryOf).map(([name, entries]) => ({ name, partitions: entries }));
 }
 
 /** What was answered, by partition. */

@@ -8,6 +8,7 @@
  */
 
 import { ProtocolError } from "../errors.ts";
+import { byTopic } from "./by_topic.ts";
 import { Reader } from "./reader.ts";
 import { Writer } from "./writer.ts";
 
@@ -78,10 +79,9 @@ export function readAssignment(bytes: Uint8Array): TopicPartition[] {
 }
 
 function writePartitions(writer: Writer, partitions: readonly TopicPartition[]): void {
-  const byTopic = new Map<string, number[]>();
-  for (const { topic, partition } of partitions) byTopic.set(topic, [...byTopic.get(topic) ?? [], partition]);
-  writer.int32(byTopic.size);
-  for (const [topic, indexes] of byTopic) {
+  const topics = byTopic(partitions, ({ partition }) => partition);
+  writer.int32(topics.length);
+  for (const [topic, indexes] of topics) {
     writer.string(topic);
     writer.int32(indexes.length);
     for (const index of indexes.sort((a, b) => a - b)) writer.int32(index);

@@ -12,6 +12,7 @@ import type { Cluster } from "../cluster/cluster.ts";
 import type { Connection } from "../cluster/connection.ts";
 import { isUsable, type PartitionMetadata, ZERO_TOPIC_ID } from "../cluster/metadata.ts";
 import { AuthenticationError, ConfigError, KafkaError, ProtocolError, UnsupportedVersionError } from "../errors.ts";
+import { byTopic } from "../protocol/by_topic.ts";
 import { brokerError, errorOf } from "../protocol/error_codes.ts";
 import { Fetch } from "../protocol/messages/fetch.ts";
 import { ListOffsets } from "../protocol/messages/list_offsets.ts";
@@ -248,7 +249,7 @@ export class Fetcher {
     const answer = await connection.request(ListOffsets, connection.version(ListOffsets), {
       replicaId: -1,
       isolationLevel: this.#isolationLevel(),
-      topics: byTopic(asked).map(([name, list]) => ({
+      topics: byTopic(asked, (cursor) => cursor).map(([name, list]) => ({
         name,
         partitions: list.map(({ partition: partitionIndex, start }) => (
           { partitionIndex, timestamp: timestampOf(start) }
@@ -286,7 +287,7 @@ export class Fetcher {
     const asked = cursors.map((cursor) => ({ cursor, leader: this.#leaderOf(cursor)!, generation: cursor.generation }));
     const answer = await connection.request(OffsetForLeaderEpoch, connection.version(OffsetForLeaderEpoch), {
       replicaId: -1,
-      topics: byTopic(cursors).map(([topic, list]) => ({
+      topics: byTopic(cursors, (cursor) => cursor).map(([topic, list]) => ({
         topic,
         partitions: list.map((cursor) => ({
           partition: cursor.partition,
@@ -348,7 +349,7 @@ export class Fetcher {
       minBytes: 1,
       maxBytes,
       isolationLevel: this.#isolationLevel(),
-      topics: byTopic(cursors).map(([topic, list]) => ({
+      topics: byTopic(cursors, (cursor) => cursor).map(([topic, list]) => ({
         ...(version >= FETCH_WITH_IDS ? { topicId: idOf(topic) } : { topic }),
         partitions: list.map((cursor) => ({
           partition: cursor.partition,
@@ -444,16 +445,6 @@ export class Fetcher {
 /** What a partition is kept under. */
 export function keyOf({ topic, partition }: { readonly topic: string; readonly partition: number }): string {
   return `${partition} ${topic}`;
-}
-
-function byTopic(cursors: readonly Cursor[]): [string, Cursor[]][] {
-  const topics = new Map<string, Cursor[]>();
-  for (const cursor of cursors) {
-    const list = topics.get(cursor.topic);
-    if (list === undefined) topics.set(cursor.topic, [cursor]);
-    else list.push(cursor);
-  }
-  return [...topics];
 }
 
 function timestampOf(start: Position): bigint {

@@ -11,6 +11,7 @@ import { Backoff } from "../cluster/backoff.ts";
 import { isUsable } from "../cluster/metadata.ts";
 import { sleep } from "../cluster/sleep.ts";
 import { CompressionError, ConfigError, KafkaError, ProtocolError, TimeoutError } from "../errors.ts";
+import { byTopic } from "../protocol/by_topic.ts";
 import { brokerError, errorOf } from "../protocol/error_codes.ts";
 import { OffsetCommit } from "../protocol/messages/offset_commit.ts";
 import { OffsetFetch } from "../protocol/messages/offset_fetch.ts";
@@ -314,7 +315,7 @@ export class Reader implements AsyncIterable<ReadRecord> {
   async committed(groupId: string, partitions: Iterable<TopicPartition>): Promise<TopicPartitionOffset[]> {
     checkGroupId(groupId);
     const wanted = [...partitions].map(checkPartition);
-    const topics = namesWith(wanted, ({ partition }) => partition)
+    const topics = byTopic(wanted, ({ partition }) => partition)
       .map(([name, partitionIndexes]) => ({ name, partitionIndexes }));
     const offsets = await this.#withCoordinator(groupId, "committed", async (coordinator) => {
       const connection = await coordinator.connection();
@@ -366,7 +367,7 @@ export class Reader implements AsyncIterable<ReadRecord> {
         memberId,
         generationIdOrMemberEpoch: generationId,
         groupInstanceId: version >= 7 ? groupInstanceId : null,
-        topics: namesWith(wanted, ({ partition, offset }) => ({
+        topics: byTopic(wanted, ({ partition, offset }) => ({
           partitionIndex: partition,
           committedOffset: offset,
           committedMetadata: "",
@@ -553,18 +554,6 @@ function leftOut(api: string, topic: string, partition: number): KafkaError {
 
 function throwError(errorCode: number, api: string, topic?: string, partition?: number): void {
   if (errorCode !== 0) throw brokerError(errorCode, { api, topic, partition });
-}
-
-/** Entries by topic. */
-function namesWith<P extends TopicPartition, E>(
-  partitions: readonly P[],
-  entryOf: (partition: P) => E,
-): [string, E[]][] {
-  const topics = new Map<string, E[]>();
-  for (const partition of partitions) {
-    topics.set(partition.topic, [...topics.get(partition.topic) ?? [], entryOf(partition)]);
-  }
-  return [...topics];
 }
 
 function checkPartition<P extends TopicPartition>(value: P): P {

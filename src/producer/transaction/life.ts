@@ -22,6 +22,7 @@ import {
   TransactionTimedOutError,
   UnsupportedVersionError,
 } from "../../errors.ts";
+import { byTopic } from "../../protocol/by_topic.ts";
 import { AddOffsetsToTxn } from "../../protocol/messages/add_offsets_to_txn.ts";
 import { AddPartitionsToTxn } from "../../protocol/messages/add_partitions_to_txn.ts";
 import { EndTxn } from "../../protocol/messages/end_txn.ts";
@@ -483,7 +484,7 @@ export class TransactionLife {
           ...(version < OFFSET_COMMIT_WITH_MEMBERS
             ? {}
             : { memberId, generationIdOrMemberEpoch: generationId, groupInstanceId }),
-          topics: byTopic([...left.values()], ({ partition, offset, metadata = "" }) => (
+          topics: byTopic(left.values(), ({ partition, offset, metadata = "" }) => (
             { partitionIndex: partition, committedOffset: offset, committedMetadata: metadata }
           )).map(([name, partitions]) => {
             const topicId = idOf(name);
@@ -772,10 +773,4 @@ function judge(
 
 function keyOf({ topic, partition }: Place): string {
   return `${partition} ${topic}`;
-}
-
-function byTopic<P extends Place, E>(places: readonly P[], entryOf: (place: P) => E): [string, E[]][] {
-  const topics = new Map<string, E[]>();
-  for (const place of places) topics.set(place.topic, [...topics.get(place.topic) ?? [], entryOf(place)]);
-  return [...topics];
 }
