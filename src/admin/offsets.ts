@@ -16,7 +16,7 @@ import { OffsetFetch } from "../protocol/messages/offset_fetch.ts";
 import { show } from "../show.ts";
 import { checkCount, checkName, checkOffset, readDistinct, readFields } from "./arguments.ts";
 import { ATTEMPTS_AT_NEW_TOPICS, type Call } from "./call.ts";
-import type { Dispatcher, pushTo } from "./dispatcher.ts";
+import type { Dispatcher } from "./dispatcher.ts";
 import type { AdminResult } from "./results.ts";
 import { answered } from "./topics.ts";
 
