@@ -49,6 +49,8 @@ export class Cursor {
   maxBytes: number;
   /** The iteration that is handing out its first chunk: another one doesn't begin with that. */
   holder: object | undefined;
+  /** Which of the reader's chunks was its last one; 0 before the first. */
+  turn = 0;
   /** Callers that have a record of it in hand, or one of before a jump. */
   holders = 0;
   /** Nothing is handed out while its group decides who reads it. */

@@ -156,8 +156,9 @@ export class Fetcher {
       const leader = this.#leaderOf(cursor);
       if (leader === undefined) leaderless.push(cursor);
       else if (!this.#busyLeaders.has(leader.leaderId)) {
-        const list = byLeader.get(leader.leaderId) ?? [];
-        byLeader.set(leader.leaderId, [...list, cursor]);
+        const list = byLeader.get(leader.leaderId);
+        if (list === undefined) byLeader.set(leader.leaderId, [cursor]);
+        else list.push(cursor);
       }
     }
     if (leaderless.length > 0) void this.#findLeaders(leaderless);
@@ -240,9 +241,11 @@ export class Fetcher {
   }
 
   async #lookUp(connection: Connection, cursors: readonly Cursor[]): Promise<void> {
-    const known = cursors.filter(({ start }) => typeof start === "bigint");
-    for (const cursor of known) cursor.startAt(cursor.start as bigint);
-    const asked = cursors.filter((cursor) => !known.includes(cursor));
+    const asked: Cursor[] = [];
+    for (const cursor of cursors) {
+      if (typeof cursor.start === "bigint") cursor.startAt(cursor.start);
+      else asked.push(cursor);
+    }
     if (asked.length === 0) return;
     const generations = new Map(asked.map((cursor) => [cursor, cursor.generation]));
     const { requestTimeoutMs } = this.#options;
@@ -296,9 +299,13 @@ export class Fetcher {
         })),
       })),
     }, this.#options.requestTimeoutMs);
+    const answers = new Map(
+      answer.topics.flatMap(({ topic, partitions }) =>
+        partitions.map((each) => [keyOf({ topic, partition: each.partition }), each] as const)
+      ),
+    );
     for (const { cursor, leader, generation } of asked) {
-      const found = answer.topics.find(({ topic }) => topic === cursor.topic)?.partitions
-        .find(({ partition }) => partition === cursor.partition);
+      const found = answers.get(keyOf(cursor));
       if (cursor.generation !== generation) continue;
       if (found === undefined) this.#retry(cursor);
       else if (found.errorCode !== 0) this.#onError(cursor, found.errorCode, "OffsetForLeaderEpoch");

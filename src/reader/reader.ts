@@ -111,8 +111,8 @@ export class Reader implements AsyncIterable<ReadRecord> {
   readonly #outstanding: Outstanding;
   /** Those who wait for something to hand out. */
   #waiting: (() => void)[] = [];
-  /** The partition that was handed out last: the others come first now. */
-  #lastKey = "";
+  /** Chunks that were handed out. */
+  #turns = 0;
   readonly #inner: ReaderInner;
 
   /**
@@ -415,7 +415,7 @@ export class Reader implements AsyncIterable<ReadRecord> {
         continue;
       }
       if (cursor.error !== undefined && cursor.chunks.length === 0) throw cursor.error;
-      this.#lastKey = keyOf(cursor);
+      cursor.turn = ++this.#turns;
       const holder = cursor.holder = {};
       cursor.holders += 1;
       try {
@@ -451,13 +451,15 @@ export class Reader implements AsyncIterable<ReadRecord> {
     if (isWanted()) this.#fetcher.taken(cursor);
   }
 
-  /** The next partition that has something to hand out, or to tell, behind the one whose turn it was. */
+  /** Of the partitions that have something to hand out, or to tell, the one whose last turn is longest ago. */
   #nextCursor(): Cursor | undefined {
-    const ready = [...this.#fetcher.cursors].filter(([, { chunks, error, holder, isQuiet }]) =>
-      holder === undefined && !isQuiet && (chunks.length > 0 || error !== undefined)
-    );
-    const last = ready.findIndex(([key]) => key === this.#lastKey);
-    return ready[(last + 1) % ready.length]?.[1];
+    let next: Cursor | undefined;
+    for (const cursor of this.#fetcher.cursors.values()) {
+      const { chunks, error, holder, isQuiet, turn } = cursor;
+      if (holder !== undefined || isQuiet || (chunks.length === 0 && error === undefined)) continue;
+      if (next === undefined || turn < next.turn) next = cursor;
+    }
+    return next;
   }
 
   #newCursor({ topic, partition, start }: Assignment): Cursor {

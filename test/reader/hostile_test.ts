@@ -377,3 +377,27 @@ test("reader: it proves who it is, alone and as a member of a group", async () =
   assert.throws(() => reader({ sasl }), /sends the password as it is/);
   for (const each of [writer, alone, one, wrong]) await run(each.close());
 });
+
+test("reader: a partition waits for no other one that has something new each time", async () => {
+  const { producer, reader, run, runtime } = groupStage(3);
+  const writer = producer();
+  const append = (partition: number): Promise<unknown> => writer.send({ topic: "orders", partition, value: "v" });
+  // Batches of one record; an answer has room for one of them.
+  for (let i = 0; i < 30; i++) await run(append(0));
+  for (let i = 0; i < 10; i++) await run(append(2));
+  const it = reader({ maxPartitionBytes: 80 });
+  it.assign([0, 1, 2].map((partition) => ({ topic: "orders", partition, start: "beginning" })));
+  const seen = [0, 0, 0];
+  const read = (async () => {
+    for await (const { partition } of it) {
+      seen[partition]! += 1;
+      if (seen[0]! + seen[1]! + seen[2]! === 30) break;
+      if (partition === 0) await append(1);
+      // A caller that is slow: everything that can be fetched meanwhile is there.
+      await new Promise<void>((resolve) => runtime.setTimer(resolve, 1_000));
+    }
+  })();
+  await run(read);
+  assert.deepEqual(seen, [10, 10, 10]);
+  for (const each of [it, writer]) await run(each.close());
+});
