@@ -47,6 +47,20 @@ test("cold start: without idempotence no producer id is asked for", async () => 
   await run(p.close());
 });
 
+test("cold start: a server that nobody could reach for a while is asked as one of which nothing is known", async () => {
+  const { cluster, producer, run, runtime } = stage();
+  const { host, port } = cluster.broker(1).endpoint("memory");
+  cluster.network.blackHole(`${host}:${port}`);
+  const p = producer({ connectTimeoutMs: 1_000 });
+  const sent = p.send({ topic: "orders", partition: 0, value: "v" });
+  await runtime.advance(20_000);
+  assert.ok(cluster.network.dials > 2, `${cluster.network.dials} dials have failed`);
+  cluster.network.heal(`${host}:${port}`);
+  await run(sent);
+  assert.deepEqual(story(cluster), ["ApiVersions 4", "Metadata 10", "InitProducerId 4", "Produce 13"]);
+  await run(p.close());
+});
+
 test("cold start: a leader elsewhere is dialled once metadata names it, with the producer id there already", async () => {
   const { cluster, producer, run, runtime } = stage({ brokers: 2, network: { latencyMs: LATENCY_MS } });
   const leader = cluster.partition("orders", 0).leaderId;
