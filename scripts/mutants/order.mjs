@@ -60,9 +60,9 @@ export const order = [
     required: true,
     edits: [{
       file: partition,
-      find: `    batch.closed = true;\n    this.sizeHint`,
+      find: `    batch.transition(IN_FLIGHT);\n    this.sizeHint`,
       replace: `    else if (stamps) batch.setStamp(this.sequence.stamp(batch.recordCount));
-    batch.closed = true;\n    this.sizeHint`,
+    batch.transition(IN_FLIGHT);\n    this.sizeHint`,
     }],
   },
   {
@@ -127,7 +127,7 @@ export const order = [
     name: "The halves of a batch change places",
     edits: [{
       file: partition,
-      find: `for (const part of parts) this.putBack(part);`,
+      find: `for (const part of parts) this.#enqueue(part);`,
       replace: `for (const part of parts) this.queue.unshift(part);`,
     }],
   },

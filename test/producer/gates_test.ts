@@ -1,8 +1,12 @@
 /** What keeps the first batch of a partition from being sent, one gate at a time. */
 
 import assert from "node:assert/strict";
+import type { Compressor } from "../../src/codec/codec.ts";
 import type { PartitionMetadata } from "../../src/cluster/metadata.ts";
+import { Batch } from "../../src/producer/accumulator/batch.ts";
+import { BufferPool } from "../../src/producer/accumulator/buffer_pool.ts";
 import { Partition, type QueuedBatch } from "../../src/producer/accumulator/partition.ts";
+import { ENCODING } from "../../src/producer/accumulator/phase.ts";
 import {
   type Attempt,
   type Gate,
@@ -19,20 +23,21 @@ const OTHER: PartitionMetadata = { leaderId: 2, leaderEpoch: 5, generation: 2 };
 const identity = { producerId: 5n, producerEpoch: 3 };
 const stamping: Stamping = { ...unstamped, stamps: true, identity };
 
-/** As much of a batch as a gate looks at. */
-function fake(): QueuedBatch {
-  const batch = {
-    ...{ drained: false, closed: false, encoding: false, ordinal: -1, ordinalSpan: 1, recordCount: 1, length: 100 },
-    ...{ outcome: undefined, persisted: "no" },
-    setStamp: (stamp: object) => Object.assign(batch, { stamp }),
-  };
-  return batch as unknown as QueuedBatch;
+const pool = new BufferPool(1_024);
+
+/** A batch of one record whose bytes are made, or are being made if there is a codec. */
+function newBatch(partition: Partition, codec?: Compressor): QueuedBatch {
+  const batch: QueuedBatch = new Batch(partition, 0, 120_000, 64, pool);
+  const none = { key: null, keyLength: 0, value: null, valueLength: 0, headers: null, headersLength: 0 };
+  batch.append(none, 0, undefined, Infinity);
+  void batch.encode(codec, 0);
+  return batch;
 }
 
 interface Play {
   readonly partition: Partition;
   /** Puts a new batch in the queue. */
-  add(): QueuedBatch;
+  add(codec?: Compressor): QueuedBatch;
   /** Sends the first batch of the queue. */
   send(): QueuedBatch;
   /** The leader accepts a batch. */
@@ -47,8 +52,8 @@ function play(): Play {
   partition.sequence.adopt(identity);
   return {
     partition,
-    add() {
-      const batch = fake();
+    add(codec) {
+      const batch = newBatch(partition, codec);
       partition.queue.push(batch);
       return batch;
     },
@@ -58,14 +63,13 @@ function play(): Play {
       partition.sequence.accepted(batch, LEADER, 0n);
     },
     refuse(batch) {
-      partition.removeInFlight(batch);
       partition.sequence.requireProof();
       partition.putBack(batch);
     },
     gate(leader = LEADER, oneAtATime = false, who = stamping) {
       const head = partition.queue[0]!;
       const gate = gateOf({
-        ...{ isEncoding: head.encoding, nowMs: 1_000, notBeforeMs: partition.notBeforeMs, oneAtATime },
+        ...{ isEncoding: head.phase === ENCODING, nowMs: 1_000, notBeforeMs: partition.notBeforeMs, oneAtATime },
         ...{ awaitsMetadata: partition.awaitingMetadata, inFlight: partition.inFlight.length },
         ...{ sentToId: partition.sentTo.leaderId, leaderId: leader.leaderId },
       });
@@ -96,11 +100,14 @@ test("gates: nothing keeps the first batch of all, nor the next ones once the le
   }
 });
 
-test("gates: a codec at work, a backoff and a look at the metadata each hold the first batch", () => {
+test("gates: a codec at work, a backoff and a look at the metadata each hold the first batch", async () => {
   const p = play();
-  Object.assign(p.add(), { encoding: true });
+  let answer: (bytes: Uint8Array) => void = () => {};
+  const compressed = new Promise<Uint8Array>((resolve) => answer = resolve);
+  p.add({ name: "lz4", id: 3, compress: () => compressed });
   assert.equal(p.gate(), "encoding");
-  Object.assign(p.partition.queue[0]!, { encoding: false });
+  answer(new Uint8Array(8));
+  await compressed;
   p.partition.notBeforeMs = 1_001;
   assert.equal(p.gate(), "backoff");
   p.partition.notBeforeMs = 1_000;

@@ -87,7 +87,7 @@ export class Accumulator {
     let size = batch === undefined ? 0 : batch.append(record, timestamp, receipt, topic.batchSizeCap);
     let overhead = 0;
     if (batch === undefined || size === 0) {
-      if (batch !== undefined) batch.closed = true;
+      batch?.close();
       batch = new Batch<Partition>(partition, this.#clock.nowMs, deadlineMs, partition.sizeHint, this.#pool);
       // First, because it is all that can fail.
       size = batch.append(record, timestamp, receipt, Infinity);
@@ -121,8 +121,7 @@ export class Accumulator {
     for (const batch of [...this.incomplete]) {
       barrier.add();
       (batch.barriers ??= []).push(barrier);
-      batch.urgent = true;
-      batch.closed = true;
+      batch.close();
       this.#schedule.add(batch.partition);
     }
   }

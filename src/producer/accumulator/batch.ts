@@ -23,6 +23,7 @@ import { sizeOfVarint } from "../../protocol/varint.ts";
 import type { Barrier } from "./barrier.ts";
 import { chargeFor } from "./buffer_memory.ts";
 import type { BufferPool } from "./buffer_pool.ts";
+import { CLOSED, DONE, ENCODING, OPEN, type Phase, READY, transition } from "./phase.ts";
 import { deliver, fail, type OnThrow, type Receipt, rejectedPromise } from "../record/receipt.ts";
 import type { Topic } from "./topic.ts";
 import { BatchResult } from "../record/delivery.ts";
@@ -70,24 +71,14 @@ export class Batch<P extends Place = Place> {
   /** Bytes so far, header included. */
   length: number = BATCH_OVERHEAD;
   recordCount = 0;
-  /** No record is added any more. */
-  closed = false;
-  /** Doesn't linger: a flush waits for it. */
-  urgent = false;
   /** How often it was sent and failed. */
   attempts = 0;
   /** Set when it is first drained, and never changed but by an epoch bump (KIP-98, KIP-360). */
   stamp: ProducerStamp = NO_STAMP;
-  /** True from the first drain on: its sequence is taken. */
-  drained = false;
   /** Its sequences don't follow those of the batch before it any more, which has become smaller. */
   misnumbered = false;
-  /** True while {@link wire} carries the stamp. */
-  sealed = false;
   /** The bytes that every attempt sends; undefined until they are made. */
   wire: Uint8Array | undefined;
-  /** True while a codec that answers later is at work. */
-  encoding = false;
   /** Sticky: once an attempt may have been written, no later refusal makes it "no" again. */
   persisted: Persisted = "no";
   /** An attempt ended without an answer: a socket may still read the bytes, so they are left alone from then on. */
@@ -102,8 +93,6 @@ export class Batch<P extends Place = Place> {
   hangUps = 0;
   /** A half of a batch that may have been appended as a whole: its broker may know the whole and not the half. */
   dividedInDoubt = false;
-  /** Past its deadline, and waiting for an answer all the same (`waitForOutcome`). */
-  overdue = false;
   /** Known, though perhaps not settled yet because an earlier batch is still on its way (O1). */
   outcome: Outcome | undefined;
   /** Its place in the order of first drains of its partition; −1 before. */
@@ -114,9 +103,10 @@ export class Batch<P extends Place = Place> {
   sentByName = false;
   /** How far the next ordinal is; the halves of a split batch share it. */
   ordinalSpan = 1;
-  /** Flushes that wait for it. */
+  /** Flushes that wait for it: it doesn't linger then. */
   barriers: Barrier[] | undefined;
 
+  #phase: Phase = OPEN;
   readonly #pool: BufferPool;
   #buffer: Uint8Array;
   #baseTimestamp = 0;
@@ -127,6 +117,8 @@ export class Batch<P extends Place = Place> {
   #refused: readonly RefusedRecord[] = NONE_REFUSED;
   /** Records that were taken out and whose bytes are still there. */
   #dropped: Set<number> | undefined;
+  /** The stamp that {@link wire} carries; undefined if it carries none. */
+  #sealedStamp: ProducerStamp | undefined;
   #inUse = true;
 
   /** Opens an empty batch. */
@@ -136,6 +128,33 @@ export class Batch<P extends Place = Place> {
     this.deadlineMs = deadlineMs;
     this.#pool = pool;
     this.#buffer = pool.take(sizeHint);
+  }
+
+  /** Where it is on its way. */
+  get phase(): Phase {
+    return this.#phase;
+  }
+
+  /** Goes on to the next phase; whoever calls it moves the batch to the list of that phase. */
+  transition(next: Phase): void {
+    // A codec still reads the buffer, which is left to the garbage collector then.
+    if (this.#phase === ENCODING && next === DONE) this.#inUse = false;
+    this.#phase = transition(this.#phase, next);
+  }
+
+  /** No record is added any more. */
+  close(): void {
+    if (this.#phase === OPEN) this.transition(CLOSED);
+  }
+
+  /** True from the first drain on: its sequence is taken. */
+  get drained(): boolean {
+    return this.ordinal >= 0;
+  }
+
+  /** Past its deadline, and waiting for an answer all the same (`waitForOutcome`). */
+  get overdue(): boolean {
+    return this.deadlineMs === Infinity;
   }
 
   /**
@@ -189,6 +208,7 @@ export class Batch<P extends Place = Place> {
     this.#receipts[index] = undefined;
     (this.#dropped ??= new Set()).add(index);
     this.wire = undefined;
+    if (this.#phase === READY) this.transition(CLOSED);
   }
 
   /** Rewrites the batch without the records that were taken out. It keeps what it has of the buffer memory. */
@@ -232,7 +252,6 @@ export class Batch<P extends Place = Place> {
     this.#refused = refused;
     this.#rewrite(errors);
     this.wire = undefined;
-    this.sealed = false;
   }
 
   #rewrite(without: { has(index: number): boolean }): void {
@@ -255,10 +274,11 @@ export class Batch<P extends Place = Place> {
   }
 
   /**
-   * Makes the bytes that will be sent, all but the producer's stamp. Undefined if they are there at once; a promise
-   * if the codec answers later. Fails with a `CompressionError`.
+   * Makes the bytes that will be sent, all but the producer's stamp: it takes no more records. Undefined if they are there
+   * at once; a promise if the codec answers later. Fails with a `CompressionError`.
    */
   encode(codec: Compressor | undefined, attributes: number): Promise<void> | undefined {
+    this.close();
     this.compact();
     if (codec === undefined) {
       this.#finish(this.#buffer.subarray(0, this.length), attributes);
@@ -266,7 +286,11 @@ export class Batch<P extends Place = Place> {
     }
     const compressed = codec.compress(this.#buffer.subarray(BATCH_OVERHEAD, this.length));
     if (!(compressed instanceof Uint8Array)) {
-      return compressed.then((bytes) => this.#finishCompressed(bytes, codec.id | attributes));
+      this.transition(ENCODING);
+      return compressed.then((bytes) => this.#finishCompressed(bytes, codec.id | attributes), (error) => {
+        if (this.#phase === ENCODING) this.transition(CLOSED);
+        throw error;
+      });
     }
     this.#finishCompressed(compressed, codec.id | attributes);
     return undefined;
@@ -277,14 +301,13 @@ export class Batch<P extends Place = Place> {
     if (this.socketMayHoldBytes) this.wire = this.wire?.slice();
     this.stamp = stamp;
     this.misnumbered = false;
-    this.sealed = false;
   }
 
   /** Writes the stamp and the checksum; from here on the bytes are what every attempt sends. */
   seal(): void {
-    if (this.sealed) return;
+    if (this.#sealedStamp === this.stamp) return;
     sealBatch(this.wire!, this.stamp, crc32c);
-    this.sealed = true;
+    this.#sealedStamp = this.stamp;
   }
 
   /**
@@ -300,15 +323,12 @@ export class Batch<P extends Place = Place> {
         const [record, timestamp] = records[index]!;
         part.append(record, timestamp, this.#receipts[index], Infinity);
       }
-      part.closed = true;
-      part.urgent = this.urgent;
-      part.drained = this.drained;
+      part.close();
       part.lastError = this.lastError;
       part.persisted = this.persisted;
       part.dividedInDoubt = this.dividedInDoubt || this.persisted !== "no";
       part.sentUnder = this.sentUnder;
       part.sentByName = this.sentByName;
-      part.overdue = this.overdue;
       part.misnumbered = this.misnumbered;
       part.ordinalSpan = this.drained ? this.ordinalSpan / 2 : 1;
       return part;
@@ -426,10 +446,17 @@ export class Batch<P extends Place = Place> {
   }
 
   #finish(bytes: Uint8Array, attributes: number): void {
-    // A record was taken out while the codec was at work: it has to begin again.
-    if (this.#dropped !== undefined) return;
+    // It has ended while the codec was at work.
+    if (this.#phase === DONE) return;
+    // A record was taken out meanwhile: it has to begin again.
+    if (this.#dropped !== undefined) {
+      if (this.#phase === ENCODING) this.transition(CLOSED);
+      return;
+    }
     this.#writeHeader(bytes, attributes);
     this.wire = bytes;
+    this.#sealedStamp = undefined;
+    this.transition(READY);
   }
 
   #writeHeader(bytes: Uint8Array, attributes: number): void {

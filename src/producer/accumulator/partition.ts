@@ -8,6 +8,7 @@ import { isUsable, NO_LEADER, type PartitionMetadata } from "../../cluster/metad
 import type { KafkaError } from "../../errors.ts";
 import type { Entry } from "./agenda.ts";
 import type { Batch, Place } from "./batch.ts";
+import { CLOSED, DONE, IN_FLIGHT, OPEN, PROBED, READY } from "./phase.ts";
 import { PartitionSequence } from "../idempotence/partition_sequence.ts";
 import type { Topic, TopicGap } from "./topic.ts";
 
@@ -75,7 +76,7 @@ export class Partition implements Entry, Place {
   /** The batch that takes records; undefined if the next record opens one. */
   get open(): QueuedBatch | undefined {
     const last = this.queue[this.queue.length - 1];
-    return last === undefined || last.closed ? undefined : last;
+    return last === undefined || last.phase !== OPEN ? undefined : last;
   }
 
   /** The leader, as far as it is known. */
@@ -118,12 +119,11 @@ export class Partition implements Entry, Place {
   take(leader: PartitionMetadata, stamps: boolean): QueuedBatch {
     const batch = takeFirst(this.queue);
     if (!batch.drained) {
-      batch.drained = true;
       batch.ordinal = this.#ordinal++;
       if (stamps) batch.setStamp(this.sequence.stamp(batch.recordCount));
       this.incomplete.push(batch);
     }
-    batch.closed = true;
+    batch.transition(IN_FLIGHT);
     this.sizeHint = batch.length;
     batch.sentUnder = this.topic.metadata.topicId;
     this.inFlight.push(batch);
@@ -148,16 +148,28 @@ export class Partition implements Entry, Place {
     return leader.leaderEpoch > this.sentTo.leaderEpoch || leader.leaderEpoch < 0;
   }
 
-  /** Takes an answered or lost batch off the list of those in flight. */
-  removeInFlight(batch: QueuedBatch): void {
+  /** Takes an answered or lost batch off the list of those in flight, for good. */
+  removeInFlight(batch: QueuedBatch): undefined {
+    if (batch.phase !== IN_FLIGHT) return;
+    this.#leaveInFlight(batch);
+    batch.transition(DONE);
+  }
+
+  #leaveInFlight(batch: QueuedBatch): void {
     const at = this.inFlight.indexOf(batch);
     // Answers come in order, and a splice makes an array of what it takes out.
     if (at === 0) takeFirst(this.inFlight);
     else if (at > 0) this.inFlight.splice(at, 1);
   }
 
-  /** Puts a batch back to be sent again: before all new ones, in the order of their sequences. */
+  /** Puts an answered, lost or probed batch back to be sent again: before all new ones, in the order of their sequences. */
   putBack(batch: QueuedBatch): void {
+    if (batch.phase === IN_FLIGHT) this.#leaveInFlight(batch);
+    batch.transition(batch.wire === undefined ? CLOSED : READY);
+    this.#enqueue(batch);
+  }
+
+  #enqueue(batch: QueuedBatch): void {
     let at = 0;
     while (at < this.queue.length && this.queue[at]!.drained && this.queue[at]!.ordinal < batch.ordinal) at++;
     this.queue.splice(at, 0, batch);
@@ -175,7 +187,8 @@ export class Partition implements Entry, Place {
    * last batch of a producer: an earlier one is no duplicate to it. If it knows the later one, both are in the log.
    */
   awaitProbe(batch: QueuedBatch): undefined {
-    this.removeInFlight(batch);
+    this.#leaveInFlight(batch);
+    batch.transition(PROBED);
     this.#probed.push(batch);
   }
 
@@ -192,19 +205,20 @@ export class Partition implements Entry, Place {
   /** Puts the halves of the first batch of the queue in its place. */
   divide(batch: QueuedBatch, parts: readonly QueuedBatch[]): void {
     this.queue.splice(0, 1, ...parts);
+    batch.transition(DONE);
     if (batch.drained) this.incomplete.splice(this.incomplete.indexOf(batch), 1, ...parts);
   }
 
   /** Puts the halves of a split batch in its place. */
   replace(batch: QueuedBatch, parts: readonly QueuedBatch[]): void {
     this.incomplete.splice(this.incomplete.indexOf(batch), 1, ...parts);
-    for (const part of parts) this.putBack(part);
+    for (const part of parts) this.#enqueue(part);
   }
 
   /** A record has failed, and what was handed over behind it must not be sent, unless it may be in the log already. */
   openGap(cause: KafkaError, lastWaiting: number): QueuedBatch[] {
     this.gap = { ordinal: this.#ordinal, lastWaiting, cause };
-    for (const batch of this.queue) batch.closed = true;
+    for (const batch of this.queue) batch.close();
     return this.queue.filter(({ persisted }) => persisted === "no");
   }
 
@@ -212,7 +226,9 @@ export class Partition implements Entry, Place {
   removeFromQueue(batch: QueuedBatch): void {
     this.requeueProbed();
     const at = this.queue.indexOf(batch);
-    if (at >= 0) this.queue.splice(at, 1);
+    if (at < 0) return;
+    this.queue.splice(at, 1);
+    batch.transition(DONE);
   }
 }
 

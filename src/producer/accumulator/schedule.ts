@@ -7,6 +7,7 @@
 import type { Cluster } from "../../cluster/cluster.ts";
 import type { Agenda } from "./agenda.ts";
 import type { BufferMemory } from "./buffer_memory.ts";
+import { OPEN } from "./phase.ts";
 import type { DueListener, Partition, QueuedBatch } from "./partition.ts";
 
 /** The sender, as the schedule sees it: the one wire from here upward. */
@@ -92,8 +93,8 @@ export class Schedule implements DueListener {
 
   /** True when a batch need not wait for more records. */
   isDue(batch: QueuedBatch, nowMs: number): boolean {
-    return this.#lingerMs === 0 || batch.closed || batch.urgent || batch.drained || batch.length >= this.#batchSize ||
-      nowMs >= batch.createdMs + this.#lingerMs || this.#memory.contended;
+    return this.#lingerMs === 0 || batch.phase !== OPEN || batch.barriers !== undefined ||
+      batch.length >= this.#batchSize || nowMs >= batch.createdMs + this.#lingerMs || this.#memory.contended;
   }
 
   /** Puts the next moment at which something happens to the partition by itself on the agenda. */

@@ -8,6 +8,7 @@ import type { TopicMetadata } from "../../cluster/metadata.ts";
 import type { Compressor } from "../../codec/codec.ts";
 import type { StickyPartition, StickyTopic } from "../record/sticky_partition.ts";
 import { type DueListener, Partition } from "./partition.ts";
+import { OPEN } from "./phase.ts";
 import { Topic } from "./topic.ts";
 
 /** Something that waits for a topic's metadata. */
@@ -52,7 +53,7 @@ export class TopicQueues extends Topic implements StickyTopic {
 
   isFull(partition: number, batchSize: number): boolean {
     const last = this.#partitions[partition]?.queue.at(-1);
-    return last === undefined || last.closed || last.length >= batchSize;
+    return last === undefined || last.phase !== OPEN || last.length >= batchSize;
   }
 
   /** As KIP-794 has it, but for batches that grow while they wait: those count for as many as they could have been. */

@@ -11,6 +11,7 @@ import { sizeOfVarint } from "../../protocol/varint.ts";
 import type { Accumulator } from "../accumulator/accumulator.ts";
 import { Barrier } from "../accumulator/barrier.ts";
 import { type BufferMemory, chargeFor } from "../accumulator/buffer_memory.ts";
+import { ENCODING } from "../accumulator/phase.ts";
 import type { TopicQueues } from "../accumulator/topic_queues.ts";
 import type { TurnClock } from "../accumulator/turn_clock.ts";
 import type { ResolvedOptions } from "../options/options.ts";
@@ -132,7 +133,7 @@ export class Admission {
     if (batch.drained) return fail(send, error, rejectedPromise(error), this.#rejections.onThrow);
     this.#accumulator.takeOut(batch, index);
     this.#rejections.reject(error, send);
-    if (!batch.encoding) this.#accumulator.tidy(batch);
+    if (batch.phase !== ENCODING) this.#accumulator.tidy(batch);
   }
 
   #newEncoder(): RecordEncoder {

@@ -406,7 +406,6 @@ export class WaitingRoom implements Entry {
       if (batch !== undefined && batch.barriers?.includes(flush.barrier) !== true) {
         flush.barrier.add();
         (batch.barriers ??= []).push(flush.barrier);
-        batch.urgent = true;
         this.#schedule.add(batch.partition);
       }
       flush.left -= 1;

@@ -29,7 +29,6 @@ export class Expiry {
    */
   isPutOff(batch: QueuedBatch, inFlight: boolean): boolean {
     if (!this.#options.waitForOutcome || (!inFlight && batch.persisted === "no")) return false;
-    batch.overdue = true;
     batch.deadlineMs = Infinity;
     return true;
   }

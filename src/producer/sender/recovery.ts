@@ -10,6 +10,7 @@ import type { PartitionMetadata } from "../../cluster/metadata.ts";
 import { KafkaError } from "../../errors.ts";
 import { show } from "../../show.ts";
 import type { Partition, QueuedBatch } from "../accumulator/partition.ts";
+import { IN_FLIGHT } from "../accumulator/phase.ts";
 import type { Stamping } from "../idempotence/stamping.ts";
 import type { StampedAttempt } from "./gates.ts";
 import { type GapVerdict, judgeGap } from "./verdict.ts";
@@ -148,7 +149,7 @@ export class Recovery {
     for (const earlier of incomplete) {
       if (earlier.ordinal >= batch.ordinal) break;
       const isOpen = earlier.outcome === undefined && earlier.persisted !== "no" &&
-        !partition.inFlight.includes(earlier);
+        earlier.phase !== IN_FLIGHT;
       if (!isOpen || !isSameEpoch(earlier, batch)) continue;
       implied.push({ batch: earlier, baseOffset: sequence.offsetBefore(earlier, batch, baseOffset) });
     }

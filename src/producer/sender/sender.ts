@@ -24,6 +24,7 @@ import type { Schedule, Worker } from "../accumulator/schedule.ts";
 import type { Agenda, Entry } from "../accumulator/agenda.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { ResolvedOptions } from "../options/options.ts";
+import { ENCODING, IN_FLIGHT } from "../accumulator/phase.ts";
 import type { Partition, QueuedBatch } from "../accumulator/partition.ts";
 import { frameSize, frameSizeBound, overheadBound, produceRequest, resultsOf } from "./produce_request.ts";
 import { Recovery } from "./recovery.ts";
@@ -179,7 +180,7 @@ export class Sender implements Worker {
     this.#closed = true;
     this.#schedule.serve(undefined);
     for (const batch of [...this.#accumulator.incomplete]) {
-      const fate = batch.partition.inFlight.includes(batch) || batch.persisted !== "no" ? "possibly" : "no";
+      const fate = batch.phase === IN_FLIGHT || batch.persisted !== "no" ? "possibly" : "no";
       this.#settlement.completeExceptionally(batch, reason(fate, batch.partition));
     }
   }
@@ -242,7 +243,7 @@ export class Sender implements Worker {
     }
     // Refused for good: what waits fails. A later send asks again, for rights can be granted (I1).
     for (const batch of [...this.#accumulator.incomplete]) {
-      if (!batch.partition.inFlight.includes(batch)) this.#settlement.failQueued(batch, error);
+      if (batch.phase !== IN_FLIGHT) this.#settlement.failQueued(batch, error);
     }
     for (const lane of this.#lanes.values()) this.#reroute(lane);
   }
@@ -389,7 +390,7 @@ export class Sender implements Worker {
 
   #gate(partition: Partition, head: QueuedBatch, leader: PartitionMetadata, nowMs: number): Gate | undefined {
     const gate = gateOf({
-      isEncoding: head.encoding,
+      isEncoding: head.phase === ENCODING,
       nowMs,
       notBeforeMs: partition.notBeforeMs,
       awaitsMetadata: partition.awaitingMetadata,
@@ -423,7 +424,6 @@ export class Sender implements Worker {
   }
 
   #encode(partition: Partition, batch: QueuedBatch): void {
-    batch.closed = true;
     let later: Promise<void> | undefined;
     try {
       later = batch.encode(partition.topic.codec, this.#stamping.attributes);
@@ -433,13 +433,10 @@ export class Sender implements Worker {
       return;
     }
     if (later === undefined) return;
-    batch.encoding = true;
     later.then(() => {
-      batch.encoding = false;
       this.#accumulator.tidy(batch);
       this.#schedule.add(partition);
     }, (error) => {
-      batch.encoding = false;
       this.#settlement.failQueued(batch, error);
       this.#schedule.add(partition);
     });

@@ -32,6 +32,7 @@ import type { Diagnostics } from "../observe/diagnosis.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { ResolvedOptions } from "../options/options.ts";
 import type { Partition, QueuedBatch } from "../accumulator/partition.ts";
+import { IN_FLIGHT } from "../accumulator/phase.ts";
 import type { PartitionResult, ProduceAnswer } from "./produce_request.ts";
 import type { Delivery } from "../record/delivery.ts";
 import type { Stamping } from "../idempotence/stamping.ts";
@@ -239,7 +240,6 @@ export class Settlement {
    */
   #shorten(batch: QueuedBatch, error: KafkaError, errors: Map<number, KafkaError>): undefined {
     const { partition } = batch;
-    partition.removeInFlight(batch);
     this.#recovery.shorten(batch, errors);
     this.#accumulator.releaseSpare(batch);
     this.#options.logger.info?.("records_refused", {
@@ -368,19 +368,20 @@ export class Settlement {
   #retry(batch: QueuedBatch, error: KafkaError, options: RetryOptions): undefined {
     const { refresh, hinted = false, atOnce = false, uncounted = false } = options;
     const { partition } = batch;
-    partition.removeInFlight(batch);
     partition.requeueProbed();
     partition.sequence.requireProof();
     batch.lastError = error;
     // Its deadline has passed while it was in flight: it has failed already, and is not sent again.
-    if (batch.outcome !== undefined) return undefined;
+    if (batch.outcome !== undefined) return partition.removeInFlight(batch);
     if (!uncounted) batch.attempts += 1;
     const { gap } = partition;
-    if (batch.attempts > this.#options.retries) return this.#fail(batch, withFate(error, batch));
+    if (batch.attempts > this.#options.retries) return this.#failAttempt(batch, withFate(error, batch));
     if (batch.persisted === "no") {
       // The outcome is known now, and nothing makes it worth another attempt.
-      if (batch.overdue) return this.#fail(batch, this.#expiry.errorOf(batch, true));
-      if (gap !== undefined && batch.ordinal < gap.ordinal) return this.#fail(batch, earlierFailed(batch, gap.cause));
+      if (batch.overdue) return this.#failAttempt(batch, this.#expiry.errorOf(batch, true));
+      if (gap !== undefined && batch.ordinal < gap.ordinal) {
+        return this.#failAttempt(batch, earlierFailed(batch, gap.cause));
+      }
     }
     this.#metrics.retried();
     partition.putBack(batch);
@@ -444,7 +445,7 @@ export class Settlement {
     partition.removeFromQueue(batch);
     if (!batch.drained) {
       partition.incomplete.push(batch);
-      if (!batch.encoding) batch.recycle();
+      batch.recycle();
     }
     this.#accumulator.completeInOrder(partition);
   }
@@ -453,7 +454,7 @@ export class Settlement {
   expire(partition: Partition, nowMs: number): void {
     for (const batch of [...partition.incomplete, ...partition.queue]) {
       if (batch.deadlineMs > nowMs || batch.outcome !== undefined) continue;
-      const inFlight = partition.inFlight.includes(batch);
+      const inFlight = batch.phase === IN_FLIGHT;
       if (this.#expiry.isPutOff(batch, inFlight)) continue;
       if (inFlight) batch.persisted = stickyPersisted(batch.persisted, "possibly");
       this.#fail(batch, this.#expiry.errorOf(batch, inFlight));
