@@ -57,7 +57,7 @@ export {
 } from "./src/producer/transaction/transactional_producer.ts";
 export { Transaction } from "./src/producer/transaction/transaction.ts";
 export type { GroupMetadata } from "./src/cluster/group_metadata.ts";
-export type { CommittedOffset } from "./src/producer/transaction/life.ts";
+export type { CommittedOffset } from "./src/producer/transaction/offsets.ts";
 export type { TransactionState } from "./src/producer/transaction/states.ts";
 export type { WaitOptions } from "./src/producer/within.ts";
 export type {

@@ -138,7 +138,10 @@ async function tell({ seed, profile, plan }) {
 
 /** The same of a transactional seed, whose plan is the seed. */
 async function tellTransactions(simulate, seed, takeUnhandled) {
-  const { plan, records, told, trace, violations } = await simulate({ seed, profile: transactional, takeUnhandled });
+  const { plan, records, told, trace, violations } = await simulate({
+    ...{ seed, profile: transactional, takeUnhandled },
+    trace: values.trace,
+  });
   console.log(`\nseed ${seed}, profile "${plan.profile}"`);
   if (values.trace) console.log(`\n${trace.join("\n")}\n`);
   for (const { rule, message } of violations.slice(0, shownViolations)) console.log(`✗ ${rule}: ${message}`);

@@ -80,7 +80,7 @@ export async function loadSimulator(bundle) {
 }
 
 /** A transactional seed in the words of the others. */
-async function simulateTransactions(weather, { seed, takeUnhandled = () => [] }) {
+async function simulateTransactions(weather, { seed, trace: isTraced = false, takeUnhandled = () => [] }) {
   const release = seed % 2 === 0 ? "4.1" : "3.9";
   const plan = { seed, profile: `${transactional} on ${release}` };
   try {
@@ -89,7 +89,7 @@ async function simulateTransactions(weather, { seed, takeUnhandled = () => [] })
     for (const reason of takeUnhandled()) {
       violations.push({ rule: "unhandled rejection", message: String(reason?.stack ?? reason) });
     }
-    return { plan, violations, records: copied, told, trace };
+    return { plan, violations, records: copied, told, trace: isTraced ? trace() : [] };
   } catch (error) {
     return { plan, violations: [{ rule: "stuck", message: error.message }], records: 0, trace: [] };
   }

@@ -5,6 +5,8 @@ import { parentPort, workerData } from "node:worker_threads";
 import { loadSimulator } from "./simulation.mjs";
 
 const { bundle, profile, digest } = workerData;
+// Errors are made all the time, and who wants to know where runs the seed again.
+Error.stackTraceLimit = 1;
 const { producer, simulate } = await loadSimulator(bundle);
 const unhandled = [];
 process.on("unhandledRejection", (reason) => unhandled.push(reason));

@@ -1,14 +1,19 @@
 /** What makes a transaction whole: who ends it when, under which epoch, and what is believed of its end. */
 
-const life = "src/producer/transaction/life.ts";
-const states = "src/producer/transaction/states.ts";
+const folder = "src/producer/transaction/";
+const life = `${folder}life.ts`;
+const ending = `${folder}ending.ts`;
+const identity = `${folder}identity.ts`;
+const offsetCommits = `${folder}offset_commits.ts`;
+const registration = `${folder}registration.ts`;
+const states = `${folder}states.ts`;
 const profile = "transactions";
 
 export const transactions = [
   {
     name: "No new epoch after an attempt without an answer (version 1)",
     edits: [{
-      file: life,
+      file: identity,
       find: `(before === 1 && (isDoubtful || this.version === 2))`,
       replace: `(before === 1 && ((isDoubtful && false) || this.version === 2))`,
     }],
@@ -16,22 +21,12 @@ export const transactions = [
   {
     name: "InitProducerId in mid-transaction (version 2)",
     edits: [{
-      file: life,
-      find: `      this.#hasOffsets = true;
-      await this.#writeOffsets(offsets, group, deadlineMs);`,
-      replace: `      this.#hasOffsets = true;
-      if (this.version === 2 && this.#added.size > 0) {
-        await this.#host.settled();
-        this.identity = await this.#calls.run({
-          name: "InitProducerId",
-          api: InitProducerId,
-          coordinator: this.#calls.coordinator,
-          deadlineMs,
-          body: () => ({ ...this.#options, ...this.identity! }),
-          read: ({ errorCode, producerId, producerEpoch }) => ({ errorCode, response: { producerId, producerEpoch } }),
-        });
-      }
-      await this.#writeOffsets(offsets, group, deadlineMs);`,
+      file: offsetCommits,
+      find: `    this.hasAny = true;
+    await this.#write(offsets, group, deadlineMs);`,
+      replace: `    this.hasAny = true;
+    if (this.#identity.version === 2) await this.#identity.ask(deadlineMs);
+    await this.#write(offsets, group, deadlineMs);`,
     }],
   },
   {
@@ -41,7 +36,7 @@ export const transactions = [
   {
     name: "A partition counts as registered although its registration failed",
     edits: [{
-      file: life,
+      file: registration,
       find: `for (const result of results) if (result.code === 0) this.#added.add(keyOf(result));`,
       replace: `for (const result of results) this.#added.add(keyOf(result));`,
     }],
@@ -57,7 +52,7 @@ export const transactions = [
       },
       {
         file: life,
-        find: `    if (kind === "commit" && current === "abortable") throw this.#requiresAbort(this.failure!);\n`,
+        find: `    if (kind === "commit" && current === "abortable") throw requiresAbort(this.failure!);\n`,
         replace: "",
       },
       { file: life, find: `if (kind === "commit" && this.failure !== undefined) {`, replace: `if (false) {` },
@@ -71,16 +66,16 @@ export const transactions = [
   {
     name: "A commit that is refused with 90 is believed to be fenced, without asking",
     edits: [{
-      file: life,
-      find: `[INVALID_TXN_STATE, PRODUCER_FENCED, INVALID_PRODUCER_EPOCH].includes(code);`,
-      replace: `[INVALID_TXN_STATE].includes(code);`,
+      file: ending,
+      find: `[INVALID_TXN_STATE, PRODUCER_FENCED, INVALID_PRODUCER_EPOCH];`,
+      replace: `[INVALID_TXN_STATE];`,
     }],
   },
   {
     name: "The identity that EndTxn hands out isn't taken over (version 2)",
     edits: [{
-      file: life,
-      find: `if (version === 2 && next.producerId >= 0n && next.producerEpoch >= 0) this.identity = next;`,
+      file: identity,
+      find: `if (this.version === 2 && next.producerId >= 0n && next.producerEpoch >= 0) this.current = next;`,
       replace: ``,
     }],
   },
@@ -88,8 +83,8 @@ export const transactions = [
     name: "A second commit is taken for that of a new transaction with nothing in it",
     edits: [{
       file: life,
-      find: `if (this.#hasSomething() && !this.#isOver) await this.#endAtBroker(kind);`,
-      replace: `if (this.#hasSomething() && !this.#isOver && !isAgain) await this.#endAtBroker(kind);`,
+      find: `if (this.#hasSomething() && !this.#isOver) this`,
+      replace: `if (this.#hasSomething() && !this.#isOver && !isAgain) this`,
     }],
   },
 ].map((mutant) => ({ ...mutant, profile }));

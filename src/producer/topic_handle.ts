@@ -32,7 +32,7 @@ const PARTS = ["key", "value"] as const;
 /**
  * Sends records to one topic. Serializers of a schema registry that tell the schema in a header (wire format 1) add it.
  *
- * Made by `producer.topic(name, { key, value })`.
+ * Made by `producer.topic(name, { key, value })`, and in a transaction by `tx.topic(name, { key, value })`.
  */
 export class TopicHandle<K, V> {
   /** The topic. */

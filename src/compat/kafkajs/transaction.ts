@@ -9,7 +9,7 @@ import type { Transaction as SluiceTransaction } from "../../producer/transactio
 import type { PartitionInfo } from "../../producer/producer.ts";
 import type { BatchDelivery } from "../../producer/send_batch.ts";
 import type { ProducerRecord as SluiceRecord } from "../../producer/record/record.ts";
-import type { CommittedOffset } from "../../producer/transaction/life.ts";
+import type { CommittedOffset } from "../../producer/transaction/offsets.ts";
 import { show } from "../../show.ts";
 import type { CompressionTypes } from "./compression.ts";
 import { KafkaJSNonRetriableError } from "./errors.ts";

@@ -175,7 +175,7 @@ export class TransactionCalls {
       } catch (error) {
         if (error instanceof DecidedError) throw error;
         if (!(error instanceof KafkaError)) throw error;
-        const action = actionWithoutAnswer(error);
+        const action = actionWithoutAnswer(call.name, error);
         if (action !== undefined) {
           throw new DecidedError(error, action, { ...progress, elapsedMs: this.#runtime.now() - startMs }, false);
         }
@@ -267,13 +267,15 @@ export class DecidedError extends Error {
 }
 
 /** What an attempt that ended without an answer of its own leaves to do; undefined if another attempt may help. */
-function actionWithoutAnswer(error: KafkaError): Verdict | undefined {
+function actionWithoutAnswer(name: TransactionCall, error: KafkaError): Verdict | undefined {
   if (error instanceof AuthenticationError || error instanceof ConfigError) return "uninitialized";
   if (error.retriable) return undefined;
   const { code, errorCode } = error;
   // FindCoordinator has refused for good.
   if (errorCode === GROUP_AUTHORIZATION_FAILED || errorCode === TRANSACTION_ABORTABLE) return "abortable";
-  return errorCode !== undefined || code === "UNSUPPORTED_VERSION" ? "fatal" : undefined;
+  if (code !== "UNSUPPORTED_VERSION") return errorCode === undefined ? undefined : "fatal";
+  // Nothing was sent, and a transaction without these offsets is as good as before.
+  return name === "TxnOffsetCommit" ? "abortable" : "fatal";
 }
 
 function undecided(call: TransactionCall, progress: Undecided, cause: KafkaError | undefined): UndecidedError {

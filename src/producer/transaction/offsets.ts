@@ -1,5 +1,5 @@
 /**
- * Checks of the offsets and groups that callers hand over.
+ * Offsets and groups as callers hand them over, and their checks.
  *
  * @module
  */
@@ -7,10 +7,21 @@
 import { ConfigError } from "../../errors.ts";
 import { show } from "../../show.ts";
 import type { GroupMetadata } from "../../cluster/group_metadata.ts";
-import type { CommittedOffset } from "./life.ts";
 
 const MAX_OFFSET = 2n ** 63n - 1n;
 const MAX_INT32 = 2_147_483_647;
+
+/** An offset to commit: that of the next record to read. */
+export interface CommittedOffset {
+  /** The topic's name. */
+  readonly topic: string;
+  /** The partition's index. */
+  readonly partition: number;
+  /** The offset of the next record to read. */
+  readonly offset: bigint;
+  /** What the consumer wants to remember with it. */
+  readonly metadata?: string | undefined;
+}
 
 /** A list of offsets, each checked. */
 export function checkOffsets(offsets: CommittedOffset | Iterable<CommittedOffset>): CommittedOffset[] {

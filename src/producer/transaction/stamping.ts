@@ -7,7 +7,8 @@
 import { KafkaError, type KafkaErrorOptions } from "../../errors.ts";
 import { TRANSACTIONAL_BIT } from "../../protocol/record_batch_layout.ts";
 import type { Stamping } from "../idempotence/stamping.ts";
-import type { ProducerIdentity, TransactionLife } from "./life.ts";
+import type { Identity } from "../idempotence/identity.ts";
+import type { TransactionLife } from "./life.ts";
 
 /** Produce 12 and later mean version 2 of transactions to a broker, whatever else is said. */
 const LAST_PRODUCE_OF_V1 = 11;
@@ -27,8 +28,8 @@ export class TransactionStamping implements Stamping {
     this.transactionalId = transactionalId;
   }
 
-  get identity(): ProducerIdentity | undefined {
-    return this.#life.identity;
+  get identity(): Identity | undefined {
+    return this.#life.identity.current;
   }
 
   get lastError(): KafkaError | undefined {
@@ -36,7 +37,7 @@ export class TransactionStamping implements Stamping {
   }
 
   get produceCap(): number | undefined {
-    return this.#life.version === 1 ? LAST_PRODUCE_OF_V1 : undefined;
+    return this.#life.identity.version === 1 ? LAST_PRODUCE_OF_V1 : undefined;
   }
 
   async ensure(): Promise<KafkaError | undefined> {

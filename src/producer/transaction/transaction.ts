@@ -4,14 +4,15 @@
  * @module
  */
 
-import { checkGroup, checkOffsets } from "./offsets.ts";
+import { checkGroup, checkOffsets, type CommittedOffset } from "./offsets.ts";
 import type { KafkaError } from "../../errors.ts";
 import type { Producer } from "../producer.ts";
 import type { DeliveryCallback, ProducerRecord, SendOptions } from "../record/record.ts";
 import type { RecordMetadata } from "../record/delivery.ts";
 import type { BatchDelivery } from "../send_batch.ts";
+import { TopicHandle, type TopicSerializers } from "../topic_handle.ts";
 import type { GroupMetadata } from "../../cluster/group_metadata.ts";
-import type { CommittedOffset, TransactionLife } from "./life.ts";
+import type { TransactionLife } from "./life.ts";
 import type { TransactionState } from "./states.ts";
 
 /**
@@ -23,12 +24,17 @@ export class Transaction<K = string | Uint8Array, V = string | Uint8Array> {
   readonly #life: TransactionLife;
   readonly #failed = new AbortController();
   readonly #serial: number;
+  readonly #serializers: TopicSerializers<K, V>;
   #isOver = false;
 
-  /** @internal */
-  constructor(producer: Producer<K, V>, life: TransactionLife) {
+  /**
+   * @internal
+   * @param serializers the producer's own
+   */
+  constructor(producer: Producer<K, V>, life: TransactionLife, serializers: TopicSerializers<K, V>) {
     this.#producer = producer;
     this.#life = life;
+    this.#serializers = serializers;
     this.#serial = life.begin((error) => this.#failed.abort(error));
   }
 
@@ -65,6 +71,28 @@ export class Transaction<K = string | Uint8Array, V = string | Uint8Array> {
     const refusal = this.#refusal("produce");
     if (refusal !== undefined) throw refusal;
     return this.#producer.produce(record, onDelivery);
+  }
+
+  /**
+   * A topic with the types of its keys and values, and with serializers of its own, for this transaction.
+   *
+   * @throws {ConfigError} for a part that the producer has a serializer for, and for what is no serializer
+   *
+   * @example
+   * ```ts
+   * import { json, TransactionalProducer } from "@sluice/kafka";
+   * import { EmbeddedCluster } from "@sluice/kafka/testing";
+   *
+   * const { bootstrap: brokers, sockets: connect } = new EmbeddedCluster({ topics: { orders: 1 } });
+   * await using producer = new TransactionalProducer({ brokers, connect, transactionalId: "orders-1" });
+   * await producer.transaction((tx) => {
+   *   const orders = tx.topic("orders", { value: json<{ readonly cents: number }>() });
+   *   void orders.send({ key: "o-1", value: { cents: 5 } });
+   * });
+   * ```
+   */
+  topic<TK = K, TV = V>(name: string, serializers: TopicSerializers<TK, TV> = {}): TopicHandle<TK, TV> {
+    return new TopicHandle(this, name, serializers, this.#serializers);
   }
 
   /** Resolves when {@link Transaction.produce} takes records again. */

@@ -13,6 +13,7 @@ import type { ProducerMetrics } from "../observe/metrics.ts";
 import type { ProducerOptions } from "../options/options.ts";
 import { type Names, NO_NAMES } from "../options/security.ts";
 import { type PartitionInfo, Producer } from "../producer.ts";
+import type { TopicSerializers } from "../topic_handle.ts";
 import { TransactionLife } from "./life.ts";
 import type { TransactionState } from "./states.ts";
 import { TransactionStamping } from "./stamping.ts";
@@ -73,6 +74,7 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
   readonly #producer: Producer<K, V>;
   readonly #life: TransactionLife;
   readonly #runtime: Runtime;
+  readonly #serializers: TopicSerializers<K, V>;
   /** Ends with the last transaction of {@link transaction} that was asked for. */
   #line: Promise<void> = Promise.resolve();
   #open: Transaction<K, V> | undefined;
@@ -131,6 +133,7 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
       },
     );
     this.#life = life!;
+    this.#serializers = { key: rest.keySerializer, value: rest.valueSerializer };
     this.#runtime = used!;
   }
 
@@ -157,7 +160,7 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
     this.#refuseIfClosed();
     await this.#life.recover();
     this.#refuseIfClosed();
-    return this.#open = new Transaction(this.#producer, this.#life);
+    return this.#open = new Transaction(this.#producer, this.#life, this.#serializers);
   }
 
   /**

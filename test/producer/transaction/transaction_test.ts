@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { ProducerFencedError, TransactionStateError, TransactionTimedOutError } from "../../../mod.ts";
+import { json, ProducerFencedError, string, TransactionStateError, TransactionTimedOutError } from "../../../mod.ts";
 import { EndTxn, InitProducerId, Produce } from "../../../src/protocol/messages/mod.ts";
 import { AddPartitionsToTxn } from "../../../src/protocol/messages/add_partitions_to_txn.ts";
 import { test } from "../../harness.ts";
@@ -183,4 +183,32 @@ test("transactions: options that can't be meant are refused", () => {
   ) {
     assert.throws(() => producer(options as never), (error) => (error as { option?: string }).option === option);
   }
+});
+
+test("transactions: a topic of a transaction has types and serializers of its own, and one that fails blocks the commit", async () => {
+  const { producer, run, failure, committed } = stage("4.1");
+  const client = producer();
+  await run(client.transaction((tx) => {
+    const out = tx.topic("out", { key: string(), value: json<{ cents: number }>() });
+    void out.send({ key: "a", value: { cents: 1 }, partition: 0 });
+    void out.sendBatch([{ key: "a", value: { cents: 2 }, partition: 0 }]);
+    out.produce({ key: "a", value: { cents: 3 }, partition: 0 });
+  }));
+  assert.deepEqual((await committed())[0], ['{"cents":1}', '{"cents":2}', '{"cents":3}']);
+  const error = await failure(client.transaction((tx) => {
+    const out = tx.topic("out", { value: json<unknown>() });
+    void out.send({ value: "good", partition: 1 });
+    void out.send({ value: 1n, partition: 1 });
+  }));
+  assert.deepEqual([error.code, error.requiresAbort], ["SERIALIZATION", true]);
+  const tx = await run(client.begin());
+  const late = tx.topic("out");
+  await run(tx.abort());
+  assert.equal((await failure(late.send({ value: "late" }))).name, "TransactionStateError");
+  assert.deepEqual((await committed())[1], []);
+  const own = producer({ transactionalId: "other", valueSerializer: json() as never });
+  const other = await run(own.begin());
+  assert.throws(() => other.topic("out", { value: json() }), /^ConfigError: Leave out "value" for topic "out"/);
+  await run(own.close());
+  await run(client.close());
 });
