@@ -159,7 +159,7 @@ test("request limit: what was learnt is forgotten after a minute, and larger req
   await staged.run(producer.send({ topic: "orders", value: "first" }));
   const values = texts(40, 1_000);
   const sendAll = () => staged.run(Promise.all(values.map((value) => producer.send({ topic: "orders", value }))));
-  staged.cluster.control(Produce, { drop: "before" }, { times: 2 });
+  staged.cluster.control(Produce, { drop: "before" }, { times: 3 });
   await sendAll();
   staged.cluster.clearRequests();
   await sendAll();
@@ -199,6 +199,22 @@ test("request limit: an answer to a request of that size refutes what the ends o
   await staged.run(producer.close());
 });
 
+test("request limit: a batch that is in the log is not divided for two ends of connections that had other reasons", async () => {
+  const staged = stage({ topics: { orders: 1 } });
+  const events: string[] = [];
+  const logger = { warn: (event: string) => events.push(event), info: (event: string) => events.push(event) };
+  const producer = staged.producer({ deliveryTimeoutMs: 20_000, logger });
+  await staged.run(producer.send({ topic: "orders", value: "first" }));
+  staged.cluster.control(Produce, { drop: "after" }, { times: 2 });
+  const results = await staged.run(
+    Promise.all(texts(40, 1_000).map((value) => producer.send({ topic: "orders", value }))),
+  );
+  assert.deepEqual(results.map(({ offset }) => offset), results.map((_, index) => BigInt(1 + index)));
+  assert.deepEqual([...new Set(results.map(({ delivery }) => delivery))], ["duplicate"]);
+  assert.ok(events.includes("request_cut") && !events.includes("batch_split"), events.join());
+  await staged.run(producer.close());
+});
+
 test("request limit: halves of a batch that is in the log after all are told as possibly there, and never written twice", async () => {
   const staged = stage({ topics: { orders: 1 } });
   const suspicions: unknown[] = [];
@@ -207,7 +223,7 @@ test("request limit: halves of a batch that is in the log after all are told as 
     hooks: { onDataLossSuspected: (event) => suspicions.push(event) },
   });
   await staged.run(producer.send({ topic: "orders", value: "first" }));
-  staged.cluster.control(Produce, { drop: "after" }, { times: 2 });
+  staged.cluster.control(Produce, { drop: "after" }, { times: 3 });
   const values = texts(40, 1_000);
   const results = await staged.run(
     Promise.allSettled(values.map((value) => producer.send({ topic: "orders", value }))),
@@ -220,6 +236,30 @@ test("request limit: halves of a batch that is in the log after all are told as 
   assert.equal(stored.join() === ["first", ...values].join(), true, `${stored.length} records are stored`);
   assert.deepEqual(suspicions, []);
   assert.equal((await staged.run(producer.send({ topic: "orders", value: "after" }))).offset, 41n);
+  await staged.run(producer.close());
+});
+
+test("request limit: a batch that was read behind the one that is too large is told as a duplicate, with its own times", async () => {
+  const staged = stage({ topics: { orders: 2 }, network: { latencyMs: 5 } });
+  const producer = staged.producer({ deliveryTimeoutMs: 20_000, retryBackoffMs: 5, retryBackoffMaxMs: 5 });
+  await staged.run(Promise.all([0, 1].map((partition) => producer.send({ topic: "orders", partition, value: "1st" }))));
+  let round = 0;
+  staged.cluster.control(Produce, ({ topicData: [topic] }) => {
+    if (topic!.partitionData[0]!.index === 1) return round === 2 ? { drop: "after" } : undefined;
+    round += 1;
+    return round === 1 ? { drop: "before" } : round === 2 ? { bytes: new Uint8Array(0) } : undefined;
+  });
+  const large = producer.send({ topic: "orders", partition: 0, value: "x".repeat(5_000) });
+  await staged.runtime.runUntil(() => round === 2, 1_000);
+  const times = [1_000, 2_000, 3_000];
+  const behind = times.map((timestamp) => producer.send({ topic: "orders", partition: 1, value: "small", timestamp }));
+  const results = await staged.run(Promise.all(behind));
+  assert.deepEqual(
+    results.map(({ delivery, offset, timestamp }) => [delivery, offset, timestamp]),
+    times.map((timestamp, index) => ["duplicate", BigInt(index + 1), timestamp]),
+  );
+  assert.equal((await staged.run(large)).offset, 1n);
+  assert.equal((await valuesIn(staged.cluster, "orders", 1)).length, 4);
   await staged.run(producer.close());
 });
 

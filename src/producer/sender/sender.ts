@@ -570,7 +570,8 @@ export class Sender implements Worker {
     lane.endedForSize = true;
     const { broker } = reason;
     const [batch] = batches;
-    if (batches.length === 1 && batch!.recordCount === 1 && ++batch!.hangUps >= HANG_UPS && lane.limit.isProven) {
+    const isProven = batches.length === 1 && ++batch!.hangUps >= HANG_UPS && lane.limit.isProven;
+    if (isProven && batch!.recordCount === 1) {
       const message =
         `Send a smaller record or raise "socket.request.max.bytes" of the broker at ${broker}: it has hung ` +
         `up ${batch!.hangUps} times on a request of about ${bytes} bytes with nothing but this record, and answers ` +

@@ -26,7 +26,7 @@ import type { Accumulator } from "../accumulator/accumulator.ts";
 import { batchRefused, earlierFailed, recordErrorsOf, withFate } from "./batch_errors.ts";
 import { Expiry } from "./expiry.ts";
 import type { Ended, Recovery } from "./recovery.ts";
-import { judge, type Verdict } from "./verdict.ts";
+import { judge, mayRepeat, type Verdict } from "./verdict.ts";
 import type { Schedule } from "../accumulator/schedule.ts";
 import type { Diagnostics } from "../observe/diagnosis.ts";
 import type { Metrics } from "../observe/metrics.ts";
@@ -36,6 +36,9 @@ import { IN_FLIGHT } from "../accumulator/phase.ts";
 import type { PartitionResult, ProduceAnswer } from "./produce_request.ts";
 import type { Delivery } from "../record/delivery.ts";
 import type { Stamping } from "../idempotence/stamping.ts";
+
+/** A batch that may be in the log is divided after so many requests with it alone that seemed too large to its broker. */
+const HANG_UPS_IN_DOUBT = 2;
 
 /** What a settlement works with. */
 export interface SettlementParts {
@@ -106,7 +109,7 @@ export class Settlement {
     }
     batch.partition.logStartOffset = result.logStartOffset;
     if (result.errorCode !== NONE) this.#note(batch, result);
-    else if (batch.attempts === 0) batch.partition.topic.usesLogAppendTime = result.logAppendTimeMs >= 0n;
+    else if (!mayRepeat(batch)) batch.partition.topic.usesLogAppendTime = result.logAppendTimeMs >= 0n;
     const { gapless, unknownTopicRetries } = this.#options;
     const { partition: { topic }, attempts, repeats, recordCount, maxTimestamp, persisted } = batch;
     const verdict = judge(
@@ -325,10 +328,12 @@ export class Settlement {
    * Divides the first batch of a queue, because its broker doesn't answer requests of that size. False if it can't be.
    *
    * One that was sent keeps its sequences. Should the broker have appended it all the same, or read it later, it takes
-   * either the whole or the halves and finds the others out of order, so no record is written twice.
+   * either the whole or the halves and finds the others out of order, so no record is written twice. But nobody could
+   * tell then which: one that may be in the log goes out as a whole, alone, until the broker has hung up on that too.
    */
   divide(batch: QueuedBatch): boolean {
     if (batch.recordCount < 2 || batch.appendedAt >= 0n) return false;
+    if (batch.persisted !== "no" && !batch.dividedInDoubt && batch.hangUps < HANG_UPS_IN_DOUBT) return false;
     const parts = batch.split();
     batch.partition.divide(batch, parts);
     this.#accumulator.replace(batch, parts);

@@ -101,8 +101,13 @@ export function judge(answer: Answer, attempt: AnsweredAttempt, rules: RetryRule
  * For a duplicate the broker fills in the batch's own latest timestamp (W1), which says nothing of the other records; on
  * a LogAppendTime topic it is the broker's clock.
  */
-function isEcho({ logAppendTimeMs }: Answer, { attempts, maxTimestamp }: AnsweredAttempt, rules: RetryRules): boolean {
-  return attempts > 0 && Number(logAppendTimeMs) === maxTimestamp && rules.usesLogAppendTime !== true;
+function isEcho({ logAppendTimeMs }: Answer, attempt: AnsweredAttempt, rules: RetryRules): boolean {
+  return mayRepeat(attempt) && Number(logAppendTimeMs) === attempt.maxTimestamp && rules.usesLogAppendTime !== true;
+}
+
+/** Whether the broker may have had the batch before: an attempt behind a request that was hung up on isn't counted. */
+export function mayRepeat({ attempts, persisted }: Pick<AnsweredAttempt, "attempts" | "persisted">): boolean {
+  return attempts > 0 || persisted !== "no";
 }
 
 /** How often the same answer in a row is taken as a reason to try again. */
