@@ -66,6 +66,8 @@ public final class Faults {
                 case "delete": admin.deleteTopics(topics).all().get(); break;
                 case "leaders": answer.put("leaders", leaders(topics)); break;
                 case "settle": answer.put("settled", settle(topics, command.get("withinMs").asLong())); break;
+                case "assign": answer.put("leaders", assign(topics, command.get("brokers"))); break;
+                case "unregister": admin.unregisterBroker(command.get("broker").asInt()).all().get(); break;
                 case "move": answer.put("leaders", move(topics)); break;
                 case "read": answer.put("complete", read(topics, command)); break;
                 default: throw new IllegalArgumentException(command.get("op").asText());
@@ -137,6 +139,26 @@ public final class Faults {
         Set<TopicPartition> partitions = new HashSet<>(orders.keySet());
         // A partition that can't change its leader now is of no interest.
         admin.electLeaders(ElectionType.PREFERRED, partitions).partitions().get();
+        return leaders(names);
+    }
+
+    /** Gives every partition these brokers, in turn as its preferred leader, and has that one elected. */
+    private Map<String, Integer> assign(List<String> names, JsonNode brokers) throws Exception {
+        Map<TopicPartition, Optional<NewPartitionReassignment>> orders = new HashMap<>();
+        for (TopicDescription topic : admin.describeTopics(names).allTopicNames().get().values()) {
+            for (TopicPartitionInfo partition : topic.partitions()) {
+                List<Integer> replicas = new ArrayList<>();
+                for (int i = 0; i < brokers.size(); i++) {
+                    replicas.add(brokers.get((i + partition.partition()) % brokers.size()).asInt());
+                }
+                TopicPartition id = new TopicPartition(topic.name(), partition.partition());
+                orders.put(id, Optional.of(new NewPartitionReassignment(replicas)));
+            }
+        }
+        admin.alterPartitionReassignments(orders).all().get();
+        // The new ones must have what the old ones have before they may lead.
+        while (!admin.listPartitionReassignments(orders.keySet()).reassignments().get().isEmpty()) Thread.sleep(100);
+        admin.electLeaders(ElectionType.PREFERRED, orders.keySet()).partitions().get();
         return leaders(names);
     }
 

@@ -4,6 +4,7 @@ import { randomBytes } from "node:crypto";
 import { closeSync, existsSync, mkdirSync, openSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { classPath, ensureKafka, freePorts, toolJvmFlags, waitForBroker } from "../../../scripts/kafka.mjs";
 import { certificateAuthority } from "../../../scripts/lib/certificates.mjs";
@@ -48,12 +49,13 @@ export async function startFaultyCluster(
   const dir = join(cacheDir, "kafka-run", `faults-${process.pid}-${randomBytes(3).toString("hex")}`);
   mkdirSync(dir, { recursive: true });
   const ports = await freePorts(nodeCount * 4);
-  const nodes = Array.from({ length: nodeCount }, (_, i) => {
-    const [proxyPort, clientPort, internalPort, controllerPort] = ports.slice(i * 4, i * 4 + 4);
+  const nodeOf = (id, [proxyPort, clientPort, internalPort, controllerPort], roles = "broker,controller") => {
     const addresses = { proxyPort, clientPort, internalPort, controllerPort };
-    return new FaultyNode({ id: i + 1, dir, libs, ...addresses, trace, random, nodeCount, config, security });
-  });
-  const cluster = new FaultyCluster(nodes, libs, dir);
+    return new FaultyNode({ id, roles, dir, libs, ...addresses, trace, random, nodeCount, config, security });
+  };
+  const nodes = Array.from({ length: nodeCount }, (_, i) => nodeOf(i + 1, ports.slice(i * 4, i * 4 + 4)));
+  const another = async (id) => nodeOf(id, await freePorts(4), "broker");
+  const cluster = new FaultyCluster(nodes, libs, dir, another);
   try {
     await cluster.start();
   } catch (error) {
@@ -67,11 +69,16 @@ class FaultyCluster {
   #dir;
   #libs;
   #java;
+  #another;
+  #identity;
+  #lastId = 100;
   #onExit = () => this.#killAll();
 
-  constructor(nodes, libs, dir) {
+  /** The nodes that clients are told of; one that was added and removed is in neither list. */
+  constructor(nodes, libs, dir, another) {
     this.nodes = nodes;
     this.proxies = nodes.map(({ proxy }) => proxy);
+    this.#another = another;
     this.brokers = nodes.map(({ proxy }) => `127.0.0.1:${proxy.port}`).join(",");
     this.#libs = libs;
     this.#dir = dir;
@@ -82,7 +89,8 @@ class FaultyCluster {
     const id = randomBytes(16);
     id[0] &= 0x7f; // the storage tool takes a leading "-" for an option
     const voters = this.nodes.map((node) => `${node.id}@127.0.0.1:${node.controllerPort}`).join(",");
-    await Promise.all(this.nodes.map((node) => node.format(id.toString("base64url"), voters)));
+    this.#identity = [id.toString("base64url"), voters];
+    await Promise.all(this.nodes.map((node) => node.format(...this.#identity)));
     await Promise.all(this.nodes.map((node) => node.start(this.nodes.length)));
     this.#java = new JavaSide(this.#libs, this.nodes.map((node) => `127.0.0.1:${node.internalPort}`).join(","));
   }
@@ -90,6 +98,30 @@ class FaultyCluster {
   /** Asks the Java side; resolves to its answer with the records that it read, if any. */
   ask(op, topics, more = {}) {
     return this.#java.ask({ op, topics, ...more });
+  }
+
+  /** Adds a broker that nobody was told of; it leads and keeps nothing yet. */
+  async add() {
+    const node = await this.#another(++this.#lastId);
+    this.nodes.push(node);
+    this.proxies.push(node.proxy);
+    await node.format(...this.#identity);
+    await node.start(this.nodes.length);
+    return node;
+  }
+
+  /** Ends a broker that keeps nothing any more, and has the cluster forget it. */
+  async remove(node) {
+    await node.kill();
+    this.nodes.splice(this.nodes.indexOf(node), 1);
+    this.proxies.splice(this.proxies.indexOf(node.proxy), 1);
+    // It is fenced when its session is over; until then it may not be forgotten.
+    for (let tries = 0;; tries++) {
+      const error = await this.ask("unregister", [], { broker: node.id }).then(() => undefined, (error) => error);
+      if (error === undefined) return;
+      if (tries === 40) throw error;
+      await sleep(500);
+    }
   }
 
   /** Everything runs and nothing is spoiled. */
@@ -124,10 +156,11 @@ class FaultyNode {
   #nodeCount;
   #moreConfig;
   #scram;
+  #roles;
 
-  constructor(
-    { id, dir, libs, proxyPort, clientPort, internalPort, controllerPort, trace, random, nodeCount, config, security },
-  ) {
+  constructor({ id, roles, dir, libs, trace, random, nodeCount, config, security, ...addresses }) {
+    const { proxyPort, clientPort, internalPort, controllerPort } = addresses;
+    this.#roles = roles;
     const certificate = security?.certificate;
     this.id = id;
     this.clientPort = clientPort;
@@ -149,14 +182,15 @@ class FaultyNode {
 
   async format(clusterId, voters) {
     const nodeCount = this.#nodeCount;
+    const isController = this.#roles.includes("controller");
     const properties = {
       "node.id": this.id,
-      "process.roles": "broker,controller",
+      "process.roles": this.#roles,
       "controller.quorum.voters": voters,
       "listeners": [
         `CLIENT://127.0.0.1:${this.clientPort}`,
         `INTERNAL://127.0.0.1:${this.internalPort}`,
-        `CONTROLLER://127.0.0.1:${this.controllerPort}`,
+        ...isController ? [`CONTROLLER://127.0.0.1:${this.controllerPort}`] : [],
       ].join(","),
       "advertised.listeners": `CLIENT://127.0.0.1:${this.proxy.port},INTERNAL://127.0.0.1:${this.internalPort}`,
       "inter.broker.listener.name": "INTERNAL",

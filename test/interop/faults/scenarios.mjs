@@ -188,6 +188,29 @@ export const scenarios = {
     rules: [...delivered, "few dials"],
   },
 
+  // The way that a cluster grows, shrinks and has its machines replaced: every partition changes its brokers twice.
+  "brokers added and removed": {
+    plan: (dice) => ({ producers: [one(dice, patient, 45_000), one(dice, patient, 45_000)] }),
+    async faults({ cluster, dice, topics, trace, sleep, isOver, settle }) {
+      const old = cluster.nodes.map(({ id }) => id);
+      do {
+        const added = await cluster.add();
+        const replaced = dice.pick(old);
+        const brokers = old.map((id) => id === replaced ? added.id : id);
+        const { leaders } = await cluster.ask("assign", topics, { brokers });
+        if (!Object.values(leaders).includes(added.id)) throw new Error("The new broker leads nothing");
+        trace.say(`node ${added.id} has the place of node ${replaced}`);
+        await sleep(dice.between(500, 3_000));
+        await cluster.ask("assign", topics, { brokers: old });
+        trace.say(`node ${added.id} keeps nothing any more`);
+        if (dice.chance(0.5)) await sleep(1_000);
+        await cluster.remove(added);
+        await settle(8_000);
+      } while (!isOver());
+    },
+    rules: [...delivered, "few dials"],
+  },
+
   "out of time": {
     // Delivery timeouts that the faults outlast: most of what fails may be in the log.
     plan: (dice) => ({

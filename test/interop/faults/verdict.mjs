@@ -132,8 +132,13 @@ function judgeRemains({ result, exitedAfterMs, openConnections, trace, blame, ru
   if (exitedAfterMs > 2_000) blame("V6", `the process ended ${exitedAfterMs} ms after its last line`);
   if (openConnections > 0) blame("V6", `${openConnections} connections are open after the process has ended`);
   counts.dials = result.dials.length;
+  // Each producer has dialled, and behind each dial there is a socket: else the rule below proves nothing.
+  if (result.dials.length > result.sockets) blame("V6", `${result.sockets} sockets for ${result.dials.length} dials`);
   const dialsOf = ({ name }) => result.dials.filter(({ producer }) => producer === name).map(({ atMs }) => atMs);
   counts.dialsPerS = Math.max(...result.producers.map((producer) => mostInASecond(dialsOf(producer))));
+  for (const producer of result.producers) {
+    if (dialsOf(producer).length === 0) blame("V6", `nobody counted a dial of ${producer.name}`);
+  }
   counts.metadataPerS = Math.max(0, ...[...trace.metadata.values()].map(mostInASecond));
   counts.cpu = `${Math.round(100 * result.cpuMs / result.ranMs)}%`;
   counts.stallMs = result.stallMs;

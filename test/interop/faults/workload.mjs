@@ -2,12 +2,12 @@
  * The process under test: producers that send without waiting, as a plan (JSON file) says. What each record was told
  * goes to a result file; that the process then ends by itself is part of the test.
  */
-import { AsyncLocalStorage } from "node:async_hooks";
 import { subscribe } from "node:diagnostics_channel";
 import { readFileSync, writeFileSync } from "node:fs";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Producer } from "../../../mod.ts";
+import { selectRuntime } from "../../../src/runtime/select.ts";
 import { seededRandom } from "./random.mjs";
 import { valueOf } from "./records.mjs";
 
@@ -15,15 +15,26 @@ const plan = JSON.parse(readFileSync(process.argv[2], "utf8"));
 const startedMs = performance.now();
 const now = () => performance.now() - startedMs;
 
-/** Who dials: everything that a producer does descends from the call that made it. */
-const acting = new AsyncLocalStorage();
+/** Sockets of the process: what the producers say that they dialled must be in there. */
+let sockets = 0;
+subscribe("net.client.socket", () => void sockets++);
+/** What each producer dialled, and when. */
 const dials = [];
-subscribe("net.client.socket", (/** @type {any} */ { socket }) => {
-  /** @type {{ atMs: number, producer: unknown, port?: number }} */
-  const dial = { atMs: Math.round(now()), producer: acting.getStore() };
-  dials.push(dial);
-  socket.once("connectionAttempt", (_, port) => dial.port = port);
-});
+
+/** The runtime as it is, but for a note of each dial: no dial tells by itself whose it is. */
+function runtimeOf(producer) {
+  const system = selectRuntime();
+  return {
+    ...system,
+    sockets: {
+      ...system.sockets,
+      connect(options, events) {
+        dials.push({ atMs: Math.round(now()), producer });
+        return system.sockets.connect(options, events);
+      },
+    },
+  };
+}
 const unhandled = [];
 process.on("unhandledRejection", (/** @type {any} */ error) => unhandled.push(String(error?.stack ?? error)));
 process.on("uncaughtException", (error) => unhandled.push(String(error?.stack ?? error)));
@@ -38,7 +49,10 @@ async function play({ name, seed, startMs, durationMs, maxBurst, choice, ending,
   const events = [];
   const log = (event, fields) => events.push(`${now().toFixed(0)} ${event} ${JSON.stringify(fields, bigintAsText)}`);
   const logger = { info: log, warn: log, error: log };
-  const producer = new Producer({ brokers: plan.brokers, clientId: name, ...plan.security, ...options, logger });
+  const producer = new Producer(
+    { brokers: plan.brokers, clientId: name, ...plan.security, ...options, logger },
+    runtimeOf(name),
+  );
   const records = [];
   const problems = [];
   const flushes = [];
@@ -115,9 +129,7 @@ function bigintAsText(_, value) {
     : value;
 }
 
-const producers = await Promise.all(
-  plan.producers.map((producer) => acting.run(producer.name, play, producer)),
-);
+const producers = await Promise.all(plan.producers.map(play));
 // A socket goes when its peer has ended its side too, or two seconds later: proxy and brokers may be slow to do so.
 const active = () => process.getActiveResourcesInfo().filter((name) => !/^(PipeWrap|TTYWrap|FSReqPromise)$/.test(name));
 for (let waits = 0; waits < 25; waits++) {
@@ -128,6 +140,7 @@ const resources = active();
 stall.disable();
 const { user, system } = process.cpuUsage();
 const cpuMs = Math.round((user + system) / 1000);
-const result = { producers, dials, unhandled, resources, cpuMs, stallMs: Math.round(stall.max / 1e6), ranMs: now() };
+const stallMs = Math.round(stall.max / 1e6);
+const result = { producers, dials, sockets, unhandled, resources, cpuMs, stallMs, ranMs: now() };
 writeFileSync(plan.out, JSON.stringify(result));
 console.log("done");
