@@ -8,13 +8,12 @@
  */
 
 import { ProtocolError } from "../errors.ts";
-import { NO_LIMITS, type RequestLimits, STRAYS } from "./bounds.ts";
+import { type RequestLimits, STRAYS } from "./bounds.ts";
 import { ApiVersions } from "./messages/api_versions.ts";
-import type { FindCoordinator } from "./messages/find_coordinator.ts";
+import type { DescribeCluster } from "./messages/describe_cluster.ts";
 import { InitProducerId } from "./messages/init_producer_id.ts";
 import type { JoinGroup } from "./messages/join_group.ts";
 import { Metadata } from "./messages/metadata.ts";
-import type { OffsetFetch } from "./messages/offset_fetch.ts";
 import { Produce } from "./messages/produce.ts";
 import { PRODUCE_WITH_TOPIC_NAMES } from "./negotiation.ts";
 import { RECORDS_COUNT } from "./record_batch_layout.ts";
@@ -23,38 +22,48 @@ import type { AnyApi, RequestInputOf, ResponseOf } from "./schema.ts";
 type ProduceInput = RequestInputOf<typeof Produce>;
 type Batches = ProduceInput["topicData"][number]["partitionData"][number]["records"];
 
-/** By its number: the module of a message that producers never send stays out of their bundles. */
+/** By their numbers: modules of messages that producers never send stay out of their bundles. */
 const JOIN_GROUP = 11;
+const DESCRIBE_CLUSTER = 60;
 
 /** What the request tells of its answer. */
 export function limitsOf(api: AnyApi, request: unknown): RequestLimits {
   if (api.key === Produce.key) return new ProduceLimits(request as ProduceInput);
-  const asked = ASKED[api.name]?.(request as never);
-  return asked === undefined ? NO_LIMITS : { records: Infinity, entries: asked + STRAYS };
+  return new AskedLimits(request as object);
 }
 
-interface Asked {
-  readonly partitions?: readonly unknown[];
-  readonly partitionIndexes?: readonly unknown[];
+/** Counted when they are asked for: most answers have no lists. */
+class AskedLimits implements RequestLimits {
+  readonly records: number = Infinity;
+  readonly #request: object;
+  #entries: number | undefined;
+
+  constructor(request: object) {
+    this.#request = request;
+  }
+
+  get entries(): number {
+    return this.#entries ??= entriesOf(this.#request) + STRAYS;
+  }
 }
 
-const partitionsOf = ({ topics }: { readonly topics?: readonly Asked[] | null | undefined }): number | undefined =>
-  topics?.reduce((sum, { partitionIndexes, partitions }) => sum + (partitions ?? partitionIndexes ?? []).length + 1, 0);
+/** What asks for all that there are when it is null; null elsewhere leaves a default to the broker. */
+const ALL = ["topics", "groups"];
 
-/** How many entries a request names; undefined where it asks for all that there are. */
-const ASKED: Readonly<Record<string, (request: never) => number | undefined>> = {
-  Metadata: ({ topics }: RequestInputOf<typeof Metadata>) => topics?.length,
-  FindCoordinator: ({ coordinatorKeys }: RequestInputOf<typeof FindCoordinator>) => coordinatorKeys?.length ?? 0,
-  Fetch: partitionsOf,
-  ListOffsets: partitionsOf,
-  OffsetForLeaderEpoch: partitionsOf,
-  OffsetCommit: partitionsOf,
-  OffsetFetch: ({ groups }: RequestInputOf<typeof OffsetFetch>) =>
-    groups?.reduce<number | undefined>((sum, group) => {
-      const asked = partitionsOf(group);
-      return sum === undefined || asked === undefined ? undefined : sum + asked + 1;
-    }, 0),
-};
+/** How many elements the lists of a request have in all: no answer names more of what it was asked for. */
+function entriesOf(request: object): number {
+  let sum = 0;
+  for (const [name, value] of Object.entries(request)) {
+    if (value === null && ALL.includes(name)) return Infinity;
+    if (!Array.isArray(value)) continue;
+    sum += value.length;
+    for (const each of value) {
+      if (typeof each !== "object") break;
+      sum += entriesOf(each);
+    }
+  }
+  return sum;
+}
 
 /** Counted when they are asked for: few answers list record errors. */
 class ProduceLimits implements RequestLimits {
@@ -94,6 +103,8 @@ export function checkAnswer(api: AnyApi, version: number, request: unknown, answ
         return checkMetadata(answer as ResponseOf<typeof Metadata>);
       case JOIN_GROUP:
         return checkJoin(answer as ResponseOf<typeof JoinGroup>);
+      case DESCRIBE_CLUSTER:
+        return checkCluster(answer as ResponseOf<typeof DescribeCluster>);
       case InitProducerId.key:
         return checkProducerId(answer as ResponseOf<typeof InitProducerId>);
       case Produce.key:
@@ -149,6 +160,11 @@ function checkJoin({ errorCode, generationId, members }: ResponseOf<typeof JoinG
     throw new ProtocolError(`generationId: Reading "${generationId}": wanted 0 or more, as there is no error.`);
   }
   refuseTwice("members.memberId", members.map(({ memberId }) => memberId));
+}
+
+function checkCluster({ brokers }: ResponseOf<typeof DescribeCluster>): void {
+  refuseTwice("brokers.brokerId", brokers.map(({ brokerId }) => brokerId));
+  for (const { host } of brokers) checkHost("brokers.host", host);
 }
 
 function checkProduce(

@@ -43,6 +43,9 @@ export const MAX_PARTITIONS = 1_000_000;
 /** Members of one group. */
 export const MAX_MEMBERS = 100_000;
 
+/** Groups of one broker. */
+export const MAX_GROUPS = 200_000;
+
 /** The name of a bound, as it stands in the declarations. */
 export type BoundName =
   | "throttle"
@@ -67,7 +70,11 @@ export type BoundName =
   | "producerId"
   | "producerEpoch"
   | "generation"
-  | "members";
+  | "members"
+  | "groups"
+  | "names"
+  | "partitionCount"
+  | "replicaCount";
 
 /** Every bound by its name. */
 export const BOUNDS: Readonly<Record<BoundName, Bound>> = {
@@ -128,4 +135,12 @@ export const BOUNDS: Readonly<Record<BoundName, Bound>> = {
   generation: { least: -1, most: MAX_INT32, why: "-1 is no generation" },
   /** A list of the members of a group. */
   members: { most: MAX_MEMBERS, why: "no group has a tenth of that" },
+  /** A list of all groups. */
+  groups: { most: MAX_GROUPS, why: "no broker coordinates so many" },
+  /** A list of what Kafka itself has names or numbers for: configs, metrics, codecs. */
+  names: { most: 10_000, why: "Kafka has not a tenth of that" },
+  /** How many partitions a topic has. */
+  partitionCount: { least: -1, most: MAX_PARTITIONS, why: "-1 isn't told, and no cluster holds more" },
+  /** How many replicas a partition has. */
+  replicaCount: { least: -1, most: MAX_INT16, why: "-1 isn't told" },
 };

@@ -3,14 +3,27 @@
 import assert from "node:assert/strict";
 import { ProtocolError } from "../../src/errors.ts";
 import { decodeAnswerFrame, encodeResponseFrame } from "../../src/protocol/api.ts";
-import { BOUNDS, MAX_BROKERS, MAX_MEMBERS } from "../../src/protocol/bounds.ts";
+import { BOUNDS, MAX_BROKERS, MAX_GROUPS, MAX_MEMBERS } from "../../src/protocol/bounds.ts";
 import { type Field, fieldsOf } from "../../src/protocol/compile.ts";
 import { ApiVersions, InitProducerId, Metadata, Produce } from "../../src/protocol/messages/mod.ts";
 import { Reader } from "../../src/protocol/reader.ts";
 import type { AnyApi } from "../../src/protocol/schema.ts";
 import { test } from "../harness.ts";
 import { concatenated } from "./golden.ts";
-import { APIS, type Body, brokers, members, partitions, recordErrors, REQUESTS, rightAnswer } from "./right_answers.ts";
+import {
+  APIS,
+  type Body,
+  brokers,
+  configs,
+  describedMembers,
+  groups,
+  members,
+  partitions,
+  recordErrors,
+  REQUESTS,
+  rightAnswer,
+  versionOf,
+} from "./right_answers.ts";
 
 /**
  * A field with a bound: the values at its ends, and values beyond, for which the answer is refused: a ProtocolError
@@ -29,6 +42,9 @@ const INT32 = 2_147_483_647;
 const INT64 = 9_223_372_036_854_775_807n;
 const ERROR_CODE: Free = "a code that isn't in the table is UNKNOWN_SERVER_ERROR";
 const UNUSED: Free = "nobody reads it";
+const ASKED: Free = "one that wasn't asked for is passed over";
+const TOLD: Free = "told to the caller as it is";
+const NUMBERED: Free = "a number that isn't in the table is UNKNOWN";
 const SHOWN: Free = "only shown, in an error's message";
 const throttle: Bounded = { ends: [0, INT32], beyond: [-1, -INT32] };
 const nodeId: Bounded = { ends: [0, INT32], beyond: [-1, -INT32] };
@@ -39,6 +55,7 @@ const host: Bounded = {
   beyond: ["", "h".repeat(256), "a b", "a\nb", "a/b", "a@b"],
 };
 const port: Bounded = { ends: [1, 65_535], beyond: [0, -1, 65_536, INT32] };
+const index: Bounded = { ends: [0, INT32], beyond: [-1] };
 const offset: Bounded = { ends: [-1n, 0n, INT64 - BigInt(INT32)], beyond: [-2n, -INT64, INT64] };
 const time: Bounded = { ends: [-1n, 0n, BigInt(Number.MAX_SAFE_INTEGER)], beyond: [-2n, 2n ** 53n, INT64] };
 
@@ -54,10 +71,36 @@ const committedTopic: Body = { topicId: "a".repeat(32), partitions: [] };
 const offsets: Body = { partitionIndex: 0, committedOffset: 1n, metadata: null, errorCode: 0 };
 const offsetsTopic: Body = { topicId: "a".repeat(32), partitions: [] };
 const offsetsGroup: Body = { groupId: "g", topics: [] };
+const added: Body = { partitionIndex: 0, partitionErrorCode: 0 };
+const addedTopic: Body = { name: "orders", resultsByPartition: [] };
+const createdTopic: Body = { name: "orders", topicId: "a".repeat(32), errorCode: 0 };
+const synonym: Body = { name: "log.retention.ms", value: "1", source: 5 };
+const describedGroup: Body = {
+  ...{ errorCode: 0, groupId: "g", groupState: "Dead", protocolType: "", protocolData: "", members: [] },
+};
 
 /** Fields that only old versions have: what can't be right in them is found by the reader. */
 const OLD = (...names: string[]): Record<string, Free> =>
   Object.fromEntries(names.map((name) => [name, "old brokers only: looked at by whoever asked"]));
+
+/** Fields of versions that brokers speak among themselves. */
+const LATER = (...names: string[]): Record<string, Free> =>
+  Object.fromEntries(names.map((name) => [name, "brokers only: the client asks in older versions"]));
+
+/** The fields of a config entry. */
+const CONFIG = (list: string): Record<string, Free> => ({
+  [`${list}.name`]: TOLD,
+  [`${list}.value`]: "told, but for one that is sensitive",
+  [`${list}.readOnly`]: "true or false",
+  [`${list}.configSource`]: NUMBERED,
+  [`${list}.isSensitive`]: "true or false",
+});
+
+/** A list of what was asked for, so many with the strays. */
+const list = (most: number, element: Body): Bounded => ({
+  ends: [[], repeated(most, element)],
+  beyond: [repeated(most + 1, element)],
+});
 
 /** Every field of every answer that the client reads. */
 const TABLE: Readonly<Record<string, Readonly<Record<string, Bounded | Free>>>> = {
@@ -288,9 +331,180 @@ const TABLE: Readonly<Record<string, Readonly<Record<string, Bounded | Free>>>> 
     "members.groupInstanceId": UNUSED,
     "members.errorCode": UNUSED,
   },
+  AddPartitionsToTxn: {
+    "throttleTimeMs": throttle,
+    ...LATER("errorCode", "resultsByTransaction", "resultsByTransaction.transactionalId"),
+    ...LATER("resultsByTransaction.topicResults", "resultsByTransaction.topicResults.name"),
+    ...LATER("resultsByTransaction.topicResults.resultsByPartition"),
+    ...LATER("resultsByTransaction.topicResults.resultsByPartition.partitionIndex"),
+    ...LATER("resultsByTransaction.topicResults.resultsByPartition.partitionErrorCode"),
+    "resultsByTopicV3AndBelow": list(1_002, addedTopic),
+    "resultsByTopicV3AndBelow.name": ASKED,
+    "resultsByTopicV3AndBelow.resultsByPartition": list(1_002, added),
+    "resultsByTopicV3AndBelow.resultsByPartition.partitionIndex": index,
+    "resultsByTopicV3AndBelow.resultsByPartition.partitionErrorCode": ERROR_CODE,
+  },
+  AddOffsetsToTxn: { "throttleTimeMs": throttle, "errorCode": ERROR_CODE },
+  TxnOffsetCommit: {
+    "throttleTimeMs": throttle,
+    "topics": list(1_002, committedTopic),
+    "topics.name": ASKED,
+    "topics.topicId": ASKED,
+    "topics.partitions": list(1_002, committed),
+    "topics.partitions.partitionIndex": index,
+    "topics.partitions.errorCode": ERROR_CODE,
+  },
+  EndTxn: {
+    "throttleTimeMs": throttle,
+    "errorCode": ERROR_CODE,
+    // -1 with an error, and from coordinators that give no new epoch.
+    "producerId": { ends: [-1n, 0n, INT64], beyond: [-2n] },
+    "producerEpoch": { ends: [-1, 0, INT16], beyond: [-2] },
+  },
+  CreateTopics: {
+    "throttleTimeMs": throttle,
+    "topics": list(1_001, createdTopic),
+    "topics.name": ASKED,
+    "topics.topicId": TOLD,
+    "topics.errorCode": ERROR_CODE,
+    "topics.errorMessage": SHOWN,
+    "topics.topicConfigErrorCode": UNUSED,
+    "topics.numPartitions": { ends: [-1, 1_000_000], beyond: [-2, 1_000_001, INT32] },
+    "topics.replicationFactor": { ends: [-1, INT16], beyond: [-2] },
+    "topics.configs": { ends: [[], configs(10_000)], beyond: [configs(10_001)] },
+    ...CONFIG("topics.configs"),
+  },
+  CreatePartitions: {
+    "throttleTimeMs": throttle,
+    "results": list(1_001, { name: "orders", errorCode: 0 }),
+    "results.name": ASKED,
+    "results.errorCode": ERROR_CODE,
+    "results.errorMessage": SHOWN,
+  },
+  DeleteTopics: {
+    "throttleTimeMs": throttle,
+    "responses": list(1_001, { name: "orders", topicId: "a".repeat(32), errorCode: 0 }),
+    "responses.name": ASKED,
+    "responses.topicId": UNUSED,
+    "responses.errorCode": ERROR_CODE,
+    "responses.errorMessage": SHOWN,
+  },
+  DeleteRecords: {
+    "throttleTimeMs": throttle,
+    "topics": list(1_002, { name: "orders", partitions: [] }),
+    "topics.name": ASKED,
+    "topics.partitions": list(1_002, { partitionIndex: 0, lowWatermark: 1n, errorCode: 0 }),
+    "topics.partitions.partitionIndex": index,
+    "topics.partitions.lowWatermark": offset,
+    "topics.partitions.errorCode": ERROR_CODE,
+  },
+  DescribeConfigs: {
+    "throttleTimeMs": throttle,
+    "results": list(1_001, { errorCode: 0, errorMessage: null, resourceType: 2, resourceName: "o", configs: [] }),
+    "results.errorCode": ERROR_CODE,
+    "results.errorMessage": SHOWN,
+    "results.resourceType": ASKED,
+    "results.resourceName": ASKED,
+    "results.configs": { ends: [[], configs(10_000)], beyond: [configs(10_001)] },
+    ...CONFIG("results.configs"),
+    "results.configs.synonyms": {
+      ends: [[], repeated(10_000, synonym)],
+      beyond: [repeated(10_001, synonym)],
+    },
+    "results.configs.synonyms.name": TOLD,
+    "results.configs.synonyms.value": "told, but for those of an entry that is sensitive",
+    "results.configs.synonyms.source": NUMBERED,
+    "results.configs.configType": NUMBERED,
+    "results.configs.documentation": TOLD,
+  },
+  IncrementalAlterConfigs: {
+    "throttleTimeMs": throttle,
+    "responses": list(1_001, { errorCode: 0, errorMessage: null, resourceType: 2, resourceName: "orders" }),
+    "responses.errorCode": ERROR_CODE,
+    "responses.errorMessage": SHOWN,
+    "responses.resourceType": ASKED,
+    "responses.resourceName": ASKED,
+  },
+  DescribeCluster: {
+    "throttleTimeMs": throttle,
+    "errorCode": ERROR_CODE,
+    "errorMessage": SHOWN,
+    "endpointType": UNUSED,
+    "clusterId": TOLD,
+    "controllerId": nodeIdOrNone,
+    "brokers": {
+      ends: [described(MAX_BROKERS)],
+      beyond: [described(MAX_BROKERS + 1), [...described(1), ...described(1)]],
+    },
+    "brokers.brokerId": nodeId,
+    "brokers.host": host,
+    "brokers.port": port,
+    "brokers.rack": TOLD,
+    "brokers.isFenced": "true or false",
+    "clusterAuthorizedOperations": UNUSED,
+  },
+  ListGroups: {
+    "throttleTimeMs": throttle,
+    "errorCode": ERROR_CODE,
+    "groups": { ends: [[], groups(MAX_GROUPS)], beyond: [groups(MAX_GROUPS + 1)] },
+    "groups.groupId": TOLD,
+    "groups.protocolType": TOLD,
+    "groups.groupState": TOLD,
+    "groups.groupType": TOLD,
+  },
+  DescribeGroups: {
+    "throttleTimeMs": throttle,
+    "groups": list(1_001, describedGroup),
+    "groups.errorCode": ERROR_CODE,
+    "groups.errorMessage": SHOWN,
+    "groups.groupId": ASKED,
+    "groups.groupState": TOLD,
+    "groups.protocolType": TOLD,
+    "groups.protocolData": TOLD,
+    "groups.members": { ends: [[], describedMembers(MAX_MEMBERS)], beyond: [describedMembers(MAX_MEMBERS + 1)] },
+    "groups.members.memberId": TOLD,
+    "groups.members.groupInstanceId": TOLD,
+    "groups.members.clientId": TOLD,
+    "groups.members.clientHost": TOLD,
+    "groups.members.memberMetadata": UNUSED,
+    "groups.members.memberAssignment": "one that can't be read is the group's error",
+    "groups.authorizedOperations": UNUSED,
+  },
+  DeleteGroups: {
+    "throttleTimeMs": throttle,
+    "results": list(1_001, { groupId: "g", errorCode: 0 }),
+    "results.groupId": ASKED,
+    "results.errorCode": ERROR_CODE,
+    "results.errorMessage": SHOWN,
+  },
+  OffsetDelete: {
+    "errorCode": ERROR_CODE,
+    "throttleTimeMs": throttle,
+    "topics": list(1_002, { name: "orders", partitions: [] }),
+    "topics.name": ASKED,
+    "topics.partitions": list(1_002, committed),
+    "topics.partitions.partitionIndex": index,
+    "topics.partitions.errorCode": ERROR_CODE,
+  },
+  GetTelemetrySubscriptions: {
+    "throttleTimeMs": throttle,
+    "errorCode": ERROR_CODE,
+    "clientInstanceId": "sent as it is in the next requests",
+    "subscriptionId": "sent as it is in the next requests",
+    "acceptedCompressionTypes": { ends: [[], repeated(10_000, 4)], beyond: [repeated(10_001, 4)] },
+    "pushIntervalMs": "heeded between 100 ms and an hour, 5 minutes where it is 0 or less",
+    "telemetryMaxBytes": "metrics are left out until they fit",
+    "deltaTemporality": "true or false",
+    "requestedMetrics": { ends: [[], repeated(10_000, "")], beyond: [repeated(10_001, "")] },
+  },
+  PushTelemetry: { "throttleTimeMs": throttle, "errorCode": ERROR_CODE },
 };
 
-function repeated(count: number, element: Body): unknown[] {
+function described(count: number): unknown[] {
+  return Array.from({ length: count }, (_, index) => ({ brokerId: index, host: "h", port: 1, rack: null }));
+}
+
+function repeated(count: number, element: unknown): unknown[] {
   return Array.from({ length: count }, () => element);
 }
 
@@ -316,8 +530,9 @@ function set(body: Body, path: readonly string[], value: unknown): void {
 }
 
 function read(api: AnyApi, body: Body): unknown {
-  const frame = concatenated(encodeResponseFrame(api, api.maxVersion, 1, body as never)).subarray(4);
-  return decodeAnswerFrame(api, api.maxVersion, REQUESTS[api.name] as never, frame);
+  const version = versionOf(api);
+  const frame = concatenated(encodeResponseFrame(api, version, 1, body as never)).subarray(4);
+  return decodeAnswerFrame(api, version, REQUESTS[api.name] as never, frame);
 }
 
 function paths(fields: readonly Field[], before = ""): [path: string, field: Field][] {
@@ -354,7 +569,7 @@ for (const api of APIS) {
         assert.throws(() => read(api, body), (error: Error) => {
           const where = `${path} ${show(value)}: ${error.message}`;
           assert.ok(error instanceof ProtocolError, where);
-          assert.match(error.message, new RegExp(`^Decoding ${api.name} v${api.maxVersion} response, field `), where);
+          assert.match(error.message, new RegExp(`^Decoding ${api.name} v${versionOf(api)} response, field `), where);
           // The last part of the path, or its fellow: a first version may be what is wrong with a last one.
           const struct = path.split(".").slice(0, -1).join(".");
           assert.ok(error.message.includes(`field ${struct}`), where);

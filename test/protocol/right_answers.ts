@@ -5,22 +5,39 @@
  */
 
 import {
+  AddOffsetsToTxn,
+  AddPartitionsToTxn,
   ApiVersions,
+  CreatePartitions,
+  CreateTopics,
+  DeleteGroups,
+  DeleteRecords,
+  DeleteTopics,
+  DescribeCluster,
+  DescribeConfigs,
+  DescribeGroups,
+  EndTxn,
   Fetch,
   FindCoordinator,
+  GetTelemetrySubscriptions,
   Heartbeat,
+  IncrementalAlterConfigs,
   InitProducerId,
   JoinGroup,
   LeaveGroup,
+  ListGroups,
   ListOffsets,
   Metadata,
   OffsetCommit,
+  OffsetDelete,
   OffsetFetch,
   OffsetForLeaderEpoch,
   Produce,
+  PushTelemetry,
   SaslAuthenticate,
   SaslHandshake,
   SyncGroup,
+  TxnOffsetCommit,
 } from "../../src/protocol/messages/mod.ts";
 import { writeBatchHeader } from "../../src/protocol/record_batch.ts";
 import { BATCH_OVERHEAD } from "../../src/protocol/record_batch_layout.ts";
@@ -44,7 +61,29 @@ export const APIS: readonly AnyApi[] = [
   SyncGroup,
   Heartbeat,
   LeaveGroup,
+  AddPartitionsToTxn,
+  AddOffsetsToTxn,
+  TxnOffsetCommit,
+  EndTxn,
+  CreateTopics,
+  CreatePartitions,
+  DeleteTopics,
+  DeleteRecords,
+  DescribeConfigs,
+  IncrementalAlterConfigs,
+  DescribeCluster,
+  ListGroups,
+  DescribeGroups,
+  DeleteGroups,
+  OffsetDelete,
+  GetTelemetrySubscriptions,
+  PushTelemetry,
 ];
+
+/** The version of an API in which the client asks where the broker speaks all of them. */
+export function versionOf(api: AnyApi): number {
+  return api.clientVersions[1];
+}
 
 /** Elements of a list of brokers. */
 export function brokers(count: number): unknown[] {
@@ -79,6 +118,29 @@ export function members(count: number): unknown[] {
   return Array.from({ length: count }, (_, index) => ({ memberId: `m${index}`, metadata: new Uint8Array(0) }));
 }
 
+/** Elements of a list of config entries, of either answer that has one. */
+export function configs(count: number): unknown[] {
+  return Array.from({ length: count }, () => ({
+    ...{ name: "retention.ms", value: "1", readOnly: false, configSource: 1, isSensitive: false, documentation: null },
+    synonyms: [{ name: "log.retention.ms", value: "1", source: 5 }],
+  }));
+}
+
+/** Elements of a list of all groups. */
+export function groups(count: number): unknown[] {
+  const group = { groupId: "g", protocolType: "", groupState: "", groupType: "" };
+  return Array.from({ length: count }, () => group);
+}
+
+/** Elements of a list of members, as a group is described. */
+export function describedMembers(count: number): unknown[] {
+  const bytes = new Uint8Array(0);
+  return Array.from({ length: count }, (_, index) => ({
+    ...{ memberId: `m${index}`, clientId: "c", clientHost: "h" },
+    ...{ memberMetadata: bytes, memberAssignment: bytes },
+  }));
+}
+
 /** The requests that the answers fit. */
 export const REQUESTS: Readonly<Record<string, Body>> = {
   ApiVersions: {},
@@ -99,6 +161,23 @@ export const REQUESTS: Readonly<Record<string, Body>> = {
   SyncGroup: {},
   Heartbeat: {},
   LeaveGroup: {},
+  AddPartitionsToTxn: { v3AndBelowTopics: [{ name: "orders", partitions: [0] }] },
+  AddOffsetsToTxn: {},
+  TxnOffsetCommit: { topics: [{ topicId: "a".repeat(32), partitions: [{ partitionIndex: 0, committedOffset: 1n }] }] },
+  EndTxn: {},
+  CreateTopics: { topics: [{ name: "orders", assignments: [], configs: [] }] },
+  CreatePartitions: { topics: [{ name: "orders", count: 2, assignments: null }] },
+  DeleteTopics: { topics: [{ name: "orders" }] },
+  DeleteRecords: { topics: [{ name: "orders", partitions: [{ partitionIndex: 0, offset: 1n }] }] },
+  DescribeConfigs: { resources: [{ resourceType: 2, resourceName: "orders", configurationKeys: null }] },
+  IncrementalAlterConfigs: { resources: [{ resourceType: 2, resourceName: "orders", configs: [] }] },
+  DescribeCluster: {},
+  ListGroups: { statesFilter: [], typesFilter: [] },
+  DescribeGroups: { groups: ["g"] },
+  DeleteGroups: { groupsNames: ["g"] },
+  OffsetDelete: { groupId: "g", topics: [{ name: "orders", partitions: [{ partitionIndex: 0 }] }] },
+  GetTelemetrySubscriptions: {},
+  PushTelemetry: {},
   Produce: {
     ...{ acks: -1, timeoutMs: 1 },
     topicData: [{ name: "orders", topicId: "a".repeat(32), partitionData: [{ index: 0, records: batchOf(3) }] }],
@@ -155,6 +234,62 @@ export function rightAnswer(api: AnyApi): Body {
     SyncGroup: () => ({ errorCode: 0, assignment: new Uint8Array(0) }),
     Heartbeat: () => ({ errorCode: 0 }),
     LeaveGroup: () => ({ errorCode: 0, members: [{ memberId: "m", groupInstanceId: null, errorCode: 0 }] }),
+    AddPartitionsToTxn: () => ({
+      resultsByTopicV3AndBelow: [{
+        name: "orders",
+        resultsByPartition: [{ partitionIndex: 0, partitionErrorCode: 0 }],
+      }],
+    }),
+    AddOffsetsToTxn: () => ({ errorCode: 0 }),
+    TxnOffsetCommit: () => ({
+      topics: [{ topicId: "a".repeat(32), partitions: [{ partitionIndex: 0, errorCode: 0 }] }],
+    }),
+    EndTxn: () => ({ errorCode: 0, producerId: 1n, producerEpoch: 1 }),
+    CreateTopics: () => ({
+      topics: [{
+        ...{ name: "orders", topicId: "a".repeat(32), errorCode: 0, errorMessage: null, numPartitions: 1 },
+        ...{ replicationFactor: 1, configs: configs(1) },
+      }],
+    }),
+    CreatePartitions: () => ({ throttleTimeMs: 0, results: [{ name: "orders", errorCode: 0, errorMessage: null }] }),
+    DeleteTopics: () => ({
+      throttleTimeMs: 0,
+      responses: [{ name: "orders", topicId: "a".repeat(32), errorCode: 0, errorMessage: null }],
+    }),
+    DeleteRecords: () => ({
+      throttleTimeMs: 0,
+      topics: [{ name: "orders", partitions: [{ partitionIndex: 0, lowWatermark: 1n, errorCode: 0 }] }],
+    }),
+    DescribeConfigs: () => ({
+      throttleTimeMs: 0,
+      results: [{ errorCode: 0, errorMessage: null, resourceType: 2, resourceName: "orders", configs: configs(1) }],
+    }),
+    IncrementalAlterConfigs: () => ({
+      throttleTimeMs: 0,
+      responses: [{ errorCode: 0, errorMessage: null, resourceType: 2, resourceName: "orders" }],
+    }),
+    DescribeCluster: () => ({
+      ...{ throttleTimeMs: 0, errorCode: 0, errorMessage: null, clusterId: "c", controllerId: 0 },
+      brokers: [{ brokerId: 0, host: "h", port: 1, rack: null }],
+    }),
+    ListGroups: () => ({ errorCode: 0, groups: groups(1) }),
+    DescribeGroups: () => ({
+      groups: [{
+        ...{ errorCode: 0, errorMessage: null, groupId: "g", groupState: "Stable", protocolType: "consumer" },
+        ...{ protocolData: "range", members: describedMembers(1) },
+      }],
+    }),
+    DeleteGroups: () => ({ throttleTimeMs: 0, results: [{ groupId: "g", errorCode: 0, errorMessage: null }] }),
+    OffsetDelete: () => ({
+      ...{ errorCode: 0, throttleTimeMs: 0 },
+      topics: [{ name: "orders", partitions: [{ partitionIndex: 0, errorCode: 0 }] }],
+    }),
+    GetTelemetrySubscriptions: () => ({
+      ...{ throttleTimeMs: 0, errorCode: 0, clientInstanceId: "a".repeat(32), subscriptionId: 1 },
+      ...{ acceptedCompressionTypes: [4], pushIntervalMs: 1_000, telemetryMaxBytes: 1_000 },
+      ...{ deltaTemporality: true, requestedMetrics: [""] },
+    }),
+    PushTelemetry: () => ({ throttleTimeMs: 0, errorCode: 0 }),
     InitProducerId: () => ({ errorCode: 0, producerId: 1n, producerEpoch: 1 }),
     Produce: () => ({
       responses: [{

@@ -6,7 +6,7 @@ const declaration = {
   versions: [0, 4],
   flexible: 3,
   request: { transactionalId: "string", producerId: "int64", producerEpoch: "int16", groupId: "string" },
-  response: { throttleTimeMs: { type: "int32", default: 0 }, errorCode: "int16" },
+  response: { throttleTimeMs: { type: "int32", default: 0, bound: "throttle" }, errorCode: "int16" },
 } as const;
 
 /** Tells that a transaction commits offsets of a group; not sent where EndTxn is at version 5 (KIP-890). */

@@ -23,7 +23,7 @@ const declaration = {
     v3AndBelowTopics: { array: { name: "string", partitions: "int32[]" }, until: 3 },
   },
   response: {
-    throttleTimeMs: { type: "int32", default: 0 },
+    throttleTimeMs: { type: "int32", default: 0, bound: "throttle" },
     errorCode: { type: "int16", since: 4, default: 0, ignorable: true },
     resultsByTransaction: {
       array: {
@@ -40,9 +40,13 @@ const declaration = {
     resultsByTopicV3AndBelow: {
       array: {
         name: "string",
-        resultsByPartition: { array: { partitionIndex: "int32", partitionErrorCode: "int16" } },
+        resultsByPartition: {
+          array: { partitionIndex: { type: "int32", bound: "partition" }, partitionErrorCode: "int16" },
+          bound: "entries",
+        },
       },
       until: 3,
+      bound: "entries",
     },
   },
 } as const;

@@ -13,9 +13,10 @@ const declaration = {
     validateOnly: "bool",
   },
   response: {
-    throttleTimeMs: "int32",
+    throttleTimeMs: { type: "int32", bound: "throttle" },
     results: {
       array: { name: "string", errorCode: "int16", errorMessage: { type: "string", nullable: 0, default: null } },
+      bound: "entries",
     },
   },
 } as const;

@@ -19,7 +19,7 @@ const declaration = {
     validateOnly: { type: "bool", default: false },
   },
   response: {
-    throttleTimeMs: { type: "int32", default: 0 },
+    throttleTimeMs: { type: "int32", default: 0, bound: "throttle" },
     topics: {
       array: {
         name: "string",
@@ -27,8 +27,8 @@ const declaration = {
         errorCode: "int16",
         errorMessage: { type: "string?", default: "" },
         topicConfigErrorCode: { type: "int16", since: 5, tag: 0, default: 0, ignorable: true },
-        numPartitions: { type: "int32", since: 5, default: -1, ignorable: true },
-        replicationFactor: { type: "int16", since: 5, default: -1, ignorable: true },
+        numPartitions: { type: "int32", since: 5, default: -1, ignorable: true, bound: "partitionCount" },
+        replicationFactor: { type: "int16", since: 5, default: -1, ignorable: true, bound: "replicaCount" },
         configs: {
           array: {
             name: "string",
@@ -41,8 +41,10 @@ const declaration = {
           nullable: 5,
           default: [],
           ignorable: true,
+          bound: "names",
         },
       },
+      bound: "entries",
     },
   },
 } as const;

@@ -7,13 +7,14 @@ const declaration = {
   flexible: 2,
   request: { groupsNames: "string[]" },
   response: {
-    throttleTimeMs: "int32",
+    throttleTimeMs: { type: "int32", bound: "throttle" },
     results: {
       array: {
         groupId: "string",
         errorCode: "int16",
         errorMessage: { type: "string", since: 3, nullable: 3, default: null, ignorable: true },
       },
+      bound: "entries",
     },
   },
 } as const;

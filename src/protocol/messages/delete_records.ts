@@ -10,12 +10,20 @@ const declaration = {
     timeoutMs: "int32",
   },
   response: {
-    throttleTimeMs: "int32",
+    throttleTimeMs: { type: "int32", bound: "throttle" },
     topics: {
       array: {
         name: "string",
-        partitions: { array: { partitionIndex: "int32", lowWatermark: "int64", errorCode: "int16" } },
+        partitions: {
+          array: {
+            partitionIndex: { type: "int32", bound: "partition" },
+            lowWatermark: { type: "int64", bound: "offset" },
+            errorCode: "int16",
+          },
+          bound: "entries",
+        },
       },
+      bound: "entries",
     },
   },
 } as const;

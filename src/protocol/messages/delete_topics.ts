@@ -11,7 +11,7 @@ const declaration = {
     timeoutMs: "int32",
   },
   response: {
-    throttleTimeMs: "int32",
+    throttleTimeMs: { type: "int32", bound: "throttle" },
     responses: {
       array: {
         name: { type: "string", nullable: 6 },
@@ -19,6 +19,7 @@ const declaration = {
         errorCode: "int16",
         errorMessage: { type: "string", since: 5, nullable: 5, default: null, ignorable: true },
       },
+      bound: "entries",
     },
   },
 } as const;

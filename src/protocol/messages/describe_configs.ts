@@ -13,7 +13,7 @@ const declaration = {
     includeDocumentation: { type: "bool", since: 3, default: false },
   },
   response: {
-    throttleTimeMs: "int32",
+    throttleTimeMs: { type: "int32", bound: "throttle" },
     results: {
       array: {
         errorCode: "int16",
@@ -27,12 +27,14 @@ const declaration = {
             readOnly: "bool",
             configSource: { type: "int8", default: -1 },
             isSensitive: "bool",
-            synonyms: { array: { name: "string", value: "string?", source: "int8" } },
+            synonyms: { array: { name: "string", value: "string?", source: "int8" }, bound: "names" },
             configType: { type: "int8", since: 3, default: 0, ignorable: true },
             documentation: { type: "string", since: 3, nullable: 1, ignorable: true },
           },
+          bound: "names",
         },
       },
+      bound: "entries",
     },
   },
 } as const;

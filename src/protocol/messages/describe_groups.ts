@@ -7,7 +7,7 @@ const declaration = {
   flexible: 5,
   request: { groups: "string[]", includeAuthorizedOperations: { type: "bool", since: 3, default: false } },
   response: {
-    throttleTimeMs: { type: "int32", since: 1, default: 0, ignorable: true },
+    throttleTimeMs: { type: "int32", since: 1, default: 0, ignorable: true, bound: "throttle" },
     groups: {
       array: {
         errorCode: "int16",
@@ -25,9 +25,11 @@ const declaration = {
             memberMetadata: "bytes",
             memberAssignment: "bytes",
           },
+          bound: "members",
         },
         authorizedOperations: { type: "int32", since: 3, default: -2147483648 },
       },
+      bound: "entries",
     },
   },
 } as const;

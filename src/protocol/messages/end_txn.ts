@@ -7,10 +7,10 @@ const declaration = {
   flexible: 3,
   request: { transactionalId: "string", producerId: "int64", producerEpoch: "int16", committed: "bool" },
   response: {
-    throttleTimeMs: { type: "int32", default: 0 },
+    throttleTimeMs: { type: "int32", default: 0, bound: "throttle" },
     errorCode: "int16",
-    producerId: { type: "int64", since: 5, default: -1n, ignorable: true },
-    producerEpoch: { type: "int16", since: 5, default: -1, ignorable: true },
+    producerId: { type: "int64", since: 5, default: -1n, ignorable: true, bound: "producerId" },
+    producerEpoch: { type: "int16", since: 5, default: -1, ignorable: true, bound: "producerEpoch" },
   },
 } as const;
 

@@ -7,15 +7,15 @@ const declaration = {
   flexible: 0,
   request: { clientInstanceId: "uuid" },
   response: {
-    throttleTimeMs: "int32",
+    throttleTimeMs: { type: "int32", bound: "throttle" },
     errorCode: "int16",
     clientInstanceId: "uuid",
     subscriptionId: "int32",
-    acceptedCompressionTypes: "int8[]",
+    acceptedCompressionTypes: { type: "int8[]", bound: "names" },
     pushIntervalMs: "int32",
     telemetryMaxBytes: "int32",
     deltaTemporality: "bool",
-    requestedMetrics: "string[]",
+    requestedMetrics: { type: "string[]", bound: "names" },
   },
 } as const;
 

@@ -16,8 +16,11 @@ const declaration = {
     validateOnly: "bool",
   },
   response: {
-    throttleTimeMs: "int32",
-    responses: { array: { errorCode: "int16", errorMessage: "string?", resourceType: "int8", resourceName: "string" } },
+    throttleTimeMs: { type: "int32", bound: "throttle" },
+    responses: {
+      array: { errorCode: "int16", errorMessage: "string?", resourceType: "int8", resourceName: "string" },
+      bound: "entries",
+    },
   },
 } as const;
 

@@ -10,7 +10,7 @@ const declaration = {
     typesFilter: { type: "string[]", since: 5, default: [] },
   },
   response: {
-    throttleTimeMs: { type: "int32", since: 1, default: 0, ignorable: true },
+    throttleTimeMs: { type: "int32", since: 1, default: 0, ignorable: true, bound: "throttle" },
     errorCode: "int16",
     groups: {
       array: {
@@ -19,6 +19,7 @@ const declaration = {
         groupState: { type: "string", since: 4, ignorable: true },
         groupType: { type: "string", since: 5, ignorable: true },
       },
+      bound: "groups",
     },
   },
 } as const;

@@ -11,9 +11,16 @@ const declaration = {
   },
   response: {
     errorCode: "int16",
-    throttleTimeMs: "int32",
+    throttleTimeMs: { type: "int32", bound: "throttle" },
     topics: {
-      array: { name: "string", partitions: { array: { partitionIndex: "int32", errorCode: "int16" } } },
+      array: {
+        name: "string",
+        partitions: {
+          array: { partitionIndex: { type: "int32", bound: "partition" }, errorCode: "int16" },
+          bound: "entries",
+        },
+      },
+      bound: "entries",
     },
   },
 } as const;

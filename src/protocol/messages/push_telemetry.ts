@@ -12,7 +12,7 @@ const declaration = {
     compressionType: "int8",
     metrics: "bytes",
   },
-  response: { throttleTimeMs: "int32", errorCode: "int16" },
+  response: { throttleTimeMs: { type: "int32", bound: "throttle" }, errorCode: "int16" },
 } as const;
 
 /** Pushes metrics in OpenTelemetry's format (KIP-714). */

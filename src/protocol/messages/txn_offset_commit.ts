@@ -29,13 +29,17 @@ const declaration = {
     },
   },
   response: {
-    throttleTimeMs: { type: "int32", default: 0 },
+    throttleTimeMs: { type: "int32", default: 0, bound: "throttle" },
     topics: {
       array: {
         name: { type: "string", until: 5, ignorable: true },
         topicId: { type: "uuid", since: 6, ignorable: true },
-        partitions: { array: { partitionIndex: "int32", errorCode: "int16" } },
+        partitions: {
+          array: { partitionIndex: { type: "int32", bound: "partition" }, errorCode: "int16" },
+          bound: "entries",
+        },
       },
+      bound: "entries",
     },
   },
 } as const;
