@@ -158,8 +158,23 @@ public final class Faults {
         admin.alterPartitionReassignments(orders).all().get();
         // The new ones must have what the old ones have before they may lead.
         while (!admin.listPartitionReassignments(orders.keySet()).reassignments().get().isEmpty()) Thread.sleep(100);
-        admin.electLeaders(ElectionType.PREFERRED, orders.keySet()).partitions().get();
+        // And be in sync, which they are a moment later.
+        long deadline = System.currentTimeMillis() + 20_000;
+        while (!ledAsPreferred(names) && System.currentTimeMillis() < deadline) {
+            admin.electLeaders(ElectionType.PREFERRED, orders.keySet()).partitions().get();
+            Thread.sleep(200);
+        }
         return leaders(names);
+    }
+
+    private boolean ledAsPreferred(List<String> names) throws Exception {
+        for (TopicDescription topic : admin.describeTopics(names).allTopicNames().get().values()) {
+            for (TopicPartitionInfo partition : topic.partitions()) {
+                Node leader = partition.leader();
+                if (leader == null || leader.id() != partition.replicas().get(0).id()) return false;
+            }
+        }
+        return true;
     }
 
     /** Prints every record up to the ends that the partitions have now. */

@@ -49,7 +49,8 @@ export async function startFaultyCluster(
   const dir = join(cacheDir, "kafka-run", `faults-${process.pid}-${randomBytes(3).toString("hex")}`);
   mkdirSync(dir, { recursive: true });
   const ports = await freePorts(nodeCount * 4);
-  const nodeOf = (id, [proxyPort, clientPort, internalPort, controllerPort], roles = "broker,controller") => {
+  const nodeOf = (id, ports, roles = "broker,controller") => {
+    const [proxyPort, clientPort, internalPort, controllerPort] = ports;
     const addresses = { proxyPort, clientPort, internalPort, controllerPort };
     return new FaultyNode({ id, roles, dir, libs, ...addresses, trace, random, nodeCount, config, security });
   };
