@@ -190,7 +190,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
       }
     });
     const diagnostics = new Diagnostics(this.#cluster, this.#stamping);
-    const rejections = new Rejections(this.#logger, this.#stamping, this.#metrics);
+    const rejections = new Rejections(this.#logger, this.#stamping, this.#metrics, (callback) => own.defer(callback));
     const schedule = new Schedule(this.#cluster, agenda, memory, this.#options);
     const router = new Router(this.#options, this.#cluster, schedule, random);
     const accumulator = new Accumulator(this.#options, schedule, memory, clock, this.#stamping, this.#metrics);

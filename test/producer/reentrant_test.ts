@@ -1,7 +1,8 @@
 /** Callers that call the producer, or abort its signals, out of its own callbacks. */
 import assert from "node:assert/strict";
 import type { DeliveryCallback, SendOptions } from "../../src/producer/record/record.ts";
-import { stage } from "../stage.ts";
+import type { Producer } from "../../src/producer/producer.ts";
+import { type Stage, stage } from "../stage.ts";
 import { test } from "../harness.ts";
 import { assertLeavesNothing, warmUp, watch } from "./wire.ts";
 
@@ -151,6 +152,120 @@ test("headers that throw refuse their record alone, with and without interceptor
     assert.equal(p.produce({ ...record, headers: broken() }), true);
     const results = await s.run(Promise.resolve(p.sendBatch([record, { ...record, headers: broken() }, record])));
     assert.deepEqual(results.map(({ status }) => status), ["fulfilled", "rejected", "fulfilled"]);
+    await assertLeavesNothing(s, p);
+  }
+});
+
+/** Why a send may be refused within the call, and a send that is. */
+const REFUSED: Readonly<Record<string, (p: Producer, onError: () => void) => Promise<unknown>>> = {
+  "a bad record": (p, onError) => p.send({ topic: "orders", value: 1 as never }, { onError }),
+  "a bad partition": (p, onError) => p.send({ topic: "orders", value: "x", partition: -1 }, { onError }),
+  "a record that is too large": (p, onError) => p.send({ topic: "orders", value: "x".repeat(200_000) }, { onError }),
+  "a bad option": (p, onError) => p.send({ topic: "orders", value: "x" }, { onError, signal: 1 as never }),
+  "a signal that was aborted before": (p, onError) =>
+    p.send({ topic: "orders", value: "x" }, { onError, signal: AbortSignal.abort() }),
+  "a signal that is aborted at once": (p, onError) => {
+    const controller = new AbortController();
+    const sent = p.send({ topic: "orders", value: "x" }, { onError, signal: controller.signal });
+    controller.abort();
+    return sent;
+  },
+  "a bad record of many": (p, onError) =>
+    Promise.resolve(p.sendBatch([{ topic: "orders", value: 1 as never }], { onError })),
+  "a bad record without a promise": (p, onError) => {
+    p.produce({ topic: "orders", value: 1 as never }, onError);
+    return Promise.resolve();
+  },
+};
+
+for (const [what, send] of Object.entries(REFUSED)) {
+  test(`callbacks that send again: ${what} is refused in a turn of its own from the second time on`, async () => {
+    const s = stage({ network: { latencyMs: 5 } });
+    const p = s.producer({ maxRequestSize: 100_000 });
+    await warmUp(s, p);
+    await againAndAgain(s, (onError) => send(p, onError));
+    await assertLeavesNothing(s, p);
+  });
+}
+
+test("callbacks that send again: a closed producer refuses in a turn of its own from the second time on", async () => {
+  const s = stage();
+  const p = s.producer();
+  await s.run(p.close());
+  await againAndAgain(s, (onError) => p.send({ topic: "orders", value: "x" }, { onError }));
+  assert.equal(s.runtime.pendingTimers, 0);
+});
+
+test("callbacks that send again: a full buffer refuses in a turn of its own from the second time on", async () => {
+  const s = stage();
+  const p = s.producer({ bufferMemory: 32_768, deliveryTimeoutMs: 60_000 });
+  await warmUp(s, p);
+  s.cluster.network.blackHole(s.cluster.bootstrap);
+  const value = "x".repeat(10_000);
+  const waiting: Promise<unknown>[] = [];
+  const send = (onError: () => void): Promise<unknown> => p.send({ topic: "orders", value }, { onError });
+  // As many wait as may while nothing comes free.
+  let isFull = false;
+  while (!isFull) {
+    waiting.push(send(() => isFull = true));
+    if (waiting.length % 1_000 === 0) await s.runtime.advance(100);
+    if (waiting.length > 10_000) throw new Error("It takes any number of records.");
+  }
+  await againAndAgain(s, send);
+  await Promise.allSettled([s.runtime.advance(200_000), ...waiting]);
+  await s.run(p.close());
+});
+
+/** Sends again in each `onError`: one refusal is told within the call, and one more in each turn. */
+async function againAndAgain(s: Stage, send: (onError: () => void) => Promise<unknown>): Promise<void> {
+  let told = 0;
+  const outcomes: Promise<unknown>[] = [];
+  const again = (): void => {
+    told += 1;
+    if (told < 200) outcomes.push(send(again));
+  };
+  outcomes.push(send(again));
+  assert.equal(told, 1);
+  await s.runtime.settle();
+  assert.equal(told, 200);
+  await Promise.allSettled(outcomes);
+}
+
+test("callbacks that send again: a flush waits for refusals that wait for their turn", async () => {
+  const s = stage();
+  const p = s.producer();
+  await s.run(p.connect());
+  const order: string[] = [];
+  const bad = { topic: "orders", value: 1 as never };
+  await p.send(bad, {
+    onError: () => {
+      order.push("first");
+      void p.send(bad, { onError: () => order.push("second") });
+      void p.flush().then(() => order.push("flush"));
+      void p.send(bad, { onError: () => order.push("third") });
+    },
+  }).catch(() => {});
+  assert.deepEqual(order, ["first"]);
+  await s.runtime.settle();
+  assert.deepEqual(order, ["first", "second", "third", "flush"]);
+  await assertLeavesNothing(s, p);
+});
+
+test("callbacks that abort: a flush that waits for a record waits for what its callback is told", async () => {
+  const s = stage({ network: { latencyMs: 5 } });
+  for (const isKnown of [false, true]) {
+    const p = s.producer({ lingerMs: 10_000 });
+    if (isKnown) await warmUp(s, p);
+    const order: string[] = [];
+    const controller = new AbortController();
+    const { signal } = controller;
+    void p.send({ topic: "orders", value: "taken back" }, { signal, onError: () => order.push("told") });
+    void p.flush().then(() => order.push("flush"));
+    await p.send({ topic: "orders", value: 1 as never }, { onError: () => controller.abort() }).catch(() => {});
+    assert.deepEqual(order, []);
+    await s.runtime.settle();
+    assert.deepEqual(order, ["told", "flush"]);
+    await s.runtime.advance(100);
     await assertLeavesNothing(s, p);
   }
 });

@@ -16,7 +16,7 @@ import type { TopicQueues } from "../accumulator/topic_queues.ts";
 import type { TurnClock } from "../accumulator/turn_clock.ts";
 import type { ResolvedOptions } from "../options/options.ts";
 import { headersOf, type KeptRecord } from "../record/kept_record.ts";
-import { fail, type Receipt, rejectedPromise } from "../record/receipt.ts";
+import type { Receipt } from "../record/receipt.ts";
 import type { ProducerRecord } from "../record/record.ts";
 import { checkRecordNumbers, RecordEncoder, tooLarge } from "../record/record_encoder.ts";
 import { type AbortableSend, abortError } from "./abortable_send.ts";
@@ -112,7 +112,7 @@ export class Admission {
     const barrier = new Barrier();
     this.#accumulator.hold(barrier);
     this.#waitingRoom.hold(barrier);
-    barrier.done();
+    this.#rejections.release(barrier);
     return barrier;
   }
 
@@ -130,9 +130,13 @@ export class Admission {
     if (batch === undefined || !this.#accumulator.incomplete.has(batch)) return;
     const { topic, index: partition } = batch.partition;
     const error = abortError(signal, batch.drained && !send.isRefused ? "possibly" : "no", topic.name, partition);
-    if (batch.drained) return fail(send, error, rejectedPromise(error), this.#rejections.onThrow);
+    if (batch.drained) return this.#rejections.tell(error, send);
+    // Flushes that wait for the batch wait for what the record is told, too.
+    const flushes = [...batch.barriers ?? []];
+    for (const barrier of flushes) barrier.add();
     this.#accumulator.takeOut(batch, index);
     this.#rejections.reject(error, send);
+    for (const barrier of flushes) this.#rejections.release(barrier);
     if (batch.phase !== ENCODING) this.#accumulator.tidy(batch);
   }
 

@@ -372,8 +372,12 @@ export class WaitingRoom implements Entry {
   }
 
   #reject({ ordinal, receipt }: Waiting, error: unknown): void {
+    const flushes = this.#flushes.filter(({ lastOrdinal }) => ordinal <= lastOrdinal);
+    for (const { barrier } of flushes) barrier.add();
+    // First, for a callback may begin a flush that never waited for this one.
     this.#countDown(ordinal, undefined);
     this.#rejections.reject(error, receipt);
+    for (const { barrier } of flushes) this.#rejections.release(barrier);
   }
 
   /** Why a send has waited in vain. */
