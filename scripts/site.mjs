@@ -28,11 +28,12 @@ const guests = {
 
 /** The groups of the sidebar; pages that are named come first, in this order, others of the folder behind them. */
 const groups = [
-  { text: "Begin here", pages: ["start", "contents", "troubleshooting"] },
+  { text: "Begin here", pages: ["start", "contents", "where", "troubleshooting"] },
   {
     text: "Guides",
     folder: "guides",
     pages: [
+      "cookbook",
       "sending",
       "batching",
       "tuning",

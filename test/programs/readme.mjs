@@ -44,7 +44,17 @@ export async function runReadme({ log, filter = "" } = {}) {
       if (piece.topic !== undefined) assert.ok(delivered > 0, `no record reached the topic "${piece.topic}"`);
     });
   try {
-    const all = [promises, deliveryTests, commands, links, contents, lengths, ...await snippets(), ...examples];
+    const all = [
+      promises,
+      deliveryTests,
+      commands,
+      links,
+      whereabouts,
+      contents,
+      lengths,
+      ...await snippets(),
+      ...examples,
+    ];
     const left = all.filter(({ name }) => name.includes(filter));
     assert.ok(left.length > 0, `nothing is called "${filter}"`);
     await Promise.all(Array.from({ length: Math.min(3, availableParallelism()) }, async () => {
@@ -107,6 +117,48 @@ const links = {
 };
 
 /**
+ * Each row of docs/where.md leads to a section with code that is run.
+ *
+ * @type {Piece}
+ */
+const whereabouts = {
+  name: "docs/where.md leads to code that is run",
+  async run() {
+    const rows = (await readFile(join(root, "docs/where.md"), "utf8")).split("\n")
+      .filter((line) => line.startsWith("|") && !/^\| (what others show|-)/.test(line));
+    assert.ok(rows.length > 40, `${rows.length} rows, wanted more than 40`);
+    const idle = [];
+    for (const row of rows) {
+      const targets = [...row.matchAll(/\]\(([^)]+)\)/g)].map(([, target]) => target);
+      const isRun = await Promise.all(targets.map(async (target) => {
+        const [path, heading] = target.split("#");
+        const blocks = blocksOf(sectionOf(await readFile(join(root, "docs", path), "utf8"), heading));
+        return blocks.some(({ language, words }) =>
+          language === "sh" ? words.includes("run") : words.some((word) => Object.hasOwn(runners, word))
+        );
+      }));
+      if (targets.length === 0 || isRun.includes(false)) idle.push(row.replaceAll(/ +/g, " "));
+    }
+    assert.deepEqual(idle, []);
+  },
+};
+
+/** From a heading to the next one of its level or above. */
+function sectionOf(text, anchor) {
+  let level = Infinity;
+  let isCode = false;
+  const lines = [];
+  for (const line of text.split("\n")) {
+    if (line.startsWith("```")) isCode = !isCode;
+    const [, marks, heading] = isCode ? [] : /^(#+) (.*)$/.exec(line) ?? [];
+    if (marks !== undefined && level !== Infinity && marks.length <= level) break;
+    if (marks !== undefined && anchorOf(heading) === anchor) level = marks.length;
+    if (level !== Infinity) lines.push(line);
+  }
+  return lines.join("\n");
+}
+
+/**
  * Whoever looks for a page finds it in docs/README.md, but for those of the entry points, which `reference/api.md` lists.
  *
  * @type {Piece}
@@ -127,11 +179,13 @@ const contents = {
 const withoutCode = (text) => text.replace(/^```[^]*?^```$/gm, "").replace(/`[^`\n]*`/g, "");
 
 /** As GitHub makes anchors of headings. */
+function anchorOf(heading) {
+  return heading.replace(/[`*]/g, "").trim().toLowerCase().replace(/[^\p{L}\p{N} _-]/gu, "").replaceAll(" ", "-");
+}
+
 async function headingsOf(file) {
   const text = (await readFile(file, "utf8")).replace(/^```[^]*?^```$/gm, "");
-  const anchors = [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading]) =>
-    heading.replace(/[`*]/g, "").trim().toLowerCase().replace(/[^\p{L}\p{N} _-]/gu, "").replaceAll(" ", "-")
-  );
+  const anchors = [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading]) => anchorOf(heading));
   return new Set([...anchors, ...[...text.matchAll(/<a (?:id|name)="([^"]+)"/g)].map(([, id]) => id)]);
 }
 

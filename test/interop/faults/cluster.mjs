@@ -1,7 +1,7 @@
 /** Three Kafka nodes on loopback, each with a proxy that clients are sent to, and the Java side of the rig. */
 import { spawn } from "node:child_process";
-import { randomBytes } from "node:crypto";
-import { closeSync, existsSync, mkdirSync, openSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { createHash, randomBytes } from "node:crypto";
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -304,15 +304,17 @@ class JavaSide {
 }
 
 async function compile(libs) {
-  const source = fileURLToPath(new URL("Faults.java", import.meta.url));
   const classes = classesDir(libs);
-  const compiled = join(classes, "Faults.class");
-  if (existsSync(compiled) && statSync(compiled).mtimeMs > statSync(source).mtimeMs) return;
+  if (existsSync(join(classes, "Faults.class"))) return;
   mkdirSync(classes, { recursive: true });
   const { code, output } = await run("javac", ["-nowarn", "-cp", classPath(libs), "-d", classes, source]);
   if (code !== 0) throw new Error(`Compiling Faults.java failed:\n${output}`);
 }
 
+const source = fileURLToPath(new URL("Faults.java", import.meta.url));
+
+/** By what the source says: other working copies may have the jars in common. */
 function classesDir(libs) {
-  return join(libs, "..", "faults-classes");
+  const id = createHash("sha256").update(readFileSync(source)).digest("hex").slice(0, 12);
+  return join(libs, "..", `faults-classes-${id}`);
 }

@@ -204,7 +204,10 @@ class Link {
     }
     const fault = header === undefined ? undefined : this.#proxy.rules.response?.(header);
     this.#say(`← ${text}${fault === undefined ? "" : ` ${fault.toUpperCase()}`}`);
-    if (fault === undefined) return this.#toClient.write(frame);
+    if (fault === undefined) {
+      if (header?.api === PRODUCE) this.#proxy.trace.refused(header.batches, readProduceResponse(frame, header));
+      return this.#toClient.write(frame);
+    }
     if (fault === "silence") return this.hole();
     if (fault === "truncate") {
       this.isHole = true;

@@ -29,7 +29,7 @@ export class Trace {
     }
     for (const { topic, partition, producerId, epoch, sequence, count, crc } of batches ?? []) {
       if (producerId < 0) continue;
-      const id = `${topic}-${partition} producer ${producerId} epoch ${epoch} sequence ${sequence}`;
+      const id = idOf({ topic, partition, producerId, epoch, sequence });
       const content = `${count} records, crc ${crc.toString(16)}`;
       const before = this.#batches.get(id);
       if (before !== undefined && before !== content) this.rewritten.push(`${id}: ${before}, then ${content}`);
@@ -37,7 +37,23 @@ export class Trace {
     }
   }
 
+  /** A producer that is told that nothing was written may divide the batch, and does where it seems too large. */
+  refused(batches, answers) {
+    for (const { topic, partition, error } of answers) {
+      if (error === 0 || IN_DOUBT.includes(error)) continue;
+      const batch = batches?.find((it) => it.topic === topic && it.partition === partition);
+      if (batch !== undefined) this.#batches.delete(idOf(batch));
+    }
+  }
+
   #nowMs() {
     return performance.now() - this.#startedMs;
   }
+}
+
+/** REQUEST_TIMED_OUT, NOT_ENOUGH_REPLICAS_AFTER_APPEND, and what says that a batch is there or that one is missing. */
+const IN_DOUBT = [7, 20, 45, 46, 59];
+
+function idOf({ topic, partition, producerId, epoch, sequence }) {
+  return `${topic}-${partition} producer ${producerId} epoch ${epoch} sequence ${sequence}`;
 }
