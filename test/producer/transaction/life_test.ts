@@ -57,6 +57,21 @@ for (const release of ["3.9", "4.1"] as const) {
     assert.deepEqual((await committed())[0], ["a"]);
   });
 
+  test(`transaction life: on Kafka ${release} close() waits for an abort that has begun, and begins none of its own`, async () => {
+    const { cluster, producer, run, committed } = stage(release);
+    const client = producer();
+    const tx = await run(client.begin());
+    await run(tx.send(record));
+    cluster.control(EndTxn, { answerDelayMs: 500 }, { times: 1 });
+    const told: string[] = [];
+    const aborted = tx.abort().then(() => told.push("aborted"), () => told.push("not aborted"));
+    await run(client.close().then(() => told.push("closed")));
+    await run(aborted);
+    assert.deepEqual(told, ["aborted", "closed"]);
+    assert.equal(cluster.requestsOf(EndTxn).length, 1);
+    assert.deepEqual((await committed())[0], []);
+  });
+
   test(`transaction life: on Kafka ${release} close() with a limit doesn't wait for a coordinator that is silent`, async () => {
     const { cluster, producer, run, runtime } = stage(release);
     const client = producer();
