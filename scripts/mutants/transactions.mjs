@@ -52,7 +52,7 @@ export const transactions = [
       },
       {
         file: life,
-        find: `    if (kind === "commit" && current === "abortable") throw requiresAbort(this.failure!);\n`,
+        find: `    if (kind === "commit" && current === "abortable") throw this.#refusal!;\n`,
         replace: "",
       },
       { file: life, find: `if (kind === "commit" && this.failure !== undefined) {`, replace: `if (false) {` },

@@ -7,6 +7,7 @@
 import { ConnectionError, ProtocolError } from "../errors.ts";
 import { brokerError } from "../protocol/error_codes.ts";
 import { FindCoordinator } from "../protocol/messages/find_coordinator.ts";
+import { show } from "../show.ts";
 import type { Broker } from "./broker.ts";
 import type { Cluster } from "./cluster.ts";
 import type { Connection } from "./connection.ts";
@@ -67,7 +68,10 @@ export class Coordinator {
     const found = version < VERSION_WITH_KEYS ? answer : answer.coordinators.find(({ key }) => key === this.#key);
     if (found === undefined) throw new ProtocolError(`FindCoordinator left out the key that it was asked for.`);
     const { errorCode, errorMessage, nodeId, host, port } = found;
-    if (errorCode !== 0) throw brokerError(errorCode, { api: "FindCoordinator", detail: errorMessage });
+    if (errorCode !== 0) {
+      const kind = this.#keyType === COORDINATED.group ? "group" : "transactional id";
+      throw brokerError(errorCode, { api: `FindCoordinator of ${kind} ${show(this.#key)}`, detail: errorMessage });
+    }
     if (nodeId < 0 || host === "" || port < 1 || port > MAX_PORT) {
       throw new ConnectionError("FindCoordinator named no broker.", { code: "COORDINATOR_NOT_AVAILABLE" });
     }

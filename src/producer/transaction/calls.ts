@@ -9,8 +9,10 @@ import type { Cluster } from "../../cluster/cluster.ts";
 import type { Connection } from "../../cluster/connection.ts";
 import { Coordinator } from "../../cluster/coordinator.ts";
 import { sleep } from "../../cluster/sleep.ts";
+import { SOFTWARE_NAME, SOFTWARE_VERSION } from "../../cluster/software.ts";
 import { AuthenticationError, ConfigError, KafkaError, ProducerFencedError, TimeoutError } from "../../errors.ts";
 import { brokerError, errorOf } from "../../protocol/error_codes.ts";
+import { ApiVersions } from "../../protocol/messages/api_versions.ts";
 import type { AnyApi, RequestInputOf, ResponseOf } from "../../protocol/schema.ts";
 import {
   CONCURRENT_TRANSACTIONS,
@@ -19,6 +21,11 @@ import {
 } from "../../protocol/error_code_names.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import { type Action, actionOf, concurrentPauseMs, type TransactionCall } from "./actions.ts";
+
+/** So old may what is known of finalized features be when a transaction begins. */
+const FEATURES_MAX_AGE_MS = 1_000;
+const API_VERSIONS_WITH_FEATURES = 3;
+const API_VERSIONS_WITHOUT_ADDRESSEE = 4;
 
 /** What the calls need to know. */
 export interface CallOptions {
@@ -88,8 +95,13 @@ export class TransactionCalls {
   readonly coordinator: Coordinator;
   /** An attempt of the present transaction has ended without an answer: it may still arrive (Jepsen, KAFKA-17754). */
   wasIndefinite = false;
-  /** The last connection to the transaction's coordinator: it knows which features were finalized when it was made. */
+  /** The last connection to the transaction's coordinator. */
   #connection: Connection | undefined;
+  /** The cluster's finalized features, as the coordinator has told them at last, and when that was. */
+  #features: ReadonlyMap<string, number> = new Map();
+  #featuresOfMs = -Infinity;
+  /** A broker, or whatever is in front of it, doesn't want to be asked for its features again. */
+  #keepsFeatures = false;
 
   readonly #runtime: Runtime;
   readonly #cluster: Cluster;
@@ -127,16 +139,41 @@ export class TransactionCalls {
 
   /** The level at which a feature is finalized, as far as the coordinator has told; 0 if it isn't. */
   featureLevel(name: string): number {
-    return this.#connection?.finalizedFeatures.get(name) ?? 0;
+    return this.#features.get(name) ?? 0;
   }
 
   /**
-   * Looks again which features are finalized, if the coordinator's connection has ended since: brokers are restarted
-   * around upgrades and downgrades. Never rejects.
+   * Looks again which features are finalized, if that is some time ago: they may be changed while brokers run, and nobody
+   * is told. Never rejects.
    */
   async refreshFeatures(deadlineMs: number): Promise<void> {
-    if (this.#connection?.error === undefined) return;
-    await this.#within(this.coordinator.connection(), deadlineMs).then((it) => this.#connection = it, () => {});
+    const connection = this.#connection;
+    if (connection === undefined) return;
+    if (connection.error !== undefined) {
+      await this.#within(this.coordinator.connection(), deadlineMs).then((it) => this.#use(it), () => {});
+      return;
+    }
+    if (this.#keepsFeatures || this.#runtime.now() - this.#featuresOfMs < FEATURES_MAX_AGE_MS) return;
+    const version = connection.version(ApiVersions, API_VERSIONS_WITHOUT_ADDRESSEE);
+    if (version < API_VERSIONS_WITH_FEATURES) return;
+    const body = { clientSoftwareName: SOFTWARE_NAME, clientSoftwareVersion: SOFTWARE_VERSION };
+    const timeoutMs = Math.min(this.#options.requestTimeoutMs, Math.max(1, deadlineMs - this.#runtime.now()));
+    try {
+      const { errorCode, finalizedFeatures } = await connection.request(ApiVersions, version, body, timeoutMs);
+      if (errorCode !== 0) return;
+      this.#features = new Map(finalizedFeatures.map(({ name, maxVersionLevel }) => [name, maxVersionLevel]));
+      this.#featuresOfMs = this.#runtime.now();
+    } catch {
+      this.#keepsFeatures = true;
+    }
+  }
+
+  /** A connection to the transaction's coordinator; what a new one was told of features is the latest. */
+  #use(connection: Connection): void {
+    if (connection === this.#connection) return;
+    this.#connection = connection;
+    this.#features = connection.finalizedFeatures;
+    this.#featuresOfMs = this.#runtime.now();
   }
 
   /** Runs a call when those before it have ended; an error of theirs is not its own. */
@@ -195,7 +232,7 @@ export class TransactionCalls {
   ): Promise<Attempt<R>> {
     const { api, coordinator, deadlineMs } = call;
     const connection: Connection = await this.#within(coordinator.connection(), deadlineMs);
-    if (coordinator === this.coordinator) this.#connection = connection;
+    if (coordinator === this.coordinator) this.#use(connection);
     const version = connection.version(api, call.cap?.());
     const body = call.body(version);
     const leftMs = Math.max(1, deadlineMs - this.#runtime.now());
@@ -226,13 +263,7 @@ export class TransactionCalls {
   }
 
   #errorOf(api: TransactionCall, action: Action, { errorCode, detail }: Attempt<unknown>): KafkaError {
-    if (action !== "fenced") {
-      return brokerError(errorCode, {
-        api: detail === undefined ? api : `${api} of ${detail}`,
-        fatal: action === "fatal",
-        requiresAbort: action === "abortable",
-      });
-    }
+    if (action !== "fenced") return brokerError(errorCode, { api: detail === undefined ? api : `${api} of ${detail}` });
     const { transactionalId } = this.#options;
     const cause = brokerError(errorCode, { api });
     return new ProducerFencedError(

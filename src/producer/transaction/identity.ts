@@ -6,6 +6,7 @@
 
 import type { Cluster } from "../../cluster/cluster.ts";
 import { UnsupportedVersionError } from "../../errors.ts";
+import { INVALID_TRANSACTION_TIMEOUT } from "../../protocol/error_code_names.ts";
 import { EndTxn } from "../../protocol/messages/end_txn.ts";
 import { InitProducerId } from "../../protocol/messages/init_producer_id.ts";
 import { Produce } from "../../protocol/messages/produce.ts";
@@ -64,7 +65,10 @@ export class TransactionalIdentity {
         if (version >= INIT_WITH_IDENTITY) return { transactionalId, transactionTimeoutMs, ...current };
         throw new UnsupportedVersionError("Make a new producer: brokers before Kafka 2.5 can't raise an epoch.");
       },
-      read: ({ errorCode, producerId, producerEpoch }) => ({ errorCode, response: { producerId, producerEpoch } }),
+      read: ({ errorCode, producerId, producerEpoch }) => ({
+        ...{ errorCode, response: { producerId, producerEpoch } },
+        detail: errorCode === INVALID_TRANSACTION_TIMEOUT ? `transactionTimeoutMs ${transactionTimeoutMs}` : undefined,
+      }),
     });
     this.chooseVersion();
     this.isLost = false;

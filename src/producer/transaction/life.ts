@@ -47,6 +47,8 @@ export class TransactionLife {
   readonly identity: TransactionalIdentity;
   /** What has failed in the present transaction: nothing but abort() is left of it. */
   failure: KafkaError | undefined;
+  /** The same, as a commit is told: with what is left to do. */
+  #refusal: KafkaError | undefined;
 
   readonly #runtime: Runtime;
   readonly #options: LifeOptions;
@@ -122,7 +124,7 @@ export class TransactionLife {
     this.#offsets.begin();
     this.#ending.begin();
     this.#isOver = false;
-    this.failure = undefined;
+    this.failure = this.#refusal = undefined;
     this.#calls.wasIndefinite = false;
     this.#onFailure = onFailure;
     this.states.transition("in transaction");
@@ -148,13 +150,17 @@ export class TransactionLife {
   onFailed(error: KafkaError): void {
     // These have no sequence yet.
     if (error instanceof TransactionAbortedError) return;
-    if (error.errorCode === PRODUCER_FENCED) return void this.#die(this.#fenced(error));
-    if (error.fatal || error.errorCode === TRANSACTIONAL_ID_AUTHORIZATION_FAILED) {
-      return void this.#die(this.#fatal(error));
+    const isFenced = error.errorCode === PRODUCER_FENCED;
+    if (isFenced || error.fatal || error.errorCode === TRANSACTIONAL_ID_AUTHORIZATION_FAILED) {
+      this.#die(isFenced ? this.#fenced(error) : this.#fatal(error));
+      return void Object.assign(error, { fatal: true });
     }
+    const refusal = requiresAbort(error);
+    // Whoever sees the record's own error learns from it what is left to do.
+    Object.assign(error, { requiresAbort: true });
     // A sequence may be missing in the log, or a request may still arrive: neither may meet the next transaction.
     this.identity.isSpent = true;
-    if (this.#takesRecords()) this.#fail(error);
+    if (this.#takesRecords()) this.#fail(error, refusal);
   }
 
   /** An attempt to write records has ended without an answer. */
@@ -192,7 +198,7 @@ export class TransactionLife {
     if (current === "fatal") throw this.#fatalError();
     const isAgain = current === "unknown" && this.#unknown === kind;
     const isLegal = isAgain || current === "in transaction" || (kind === "abort" && current === "abortable");
-    if (kind === "commit" && current === "abortable") throw requiresAbort(this.failure!);
+    if (kind === "commit" && current === "abortable") throw this.#refusal!;
     if (!isLegal) throw this.notNow(kind);
     if (kind === "abort" && !isAgain) {
       this.states.transition("aborting");
@@ -208,7 +214,7 @@ export class TransactionLife {
     if (this.states.current === "fatal") throw this.#fatalError();
     if (kind === "commit" && this.failure !== undefined) {
       if (this.states.current === "committing") this.states.transition("abortable");
-      throw requiresAbort(this.failure);
+      throw this.#refusal!;
     }
     if (this.#hasSomething() && !this.#isOver) this.#conclude(kind, await this.#ending.run(kind));
     this.#prepareNext();
@@ -298,7 +304,7 @@ export class TransactionLife {
         throw unknownOutcome(kind, outcome.error);
       case "timed out":
         this.#isOver = true;
-        this.failure = timedOut(this.#options.transactionTimeoutMs, outcome.refusal);
+        this.failure = this.#refusal = timedOut(this.#options.transactionTimeoutMs, outcome.refusal);
         this.states.transition("abortable");
         throw this.failure;
       case "taken over":
@@ -310,7 +316,7 @@ export class TransactionLife {
 
   /** What must be done before the next transaction may begin; its begin() waits for it, and this one's end doesn't. */
   #prepareNext(): void {
-    this.failure = undefined;
+    this.failure = this.#refusal = undefined;
     if (this.#hasSomething()) {
       const before = this.identity.version;
       this.identity.chooseVersion();
@@ -355,9 +361,10 @@ export class TransactionLife {
     return requiresAbort(cause);
   }
 
-  #fail(error: KafkaError): void {
+  #fail(error: KafkaError, refusal: KafkaError = requiresAbort(error)): void {
     const isFirst = this.failure === undefined;
     this.failure ??= error;
+    this.#refusal ??= refusal;
     const { current } = this.states;
     if (current === "in transaction" || current === "committing") this.states.transition("abortable");
     if (!isFirst) return;

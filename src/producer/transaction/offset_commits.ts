@@ -8,6 +8,7 @@ import type { Cluster } from "../../cluster/cluster.ts";
 import type { GroupMetadata } from "../../cluster/group_metadata.ts";
 import { ZERO_TOPIC_ID } from "../../cluster/metadata.ts";
 import { UnsupportedVersionError } from "../../errors.ts";
+import { show } from "../../show.ts";
 import { byTopic } from "../../protocol/by_topic.ts";
 import { UNKNOWN_TOPIC_ID } from "../../protocol/error_code_names.ts";
 import { AddOffsetsToTxn } from "../../protocol/messages/add_offsets_to_txn.ts";
@@ -90,7 +91,7 @@ export class OffsetCommits {
         deadlineMs,
         isWanted: this.#isWanted,
         body: () => ({ transactionalId: this.#transactionalId, ...this.#identity.current!, groupId }),
-        read: ({ errorCode }) => ({ errorCode, response: undefined }),
+        read: ({ errorCode }) => ({ errorCode, response: undefined, detail: `group ${show(groupId)}` }),
       });
     } catch (error) {
       if (this.#calls.wasIndefinite) this.mayHaveAdded = true;
@@ -115,7 +116,11 @@ export class OffsetCommits {
       read: (answer, version) => {
         const results = resultsOf(answer, version, topics);
         for (const result of results) if (result.code === 0) left.delete(keyOf(result));
-        const attempt: Attempt<undefined> = { ...judgePlaces("TxnOffsetCommit", results), response: undefined };
+        const { errorCode, detail } = judgePlaces("TxnOffsetCommit", results);
+        const attempt: Attempt<undefined> = {
+          ...{ errorCode, response: undefined },
+          detail: `group ${show(group.groupId)} for ${detail}`,
+        };
         if (attempt.errorCode === UNKNOWN_TOPIC_ID) topics.onRefusedId();
         return attempt;
       },

@@ -5,7 +5,7 @@
  */
 
 import { checkGroup, checkOffsets, type CommittedOffset } from "./offsets.ts";
-import type { KafkaError } from "../../errors.ts";
+import { type KafkaError, TransactionStateError } from "../../errors.ts";
 import type { Producer } from "../producer.ts";
 import type { DeliveryCallback, ProducerRecord, SendOptions } from "../record/record.ts";
 import type { RecordMetadata } from "../record/delivery.ts";
@@ -25,7 +25,7 @@ export class Transaction<K = string | Uint8Array, V = string | Uint8Array> {
   readonly #failed = new AbortController();
   readonly #serial: number;
   readonly #serializers: TopicSerializers<K, V>;
-  #isOver = false;
+  #ended: "commit" | "abort" | undefined;
 
   /**
    * @internal
@@ -41,6 +41,11 @@ export class Transaction<K = string | Uint8Array, V = string | Uint8Array> {
   /** Where the transaction stands; `"ready"` once it has ended. */
   get state(): TransactionState {
     return this.#hasEnded ? "ready" : this.#life.states.current;
+  }
+
+  /** @internal How it has ended, if it has. */
+  get ended(): "commit" | "abort" | undefined {
+    return this.#ended;
   }
 
   /** Aborted as soon as the transaction can't be committed any more; its reason is what has failed. */
@@ -145,19 +150,25 @@ export class Transaction<K = string | Uint8Array, V = string | Uint8Array> {
   }
 
   async #end(kind: "commit" | "abort"): Promise<void> {
-    if (this.#hasEnded) throw this.#life.notNow(kind);
+    if (this.#hasEnded) throw this.#notNow(kind);
     await this.#life.end(kind);
-    this.#isOver = true;
+    this.#ended = kind;
   }
 
   /** Also when its abort failed and the next transaction has made sure of it: what is handed to it isn't that one's. */
   get #hasEnded(): boolean {
-    return this.#isOver || !this.#life.isPresent(this.#serial);
+    return this.#ended !== undefined || !this.#life.isPresent(this.#serial);
   }
 
   #refusal(call: string): KafkaError | undefined {
     if (!this.#hasEnded && this.#life.states.current === "in transaction") return undefined;
-    return this.#life.notNow(call);
+    return this.#notNow(call);
+  }
+
+  #notNow(call: string): KafkaError {
+    if (!this.#hasEnded || this.#life.states.current === "fatal") return this.#life.notNow(call);
+    const how = this.#ended === undefined ? "has ended" : `was ${this.#ended === "commit" ? "committed" : "aborted"}`;
+    return new TransactionStateError(`Begin another transaction for ${call}(): this one ${how}.`);
   }
 }
 

@@ -6,7 +6,13 @@
 
 import { checkTimeoutMs, isAborted, readOptions, refuse } from "../../call_options.ts";
 import type { ClusterSnapshot } from "../../cluster/snapshot.ts";
-import { AbortError, ConfigError, type KafkaError, ProducerClosedError } from "../../errors.ts";
+import {
+  AbortError,
+  ConfigError,
+  type KafkaError,
+  ProducerClosedError,
+  TransactionAbortedError,
+} from "../../errors.ts";
 import { onAbort } from "../../runtime/on_abort.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import type { ProducerMetrics } from "../observe/metrics.ts";
@@ -165,7 +171,7 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
 
   /**
    * Runs a function in a transaction: committed when it returns, aborted when it throws. Calls wait for their turn, in
-   * their order.
+   * their order; so a function that awaits another transaction of the same producer waits for ever.
    *
    * Rejects with what the function has thrown, with the first failure of a record (everything is aborted then), or with
    * `code: "COMMIT_UNKNOWN"`: then keep the transaction and call its `commit()` again.
@@ -241,6 +247,14 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
       if (canAbort(transaction)) await transaction.abort().catch(() => {});
       throw error;
     }
+    // The function may have ended it by itself.
+    await this.#life.quiet();
+    if (transaction.ended === "commit") return result;
+    if (transaction.ended === "abort") {
+      throw new TransactionAbortedError(
+        "Nothing is committed: the transaction was aborted before its function returned.",
+      );
+    }
     try {
       await transaction.commit();
     } catch (error) {
@@ -301,7 +315,7 @@ function abortError(signal: AbortSignal): KafkaError {
 }
 
 function checkId(transactionalId: unknown): void {
-  const isId = typeof transactionalId === "string" && transactionalId !== "" &&
+  const isId = typeof transactionalId === "string" && /^\P{Surrogate}+$/u.test(transactionalId) &&
     new TextEncoder().encode(transactionalId).length <= MAX_ID_BYTES;
   if (!isId) refuse("transactionalId", "text that isn't empty, the same after each restart", transactionalId);
 }

@@ -4,9 +4,9 @@
  * @module
  */
 
+import { errorLike } from "../../error_like.ts";
 import {
   KafkaError,
-  type KafkaErrorOptions,
   ProducerFencedError,
   TimeoutError,
   TransactionAbortedError,
@@ -53,10 +53,8 @@ export function fenced(
 export function fatal(cause: KafkaError, ending: End | "init" | undefined, hasUnansweredCommits: boolean): KafkaError {
   const isUnknown = ending === "commit" && (hasUnansweredCommits || cause.errorCode === UNKNOWN_SERVER_ERROR);
   if (cause.fatal && !isUnknown) return cause;
-  const { name: _, message, ...fields } = cause;
   const outcome = isUnknown ? " Whether the transaction was committed isn't known." : "";
-  return new KafkaError(`Close this producer, and make a new one: ${message}${outcome}`, {
-    ...fields as KafkaErrorOptions,
+  return errorLike(cause, `Close this producer, and make a new one: ${cause.message}${outcome}`, {
     ...(isUnknown ? { code: "COMMIT_UNKNOWN", persisted: "possibly" as const } : {}),
     fatal: true,
     requiresAbort: false,
@@ -68,13 +66,7 @@ export function fatal(cause: KafkaError, ending: End | "init" | undefined, hasUn
 /** Nothing but abort() is left of the transaction; says so. */
 export function requiresAbort(cause: KafkaError): KafkaError {
   if (cause.fatal || cause.requiresAbort) return cause;
-  const { name: _, message, ...fields } = cause;
-  return new KafkaError(`Abort the transaction: ${message}`, {
-    ...fields as KafkaErrorOptions,
-    requiresAbort: true,
-    retriable: false,
-    cause,
-  });
+  return errorLike(cause, `Abort the transaction: ${cause.message}`, { requiresAbort: true, retriable: false, cause });
 }
 
 /** A record that was not sent, because its transaction was aborted, or because of what has failed before. */

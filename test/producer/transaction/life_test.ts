@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import {
   BufferFullError,
   isFatal,
+  type KafkaError,
   ProducerClosedError,
   type Transaction,
   TransactionAbortedError,
@@ -282,3 +283,74 @@ test("transaction life: a transaction says where it stands, and its signal why i
   assert.equal(tx.state, "ready");
   await run(client.close());
 });
+
+for (const release of ["3.9", "4.1"] as const) {
+  test(`transaction life: on Kafka ${release} a function that has committed by itself has committed, one that has aborted is told so`, async () => {
+    const { producer, run, failure, committed } = stage(release);
+    const client = producer();
+    const result = await run(client.transaction(async (tx) => {
+      void tx.send(record);
+      await tx.commit();
+      return 5;
+    }));
+    assert.equal(result, 5);
+    assert.equal(
+      await run(client.transaction((tx) => {
+        void tx.send({ ...record, value: "b" });
+        void tx.commit();
+        return 6;
+      })),
+      6,
+    );
+    const error = await failure(client.transaction(async (tx) => {
+      tx.send({ ...record, value: "c" }).catch(() => {});
+      await tx.abort();
+    }));
+    assert.ok(error instanceof TransactionAbortedError);
+    const closed = await failure(client.transaction(async (tx) => {
+      await tx.send({ ...record, value: "d" });
+      await client.close();
+    }));
+    assert.ok(closed instanceof TransactionAbortedError);
+    assert.deepEqual((await committed())[0], ["a", "b"]);
+  });
+
+  test(`transaction life: on Kafka ${release} a transaction that has ended says so, whatever the next one is about`, async () => {
+    const { producer, run, failure, committed } = stage(release);
+    const client = producer();
+    const tx = await run(client.begin());
+    void tx.send(record);
+    await run(tx.commit());
+    const next = await run(client.begin());
+    for (const call of [() => tx.send(record), () => tx.sendOffsets([], "g"), () => tx.commit(), () => tx.abort()]) {
+      const error = await failure(call());
+      assert.ok(error instanceof TransactionStateError);
+      assert.match(error.message, /^Begin another transaction for \w+\(\): this one was committed\.$/);
+    }
+    assert.throws(() => tx.produce(record), /this one was committed/);
+    await run(next.abort());
+    assert.match((await failure(next.send(record))).message, /this one was aborted/);
+    assert.deepEqual((await committed())[0], ["a"]);
+    await run(client.close());
+  });
+
+  test(`transaction life: on Kafka ${release} the error of a record says what is left to do, whoever looks at it`, async () => {
+    const { cluster, producer, run, failure } = stage(release);
+    const client = producer();
+    const tx = await run(client.begin());
+    cluster.control(Produce, { error: 10 }, { times: 1 });
+    let told: KafkaError | null = null;
+    const error = await failure(tx.send(record, { onDelivery: (failed) => told = failed }));
+    assert.equal(told, error);
+    assert.deepEqual([error.requiresAbort, error.fatal], [true, false]);
+    const refusal = await failure(tx.commit());
+    assert.ok(refusal.message.startsWith("Abort the transaction: "));
+    assert.deepEqual([refusal.name, refusal.code, refusal.cause], [error.name, error.code, error]);
+    await run(tx.abort());
+    const second = await run(client.begin());
+    cluster.control(Produce, { error: 53 }, { times: 1 });
+    const denied = await failure(second.send(record));
+    assert.deepEqual([denied.fatal, isFatal(denied), client.state], [true, true, "fatal"]);
+    await run(client.close().catch(() => {}));
+  });
+}

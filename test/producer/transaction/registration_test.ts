@@ -1,7 +1,7 @@
 /** Partitions and offsets that become part of a transaction, or don't. */
 import assert from "node:assert/strict";
 import { ProducerFencedError, TransactionAbortedError } from "../../../mod.ts";
-import { EndTxn, InitProducerId, Produce } from "../../../src/protocol/messages/mod.ts";
+import { ApiVersions, EndTxn, FindCoordinator, InitProducerId, Produce } from "../../../src/protocol/messages/mod.ts";
 import { AddOffsetsToTxn } from "../../../src/protocol/messages/add_offsets_to_txn.ts";
 import { AddPartitionsToTxn } from "../../../src/protocol/messages/add_partitions_to_txn.ts";
 import { TxnOffsetCommit } from "../../../src/protocol/messages/txn_offset_commit.ts";
@@ -431,16 +431,69 @@ test("transaction parts: transaction.version may be raised and lowered in the li
   const client = producer();
   const versions: number[] = [];
   const wanted: string[] = [];
-  for (const level of [0, 2, 2, 0, 0, 2, 2]) {
+  for (const [i, level] of [0, 2, 2, 0, 0, 2, 2, 0, 2].entries()) {
     cluster.finalizeFeature("transaction.version", level);
-    // Brokers tell of their features when somebody connects.
-    for (const broker of cluster.brokers) broker.disconnectAll();
-    await run(new Promise<void>((resolve) => runtime.setTimer(resolve, 50)));
+    // Brokers tell of their features when somebody connects, and when they are asked; nobody is told without.
+    const isRestarted = i % 2 === 0;
+    if (isRestarted) { for (const broker of cluster.brokers) broker.disconnectAll(); }
+    await run(new Promise<void>((resolve) => runtime.setTimer(resolve, isRestarted ? 50 : 1_500)));
     wanted.push(String(wanted.length));
     await run(client.transaction((tx) => void tx.send({ ...record, value: wanted.at(-1)! })));
     versions.push(cluster.requestsOf(Produce).at(-1)!.version >= 12 ? 2 : 1);
   }
   assert.deepEqual((await committed())[0], wanted);
-  assert.deepEqual(versions, [1, 2, 2, 1, 1, 2, 2]);
+  assert.deepEqual(versions, [1, 2, 2, 1, 1, 2, 2, 1, 2]);
+  await run(client.close());
+});
+
+test("transaction parts: features are asked for once a second at most, and by no one who hangs up on the question", async () => {
+  const { cluster, producer, run, runtime } = stage("4.1");
+  const client = producer();
+  const after = (ms: number): Promise<void> => run(new Promise<void>((resolve) => runtime.setTimer(resolve, ms)));
+  const next = (): Promise<void> => run(client.transaction((tx) => void tx.send(record)));
+  const asked = (): number => cluster.requestsOf(ApiVersions).length;
+  await next();
+  const before = asked();
+  for (let i = 0; i < 5; i++) await next();
+  assert.equal(asked(), before);
+  await after(1_500);
+  await next();
+  assert.equal(asked(), before + 1);
+  cluster.control(ApiVersions, { drop: "before" }, { times: 1 });
+  await after(1_500);
+  await next();
+  await after(1_500);
+  const late = asked();
+  await next();
+  assert.equal(asked(), late);
+  await run(client.close());
+});
+
+test("transaction parts: a refusal names the group, the id or the option that it is about", async () => {
+  const { cluster, producer, run, failure } = stage("3.9");
+  const client = producer();
+  const tx = await run(client.begin());
+  const stop = cluster.control(AddOffsetsToTxn, { error: 30 });
+  assert.match(
+    (await failure(tx.sendOffsets(offset, "g-1"))).message,
+    /^Abort the transaction: AddOffsetsToTxn of group "g-1": /,
+  );
+  stop();
+  await run(tx.abort());
+  const second = await run(client.begin());
+  cluster.control(TxnOffsetCommit, { error: 22 }, { times: 1 });
+  const stale = await failure(second.sendOffsets(offset, "g-1"));
+  assert.match(stale.message, /TxnOffsetCommit of group "g-1" for in-0: /);
+  await run(second.abort());
+  cluster.control(FindCoordinator, { error: 53 }, { times: 1 });
+  const denied = await failure(producer({ transactionalId: "denied" }).init());
+  assert.match(denied.message, /FindCoordinator of transactional id "denied": /);
+  assert.deepEqual([denied.name, denied.fatal], ["AuthorizationError", true]);
+  cluster.control(InitProducerId, { error: 50 }, { times: 1 });
+  const tooLong = await failure(producer({ transactionalId: "long", transactionTimeoutMs: 900_001 }).init());
+  assert.match(
+    tooLong.message,
+    /^Close this producer, .*: InitProducerId of transactionTimeoutMs 900001: .*transaction\.max\.timeout\.ms/,
+  );
   await run(client.close());
 });

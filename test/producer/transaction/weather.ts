@@ -65,6 +65,8 @@ const PARTITIONS = 3;
 const BROKERS = 3;
 const PRODUCERS = 2;
 const COPIERS = 2;
+/** More than there are processes. */
+const PROCESSES = 1_000_000;
 const GROUP = "copiers";
 const IDS = ["id-0", "id-1", "copy-0", "copy-1"];
 const LIMIT_MS = 3_600_000;
@@ -188,10 +190,15 @@ export async function weather(seed: number, release: "3.9" | "4.1"): Promise<Wea
     let producer = make(id);
     let process = 1_000 + index;
     const former: TransactionalProducer[] = [];
+    // A partition may go to the other member and come back: whoever has it goes on where the group stands.
+    const tenures = new Map<number, number>();
     while (!isCopied) {
       const reader = new GroupReader({
         ...{ brokers: cluster.bootstrap, connect: cluster.sockets, groupId: GROUP, topics: ["out"] },
         ...{ maxWaitMs: 500, requestTimeoutMs: 1_000, sessionTimeoutMs: 6_000, heartbeatIntervalMs: 500 },
+        onAssigned: (places) => {
+          for (const { partition } of places) tenures.set(partition, (tenures.get(partition) ?? 0) + 1);
+        },
       }, runtime);
       const done = allCopied.then(() => reader.close());
       try {
@@ -199,7 +206,8 @@ export async function weather(seed: number, release: "3.9" | "4.1"): Promise<Wea
           if (batch.records.length === 0) continue;
           if (below(4) === 0) spoil();
           if (below(40) === 0) break;
-          const type = await copyBatch(producer, reader, batch, process);
+          const tenure = tenures.get(batch.partition)! * PROCESSES;
+          const type = await copyBatch(producer, reader, batch, process + tenure);
           if (producer.state === "fatal" || type === "info" || below(30) === 0) {
             superseded.add(producer);
             former.push(producer);
