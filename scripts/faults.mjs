@@ -25,7 +25,7 @@ import { runtimeBinary } from "./lib/tools.mjs";
 const workload = fileURLToPath(new URL("../test/interop/faults/workload.mjs", import.meta.url));
 const usualPartitions = 6;
 /** A workload that takes longer hangs: more than any delivery timeout and everything around it. */
-const hangsAfterMs = 120_000;
+const hangsAfterMs = 300_000;
 
 /**
  * Runs the scenarios; resolves to the number of those in which a promise was broken.

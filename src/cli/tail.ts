@@ -8,6 +8,7 @@ import { ConfigError } from "../errors.ts";
 import type { Position, ReadBatch, Reader, TopicPartition, TopicPartitionOffset } from "../reader/mod.ts";
 import { show } from "../show.ts";
 import { complain, explain } from "./complaint.ts";
+import { Troubles } from "./troubles.ts";
 import { formatEnvelope } from "./envelope.ts";
 import { compileTemplate, type Printer } from "./escapes.ts";
 import type { CliIo } from "./io.ts";
@@ -25,7 +26,9 @@ export async function tail(
   createReader: (options: TailCommand["reader"]) => TailReader,
 ): Promise<number> {
   const print = printerOf(command, io);
-  const reader = createReader(command.reader);
+  const troubles = new Troubles(io);
+  const { onTrouble } = troubles;
+  const reader = createReader(command.quiet ? command.reader : { ...command.reader, onTrouble });
   let isInterrupted = false;
   const forget = io.onInterrupt(() => {
     isInterrupted = true;
@@ -44,6 +47,7 @@ export async function tail(
     return error instanceof ConfigError ? 2 : 1;
   } finally {
     forget();
+    troubles.end();
     await reader.close();
   }
 }

@@ -18,7 +18,8 @@ const HOLD_MS = 2_000;
 /** Calls back after so many ms; what it returns takes that back. */
 export type SetTimer = (callback: () => void, delayMs: number) => () => void;
 
-const setSystemTimer: SetTimer = (callback, delayMs) => {
+/** By the clock. */
+export const setSystemTimer: SetTimer = (callback, delayMs) => {
   const timer = setTimeout(callback, delayMs);
   return () => clearTimeout(timer);
 };

@@ -18,7 +18,7 @@ import { Fetch } from "../protocol/messages/fetch.ts";
 import { ListOffsets } from "../protocol/messages/list_offsets.ts";
 import { OffsetForLeaderEpoch } from "../protocol/messages/offset_for_leader_epoch.ts";
 import type { ResponseOf } from "../protocol/schema.ts";
-import { OFFSET_OUT_OF_RANGE } from "../protocol/error_code_names.ts";
+import { LEADER_NOT_AVAILABLE, OFFSET_OUT_OF_RANGE } from "../protocol/error_code_names.ts";
 import type { Runtime, Timer } from "../runtime/runtime.ts";
 import { wholeBatches } from "./batch_decoder.ts";
 import type { Cursor } from "./cursor.ts";
@@ -55,6 +55,8 @@ export class Fetcher {
   readonly #cursors = new Map<string, Cursor>();
   /** Leaders that owe an answer. */
   readonly #busyLeaders = new Set<number>();
+  /** What can't be read at the moment. */
+  readonly #troubled = new Set<Cursor>();
   #bufferedBytes = 0;
   #isDeferred = false;
   #timer: Timer | undefined;
@@ -91,6 +93,7 @@ export class Fetcher {
   remove(cursor: Cursor): void {
     if (this.#cursors.get(keyOf(cursor)) !== cursor) return;
     this.#cursors.delete(keyOf(cursor));
+    this.#relieve(cursor);
     cursor.generation += 1;
     this.drop(cursor);
   }
@@ -116,7 +119,7 @@ export class Fetcher {
     const { topic, partition, position } = cursor;
     cursor.corruptions += 1;
     this.drop(cursor);
-    if (cursor.corruptions < MOST_ATTEMPTS_AT_DAMAGE) return this.#retry(cursor);
+    if (cursor.corruptions < MOST_ATTEMPTS_AT_DAMAGE) return this.#retry(cursor, cause);
     cursor.corruptions = 0;
     const message =
       `Topic "${topic}" partition ${partition} can't be read at offset ${position}: three times what the ` +
@@ -177,7 +180,7 @@ export class Fetcher {
       if (error instanceof AuthenticationError || error instanceof ConfigError) this.#fail(cursor, error);
       else if (errorCode !== 0 && !errorOf(errorCode).retriable) {
         this.#fail(cursor, brokerError(errorCode, { api: "Metadata", topic, partition }));
-      }
+      } else this.#trouble(cursor, error ?? brokerError(LEADER_NOT_AVAILABLE, { api: "Metadata", topic, partition }));
     }
   }
 
@@ -267,13 +270,16 @@ export class Fetcher {
     for (const cursor of asked) {
       const partition = found.get(keyOf(cursor));
       if (cursor.generation !== generations.get(cursor)) continue;
-      if (partition === undefined) this.#retry(cursor);
+      if (partition === undefined) this.#retry(cursor, new ProtocolError("ListOffsets left out a partition."));
       else if (partition.errorCode !== 0) this.#onError(cursor, partition.errorCode, "ListOffsets");
       // No record is as young as that: the next one will be.
       else if (partition.offset === UNDEFINED_OFFSET) cursor.start = "end";
       else if (partition.offset < 0n) {
         this.#fail(cursor, new ProtocolError(`ListOffsets told the offset ${partition.offset}.`));
-      } else cursor.startAt(partition.offset);
+      } else {
+        cursor.startAt(partition.offset);
+        if (cursor.isProbe) this.#relieve(cursor);
+      }
     }
     this.#events.onArrival();
   }
@@ -307,7 +313,7 @@ export class Fetcher {
     for (const { cursor, leader, generation } of asked) {
       const found = answers.get(keyOf(cursor));
       if (cursor.generation !== generation) continue;
-      if (found === undefined) this.#retry(cursor);
+      if (found === undefined) this.#retry(cursor, new ProtocolError("OffsetForLeaderEpoch left out a partition."));
       else if (found.errorCode !== 0) this.#onError(cursor, found.errorCode, "OffsetForLeaderEpoch");
       else {
         cursor.validEpoch = leader.leaderEpoch;
@@ -382,13 +388,14 @@ export class Fetcher {
   #onPartition(cursor: Cursor, { errorCode, records, abortedTransactions, highWatermark }: FetchedPartition): void {
     if (errorCode !== 0) return this.#onError(cursor, errorCode, "Fetch");
     cursor.failures = 0;
+    this.#relieve(cursor);
     if (records === null || records.length === 0) return;
     let whole: ReturnType<typeof wholeBatches>;
     try {
       whole = wholeBatches(records, cursor.fetchOffset);
     } catch (error) {
       // What is buffered before it is in hand, and is handed out first.
-      return cursor.chunks.length > 0 ? this.#retry(cursor) : this.damaged(cursor, error);
+      return cursor.chunks.length > 0 ? this.#retry(cursor, error) : this.damaged(cursor, error);
     }
     const { length, nextOffset, epoch } = whole;
     if (length === 0) {
@@ -410,9 +417,9 @@ export class Fetcher {
     if (errorCode === OFFSET_OUT_OF_RANGE) return this.#onMissingOffset(cursor, error);
     if (NO_LEADER_ERRORS.includes(errorCode)) {
       void this.#cluster.requestUpdate();
-      return this.#retry(cursor);
+      return this.#retry(cursor, error);
     }
-    if (errorOf(errorCode).retriable) return this.#retry(cursor);
+    if (errorOf(errorCode).retriable) return this.#retry(cursor, error);
     this.#fail(cursor, error);
   }
 
@@ -420,7 +427,7 @@ export class Fetcher {
     const { onMissingOffset } = this.#options;
     if (onMissingOffset === "fail") return this.#fail(cursor, error);
     // What is buffered is in hand, and is handed out first.
-    if (cursor.chunks.length > 0) return this.#retry(cursor);
+    if (cursor.chunks.length > 0) return this.#retry(cursor, error);
     cursor.jump(onMissingOffset);
   }
 
@@ -429,18 +436,37 @@ export class Fetcher {
       const isHopeless = error instanceof AuthenticationError || error instanceof ConfigError ||
         (error instanceof UnsupportedVersionError && !error.retriable);
       if (isHopeless) this.#fail(cursor, error);
-      else this.#retry(cursor);
+      else this.#retry(cursor, error);
     }
     void this.#cluster.requestUpdate();
   }
 
-  #retry(cursor: Cursor): void {
+  #retry(cursor: Cursor, error: unknown): void {
     cursor.failures += 1;
     cursor.notBeforeMs = this.#runtime.now() + this.#backoff.delayMs(cursor.failures);
+    this.#trouble(cursor, error);
+  }
+
+  /** The first one is told with its reason; what follows from the same is no news. */
+  #trouble(cursor: Cursor, error: unknown): void {
+    const isFirst = this.#troubled.size === 0;
+    this.#troubled.add(cursor);
+    if (isFirst) this.#tell(error instanceof KafkaError ? error : new KafkaError("Reading failed.", { cause: error }));
+  }
+
+  #relieve(cursor: Cursor): void {
+    if (this.#troubled.delete(cursor) && this.#troubled.size === 0) this.#tell(null);
+  }
+
+  /** In a turn of its own: what a listener throws is not the fetcher's. */
+  #tell(trouble: KafkaError | null): void {
+    const { onTrouble } = this.#options;
+    if (onTrouble !== undefined && !this.#closed) this.#runtime.defer(() => onTrouble(trouble));
   }
 
   #fail(cursor: Cursor, error: Error): void {
     cursor.error = error;
+    this.#relieve(cursor);
     this.#events.onArrival();
   }
 

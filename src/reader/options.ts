@@ -6,7 +6,7 @@
 
 import { type Address, parseAddresses } from "../cluster/address.ts";
 import { checkConnect, checkSecurity, type SecurityProtocol } from "../cluster/security.ts";
-import { ConfigError } from "../errors.ts";
+import { ConfigError, type KafkaError } from "../errors.ts";
 import type { Connect } from "../runtime/connectable.ts";
 import type { SocketFactory, TlsOptions } from "../runtime/runtime.ts";
 import type { SaslMechanism } from "../sasl/mechanism.ts";
@@ -70,6 +70,12 @@ export interface ReaderOptions {
   readonly securityProtocol?: SecurityProtocol | undefined;
   /** Opens the connections, as that of a producer does. @default the runtime's own */
   readonly connect?: Connect | undefined;
+  /**
+   * Told why partitions can't be read at the moment, as soon as the first of them can't; the reader goes on trying. Told
+   * `null` when all of them can be read again. What ends the reading is thrown by the iterator, and not told here.
+   * @default nobody is told
+   */
+  readonly onTrouble?: ((trouble: KafkaError | null) => void) | undefined;
 }
 
 /** Options with their defaults. */
@@ -93,6 +99,7 @@ export interface ResolvedReaderOptions {
   readonly tls: boolean | TlsOptions;
   readonly sasl: SaslMechanism | undefined;
   readonly connect: SocketFactory | undefined;
+  readonly onTrouble: ((trouble: KafkaError | null) => void) | undefined;
 }
 
 const MAX_INT32 = 2_147_483_647;
@@ -117,7 +124,7 @@ const CHOICES = {
   onMissingOffset: ["beginning", "end", "fail"],
 } as const;
 
-const OTHERS = ["brokers", "clientId", "controlRecords", "tls", "sasl", "securityProtocol", "connect"];
+const OTHERS = ["brokers", "clientId", "controlRecords", "tls", "sasl", "securityProtocol", "connect", "onTrouble"];
 
 /**
  * Options with their defaults.
@@ -143,6 +150,10 @@ export function resolveReaderOptions(options: ReaderOptions): ResolvedReaderOpti
       `Set "controlRecords" to true or false: ${show(controlRecords)} is neither.`,
     );
   }
+  const { onTrouble } = options;
+  if (onTrouble !== undefined && typeof onTrouble !== "function") {
+    throw new ConfigError("onTrouble", `Set "onTrouble" to a function: ${show(onTrouble)} is none.`);
+  }
   const numbers = Object.entries(NUMBERS).map(([name, [fallback, least, most]]) => {
     const value = (options as unknown as Record<string, unknown>)[name] ?? fallback;
     if (Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most) return [name, value];
@@ -159,7 +170,7 @@ export function resolveReaderOptions(options: ReaderOptions): ResolvedReaderOpti
     bootstrap: parseAddresses(options.brokers),
     clientId,
     controlRecords,
-    ...{ connect, sasl, tls },
+    ...{ connect, onTrouble, sasl, tls },
     ...Object.fromEntries([...numbers, ...choices]),
   } as ResolvedReaderOptions;
 }

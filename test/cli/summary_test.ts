@@ -54,7 +54,7 @@ test("cli summary: counts, rates, latency and the offsets of every partition", (
   assert.equal(
     formatSummary(summary),
     "Delivered 4 records (40 B) to flights in 2.00 s: 2 records/s, 20 B/s\n" +
-      "  2 batches of 2 records on average, 1 requests, gzip to 25.0 % of the size\n" +
+      "  2 batches of 2 records on average, 1 request, gzip to 25.0 % of the size\n" +
       "  latency p50 5.00 ms, p99 5.00 ms, max 5.00 ms\n" +
       "  partition  records  offsets\n" +
       "          0        1  100 to 100\n" +

@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { Producer, TransactionalProducer } from "../../mod.ts";
 import { parseEnvelope } from "../../src/cli/envelope.ts";
 import { tail } from "../../src/cli/tail.ts";
+import { Troubles } from "../../src/cli/troubles.ts";
+import { ConnectionError } from "../../src/errors.ts";
 import type { TailCommand } from "../../src/cli/tail_command.ts";
 import { Reader } from "../../src/reader/mod.ts";
 import { EmbeddedCluster } from "../../src/testing/mod.ts";
@@ -16,6 +18,23 @@ interface Setting {
   run(given: Partial<TailCommand>, io?: World): Promise<{ exitCode: number; out: string; err: string }>;
 }
 
+function tailCommandOf(brokers: string): TailCommand {
+  return {
+    topic: "orders",
+    from: "beginning",
+    to: "end",
+    count: undefined,
+    partitions: undefined,
+    json: false,
+    template: undefined,
+    keySeparator: undefined,
+    delimiter: lineEnd,
+    nullText: "",
+    quiet: false,
+    reader: { brokers, maxBlockMs: 5_000 },
+  };
+}
+
 function setting(t: { after(cleanUp: () => Promise<void>): void }, partitions = 1): Setting {
   const cluster = new EmbeddedCluster({ topics: { orders: partitions } });
   const brokers = cluster.bootstrap;
@@ -25,21 +44,7 @@ function setting(t: { after(cleanUp: () => Promise<void>): void }, partitions = 
     cluster,
     producer,
     async run(given, io = world([])) {
-      const command: TailCommand = {
-        topic: "orders",
-        from: "beginning",
-        to: "end",
-        count: undefined,
-        partitions: undefined,
-        json: false,
-        template: undefined,
-        keySeparator: undefined,
-        delimiter: lineEnd,
-        nullText: "",
-        quiet: false,
-        reader: { brokers, maxBlockMs: 5_000 },
-        ...given,
-      };
+      const command = { ...tailCommandOf(brokers), ...given };
       const exitCode = await tail(command, io, (options) => new Reader({ ...options, connect: cluster.sockets }));
       return { exitCode, out: io.out, err: io.err };
     },
@@ -211,4 +216,39 @@ test("cli tail: what was aborted is not printed and doesn't keep it from its end
   assert.equal((await run({})).out, "plain\ncommitted\n");
   const reader = { brokers: cluster.bootstrap, isolation: "read_uncommitted" };
   assert.equal((await run({ reader })).out, "plain\naborted\ncommitted\n");
+});
+
+test("cli tail: a trouble is told when it lasts, once, and when it is over", () => {
+  const io = world([]);
+  const timers: (() => void)[] = [];
+  const troubles = new Troubles(io, (callback) => {
+    timers.push(callback);
+    return () => void timers.splice(timers.indexOf(callback), 1);
+  });
+  const trouble = new ConnectionError('Connecting to "b:1" failed: \x1b[31m');
+  troubles.onTrouble(trouble);
+  troubles.onTrouble(null);
+  assert.deepEqual([timers.length, io.err], [0, ""], "a leader that moves is no trouble");
+  troubles.onTrouble(trouble);
+  timers.pop()!();
+  assert.equal(io.err, 'sluice: warning: Connecting to "b:1" failed: \\u001b[31m. Still trying; Ctrl-C ends.\n');
+  troubles.onTrouble(null);
+  assert.match(io.err, /^sluice: warning: .*\nsluice: reading again\n$/);
+  troubles.onTrouble(trouble);
+  troubles.end();
+  assert.equal(timers.length, 0);
+});
+
+test("cli tail: what keeps it from reading is asked for, unless nothing is to be said", async (t) => {
+  const { cluster, run } = setting(t);
+  assert.deepEqual(await run({}), { exitCode: 0, out: "", err: "" });
+  const asked: boolean[] = [];
+  for (const quiet of [false, true]) {
+    const command = { ...tailCommandOf(cluster.bootstrap), quiet };
+    await tail(command, world([]), (options) => {
+      asked.push("onTrouble" in options);
+      return new Reader({ ...options, connect: cluster.sockets });
+    });
+  }
+  assert.deepEqual(asked, [true, false]);
 });

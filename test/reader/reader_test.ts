@@ -191,3 +191,36 @@ test("reader: partitions and places that can't be right are refused in words", (
   assert.throws(() => it.assign([{ topic: "lines", partition: 0, start: 5 as unknown as bigint }]), /such as 0n/);
   assert.throws(() => it.seek({ topic: "lines", partition: 0 }, 0n), /Assign topic "lines" partition 0 first/);
 });
+
+test("reader: a broker that goes away is told once, and when all is read again", async (t) => {
+  const { cluster, producer, reader } = stage(t, { orders: 3 });
+  const told: (string | null)[] = [];
+  let [isGone, isBack] = [() => {}, () => {}];
+  const gone = new Promise<void>((resolve) => isGone = resolve);
+  const back = new Promise<void>((resolve) => isBack = resolve);
+  const it = reader({
+    requestTimeoutMs: 500,
+    connectTimeoutMs: 500,
+    onTrouble: (trouble) => {
+      told.push(trouble === null ? null : trouble.code);
+      if (trouble === null) isBack();
+      else isGone();
+    },
+  });
+  it.assign([0, 1, 2].map((partition) => ({ topic: "orders", partition, start: "beginning" })));
+  await producer.send({ topic: "orders", partition: 0, value: "before" });
+  assert.equal(textOf((await take(it, 1))[0]!), "before");
+  assert.deepEqual(told, []);
+  cluster.stopBroker(1);
+  const next = take(it, 1);
+  await gone;
+  cluster.startBroker(1);
+  await back;
+  await producer.send({ topic: "orders", partition: 2, value: "after" });
+  assert.equal(textOf((await next)[0]!), "after");
+  assert.deepEqual(told, ["NETWORK_EXCEPTION", null]);
+  assert.throws(
+    () => new Reader({ brokers: "b:1", onTrouble: 1 as never }),
+    /Set "onTrouble" to a function: 1 is none/,
+  );
+});

@@ -178,7 +178,11 @@ export const scenarios = {
   },
 
   "all brokers down and back": {
-    plan: (dice) => ({ producers: [one(dice, patient, 18_000), one(dice, patient, 18_000)] }),
+    // On a machine with other work it takes them a minute and more to come back.
+    plan: (dice) => {
+      const options = { ...patient, deliveryTimeoutMs: 180_000, maxBlockMs: 180_000 };
+      return { producers: [one(dice, options, 18_000), one(dice, options, 18_000)] };
+    },
     async faults({ cluster, dice, sleep }) {
       await sleep(3_000);
       await Promise.all(cluster.nodes.map((node) => node.kill()));
