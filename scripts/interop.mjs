@@ -68,7 +68,8 @@ const partOfProbes = { "4.4.0": /ApiVersions|Produce|metadata|transactions:|grou
  *
  * @param {{ only?: Record<string, string[]>, thorough?: boolean, secure?: boolean, rounds?: number, whole?: boolean, loadS?: number,
  *   log?: (line: string) => void }} [options]
- * @returns `{ passed, failed, skipped: [{ name, reason, allowed }], tests: [{ name, status }] }`; details go to `log`
+ * @returns `{ passed, failed, skipped: [{ name, reason, allowed }], tests: [{ name, status }], times }`, the last of them
+ *   pairs of a part and its seconds; details go to `log`
  */
 export async function runInterop(
   { only = {}, thorough, secure, rounds, whole, loadS, log = (line) => console.log(line) } = {},
@@ -104,23 +105,24 @@ export async function runInterop(
   for (const version of onKafka ? wanted.versions : []) {
     await tally.guard(`Kafka ${version}`, async () => {
       const libs = await ensureKafka(version);
-      if (parts.includes("schemas")) {
-        await runSchemasPart({ version, libs, tally });
-      }
+      const timed = (part, run) => tally.timed(`Kafka ${version}, ${part}`, run);
+      if (parts.includes("schemas")) await timed("schemas", () => runSchemasPart({ version, libs, tally }));
       if (parts.includes("probes")) {
         const probes = only.parts === undefined ? partOfProbes[version] : undefined;
         if (probes !== undefined) log(`Kafka ${version}, probes: only those named like ${probes}`);
-        await runProbesPart({ version, tally, only: probes });
+        await timed("probes", () => runProbesPart({ version, tally, only: probes }));
       }
       if (parts.includes("transactions")) {
-        await runTransactionsPart({ version, runtimes: only.runtimes, thorough, secure, rounds, tally });
+        const how = { version, runtimes: only.runtimes, thorough, secure, rounds, tally };
+        await timed("transactions", () => runTransactionsPart(how));
       }
       const isFirst = version === wanted.versions[0];
       const everywhere = everything.runtimes.filter((name) => !["java", "node20"].includes(name));
       const secured = (whole ? everywhere : securityOn[version] ?? []).filter((name) => wanted.runtimes.includes(name));
       if (parts.includes("security") && secured.length > 0) {
         log(`Kafka ${version}, security: ${secured.join(", ")}${isFirst ? "; load with restarts on the first" : ""}`);
-        await runSecurityPart({ version, runtimes: secured, withLoad: isFirst && !whole, loadS, whole, tally, log });
+        const how = { version, runtimes: secured, withLoad: isFirst && !whole, loadS, whole, tally, log };
+        await timed("security", () => runSecurityPart(how));
       }
       if (
         !parts.includes("matrix") &&
@@ -131,12 +133,15 @@ export async function runInterop(
         if (parts.includes("matrix")) {
           const matrix = { ...wanted, ...partOfMatrix[version], ...withoutUndefined(only) };
           log(`Kafka ${version}, matrix: ${describeMatrix(matrix)}`);
-          await runMatrixPart({ kafka, wanted: matrix, tally });
+          await timed("matrix", () => runMatrixPart({ kafka, wanted: matrix, tally }));
         }
-        if (isFirst && parts.includes("claims")) await runClaimsPart({ kafka, wanted, tally });
-        if (isFirst && parts.includes("groups")) await runGroupsPart({ kafka, sluice: await builtPackage(), tally });
-        if (isFirst && parts.includes("app")) await runAppPart({ kafka, sluice: await builtPackage(), tally });
-        if (isFirst && parts.includes("demo")) await runDemoPart({ kafka, tally });
+        const onFirst = {
+          claims: () => runClaimsPart({ kafka, wanted, tally }),
+          groups: async () => await runGroupsPart({ kafka, sluice: await builtPackage(), tally }),
+          app: async () => await runAppPart({ kafka, sluice: await builtPackage(), tally }),
+          demo: () => runDemoPart({ kafka, tally }),
+        };
+        for (const [part, run] of Object.entries(onFirst)) if (isFirst && parts.includes(part)) await timed(part, run);
       } finally {
         await kafka.stop();
       }
@@ -170,6 +175,7 @@ class Tally {
   #log;
   #tests = new Map();
   #skipped = [];
+  #times = [];
 
   constructor(log) {
     this.#log = log;
@@ -195,6 +201,18 @@ class Tally {
     this.#log(`- ${name}: skipped, ${reason}`);
   }
 
+  /** Runs a part of a version and keeps how long it took. */
+  async timed(name, body) {
+    const startedMs = performance.now();
+    try {
+      await body();
+    } finally {
+      const seconds = (performance.now() - startedMs) / 1000;
+      this.#times.push([name, seconds]);
+      this.#log(`${name}: ${seconds.toFixed(1)} s`);
+    }
+  }
+
   /** Runs a part and times it; an exception in it is one failed test. */
   async guard(name, body) {
     const startedMs = performance.now();
@@ -210,7 +228,8 @@ class Tally {
 
   summary() {
     const tests = [...this.#tests].map(([name, status]) => ({ name, status }));
-    return { passed: this.#count("passed"), failed: this.#count("failed"), skipped: this.#skipped, tests };
+    const [passed, failed] = [this.#count("passed"), this.#count("failed")];
+    return { passed, failed, skipped: this.#skipped, tests, times: this.#times };
   }
 
   #count(wanted) {

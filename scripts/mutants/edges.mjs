@@ -6,6 +6,7 @@ const settlement = "src/producer/sender/settlement.ts";
 const recovery = "src/producer/sender/recovery.ts";
 const verdict = "src/producer/sender/verdict.ts";
 const sender = "src/producer/sender/sender.ts";
+const drain = "src/producer/sender/drain.ts";
 
 export const edges = [
   {
@@ -30,7 +31,7 @@ export const edges = [
     name: "A batch that lingers behind another one is not watched",
     profile: "peace",
     edits: [{
-      file: sender,
+      file: drain,
       find: `      this.#schedule.watch(partition, nowMs);\n      return 0;\n    }\n    const gate`,
       replace: `      return 0;\n    }\n    const gate`,
     }],
@@ -108,7 +109,7 @@ export const edges = [
     name: "What is sent behind a request that is too large is lost with it again and again",
     profile: "large requests",
     edits: [{
-      file: sender,
+      file: drain,
       find: `if (isLarge && chosen.length === 0 && lane.inFlight > 0) {`,
       replace: `if (isLarge && chosen.length === 0 && lane.inFlight < 0) {`,
     }, { file: sender, find: `!lane.isTrying &&`, replace: `` }],

@@ -11,7 +11,6 @@ import { loadCodec } from "../codec/guarded_compressor.ts";
 import { isAborted, readSendOptions, type SendCall } from "../call_options.ts";
 import { ConfigError, type KafkaError, ProducerClosedError, TimeoutError } from "../errors.ts";
 import { copyOfRecords, notDisconnect } from "../other_clients.ts";
-import { brokerError } from "../protocol/error_codes.ts";
 import { callersContext, type Context, outside } from "../runtime/async_context.ts";
 import { detached } from "../runtime/detached.ts";
 import type { Runtime, Scope } from "../runtime/runtime.ts";
@@ -43,11 +42,11 @@ import { type Names, NO_NAMES } from "./options/security.ts";
 import { Sender } from "./sender/sender.ts";
 import { Idempotence } from "./idempotence/idempotence.ts";
 import { type Stamping, type StampingParts, unstamped } from "./idempotence/stamping.ts";
-import type { TopicQueues, TopicWaiter } from "./accumulator/topic_queues.ts";
 import { TurnClock } from "./accumulator/turn_clock.ts";
 import { LAST_PUSH_MS, type TelemetrySession } from "./observe/telemetry.ts";
 import { Watch } from "./observe/watch.ts";
 import { readWaitOptions, type WaitOptions, within } from "./within.ts";
+import { TopicLookup } from "./topic_lookup.ts";
 import { writableOf } from "./writable.ts";
 
 /** A partition, as {@link Producer.partitionsFor} tells of it. */
@@ -108,8 +107,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   readonly #diagnostics: Diagnostics;
   readonly #watch: Watch;
   readonly #telemetry: TelemetrySession | undefined;
-  /** Calls that wait for a topic's metadata without a record. */
-  readonly #lookups: Set<(error: KafkaError) => void> = new Set();
+  readonly #lookup: TopicLookup;
   /** Made for the first send with a signal. */
   #signals: AbortSignals | undefined;
   #closing: Promise<void> | undefined;
@@ -201,6 +199,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     const waitingRoom = new WaitingRoom(this.#options, parts);
     this.#admission = new Admission(this.#options, clock, memory, router, accumulator, waitingRoom, rejections);
     this.#sender = new Sender(this.#options, { ...parts, waitingRoom });
+    this.#lookup = new TopicLookup(this.#options, parts);
     this.#watch = new Watch({ ...parts, waitingRoom }, this.#logger, now, this.#options.lingerMs);
     this.#agenda = agenda;
     this.#memory = memory;
@@ -403,8 +402,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   /** The partitions of a topic. Waits for metadata up to `maxBlockMs`. */
   async partitionsFor(topic: string): Promise<PartitionInfo[]> {
     this.#refuseIfClosed();
-    const known = this.#router.topic(topic);
-    if (!this.#router.isKnown(known)) await this.#outstanding.during(this.#awaitTopic(known));
+    const known = await this.#outstanding.during(this.#lookup.find(topic));
     return known.metadata.partitions.map(({ leaderId, leaderEpoch }, partition) => ({
       topic,
       partition,
@@ -532,44 +530,10 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     this.#cluster.close();
     this.#agenda.clear();
     this.#logger.settle();
-    for (const reject of this.#lookups) reject(closedError("No topic is looked up any more.", "no"));
+    this.#lookup.close(closedError("No topic is looked up any more.", "no"));
     const why = "An interceptor's close() has not ended.";
     await within(this.#runtime, this.#interceptors.close(), { timeoutMs: leftMs() }, overdue(why));
     if (late !== undefined) throw late;
-  }
-
-  /** Waits until a topic is known, or for the reason why it can't be. */
-  #awaitTopic(topic: TopicQueues): Promise<void> {
-    const { maxBlockMs } = this.#options;
-    const waiter: TopicWaiter & { gone: boolean } = { gone: false, onTopic: () => false };
-    let giveUp: (error: KafkaError) => void;
-    const known = new Promise<void>((resolve, reject) => {
-      giveUp = reject;
-      this.#lookups.add(giveUp);
-      waiter.onTopic = () => {
-        const { errorCode } = topic.metadata;
-        const { retriable } = brokerError(errorCode);
-        if (this.#router.isKnown(topic)) resolve();
-        else if (errorCode !== 0 && !retriable) reject(brokerError(errorCode, { topic: topic.name }));
-        else if (this.#cluster.lastError instanceof ConfigError) reject(this.#cluster.lastError);
-        else return false;
-        return true;
-      };
-      topic.waiters.push(waiter);
-      void this.#cluster.requestUpdate();
-    });
-    return within(this.#runtime, known, { timeoutMs: maxBlockMs }, () => {
-      const { reason, advice, error } = this.#diagnostics.ofTopic(topic).explain();
-      const { errorCode } = topic.metadata;
-      const isTold = errorCode !== 0 && error?.errorCode === errorCode;
-      const message = `Topic ${show(topic.name)} could not be looked up within ${maxBlockMs} ms (maxBlockMs). ` +
-        `${reason} ${advice}`;
-      const own = isTold ? { code: error.code, errorCode } : {};
-      return new TimeoutError(message, { topic: topic.name, cause: error, ...own });
-    }).finally(() => {
-      waiter.gone = true;
-      this.#lookups.delete(giveUp);
-    });
   }
 
   #refusal(): KafkaError | undefined {
