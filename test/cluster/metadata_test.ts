@@ -429,3 +429,14 @@ test("metadata: an attempt at a dead address is given up when the broker turns u
   assert.ok(runtime.now() - startMs < 1_500, `${runtime.now() - startMs} ms`);
   await run(p.close());
 });
+
+test("metadata: a topic that partitionsFor has looked for in vain is asked about no longer", async () => {
+  const { cluster, producer, failure, run, runtime } = stage();
+  const p = producer({ maxBlockMs: 5_000 });
+  assert.equal((await failure(p.partitionsFor("nowhere"))).name, "TimeoutError");
+  await runtime.advance(1_000);
+  cluster.clearRequests();
+  await runtime.advance(60_000);
+  assert.equal(cluster.requestsOf(Metadata).length, 0);
+  await run(p.close());
+});

@@ -464,7 +464,6 @@ export class Settlement {
       if (inFlight) batch.persisted = stickyPersisted(batch.persisted, "possibly");
       this.#fail(batch, this.#expiry.errorOf(batch, inFlight));
     }
-    this.#schedule.add(partition);
   }
 }
 
