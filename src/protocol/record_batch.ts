@@ -6,7 +6,7 @@
  * @module
  */
 
-import { copyInto } from "./byte_arrays.ts";
+import { COPY_BY_LOOP, copyInto } from "./byte_arrays.ts";
 import {
   ATTRIBUTES,
   BASE_SEQUENCE,
@@ -25,7 +25,7 @@ import {
   RECORDS_COUNT,
 } from "./record_batch_layout.ts";
 import { RecordCursor } from "./record_cursor.ts";
-import { sizeOfVarint, sizeOfVarlong, writeUint32, writeVarlong } from "./varint.ts";
+import { sizeOfVarlong, writeUint32, writeVarlong } from "./varint.ts";
 
 /**
  * A record as bytes. The key stands in `key[0, keyLength)`, the value in `value[0, valueLength)` and the headers in
@@ -51,63 +51,71 @@ export function maxSizeOfRecord(record: RecordBytes): number {
 
 /** The size of a record without the length that stands before it. */
 export function sizeOfRecordBody(record: RecordBytes, offsetDelta: number, timestampDelta: number): number {
-  return 1 + sizeOfVarlong(timestampDelta) + sizeOfVarint(offsetDelta) +
-    (record.key === null ? 1 : sizeOfVarint(record.keyLength) + record.keyLength) +
-    (record.value === null ? 1 : sizeOfVarint(record.valueLength) + record.valueLength) +
+  return 1 + (timestampDelta === 0 ? 1 : sizeOfVarlong(timestampDelta)) + sizeOfLength(offsetDelta) +
+    (record.key === null ? 1 : sizeOfLength(record.keyLength) + record.keyLength) +
+    (record.value === null ? 1 : sizeOfLength(record.valueLength) + record.valueLength) +
     (record.headers === null ? 1 : record.headersLength);
 }
 
+/** Bytes that a varint of what is never negative takes. */
+function sizeOfLength(length: number): number {
+  return length < 0x40 ? 1 : length < 0x2000 ? 2 : length < 0x10_0000 ? 3 : length < 0x800_0000 ? 4 : 5;
+}
+
 /**
- * Writes a record whose body has the given size; returns the offset after it. There must be room.
+ * Writes a record, unless it would end behind `limit`: nothing is written then.
  *
- * All in one piece: the engine would compile each further function once by itself and again inside of this one, which
- * costs a program that sends for a second more than the sending.
+ * All in one piece, too large for the engine to put it into its callers: each function that it does that with is compiled
+ * once by itself and again inside of them, which costs a program that sends for a second more than the sending.
+ *
+ * @returns the offset after the record; the same below zero if it lies behind the limit
  */
 export function writeRecord(
   buffer: Uint8Array,
   offset: number,
+  limit: number,
   record: RecordBytes,
   offsetDelta: number,
   timestampDelta: number,
-  bodySize: number,
 ): number {
   const { key, keyLength, value, valueLength, headers, headersLength } = record;
-  let at = writeLength(buffer, offset, bodySize);
+  const bodySize = sizeOfRecordBody(record, offsetDelta, timestampDelta);
+  const end = offset + sizeOfLength(bodySize) + bodySize;
+  if (end > limit) return -end;
+  let at = offset;
+  // Lengths are varints of what is never negative: twice the number. A byte keeps the lowest eight bits of what it is given.
+  let rest = bodySize * 2;
+  for (; rest >= 0x80; rest >>>= 7) buffer[at++] = rest | 0x80;
+  buffer[at++] = rest;
   buffer[at++] = 0;
-  at = writeVarlong(buffer, at, timestampDelta);
-  at = writeLength(buffer, at, offsetDelta);
+  if (timestampDelta === 0) buffer[at++] = 0;
+  else at = writeVarlong(buffer, at, timestampDelta);
+  for (rest = offsetDelta * 2; rest >= 0x80; rest >>>= 7) buffer[at++] = rest | 0x80;
+  buffer[at++] = rest;
   if (key === null) {
     buffer[at++] = NULL_LENGTH;
   } else {
-    at = writeLength(buffer, at, keyLength);
-    copyInto(buffer, at, key, keyLength);
+    for (rest = keyLength * 2; rest >= 0x80; rest >>>= 7) buffer[at++] = rest | 0x80;
+    buffer[at++] = rest;
+    if (keyLength <= COPY_BY_LOOP) { for (let index = 0; index < keyLength; index++) buffer[at + index] = key[index]!; }
+    else copyInto(buffer, at, key, keyLength);
     at += keyLength;
   }
   if (value === null) {
     buffer[at++] = NULL_LENGTH;
   } else {
-    at = writeLength(buffer, at, valueLength);
+    for (rest = valueLength * 2; rest >= 0x80; rest >>>= 7) buffer[at++] = rest | 0x80;
+    buffer[at++] = rest;
     copyInto(buffer, at, value, valueLength);
     at += valueLength;
   }
-  if (headers === null) {
-    buffer[at] = 0;
-    return at + 1;
-  }
-  copyInto(buffer, at, headers, headersLength);
-  return at + headersLength;
+  if (headers === null) buffer[at] = 0;
+  else copyInto(buffer, at, headers, headersLength);
+  return end;
 }
 
 /** -1, zig-zag coded. */
 const NULL_LENGTH = 1;
-
-/** A varint of what is never negative. */
-function writeLength(buffer: Uint8Array, offset: number, length: number): number {
-  let rest = (length << 1) >>> 0;
-  for (; rest >= 0x80; rest >>>= 7) buffer[offset++] = (rest & 0x7f) | 0x80;
-  buffer[offset] = rest;
-  return offset + 1;
-}
 
 /** Reads what {@link writeRecord} has written: so many records one after the other, without their two deltas. */
 export function readRecords(section: Uint8Array, count: number): RecordBytes[] {

@@ -55,7 +55,10 @@ function writeBatch(records: readonly TestRecord[], stamp: ProducerStamp = UNSTA
   for (const [index, record] of records.entries()) {
     const delta = record.timestamp - base;
     const size = sizeOfRecordBody(record, index, delta);
-    const end = writeRecord(buffer, at, record, index, delta, size);
+    const wantedEnd = at + sizeOfVarint(size) + size;
+    assert.equal(writeRecord(buffer, at, wantedEnd - 1, record, index, delta), -wantedEnd, "a byte too few");
+    assert.equal(buffer[at], 0xaa, "nothing is written behind the limit");
+    const end = writeRecord(buffer, at, wantedEnd, record, index, delta);
     assert.equal(end - at, sizeOfVarint(size) + size, "the size was foretold");
     assert.ok(end - at <= maxSizeOfRecord(record));
     at = end;

@@ -88,7 +88,7 @@ export class Accumulator {
     let overhead = 0;
     if (batch === undefined || size === 0) {
       batch?.close();
-      batch = new Batch<Partition>(partition, this.#clock.nowMs, deadlineMs, partition.sizeHint, this.#pool);
+      batch = this.#newBatch(partition, deadlineMs);
       // First, because it is all that can fail.
       size = batch.append(record, timestamp, receipt, Infinity);
       overhead = BATCH_OVERHEAD;
@@ -100,11 +100,17 @@ export class Accumulator {
     this.#memory.reserve(overhead + chargeFor(size) - reserved);
     this.recordsInBatches += 1;
     topic.sticky.appended(overhead + size, topic);
-    if (batch.recordCount === 1 || hastened) this.#schedule.watch(partition, this.#clock.nowMs);
-    if (!partition.scheduled && this.#schedule.isDue(partition.queue[0]!, this.#clock.nowMs)) {
-      this.#schedule.add(partition);
-    }
+    if (overhead > 0 || hastened) this.#schedule.watch(partition, this.#clock.nowMs);
+    if (!partition.scheduled) this.#addIfDue(partition);
     return batch;
+  }
+
+  #newBatch(partition: Partition, deadlineMs: number): QueuedBatch {
+    return new Batch<Partition>(partition, this.#clock.nowMs, deadlineMs, partition.sizeHint, this.#pool);
+  }
+
+  #addIfDue(partition: Partition): void {
+    if (this.#schedule.isDue(partition.queue[0]!, this.#clock.nowMs)) this.#schedule.add(partition);
   }
 
   /** Goes to the end of the queue for memory. */

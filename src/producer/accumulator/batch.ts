@@ -14,12 +14,10 @@ import {
   type RecordBytes,
   sealBatch,
   SEQUENCE_SPACE,
-  sizeOfRecordBody,
   writeBatchHeader,
   writeRecord,
 } from "../../protocol/record_batch.ts";
 import { BATCH_OVERHEAD } from "../../protocol/record_batch_layout.ts";
-import { sizeOfVarint } from "../../protocol/varint.ts";
 import type { Barrier } from "./barrier.ts";
 import { chargeFor } from "./buffer_memory.ts";
 import type { BufferPool } from "./buffer_pool.ts";
@@ -166,24 +164,21 @@ export class Batch<P extends Place = Place> {
   append(record: RecordBytes, timestamp: number, receipt: Receipt, cap: number): number {
     const index = this.recordCount;
     const delta = index === 0 ? 0 : timestamp - this.#baseTimestamp;
-    const body = sizeOfRecordBody(record, index, delta);
-    const size = sizeOfVarint(body) + body;
-    const end = this.length + size;
-    if (end > cap && index > 0) return 0;
-    if (end > this.#buffer.length) this.#grow(end);
-    this.length = writeRecord(this.#buffer, this.length, record, index, delta, body);
-    if (index === 0) {
-      this.#baseTimestamp = timestamp;
-      this.#maxTimestamp = timestamp;
-      // Arrays of one and two, where a push would make room for twenty: most batches of many partitions stay that small.
-      this.#receipts = [receipt];
-    } else {
-      if (timestamp > this.#maxTimestamp) this.#maxTimestamp = timestamp;
-      if (index === 1) this.#receipts = [this.#receipts[0], receipt];
-      else this.#receipts.push(receipt);
+    const start = this.length;
+    const room = this.#buffer.length;
+    let end = writeRecord(this.#buffer, start, cap < room ? cap : room, record, index, delta);
+    if (end < 0) {
+      end = -end;
+      if (end > cap && index > 0) return 0;
+      if (end > room) this.#grow(end);
+      writeRecord(this.#buffer, start, end, record, index, delta);
     }
+    const size = end - start;
+    this.length = end;
+    if (index < 2) this.#begin(index, timestamp, receipt);
+    else this.#receipts.push(receipt);
     // Records of one turn have one timestamp, and then nothing is kept.
-    if (delta !== 0 || this.#timestampDeltas !== NO_DELTAS) this.#keepDelta(index, delta);
+    if (delta !== 0 || this.#timestampDeltas !== NO_DELTAS) this.#keepDelta(index, timestamp, delta);
     const charge = chargeFor(size);
     this.reservedBytes += charge;
     this.chargedBytes += charge;
@@ -192,7 +187,17 @@ export class Batch<P extends Place = Place> {
     return size;
   }
 
-  #keepDelta(index: number, delta: number): void {
+  /** Arrays of one and two, where a push would make room for twenty: most batches of many partitions stay that small. */
+  #begin(index: number, timestamp: number, receipt: Receipt): void {
+    if (index === 0) {
+      this.#baseTimestamp = timestamp;
+      this.#maxTimestamp = timestamp;
+    }
+    this.#receipts = index === 0 ? [receipt] : [this.#receipts[0], receipt];
+  }
+
+  #keepDelta(index: number, timestamp: number, delta: number): void {
+    if (timestamp > this.#maxTimestamp) this.#maxTimestamp = timestamp;
     if (this.#timestampDeltas === NO_DELTAS) this.#timestampDeltas = [];
     while (this.#timestampDeltas.length < index) this.#timestampDeltas.push(0);
     this.#timestampDeltas.push(delta);
@@ -378,34 +383,44 @@ export class Batch<P extends Place = Place> {
   /** Passes the outcome to the receipts of all records. Called once. What a callback throws goes to `onThrow`. */
   settle(onThrow: OnThrow): void {
     const outcome = this.outcome!;
+    if ("result" in outcome) this.#deliver(outcome.result, onThrow);
+    else this.#fail(outcome.error, outcome.errors, onThrow);
+    this.#receipts = NO_RECEIPTS;
+  }
+
+  #deliver(result: BatchResult, onThrow: OnThrow): void {
+    const { recordCount } = this;
+    const receipts = this.#receipts;
     const refused = this.#refused;
     let settled = 0;
-    if ("result" in outcome) {
-      const { result } = outcome;
-      const isPlaced = result.baseOffset >= 0n;
-      // Counted up from record to record, which takes one bigint for each; the base and the index would be two.
-      let offset = result.baseOffset;
-      let offsetIndex = 0;
-      for (let index = 0; index < this.recordCount; index++) {
-        if (settled < refused.length) settled = this.#settleRefused(settled, index, onThrow);
-        const receipt = this.#receipts[index];
-        if (receipt === undefined) continue;
-        if (isPlaced && index > offsetIndex) offset += index === offsetIndex + 1 ? 1n : BigInt(index - offsetIndex);
-        offsetIndex = index;
-        deliver(receipt, result.metadataOf(index, offset), onThrow);
-      }
-    } else {
-      // One rejected promise for all that share the error.
-      const rejected = rejectedPromise(outcome.error);
-      for (let index = 0; index < this.recordCount; index++) {
-        if (settled < refused.length) settled = this.#settleRefused(settled, index, onThrow);
-        const own = outcome.errors?.get(index);
-        if (own === undefined) fail(this.#receipts[index], outcome.error, rejected, onThrow);
-        else fail(this.#receipts[index], own, rejectedPromise(own), onThrow);
-      }
+    const isPlaced = result.baseOffset >= 0n;
+    // Counted up from record to record, which takes one bigint for each; the base and the index would be two.
+    let offset = result.baseOffset;
+    let offsetIndex = 0;
+    for (let index = 0; index < recordCount; index++) {
+      if (settled < refused.length) settled = this.#settleRefused(settled, index, onThrow);
+      const receipt = receipts[index];
+      if (receipt === undefined) continue;
+      if (isPlaced && index > offsetIndex) offset += index === offsetIndex + 1 ? 1n : BigInt(index - offsetIndex);
+      offsetIndex = index;
+      deliver(receipt, result.metadataOf(index, offset), onThrow);
     }
-    if (settled < refused.length) this.#settleRefused(settled, this.recordCount, onThrow);
-    this.#receipts = NO_RECEIPTS;
+    if (settled < refused.length) this.#settleRefused(settled, recordCount, onThrow);
+  }
+
+  #fail(error: KafkaError, errors: ReadonlyMap<number, KafkaError> | undefined, onThrow: OnThrow): void {
+    const { recordCount } = this;
+    const refused = this.#refused;
+    let settled = 0;
+    // One rejected promise for all that share the error.
+    const rejected = rejectedPromise(error);
+    for (let index = 0; index < recordCount; index++) {
+      if (settled < refused.length) settled = this.#settleRefused(settled, index, onThrow);
+      const own = errors?.get(index);
+      if (own === undefined) fail(this.#receipts[index], error, rejected, onThrow);
+      else fail(this.#receipts[index], own, rejectedPromise(own), onThrow);
+    }
+    if (settled < refused.length) this.#settleRefused(settled, recordCount, onThrow);
   }
 
   /** Fails the refused records that stand in front of a place, from the given one on; returns the next one. */

@@ -91,18 +91,19 @@ export class BufferMemory {
 
   /** True if so much can be had at once. */
   has(bytes: number): boolean {
-    return bytes <= this.availableBytes && !this.contended;
+    return bytes <= this.availableBytes && (this.#line.length === 0 || !this.contended);
   }
 
   /** Takes bytes. The caller has asked {@link has} before. */
   reserve(bytes: number): void {
-    // The first after a pause. What is empty because all of it has expired is nothing to go by.
-    const isFirst = this.availableBytes === this.totalBytes;
-    if (isFirst) {
-      if (this.#clock.nowMs - this.#expiredMs >= FORGOTTEN_AFTER_MS) this.#progress();
-      if (!this.#inUse) this.#setInUse(true);
-    }
+    if (this.availableBytes === this.totalBytes) this.#begin();
     this.availableBytes -= bytes;
+  }
+
+  /** The first after a pause. What is empty because all of it has expired is nothing to go by. */
+  #begin(): void {
+    if (this.#clock.nowMs - this.#expiredMs >= FORGOTTEN_AFTER_MS) this.#progress();
+    if (!this.#inUse) this.#setInUse(true);
   }
 
   /**

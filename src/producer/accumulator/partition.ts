@@ -75,8 +75,11 @@ export class Partition implements Entry, Place {
 
   /** The batch that takes records; undefined if the next record opens one. */
   get open(): QueuedBatch | undefined {
-    const last = this.queue[this.queue.length - 1];
-    return last === undefined || last.phase !== OPEN ? undefined : last;
+    const { queue } = this;
+    // Not the one at −1: a list that was asked for that once is read in the engine's slowest way from then on.
+    if (queue.length === 0) return undefined;
+    const last = queue[queue.length - 1]!;
+    return last.phase === OPEN ? last : undefined;
   }
 
   /** The leader, as far as it is known. */

@@ -38,6 +38,8 @@ export class Admission {
   readonly #rejections: Rejections;
   /** The partitioner is the caller's own: it sees records, and may do with them what it likes. */
   readonly #showsRecords: boolean;
+  /** No record may take more bytes, with the header of a batch. */
+  readonly #limit: number;
   #encoder: RecordEncoder | undefined;
   /** Most callers send to one topic again and again. */
   #lastTopic: TopicQueues | undefined;
@@ -59,6 +61,7 @@ export class Admission {
     this.#accumulator = accumulator;
     this.#waitingRoom = waitingRoom;
     this.#rejections = rejections;
+    this.#limit = Math.min(options.bufferMemory, options.maxRequestSize);
     this.#showsRecords = typeof options.partitioner === "function";
   }
 
@@ -73,37 +76,48 @@ export class Admission {
     // Taken away meanwhile: a serializer or partitioner that sends a record of its own must not write over this one.
     const encoder = this.#encoder ?? this.#newEncoder();
     this.#encoder = undefined;
+    let missing = 0;
     try {
-      const { topic: name, key, value, partition: wantedPartition, timestamp, headers } = record;
-      const topic = this.#lastTopic?.name === name ? this.#lastTopic : this.#router.topic(name);
-      this.#lastTopic = topic;
-      if (wantedPartition !== undefined || timestamp !== undefined) {
-        checkRecordNumbers(name, wantedPartition, timestamp);
-      }
-      if (!mayWait && isIterator(headers)) {
-        if (!this.#memory.has(1)) return 1;
-        mayWait = true;
-      }
-      // Headers are read once, and a partitioner wants to see them too.
-      const shown = this.#showsRecords ? { key, value, headers: headersOf(headers) } : NO_RECORD;
-      encoder.encode(name, key, value, this.#showsRecords ? shown.headers : headers);
-      const wanted = this.#memoryFor(encoder, name);
-      if (this.#router.isReady(topic) && this.#memory.has(wanted)) {
-        const partition = this.#router.choose(topic, wantedPartition, shown, encoder);
-        if (partition !== undefined) {
-          const { nowMs, wallMs } = this.#clock;
-          this.#accumulator.append(topic, partition, encoder, timestamp ?? wallMs, nowMs, receipt, 0);
-          return 0;
-        }
-      }
-      if (!mayWait && !this.#memory.has(wanted)) return wanted;
-      this.#waitingRoom.add(topic, wantedPartition, timestamp, shown, encoder, wanted, receipt);
+      missing = this.#take(record, receipt, mayWait, encoder);
     } catch (error) {
       this.#rejections.reject(explainRefusal(error, record), receipt);
-    } finally {
-      encoder.release();
-      this.#encoder = encoder;
     }
+    encoder.release();
+    this.#encoder = encoder;
+    return missing;
+  }
+
+  #take(
+    record: ProducerRecord<unknown, unknown>,
+    receipt: Receipt,
+    mayWait: boolean,
+    encoder: RecordEncoder,
+  ): number {
+    const { topic: name, key, value, partition: wantedPartition, timestamp, headers } = record;
+    const topic = this.#lastTopic?.name === name ? this.#lastTopic : this.#router.topic(name);
+    this.#lastTopic = topic;
+    if (wantedPartition !== undefined || timestamp !== undefined) {
+      checkRecordNumbers(name, wantedPartition, timestamp);
+    }
+    if (!mayWait && headers !== undefined && isIterator(headers)) {
+      if (!this.#memory.has(1)) return 1;
+      mayWait = true;
+    }
+    // Headers are read once, and a partitioner wants to see them too.
+    const shown = this.#showsRecords ? { key, value, headers: headersOf(headers) } : NO_RECORD;
+    encoder.encode(name, key, value, this.#showsRecords ? shown.headers : headers);
+    let wanted = BATCH_OVERHEAD + chargeFor(maxSizeOfRecord(encoder));
+    if (wanted > this.#limit) wanted = this.#wantedAtMost(wanted, encoder, name);
+    if (this.#router.isReady(topic) && this.#memory.has(wanted)) {
+      const partition = this.#router.choose(topic, wantedPartition, shown, encoder);
+      if (partition !== undefined) {
+        const { nowMs, wallMs } = this.#clock;
+        this.#accumulator.append(topic, partition, encoder, timestamp ?? wallMs, nowMs, receipt, 0);
+        return 0;
+      }
+    }
+    if (!mayWait && !this.#memory.has(wanted)) return wanted;
+    this.#waitingRoom.add(topic, wantedPartition, timestamp, shown, encoder, wanted, receipt);
     return 0;
   }
 
@@ -146,17 +160,12 @@ export class Admission {
     return new RecordEncoder(keySerializer, valueSerializer, this.#options, hasPartitioner, this.#showsRecords);
   }
 
-  /** The most that a record can take of the buffer memory. */
-  #memoryFor(record: RecordBytes, topic: string): number {
-    const { bufferMemory, maxRequestSize } = this.#options;
-    const bound = maxSizeOfRecord(record);
-    const wanted = BATCH_OVERHEAD + chargeFor(bound);
-    const limit = Math.min(bufferMemory, maxRequestSize);
-    if (wanted <= limit) return wanted;
+  /** What a large record takes of the buffer memory at most, if it fits into it and into a request. */
+  #wantedAtMost(bound: number, record: RecordBytes, topic: string): number {
     const body = sizeOfRecordBody(record, 0, 0);
     const alone = BATCH_OVERHEAD + sizeOfVarint(body) + body;
-    if (alone > limit) throw tooLarge(`${alone}`, this.#options, topic);
-    return Math.min(bufferMemory, wanted);
+    if (alone > this.#limit) throw tooLarge(`${alone}`, this.#options, topic);
+    return Math.min(this.#options.bufferMemory, bound);
   }
 }
 

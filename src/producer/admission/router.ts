@@ -107,23 +107,25 @@ export class Router {
       // A send that has looked for the partition already gets there first.
       return topic.lookedFor.includes(wanted) ? undefined : wanted;
     }
-    if (this.partitioner !== undefined) {
-      return runPartitioner(this.partitioner, {
-        topic: topic.name,
-        key: record.key ?? null,
-        keyBytes: bytes.key && bytes.key.subarray(0, bytes.keyLength),
-        value: record.value,
-        headers: record.headers,
-        partitionCount,
-        get availablePartitions() {
-          return topic.available();
-        },
-        sizeBytes: bytes.keyLength + bytes.valueLength,
-        random: this.#random,
-      });
-    }
+    if (this.partitioner !== undefined) return this.#ask(this.partitioner, topic, record, bytes);
     if (bytes.key !== null) return partitionForKey(bytes.key, bytes.keyLength, partitionCount);
     return topic.sticky.choose(topic, this.sameCall);
+  }
+
+  #ask(partitioner: Partitioner, topic: TopicQueues, record: KeptRecord, bytes: RecordBytes): number {
+    return runPartitioner(partitioner, {
+      topic: topic.name,
+      key: record.key ?? null,
+      keyBytes: bytes.key && bytes.key.subarray(0, bytes.keyLength),
+      value: record.value,
+      headers: record.headers,
+      partitionCount: topic.metadata.partitions.length,
+      get availablePartitions() {
+        return topic.available();
+      },
+      sizeBytes: bytes.keyLength + bytes.valueLength,
+      random: this.#random,
+    });
   }
 
   #newTopic(name: string): TopicQueues {

@@ -17,8 +17,6 @@ const utf8 = new TextEncoder();
 const MAX_TOPIC_BYTES = 32_767;
 /** Up to here a loop over the characters beats a call of the runtime's encoder. */
 const ENCODE_BY_LOOP = 24;
-/** The same where the encoder would need a view of the place that the text goes to. */
-const ENCODE_BY_LOOP_INTO_MIDDLE = 40;
 const FIRST_SCRATCH_BYTES = 4_096;
 /** A larger one is left to the garbage collector: one long text must not take its room for good. */
 const MAX_SCRATCH_BYTES = 4_194_304;
@@ -58,6 +56,7 @@ export class RecordEncoder implements RecordBytes {
   readonly #keyScratch = new Scratch();
   readonly #valueScratch = new Scratch();
   readonly #headerScratch = new Scratch();
+  #headerCount = 0;
 
   /**
    * Takes the serializers; without one, strings and bytes are sent as they are. `copiesKeys` for a partitioner, which is
@@ -154,29 +153,17 @@ export class RecordEncoder implements RecordBytes {
     if (!isObject(headers)) {
       throw new SerializationError(`Pass headers as an object or as pairs: they are a ${typeof headers}.`, { topic });
     }
-    let count = 0;
+    this.#headerCount = 0;
     // Of most records the count takes one byte.
     let at = 1;
     if (Symbol.iterator in headers) {
-      for (const pair of headers as Iterable<unknown>) {
-        if (!Array.isArray(pair) || pair.length !== 2) {
-          throw new SerializationError("Pass each header as a pair of name and value.", { topic });
-        }
-        const [name, value] = pair;
-        // Left out, as JSON does.
-        if (value === undefined) continue;
-        at = this.#encodeHeader(name, value, at, topic);
-        count += 1;
-      }
+      at = this.#encodePairs(headers as Iterable<unknown>, at, topic);
     } else {
       for (const name in headers) {
-        if (!Object.hasOwn(headers, name)) continue;
-        const value: unknown = headers[name];
-        if (value === undefined) continue;
-        at = this.#encodeHeader(name, value, at, topic);
-        count += 1;
+        if (Object.hasOwn(headers, name)) at = this.#encodeHeader(name, headers[name], at, topic);
       }
     }
+    const count = this.#headerCount;
     if (count === 0) return;
     const countBytes = sizeOfVarint(count);
     const into = this.#headerScratch.room(at + countBytes, at);
@@ -189,7 +176,22 @@ export class RecordEncoder implements RecordBytes {
     this.headersLength = at;
   }
 
+  /** Apart, because most headers are an object, and what goes through any iterable is a lot of code. */
+  #encodePairs(pairs: Iterable<unknown>, start: number, topic: string): number {
+    let at = start;
+    for (const pair of pairs) {
+      if (!Array.isArray(pair) || pair.length !== 2) {
+        throw new SerializationError("Pass each header as a pair of name and value.", { topic });
+      }
+      at = this.#encodeHeader(pair[0], pair[1], at, topic);
+    }
+    return at;
+  }
+
   #encodeHeader(name: unknown, value: unknown, start: number, topic: string): number {
+    // Left out, as JSON does.
+    if (value === undefined) return start;
+    this.#headerCount += 1;
     if (typeof name !== "string") {
       throw new SerializationError(`Give each header a name: ${show(name)} is not a string.`, { topic });
     }
@@ -206,22 +208,26 @@ export class RecordEncoder implements RecordBytes {
   #encodeHeaderText(text: string, at: number, isName: boolean, topic: string): number {
     const { length } = text;
     if (at + length > this.#limit) throw this.#tooLarge(at + length, topic);
+    if (length > ENCODE_BY_LOOP) return this.#encodeLongHeaderText(text, at, isName, topic);
+    const into = this.#headerScratch.room(at + 1 + ENCODE_BY_LOOP, at);
+    const textAt = at + 1;
+    for (let index = 0; index < length; index++) {
+      const code = text.charCodeAt(index);
+      if (code > 0x7f) return this.#encodeLongHeaderText(text, at, isName, topic);
+      into[textAt + index] = code;
+    }
+    into[at] = length << 1;
+    return textAt + length;
+  }
+
+  #encodeLongHeaderText(text: string, at: number, isName: boolean, topic: string): number {
+    const { length } = text;
     if (length * 3 > MAX_SCRATCH_BYTES) {
       const bytes = utf8.encode(text);
       if (isName && bytes.length !== length) checkWellFormed("header name", text, topic);
       return this.#encodeHeaderBytes(bytes, bytes.length, at, topic);
     }
     const into = this.#headerScratch.room(at + MAX_VARINT_BYTES + length * 3, at);
-    if (length <= ENCODE_BY_LOOP_INTO_MIDDLE) {
-      let index = 0;
-      for (let code = 0; index < length && (code = text.charCodeAt(index)) <= 0x7f; index++) {
-        into[at + 1 + index] = code;
-      }
-      if (index === length) {
-        into[at] = length << 1;
-        return at + 1 + length;
-      }
-    }
     // The length stands in front and is known afterwards; of ASCII it is that of the text.
     const guessedAt = at + sizeOfVarint(length);
     const { written } = utf8.encodeInto(text, this.#headerScratch.tail(guessedAt));
@@ -391,7 +397,10 @@ class Scratch {
 
   /** Makes room for so many bytes in all; the first `used` stay. */
   room(bytes: number, used: number): Uint8Array {
-    if (bytes <= this.bytes.length) return this.bytes;
+    return bytes <= this.bytes.length ? this.bytes : this.#grow(bytes, used);
+  }
+
+  #grow(bytes: number, used: number): Uint8Array {
     // Only what is written at once can be as small as it is: what grows bit by bit would be copied again and again.
     const isWhole = used === 0 && bytes > MAX_SCRATCH_BYTES;
     const grown = new Uint8Array(isWhole ? bytes : 2 ** Math.ceil(Math.log2(bytes)));

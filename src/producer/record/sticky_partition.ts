@@ -17,6 +17,8 @@ export interface StickyTopic {
   loads(batchSize: number): readonly number[] | undefined;
 }
 
+/** Before the first choice: more than any partition's index, and small enough for the engine to keep it as it is. */
+const NONE = 0x3fff_ffff;
 /** Weights are recomputed after this many bytes per partition of the topic, so that their cost per record is negligible. */
 const BYTES_PER_WEIGHING = 256;
 
@@ -28,8 +30,7 @@ export class StickyPartition {
   readonly #random: () => number;
   readonly #batchSize: number;
   readonly #sameCallBytes: number;
-  /** Infinity before the first choice. */
-  #partition = Infinity;
+  #partition = NONE;
   /** Bytes that went to the partition since it was chosen. */
   #bytes = 0;
   /** It is time to move on. */
