@@ -85,7 +85,7 @@ function sluice(spec, runtime, source = join(root, "mod.ts")) {
       // A start is measured with what npm installs.
       if (work.kind === "start" && source === join(root, "mod.ts")) await build();
       const module = work.kind === "start"
-        ? join(root, "dist", "bundle", "mod.js")
+        ? join(root, "dist", "esm", "mod.js")
         : await (bundled ??= bundleSluice(source));
       return {
         line: javascript(runtime, work),
