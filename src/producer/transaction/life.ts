@@ -103,7 +103,11 @@ export class TransactionLife {
   }
 
   /** Leads to where a transaction may begin: gets an identity, and makes sure of an abort whose outcome wasn't known. */
-  async recover(): Promise<void> {
+  recover(): Promise<void> {
+    return this.#outstanding.during(this.#recover());
+  }
+
+  async #recover(): Promise<void> {
     const { current } = this.states;
     if (current === "unknown" && this.#unknown === "abort") await this.end("abort");
     if (current === "unknown" && this.#unknown === "commit") throw this.notNow("begin");

@@ -9,10 +9,11 @@ import {
   TransactionAbortedError,
   TransactionStateError,
 } from "../../../mod.ts";
-import { EndTxn, FindCoordinator, InitProducerId, Produce } from "../../../src/protocol/messages/mod.ts";
+import { ApiVersions, EndTxn, FindCoordinator, InitProducerId, Produce } from "../../../src/protocol/messages/mod.ts";
 import { TxnOffsetCommit } from "../../../src/protocol/messages/txn_offset_commit.ts";
 import { actionOf, concurrentPauseMs, gravest } from "../../../src/producer/transaction/actions.ts";
 import { type TransactionState, TransactionStates } from "../../../src/producer/transaction/states.ts";
+import type { Runtime } from "../../../src/runtime/runtime.ts";
 import { test } from "../../harness.ts";
 import { ID, stage } from "./stage.ts";
 
@@ -354,3 +355,20 @@ for (const release of ["3.9", "4.1"] as const) {
     await run(client.close().catch(() => {}));
   });
 }
+
+test("transaction life: a process is kept alive while a transaction looks for features before it begins", async () => {
+  const { cluster, producer, run, runtime } = stage("4.1");
+  let held = 0;
+  const holds: Runtime["newHold"] = () => ({ hold: () => held += 1, release: () => held -= 1, end: () => {} });
+  Object.assign(runtime, { newHold: holds });
+  const client = producer();
+  await run(client.init());
+  await run(new Promise<void>((resolve) => runtime.setTimer(resolve, 2_000)));
+  cluster.control(ApiVersions, { answerDelayMs: 500 }, { times: 1 });
+  const began = client.begin();
+  await run(new Promise<void>((resolve) => runtime.setTimer(resolve, 100)));
+  assert.equal(held, 1);
+  await run((await run(began)).abort());
+  assert.equal(held, 0);
+  await run(client.close());
+});
