@@ -5,23 +5,29 @@
  *
  *     node scripts/interop.mjs [--version 4.1.1] [--runtime node22,bun] [--codec zstd] [--acks all] [--reader java]
  *                              [--part matrix,schemas,demo,claims,embedded,probes,security,groups,transactions,app]
- *                              [--thorough] [--secure] [--rounds 1] [--whole] [--load-seconds 600]
+ *                              [--thorough] [--secure] [--rounds 1] [--whole] [--load-seconds 600] [--jobs 2]
  *
  * `--whole` runs every mechanism with every codec and acks on every runtime (part security), `--load-seconds` nothing of
  * that part but a load under SASL and TLS for so long, with sessions of three seconds and brokers that restart in turn.
  *
  * `--thorough` runs all transactions, on one node and on three, `--secure` over TLS and SCRAM, `--rounds` so often.
  *
+ * Several versions are tested by two processes, the first one beside the others: `--jobs 1` takes one after the other.
+ *
  * Needs a JDK and Maven; says "skipped" where there is none, which is a failure in CI (environment variable `CI`).
  */
+import { fork } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { pathToFileURL } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { ensureKafka, kafkaVersions, missingForKafka, startKafka } from "./kafka.mjs";
 import { flagsOf } from "./lib/flags.mjs";
 import { install } from "./lib/install.mjs";
 import { build } from "./build.mjs";
 import { cacheDir, root } from "./lib/tools.mjs";
+
+/** The argument of a process that was started by another one of this script. */
+const forked = "forked";
 
 /** What can be asked for by name. */
 const everything = {
@@ -65,15 +71,16 @@ const partOfProbes = { "4.4.0": /ApiVersions|Produce|metadata|transactions:|grou
 
 /**
  * Runs the interop tests; `only` narrows them: `{ versions, runtimes, codecs, acks, readers, parts }`, each a list.
+ * `share` is what one of two processes does of it: some versions, and the last of them what needs none.
  *
  * @param {{ only?: Record<string, string[]>, thorough?: boolean, secure?: boolean, rounds?: number, whole?: boolean, loadS?: number,
- *   log?: (line: string) => void }} [options]
+ *   jobs?: number, share?: { versions: string[], isLast: boolean }, log?: (line: string) => void }} [options]
  * @returns `{ passed, failed, skipped: [{ name, reason, allowed }], tests: [{ name, status }], times }`, the last of them
  *   pairs of a part and its seconds; details go to `log`
  */
-export async function runInterop(
-  { only = {}, thorough, secure, rounds, whole, loadS, log = (line) => console.log(line) } = {},
-) {
+export async function runInterop(options = {}) {
+  const { only = {}, thorough, secure, rounds, whole, loadS, jobs = 2, share, log = (line) => console.log(line) } =
+    options;
   const wanted = { ...everything, ...withoutUndefined(only) };
   const tally = new Tally(log);
   const noJdk = wanted.versions.map(missingForKafka).find((reason) => reason !== undefined);
@@ -88,6 +95,9 @@ export async function runInterop(
     await install(folder, log);
   }
   mkdirSync(join(cacheDir, "interop"), { recursive: true });
+  if (share === undefined && jobs > 1 && wanted.versions.length > 1) {
+    return await runShares(options, wanted.versions, log);
+  }
   // Loaded here, as they import what has just been installed.
   const { runLoggersPart } = await import("../test/interop/loggers.mjs");
   const { runMatrixPart } = await import("../test/interop/matrix.mjs");
@@ -102,7 +112,7 @@ export async function runInterop(
   const { runSchemasPart } = await import("../test/interop/schemas.mjs");
   const parts = wanted.parts;
   const onKafka = parts.some((part) => part !== "embedded" && part !== "loggers");
-  for (const version of onKafka ? wanted.versions : []) {
+  for (const version of onKafka ? (share ?? wanted).versions : []) {
     await tally.guard(`Kafka ${version}`, async () => {
       const libs = await ensureKafka(version);
       const timed = (part, run) => tally.timed(`Kafka ${version}, ${part}`, run);
@@ -147,12 +157,67 @@ export async function runInterop(
       }
     });
   }
+  if (share?.isLast === false) return tally.summary();
   if (parts.includes("loggers")) await tally.guard("loggers", () => runLoggersPart({ tally }));
   if (parts.includes("embedded")) {
     const libs = await ensureKafka(wanted.versions[0]);
     await tally.guard("embedded broker", () => runEmbeddedPart({ libs, wanted, tally }));
   }
   return tally.summary();
+}
+
+/**
+ * Two processes, each with some of the versions: most of the time brokers, groups and timeouts are waited for. Processes,
+ * because much of what the parts write is named after theirs.
+ */
+async function runShares(options, versions, log) {
+  // What both need is made once, and before.
+  await build();
+  for (const version of versions) await ensureKafka(version);
+  await (await import("../test/interop/clients.mjs")).prepareClient("librdkafka", "");
+  const shares = [{ versions: versions.slice(0, 1), isLast: false }, { versions: versions.slice(1), isLast: true }];
+  const tally = new Tally(log);
+  const results = await Promise.all(shares.map(async (share) => {
+    const { result, problem } = await runShare({ ...options, log: undefined, share }, log);
+    if (problem !== undefined) {
+      tally.check(`interop with Kafka ${share.versions.join(", ")}: runs to its end`, [problem]);
+    }
+    return result;
+  }));
+  const all = [...results.filter((result) => result !== undefined), tally.summary()];
+  const sum = (count) => all.reduce((total, each) => total + each[count], 0);
+  const list = (name) => all.flatMap((each) => each[name]);
+  return {
+    passed: sum("passed"),
+    failed: sum("failed"),
+    skipped: list("skipped"),
+    tests: list("tests"),
+    times: list("times"),
+  };
+}
+
+function runShare(options, log) {
+  return new Promise((resolve) => {
+    const child = fork(fileURLToPath(import.meta.url), [forked]);
+    let result;
+    child.on("message", (/** @type {any} */ message) => {
+      if (message.line === undefined) result = message.result;
+      else log(message.line);
+    });
+    child.on("exit", (code, signal) => {
+      resolve({ result, problem: result === undefined ? `It ended with ${signal ?? code} and no result` : undefined });
+    });
+    child.send(options);
+  });
+}
+
+/** The other end of {@link runShare}: it is asked once, and ends when the one who asks has gone. */
+function answerParent() {
+  process.on("disconnect", () => process.exit(1));
+  process.once("message", async (/** @type {any} */ options) => {
+    const result = await runInterop({ ...options, log: (line) => process.send({ line }) });
+    process.send({ result }, () => process.exit(0));
+  });
 }
 
 /** The package as it is published. */
@@ -257,6 +322,7 @@ async function main() {
       secure: { type: "boolean" },
       whole: { type: "boolean" },
       "load-seconds": option,
+      jobs: { type: "string", default: "2" },
     },
   });
   const list = (name, known) => {
@@ -281,6 +347,7 @@ async function main() {
     secure: values.secure,
     rounds: values.rounds === undefined ? undefined : Number(values.rounds),
     whole: values.whole,
+    jobs: Number(values.jobs),
     loadS: values["load-seconds"] === undefined ? undefined : Number(values["load-seconds"]),
   });
   console.log(`${passed} passed, ${failed} failed, ${skipped.length} skipped`);
@@ -289,7 +356,8 @@ async function main() {
   }
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
+if (process.argv[2] === forked && process.send !== undefined) answerParent();
+else if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
   await main().catch((error) => {
     console.error(error.message);
     process.exitCode = 1;

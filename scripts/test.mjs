@@ -115,7 +115,8 @@ async function runInterop() {
   if (!existsSync(script)) return undefined;
   progress("Running the interop tests against real Kafka");
   const { runInterop } = await import("./interop.mjs");
-  const { passed, failed, skipped, tests = [] } = await runInterop({});
+  const { passed, failed, skipped, tests = [], times } = await runInterop({});
+  steps.push(...times.map(([name, seconds]) => [`interop: ${name}`, seconds]));
   counts.passed += passed;
   counts.failed += failed;
   counts.skipped += skipped.length;

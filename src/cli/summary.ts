@@ -145,9 +145,15 @@ function trafficLine({ batches, requests, retries, records, compression, compres
   const parts: string[] = [];
   if (batches !== null && batches > 0) {
     const each = formatCount(Math.round(records / batches));
-    parts.push(`${formatCount(batches)} ${batches === 1 ? "batch" : "batches"} of ${each} ${each === "1" ? "record" : "records"} on average`);
+    parts.push(
+      `${formatCount(batches)} ${batches === 1 ? "batch" : "batches"} of ${each} ${
+        each === "1" ? "record" : "records"
+      } on average`,
+    );
   }
-  if (requests !== null && requests > 0) parts.push(`${formatCount(requests)} ${requests === 1 ? "request" : "requests"}`);
+  if (requests !== null && requests > 0) {
+    parts.push(`${formatCount(requests)} ${requests === 1 ? "request" : "requests"}`);
+  }
   if (retries !== null && retries > 0) parts.push(`${formatCount(retries)} ${retries === 1 ? "retry" : "retries"}`);
   if (compressionRatio !== null && compression !== "none") {
     parts.push(`${excerpt(compression)} to ${(compressionRatio * 100).toFixed(1)} % of the size`);
