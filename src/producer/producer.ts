@@ -517,6 +517,8 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
       const detail = fate === "no" ? "The record was never sent." : "The record may be in the log.";
       return closedError(detail, fate);
     });
+    // Callbacks may have sent again, in vain: that is told before the interceptors end.
+    await this.#admission.barrier().opened;
     this.#stamping.close();
     // With acks 0 nobody answers, so what was sent last may still be here: a process that ends now would lose it.
     if (acks === 0) {

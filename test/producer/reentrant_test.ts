@@ -251,6 +251,23 @@ test("callbacks that send again: a flush waits for refusals that wait for their 
   await assertLeavesNothing(s, p);
 });
 
+test("callbacks that send again: close tells what a callback has sent in vain before the interceptors end", async () => {
+  const s = stage();
+  const order: string[] = [];
+  const p = s.producer({
+    interceptors: [{
+      onAcknowledgement: () => void order.push("outcome"),
+      close: () => void order.push("interceptor closes"),
+    }],
+  });
+  s.cluster.stopBroker(1);
+  const record = { topic: "orders", value: "x" };
+  const again = (): void => void p.send(record, { onError: () => {} });
+  void p.send(record, { onError: again });
+  await s.failure(p.close({ timeoutMs: 100 }));
+  assert.deepEqual(order, ["outcome", "outcome", "interceptor closes"]);
+});
+
 test("callbacks that abort: a flush that waits for a record waits for what its callback is told", async () => {
   const s = stage({ network: { latencyMs: 5 } });
   for (const isKnown of [false, true]) {
