@@ -4,6 +4,9 @@
  *
  *     npm run fuzz -- --seeds 10000 [--from 1] [--jobs 2]
  *     npm run fuzz -- --seed 4711
+ *     npm run fuzz -- --client admin --seeds 1000
+ *
+ * `--client` is producer, admin, reader, group or transactions: who is asked for what it promises.
  *
  * A seed that fails is printed, and one that is given is told step by step. Exit code 1.
  */
@@ -21,6 +24,7 @@ import { root } from "./lib/tools.mjs";
 const heapMiB = 384;
 /** CPU time that the producer may take over a chunk of an answer, in ms: so much, and so much for each KiB. */
 const blockMs = { base: 500, perKiB: 1 };
+const clients = ["producer", "admin", "reader", "group", "transactions"];
 const seedsInAShare = 20;
 const shownProblems = 5;
 const shownFailures = 20;
@@ -35,12 +39,18 @@ async function main() {
       from: { type: "string", default: "1" },
       jobs: { type: "string", default: String(Math.min(2, availableParallelism())) },
       seed: { type: "string" },
+      client: { type: "string", default: "producer" },
     },
   });
+  if (!clients.includes(values.client)) {
+    throw new Error(`There is no client "${values.client}", wanted ${clients.join(", ")}`);
+  }
   await install(".");
   const bundle = await bundled();
   try {
-    const hasFailed = values.seed === undefined ? await many(bundle, values) : await one(bundle, Number(values.seed));
+    const hasFailed = values.seed === undefined
+      ? await many(bundle, values)
+      : await one(bundle, values.client, Number(values.seed));
     process.exitCode = hasFailed ? 1 : 0;
   } finally {
     await rm(bundle, { force: true });
@@ -55,7 +65,10 @@ async function bundled() {
   const outfile = join(folder, `${process.pid}.mjs`);
   await build({
     absWorkingDir: root,
-    entryPoints: ["test/fuzz/fuzz.ts"],
+    stdin: {
+      contents: 'export { fuzz } from "./test/fuzz/fuzz.ts"; export { fuzzClient } from "./test/fuzz/clients.ts";',
+      resolveDir: root,
+    },
     outfile,
     bundle: true,
     format: "esm",
@@ -86,7 +99,7 @@ async function many(bundle, values) {
     new Promise((resolve) => {
       let seed = 0;
       const worker = new Worker(fileURLToPath(import.meta.url), {
-        workerData: { bundle },
+        workerData: { bundle, client: values.client },
         resourceLimits: { maxOldGenerationSizeMb: heapMiB },
       });
       const share = () => {
@@ -119,21 +132,21 @@ async function many(bundle, values) {
       `changed, of which ${sums.lies} could be right; ${sums.delivered} records delivered meanwhile; ` +
       `${(sums.bytes / 1_048_576).toFixed(0)} MiB of answers`,
   );
-  if (failures.length > 0) console.log(`Again: npm run fuzz -- --seed ${failures[0]}`);
+  if (failures.length > 0) console.log(`Again: npm run fuzz -- --client ${values.client} --seed ${failures[0]}`);
   return failures.length > 0;
 }
 
 /** One seed, step by step; resolves to whether it failed. */
-async function one(bundle, seed) {
-  const { problems, trace } = await play(bundle, seed);
+async function one(bundle, client, seed) {
+  const { problems, trace } = await play(bundle, client, seed);
   console.log(trace.join("\n"));
   console.log(problems.length === 0 ? `✓ seed ${seed}` : problems.map((problem) => `✗ ${problem}`).join("\n"));
   return problems.length > 0;
 }
 
 /** Plays a seed in this thread, with what is known of it besides. */
-async function play(bundle, seed) {
-  const { fuzz } = await import(pathToFileURL(bundle).href);
+async function play(bundle, client, seed) {
+  const { fuzz, fuzzClient } = await import(pathToFileURL(bundle).href);
   const unhandled = [];
   const onUnhandled = (reason) => unhandled.push(reason);
   process.on("unhandledRejection", onUnhandled);
@@ -141,7 +154,8 @@ async function play(bundle, seed) {
     const { user, system } = process.threadCpuUsage?.() ?? process.cpuUsage();
     return (user + system) / 1_000;
   };
-  const result = await fuzz(seed, { huge: true, cpuMs, blockMs, takeUnhandled: () => unhandled.splice(0) });
+  const options = { huge: true, cpuMs, blockMs, takeUnhandled: () => unhandled.splice(0) };
+  const result = client === "producer" ? await fuzz(seed, options) : await fuzzClient(client, seed, options);
   process.off("unhandledRejection", onUnhandled);
   return result;
 }
@@ -151,7 +165,7 @@ function serve() {
   parentPort.on("message", async ({ first, end }) => {
     for (let seed = first; seed < end; seed++) {
       parentPort.postMessage(seed);
-      const { problems, mutated, lies, delivered, bytes } = await play(workerData.bundle, seed);
+      const { problems, mutated, lies, delivered, bytes } = await play(workerData.bundle, workerData.client, seed);
       parentPort.postMessage({ seed, problems, mutated, lies, delivered, bytes });
     }
     parentPort.postMessage("next");

@@ -70,6 +70,8 @@ export class Dispatcher implements CallHost {
 
   forget(): void {
     this.#controllerId = undefined;
+    // A connection may lead to where a broker was said to be before: it knows nothing of what it is asked for.
+    for (const { nodeId } of this.#cluster.health()) this.#cluster.brokerDenies(nodeId);
   }
 
   /** Closes every connection. */

@@ -173,7 +173,13 @@ export class Cluster {
     }
     const broker = this.#registry.next();
     if (broker === undefined) throw new ConnectionError("No broker is known.", { code: "BROKERS_UNREACHABLE" });
-    return await broker.connect();
+    try {
+      return await broker.connect();
+    } catch (error) {
+      // It may be somewhere else by now; the bootstrap servers are asked as well.
+      void this.requestUpdate();
+      throw error;
+    }
   }
 
   /** True unless a broker is known to offer an API up to less than this version, or not at all. */

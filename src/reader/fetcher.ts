@@ -416,6 +416,9 @@ export class Fetcher {
     const error = brokerError(errorCode, { api, topic, partition });
     if (errorCode === OFFSET_OUT_OF_RANGE) return this.#onMissingOffset(cursor, error);
     if (NO_LEADER_ERRORS.includes(errorCode)) {
+      // The connection may lead to where that broker was said to be before.
+      const leader = this.#leaderOf(cursor);
+      if (leader !== undefined) this.#cluster.brokerDenies(leader.leaderId);
       void this.#cluster.requestUpdate();
       return this.#retry(cursor, error);
     }

@@ -185,3 +185,12 @@ test("admin: it proves who it is with the options of a producer", async (t) => {
   t.after(() => stranger.close());
   await assert.rejects(stranger.listTopics(), { name: "AuthenticationError" });
 });
+
+test("admin: when the only broker is said to be where nobody is, the bootstrap server is asked again", async (t) => {
+  const s = adminStage(t, { brokers: 1 });
+  s.cluster.control(Metadata, {
+    transform: (body) => ({ ...body, brokers: body.brokers.map((broker) => ({ ...broker, host: "nowhere.test" })) }),
+  }, { times: 1 });
+  const [made] = await s.settled(s.admin.createTopics([{ topic: "fresh" }], { timeoutMs: 30_000 }));
+  assert.equal(made!.status, "fulfilled");
+});

@@ -56,16 +56,16 @@ export interface FuzzOptions {
 
 const APIS: readonly AnyApi[] = [ApiVersions, Metadata, InitProducerId, Produce];
 /** Promises settle in virtual time, at the latest so many ms after they should. */
-const SLACK_MS = 1_000;
+export const SLACK_MS = 1_000;
 /** A throttle is heeded for so long. */
-const LONGEST_THROTTLE_MS = 60_000;
+export const LONGEST_THROTTLE_MS = 60_000;
 /** Backoffs, lost requests and dials in vain are over after this, when everything is right again. */
 const RECOVERY_MS = 20_000;
 /** A record that isn't delivered by then is followed by another one. */
 const PATIENCE_MS = 3_000;
 const MAX_BLOCK_MS = 8_000;
 /** Calls of the runtime for each byte of an answer, for each ms of virtual time, and for everything else. */
-const WORK = { perByte: 2, perMs: 4, base: 50_000 };
+export const WORK = { perByte: 2, perMs: 4, base: 50_000 };
 
 /** Plays the schedule of a seed. */
 export async function fuzz(seed: number, options: FuzzOptions = {}): Promise<FuzzResult> {
@@ -413,7 +413,7 @@ class Schedule {
 }
 
 /** The runtime with its calls counted, and the bytes that come in by its sockets. */
-function countedRuntime(
+export function countedRuntime(
   runtime: VirtualRuntime,
   cluster: EmbeddedCluster,
   onCall: () => void,
@@ -443,7 +443,7 @@ function countedRuntime(
   };
 }
 
-function plain(body: unknown): string {
+export function plain(body: unknown): string {
   return JSON.stringify(body, (_, value) => typeof value === "bigint" ? `${value}n` : value);
 }
 

@@ -6,6 +6,7 @@ import { test } from "../harness.ts";
 import { unhandledIn } from "../producer/unhandled.ts";
 import { concatenated } from "../protocol/golden.ts";
 import { APIS, rightAnswer, versionOf } from "../protocol/right_answers.ts";
+import { CLIENT_KINDS, fuzzClient } from "./clients.ts";
 import { fuzz } from "./fuzz.ts";
 import { mutateFields } from "./mutations.ts";
 
@@ -31,6 +32,25 @@ for (let part = 0; part < TESTS; part++) {
       }
       // Of the answers some are refused, some are believed, and there is always something to lose.
       assert.ok(lies > 0 && mutated > lies && delivered > SEEDS_IN_A_TEST, `${mutated} ${lies} ${delivered}`);
+    },
+  );
+}
+
+const SEEDS_OF_A_CLIENT = 5;
+
+for (const kind of CLIENT_KINDS) {
+  test(
+    `fuzz: it outlives the changed answers of ${SEEDS_OF_A_CLIENT} seeds: ${kind}`,
+    { timeoutMs: 300_000 },
+    async (t) => {
+      const unhandled = unhandledIn(t) as unknown[];
+      let lies = 0;
+      for (let seed = 1; seed <= SEEDS_OF_A_CLIENT; seed++) {
+        const result = await fuzzClient(kind, seed, { takeUnhandled: () => unhandled.splice(0) });
+        assert.deepEqual(result.problems, [], `npm run fuzz -- --client ${kind} --seed ${seed}`);
+        lies += result.lies;
+      }
+      assert.ok(lies > 0);
     },
   );
 }

@@ -347,6 +347,22 @@ test("group reader: what a listener throws ends the iteration, and a new one joi
   await run(one.close());
 });
 
+test("group reader: a heartbeat that is answered with an error that passes is no reason to leave", async () => {
+  const { cluster, fill, member, run, runtime } = groupStage(1);
+  const it = member({ heartbeatIntervalMs: 500 });
+  await run(it.join());
+  const before = it.groupMetadata();
+  // COORDINATOR_LOAD_IN_PROGRESS, REQUEST_TIMED_OUT, CORRUPT_MESSAGE.
+  const codes = [14, 7, 2];
+  cluster.control(Heartbeat, () => ({ error: codes.pop()! }), { times: 3 });
+  await runtime.advance(5_000);
+  assert.deepEqual([codes.length, it.groupMetadata(), it.assignment.length], [0, before, 1]);
+  await fill(1);
+  const { value } = await run(it[Symbol.asyncIterator]().next());
+  assert.equal(new TextDecoder().decode(value!.value!), "0");
+  await run(it.close());
+});
+
 test("group reader: without a committed offset onMissingOffset decides", async () => {
   const { failure, fill, member, run, runtime } = groupStage(1);
   await fill(3);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { Producer } from "../../mod.ts";
 import { ConfigError } from "../../src/errors.ts";
 import { Reader, type ReaderOptions, type ReadRecord } from "../../src/reader/mod.ts";
-import { EmbeddedCluster } from "../../src/testing/mod.ts";
+import { EmbeddedCluster, Metadata } from "../../src/testing/mod.ts";
 import { test, type TestContext } from "../harness.ts";
 
 const decoder = new TextDecoder();
@@ -223,4 +223,16 @@ test("reader: a broker that goes away is told once, and when all is read again",
     () => new Reader({ brokers: "b:1", onTrouble: 1 as never }),
     /Set "onTrouble" to a function: 1 is none/,
   );
+});
+
+test("reader: a connection that leads to another broker is given up when that one denies to lead", async (t) => {
+  const { cluster, producer, reader } = stage(t, { orders: 2 }, 2);
+  await producer.sendBatch([0, 1].map((partition) => ({ topic: "orders", partition, value: `${partition}` }))).all();
+  // Both brokers are said to be where the first of them is, once.
+  cluster.control(Metadata, {
+    transform: (body) => ({ ...body, brokers: body.brokers.map((broker) => ({ ...broker, host: "broker-1.test" })) }),
+  }, { times: 1 });
+  const it = reader({ brokers: "broker-1.test:9092", requestTimeoutMs: 500 });
+  it.assign([0, 1].map((partition) => ({ topic: "orders", partition, start: "beginning" as const })));
+  assert.deepEqual((await take(it, 2)).map(textOf).sort(), ["0", "1"]);
 });

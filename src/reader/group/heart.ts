@@ -8,6 +8,7 @@
 import type { Coordinator } from "../../cluster/coordinator.ts";
 import type { KafkaError } from "../../errors.ts";
 import { brokerError } from "../../protocol/error_codes.ts";
+import { ILLEGAL_GENERATION, REBALANCE_IN_PROGRESS, UNKNOWN_MEMBER_ID } from "../../protocol/error_code_names.ts";
 import { Heartbeat } from "../../protocol/messages/heartbeat.ts";
 import type { Runtime, Timer } from "../../runtime/runtime.ts";
 
@@ -20,7 +21,8 @@ export interface Pulse {
 }
 
 const NOT_COORDINATOR: readonly number[] = [15, 16];
-const LOADING = 14;
+/** What ends a generation; of other errors only those that won't pass. */
+const ENDS: readonly number[] = [ILLEGAL_GENERATION, REBALANCE_IN_PROGRESS, UNKNOWN_MEMBER_ID];
 
 /** Beats until it is stopped, or until the coordinator has something to say. */
 export class Heart {
@@ -84,7 +86,7 @@ export class Heart {
       const { errorCode, retriable } = error as KafkaError;
       const isLost = errorCode === undefined && retriable;
       if (isLost || NOT_COORDINATOR.includes(errorCode!)) this.#coordinator.forget();
-      else if (errorCode !== LOADING) this.#onVerdict(error as KafkaError);
+      else if (!retriable || ENDS.includes(errorCode!)) this.#onVerdict(error as KafkaError);
     }
     // Also after a verdict: whoever has to give up partitions first stays a member meanwhile.
     if (this.#pulse === pulse) this.#later();
