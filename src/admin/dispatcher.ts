@@ -70,7 +70,8 @@ export class Dispatcher implements CallHost {
 
   forget(): void {
     this.#controllerId = undefined;
-    // A connection may lead to where a broker was said to be before: it knows nothing of what it is asked for.
+    // Who was asked may be somebody else by now, or never was who the metadata said; it knows nothing of it then.
+    void this.#cluster.requestUpdate();
     for (const { nodeId } of this.#cluster.health()) this.#cluster.brokerDenies(nodeId);
   }
 

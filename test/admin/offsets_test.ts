@@ -189,3 +189,16 @@ test("admin groups: a list that would lack the groups of one broker is no list",
   const failure = await s.failure(admin.listGroups(), 10_000);
   assert.equal(failure.name, "TimeoutError");
 });
+
+test("admin offsets: a group whose last offset was deleted is gone before Kafka 4, and stays from then on", async (t) => {
+  for (const [release, left] of [["3.9", []], ["4.1", ["g"]]] as const) {
+    const s = adminStage(t, { release, topics: { orders: 2 } });
+    const places = [0, 1].map((partition) => ({ topic: "orders", partition }));
+    await s.run(s.admin.alterConsumerGroupOffsets("g", places.map((place) => ({ ...place, offset: 0n }))).all());
+    const groups = async (): Promise<string[]> => (await s.run(s.admin.listGroups())).map(({ groupId }) => groupId);
+    await s.run(s.admin.deleteConsumerGroupOffsets("g", places.slice(0, 1)).all());
+    assert.deepEqual(await groups(), ["g"]);
+    await s.run(s.admin.deleteConsumerGroupOffsets("g", places.slice(1)).all());
+    assert.deepEqual(await groups(), left, release);
+  }
+});

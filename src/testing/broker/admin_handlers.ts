@@ -20,6 +20,7 @@ import {
 import type { Partition } from "../control/topic.ts";
 import type { Group } from "../coordination/group.ts";
 import type { Call } from "./call.ts";
+import { RELEASES } from "./release.ts";
 
 const BROKERS = 1;
 const HIGH_WATERMARK = -1n;
@@ -90,7 +91,7 @@ export function serveOffsetDelete(call: Call<typeof OffsetDelete>): ResponseInpu
   const errorCode = cluster.groups.memberRefusalOf(broker, groupId) || refusalOf(group);
   if (errorCode !== 0 || group === undefined) return { errorCode, throttleTimeMs: 0, topics: [] };
   const subscribed = subscribedTopics(group);
-  return {
+  const answer = {
     errorCode: 0,
     throttleTimeMs: 0,
     topics: request.topics.map(({ name, partitions }) => ({
@@ -104,6 +105,9 @@ export function serveOffsetDelete(call: Call<typeof OffsetDelete>): ResponseInpu
       }),
     })),
   };
+  const isForgotten = !RELEASES[cluster.release].keepsEmptyGroups && group.hasNobody && group.offsets.isEmpty;
+  if (isForgotten) cluster.groups.delete(groupId);
+  return answer;
 }
 
 function refusalOf(group: Group | undefined): number {

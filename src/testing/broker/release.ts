@@ -42,6 +42,8 @@ export interface ReleaseProfile {
   readonly verifiesTransactions: boolean;
   /** A transaction that a leader knows to be open must be of the batch's epoch (Kafka 4.0). */
   readonly verifiesEpochs: boolean;
+  /** A group without members whose last offset was deleted stays until it is deleted itself (Kafka 4.0). */
+  readonly keepsEmptyGroups: boolean;
 }
 
 const OLD: Omit<ReleaseProfile, "versions"> = {
@@ -53,6 +55,7 @@ const OLD: Omit<ReleaseProfile, "versions"> = {
   boundsFutureTimestamps: false,
   verifiesTransactions: false,
   verifiesEpochs: false,
+  keepsEmptyGroups: false,
 };
 
 /** The releases. */
@@ -225,6 +228,7 @@ export const RELEASES: Readonly<Record<Release, ReleaseProfile>> = {
     ...OLD,
     verifiesTransactions: true,
     verifiesEpochs: true,
+    keepsEmptyGroups: true,
     namesApiVersions: true,
     featuresEpoch: 1n,
     boundsFutureTimestamps: true,
@@ -285,6 +289,7 @@ export const RELEASES: Readonly<Record<Release, ReleaseProfile>> = {
     boundsFutureTimestamps: true,
     verifiesTransactions: true,
     verifiesEpochs: true,
+    keepsEmptyGroups: true,
     versions: {
       Produce: [0, 13],
       Fetch: [4, 18],
