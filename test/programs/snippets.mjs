@@ -275,7 +275,8 @@ if (response.status !== 200) process.exit(1);`;
     const { resolve } = createRequire(join(root, "test/recipes/package.json"));
     const { dependencies } = JSON.parse(await readFile(join(root, "test/recipes/package.json"), "utf8"));
     const code = (await readFile(file, "utf8")).replace(/ from "([^"]+)"/g, (all, name) => {
-      return Object.hasOwn(dependencies, name) ? ` from ${JSON.stringify(pathToFileURL(resolve(name)).href)}` : all;
+      const isTheirs = Object.keys(dependencies).some((each) => name === each || name.startsWith(`${each}/`));
+      return isTheirs ? ` from ${JSON.stringify(pathToFileURL(resolve(name)).href)}` : all;
     });
     await writeFile(file, code);
     if (!code.includes("env.PORT")) return await succeed(process.execPath, [file], { KAFKA_BROKERS: brokers });
