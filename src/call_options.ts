@@ -8,8 +8,10 @@
 import { ConfigError } from "./errors.ts";
 import { sentenceOf, show } from "./show.ts";
 
-/** Timers hold 31 bits; a longer one would go off at once. */
-export const MAX_TIMER_MS = 2_147_483_647;
+/** The largest number of 32 bits: more doesn't fit into a field of the wire. */
+export const MAX_INT32 = 2_147_483_647;
+/** Timers hold as much; a longer one would go off at once. */
+export const MAX_TIMER_MS: number = MAX_INT32;
 
 /** Neither null nor a primitive nor a function. */
 export function isObject(value: unknown): value is object {
@@ -19,6 +21,22 @@ export function isObject(value: unknown): value is object {
 /** Tells what an option should be, and what it is; then what else may help. */
 export function refuse(name: string, wanted: string, value: unknown, hint: string = ""): never {
   throw new ConfigError(name, `Set "${name}" to ${wanted}: ${show(value)} is not.${hint}`);
+}
+
+/** Of a number among options: what it is unless given, and the least and the largest that it may be. */
+export type NumberBounds = readonly [fallback: number | undefined, least: number, most: number];
+
+/**
+ * A whole number among options, or Infinity where that is the largest.
+ *
+ * @throws {ConfigError} for anything else
+ */
+export function checkNumber(name: string, value: unknown, [fallback, least, most]: NumberBounds): number | undefined {
+  if (value === undefined) return fallback;
+  const isWhole = Number.isSafeInteger(value) || value === Infinity;
+  if (isWhole && value as number >= least && value as number <= most) return value as number;
+  const unit = /Ms$/.test(name) ? " of ms" : /(Bytes|Size|Memory)$/.test(name) ? " of bytes" : "";
+  refuse(name, `a whole number${unit} from ${least} to ${most}`, value);
 }
 
 /**

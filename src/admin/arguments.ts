@@ -4,13 +4,12 @@
  * @module
  */
 
-import { isList, isObject, readOptions, refuse } from "../call_options.ts";
+import { isList, isObject, MAX_INT32, readOptions, refuse } from "../call_options.ts";
 import { ConfigError } from "../errors.ts";
 import { sentenceOf, show } from "../show.ts";
 
 /** What a string of the wire can hold. */
 const MAX_STRING_BYTES = 32_767;
-const MAX_INT32 = 2_147_483_647;
 const MAX_OFFSET = 2n ** 63n - 1n;
 
 /** A list, or another iterable, of things that each pass a check. */

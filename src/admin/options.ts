@@ -4,8 +4,9 @@
  * @module
  */
 
-import { isObject, readOptions, refuse } from "../call_options.ts";
+import { checkNumber, isObject, MAX_INT32, readOptions, refuse } from "../call_options.ts";
 import { type Address, parseAddresses } from "../cluster/address.ts";
+import { CLIENT_NUMBERS, CONNECTION_NUMBERS } from "../cluster/connection_numbers.ts";
 import { checkConnect, checkSecurity, type SecurityProtocol } from "../cluster/security.ts";
 import { ConfigError } from "../errors.ts";
 import { optionHint } from "../other_clients.ts";
@@ -79,21 +80,14 @@ export interface ResolvedAdminOptions {
   readonly connect: SocketFactory | undefined;
 }
 
-const MAX_INT32 = 2_147_483_647;
 /** What a string of the wire can hold. */
 const MAX_STRING_BYTES = 32_767;
 
 /** Number options: default, least and largest value. */
 const NUMBERS = {
   defaultApiTimeoutMs: [60_000, 1, MAX_INT32],
-  requestTimeoutMs: [30_000, 1, MAX_INT32],
-  connectTimeoutMs: [10_000, 1, MAX_INT32],
-  retryBackoffMs: [100, 0, MAX_INT32],
-  retryBackoffMaxMs: [1_000, 0, MAX_INT32],
-  reconnectBackoffMs: [50, 0, MAX_INT32],
-  reconnectBackoffMaxMs: [1_000, 0, MAX_INT32],
-  metadataMaxAgeMs: [300_000, 1, MAX_INT32],
-  connectionMaxIdleMs: [540_000, 1, MAX_INT32],
+  ...CLIENT_NUMBERS,
+  ...CONNECTION_NUMBERS,
   maxConnections: [undefined, 1, MAX_INT32],
 } as const;
 
@@ -118,11 +112,8 @@ export function resolveAdminOptions(given: AdminOptions): ResolvedAdminOptions {
     refuse("clientId", `text of at most ${MAX_STRING_BYTES} bytes`, clientId);
   }
   if (typeof clusterCheck !== "boolean") refuse("clusterCheck", "true or false", clusterCheck);
-  const numbers = Object.entries(NUMBERS).map(([name, [fallback, least, most]]) => {
-    const value = options[name as keyof typeof NUMBERS] ?? fallback;
-    const isRight = Number.isSafeInteger(value) && value as number >= least && value as number <= most;
-    if (!isRight && value !== undefined) refuse(name, `a whole number from ${least} to ${most}`, value);
-    return [name, value];
+  const numbers = Object.entries(NUMBERS).map(([name, bounds]) => {
+    return [name, checkNumber(name, options[name as keyof typeof NUMBERS] ?? undefined, bounds)];
   });
   const connect = checkConnect(options.connect);
   const { sasl, tls } = checkSecurity(options, connect, namedMechanism);

@@ -8,6 +8,7 @@ import {
   checkSignal,
   isAborted,
   isObject,
+  MAX_INT32,
   MAX_TIMER_MS,
   readOptions,
   reasonOfSignal,
@@ -176,7 +177,7 @@ export class Requester<K = string | Uint8Array, V = string | Uint8Array> {
       if (typeof value !== "string" || value === "") refuse(name, "text that isn't empty", value);
     }
     checkWhole("timeoutMs", timeoutMs, 1, MAX_TIMER_MS);
-    if (replyPartition !== undefined) checkWhole("replyPartition", replyPartition, 0, 2_147_483_647);
+    if (replyPartition !== undefined) checkWhole("replyPartition", replyPartition, 0, MAX_INT32);
     this.#producer = producer;
     this.#reader = reader;
     this.#runtime = runtime;

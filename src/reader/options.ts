@@ -4,7 +4,9 @@
  * @module
  */
 
+import { checkNumber, MAX_INT32 } from "../call_options.ts";
 import { type Address, parseAddresses } from "../cluster/address.ts";
+import { CLIENT_NUMBERS } from "../cluster/connection_numbers.ts";
 import { checkConnect, checkSecurity, type SecurityProtocol } from "../cluster/security.ts";
 import { ConfigError, type KafkaError } from "../errors.ts";
 import type { Connect } from "../runtime/connectable.ts";
@@ -102,8 +104,6 @@ export interface ResolvedReaderOptions {
   readonly onTrouble: ((trouble: KafkaError | null) => void) | undefined;
 }
 
-const MAX_INT32 = 2_147_483_647;
-
 /** Number options: default, least and largest value. */
 const NUMBERS = {
   maxWaitMs: [500, 0, MAX_INT32],
@@ -111,12 +111,8 @@ const NUMBERS = {
   maxPartitionBytes: [1 << 20, 1, MAX_INT32],
   maxBufferedBytes: [32 << 20, 1, Number.MAX_SAFE_INTEGER],
   maxDecompressedBytes: [100 << 20, 1, MAX_INT32],
-  requestTimeoutMs: [30_000, 1, MAX_INT32],
   maxBlockMs: [60_000, 0, MAX_INT32],
-  connectTimeoutMs: [10_000, 1, MAX_INT32],
-  retryBackoffMs: [100, 0, MAX_INT32],
-  retryBackoffMaxMs: [1_000, 0, MAX_INT32],
-  metadataMaxAgeMs: [300_000, 1, MAX_INT32],
+  ...CLIENT_NUMBERS,
 } as const;
 
 const CHOICES = {
@@ -154,10 +150,8 @@ export function resolveReaderOptions(options: ReaderOptions): ResolvedReaderOpti
   if (onTrouble !== undefined && typeof onTrouble !== "function") {
     throw new ConfigError("onTrouble", `Set "onTrouble" to a function: ${show(onTrouble)} is none.`);
   }
-  const numbers = Object.entries(NUMBERS).map(([name, [fallback, least, most]]) => {
-    const value = (options as unknown as Record<string, unknown>)[name] ?? fallback;
-    if (Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most) return [name, value];
-    throw new ConfigError(name, `Set "${name}" to a whole number from ${least} to ${most}: ${show(value)} is not.`);
+  const numbers = Object.entries(NUMBERS).map(([name, bounds]) => {
+    return [name, checkNumber(name, (options as unknown as Record<string, unknown>)[name] ?? undefined, bounds)];
   });
   const choices = Object.entries(CHOICES).map(([name, words]) => {
     const value = (options as unknown as Record<string, unknown>)[name] ?? words[0];

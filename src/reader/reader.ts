@@ -4,6 +4,7 @@
  * @module
  */
 
+import { MAX_INT32 } from "../call_options.ts";
 import { Cluster } from "../cluster/cluster.ts";
 import type { GroupMetadata } from "../cluster/group_metadata.ts";
 import { Coordinator } from "../cluster/coordinator.ts";
@@ -68,7 +69,6 @@ const LAST_OFFSET_COMMIT_WITH_NAMES = 9;
 const COORDINATOR_ERRORS: readonly number[] = [15, 16];
 const NO_OFFSET = -1n;
 const MAX_OFFSET = 2n ** 63n - 1n;
-const MAX_PARTITION = 2_147_483_647;
 
 /**
  * Reads records of Kafka topics.
@@ -562,7 +562,7 @@ function checkPartition<P extends TopicPartition>(value: P): P {
   const { topic, partition } = value ?? {};
   if (
     typeof topic === "string" && topic !== "" && Number.isSafeInteger(partition) && partition >= 0 &&
-    partition <= MAX_PARTITION
+    partition <= MAX_INT32
   ) {
     return value;
   }

@@ -167,7 +167,7 @@ test("admin: options are checked when it is made, and say what is wanted", () =>
   );
   refused(
     { brokers: "h:1", requestTimeoutMs: 0 },
-    /^Set "requestTimeoutMs" to a whole number from 1 to 2147483647: 0 /,
+    /^Set "requestTimeoutMs" to a whole number of ms from 1 to 2147483647: 0 /,
   );
   refused({ brokers: "h:1", clientId: 5 }, /^Set "clientId" to text/);
   refused({ brokers: "h:1", clusterCheck: "no" }, /^Set "clusterCheck" to true or false/);

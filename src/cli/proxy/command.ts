@@ -4,6 +4,7 @@
  * @module
  */
 
+import { MAX_TIMER_MS } from "../../call_options.ts";
 import { ConfigError } from "../../errors.ts";
 import { show } from "../../show.ts";
 import type { Words } from "../words.ts";
@@ -17,7 +18,6 @@ const DEFAULT_IDLE_MS = 600_000;
 const CONNECT_TIMEOUT_MS = 10_000;
 /** Nobody's token or certificate is larger. */
 const MAX_FILE_BYTES = 1 << 20;
-const MAX_TIMER_MS = 2_147_483_647;
 
 /** Runs until it is interrupted, which is its regular end. Returns the exit code. */
 export async function runProxy(words: Words, io: CliIo): Promise<number> {

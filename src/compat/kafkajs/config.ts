@@ -4,6 +4,7 @@
  * @module
  */
 
+import { MAX_INT32 } from "../../call_options.ts";
 import type { ProducerOptions } from "../../producer/options/options.ts";
 import type { ConnectFunction } from "../../runtime/connectable.ts";
 import type { TlsOptions } from "../../runtime/runtime.ts";
@@ -64,7 +65,6 @@ const DEFAULTS = {
   transactionTimeout: 60_000,
   maxInFlight: 5,
 };
-const MAX_INT32 = 2_147_483_647;
 /** A broker looks once in ten seconds for transactions that have timed out, and until then no record may be given up. */
 const LEAST_TRANSACTION_MS = 10_000;
 /** How much a wait may be longer than told: KafkaJS's `factor`. */

@@ -8,7 +8,8 @@ import type { Address } from "../../cluster/address.ts";
 import { checkSnapshot, type ClusterSnapshot } from "../../cluster/snapshot.ts";
 import type { Codec, CompressionType, Compressor } from "../../codec/codec.ts";
 import type { CodecSource } from "../../codec/guarded_compressor.ts";
-import { isObject, readOptions, refuse } from "../../call_options.ts";
+import { checkNumber, isObject, MAX_INT32, type NumberBounds, readOptions } from "../../call_options.ts";
+import { CLIENT_NUMBERS, CONNECTION_NUMBERS } from "../../cluster/connection_numbers.ts";
 import { ConfigError, KafkaError } from "../../errors.ts";
 import { optionHint } from "../../other_clients.ts";
 import type { SaslMechanism } from "../../sasl/mechanism.ts";
@@ -231,7 +232,6 @@ export interface ResolvedOptions {
 const DEFAULT_BATCH_SIZE = 16_384;
 const GROWN_BATCH_SIZE = 1_000_000;
 const MAX_IDEMPOTENT_IN_FLIGHT = 5;
-const MAX_INT32 = 2_147_483_647;
 
 /** Name, default, least and greatest value of every number among the options. */
 const NUMBERS = {
@@ -243,22 +243,14 @@ const NUMBERS = {
   maxInFlight: [5, 1, MAX_INT32],
   retries: [Infinity, 0, Infinity],
   unknownTopicRetries: [Infinity, 0, Infinity],
-  retryBackoffMs: [100, 0, MAX_INT32],
-  retryBackoffMaxMs: [1_000, 0, MAX_INT32],
   deliveryTimeoutMs: [120_000, 1, MAX_INT32],
-  requestTimeoutMs: [30_000, 1, MAX_INT32],
-  connectTimeoutMs: [10_000, 1, MAX_INT32],
-  reconnectBackoffMs: [50, 0, MAX_INT32],
-  reconnectBackoffMaxMs: [1_000, 0, MAX_INT32],
-  metadataMaxAgeMs: [300_000, 1, MAX_INT32],
   metadataMaxIdleMs: [300_000, 1, Infinity],
-  connectionMaxIdleMs: [540_000, 1, MAX_INT32],
+  ...CLIENT_NUMBERS,
+  ...CONNECTION_NUMBERS,
   maxConnections: [Infinity, 1, Infinity],
-} as const satisfies Readonly<Record<string, readonly [fallback: number, min: number, max: number]>>;
+} as const satisfies Readonly<Record<string, NumberBounds>>;
 
 type NumberName = keyof typeof NUMBERS;
-
-const COUNTS: readonly string[] = ["retries", "unknownTopicRetries", "maxInFlight", "maxConnections"];
 
 const OTHERS = [
   "brokers",
@@ -377,20 +369,10 @@ function resolve<K, V>(
 
 function checkNumbers(options: Readonly<Partial<Record<NumberName, unknown>>>): Record<NumberName, number> {
   const names = Object.keys(NUMBERS) as NumberName[];
-  return Object.fromEntries(names.map((name) => [name, checkNumber(name, options[name])])) as Record<
+  return Object.fromEntries(names.map((name) => [name, checkNumber(name, options[name], NUMBERS[name])])) as Record<
     NumberName,
     number
   >;
-}
-
-function checkNumber(name: NumberName, value: unknown): number {
-  const [fallback, min, max] = NUMBERS[name];
-  if (value === undefined) return fallback;
-  const fits = typeof value === "number" && value >= min && value <= max &&
-    (Number.isInteger(value) || value === Infinity);
-  if (fits) return value;
-  const unit = name.endsWith("Ms") ? " of ms" : COUNTS.includes(name) ? "" : " of bytes";
-  refuse(name, `a number${unit} from ${min} to ${max}`, value);
 }
 
 /** Java's rule: settings that conflict switch idempotence off, unless it was asked for in so many words. */

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkNumber, MAX_INT32 } from "../../call_options.ts";
 import { ConfigError } from "../../errors.ts";
 import { show } from "../../show.ts";
 import type { ReaderOptions } from "../options.ts";
@@ -67,8 +68,11 @@ export interface ResolvedGroupOptions {
   readonly listener: RebalanceListener;
 }
 
-const MAX_INT32 = 2_147_483_647;
-const NUMBERS = { sessionTimeoutMs: 45_000, heartbeatIntervalMs: 3_000, rebalanceTimeoutMs: 300_000 } as const;
+const NUMBERS = {
+  sessionTimeoutMs: [45_000, 1, MAX_INT32],
+  heartbeatIntervalMs: [3_000, 1, MAX_INT32],
+  rebalanceTimeoutMs: [300_000, 1, MAX_INT32],
+} as const;
 const LISTENERS = ["onAssigned", "onRevoked", "onLost"] as const;
 
 /**
@@ -111,10 +115,8 @@ function checkLists(topics: unknown, assignors: unknown): void {
 
 function timesOf(given: GroupReaderOptions): Record<keyof typeof NUMBERS, number> {
   const numbers = Object.fromEntries(
-    Object.entries(NUMBERS).map(([name, fallback]) => {
-      const value = (given as unknown as Record<string, unknown>)[name] ?? fallback;
-      if (Number.isSafeInteger(value) && (value as number) > 0 && (value as number) <= MAX_INT32) return [name, value];
-      throw new ConfigError(name, `Set "${name}" to a whole number of ms from 1 on: ${show(value)} is none.`);
+    Object.entries(NUMBERS).map(([name, bounds]) => {
+      return [name, checkNumber(name, (given as unknown as Record<string, unknown>)[name] ?? undefined, bounds)];
     }),
   ) as Record<keyof typeof NUMBERS, number>;
   if (numbers.heartbeatIntervalMs >= numbers.sessionTimeoutMs) {
