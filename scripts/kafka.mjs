@@ -230,7 +230,7 @@ class KafkaNode {
   }
 
   /** Waits until this node answers Metadata with at least `brokerCount` brokers and a controller. */
-  async ready(brokerCount, withinMs = 60_000) {
+  async ready(brokerCount, withinMs = 180_000) {
     const check = () => {
       if (this.#child.exitCode !== null) throw new Error(`It ended with code ${this.#child.exitCode}`);
     };
