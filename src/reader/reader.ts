@@ -196,10 +196,12 @@ export class Reader implements AsyncIterable<ReadRecord> {
     return this.#outstanding.during(this.#partitionsOf(topic));
   }
 
-  async #partitionsOf(topic: string): Promise<number> {
+  async #partitionsOf(
+    topic: string,
+    deadlineMs: number = this.#runtime.now() + this.#options.maxBlockMs,
+  ): Promise<number> {
     this.#refuseIfClosed();
     const metadata = this.#cluster.topic(topic) ?? this.#cluster.use(topic);
-    const deadlineMs = this.#runtime.now() + this.#options.maxBlockMs;
     while (!isUsable(metadata)) {
       const error = await this.#until(deadlineMs, this.#cluster.requestUpdate());
       this.#refuseIfClosed();
@@ -290,10 +292,10 @@ export class Reader implements AsyncIterable<ReadRecord> {
     const fetcher = new Fetcher(this.#runtime, this.#cluster, this.#options, { onArrival: () => this.#wakeAll() });
     const deadlineMs = this.#runtime.now() + this.#options.maxBlockMs;
     for (const probe of probes) {
-      await this.partitionsOf(probe.topic);
+      await this.#partitionsOf(probe.topic, deadlineMs);
       fetcher.add(probe);
     }
-    const timer = this.#runtime.setTimer(() => this.#wakeAll(), this.#options.maxBlockMs);
+    const timer = this.#runtime.setTimer(() => this.#wakeAll(), Math.max(0, deadlineMs - this.#runtime.now()));
     try {
       while (probes.some(({ position }) => position === undefined)) {
         const failed = probes.find(({ error }) => error !== undefined);
