@@ -66,7 +66,8 @@ const programs = {
   "transactions and SCRAM": {
     source: `import { TransactionalProducer } from "./dist/esm/mod.js";
 import { scramSha256 } from "./dist/esm/sasl.js";${transact}`,
-    limit: 102 << 10,
+    // Topics with serializers of their own came into transactions, and the core has grown by a KiB of its own.
+    limit: 103 << 10,
     told: [/full client, (\d+) with transactions/, /without `--minify` \d+, \d+ and (\d+)/],
   },
 };
