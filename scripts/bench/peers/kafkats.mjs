@@ -1,4 +1,5 @@
 /** @kafkats/client, with the native codecs and the native CRC that it looks for; zstd is Node's own. */
+import { Buffer } from "node:buffer";
 import { compressionCodecs, CompressionType, createZstdCodec, KafkaClient, noopLogger } from "@kafkats/client";
 
 const acks = { all: "all", 0: "none", 1: "leader" };
@@ -18,9 +19,11 @@ export async function open({ brokers, topic, work }) {
     compression: work.codec,
     idempotent: work.idempotent ?? false,
   });
+  // Of text it takes keys and headers, and values as bytes only.
+  const bytesOf = work.text ? (value) => Buffer.from(value) : (value) => value;
   return {
-    send: (key, value, _, headers) => producer.send(topic, { key, value, headers }),
-    record: (key, value, headers) => ({ key, value, headers }),
+    send: (key, value, _, headers) => producer.send(topic, { key, value: bytesOf(value), headers }),
+    record: (key, value, headers) => ({ key, value: bytesOf(value), headers }),
     sendBatch: (messages) => producer.send(topic, messages),
     close: () => producer.disconnect(),
   };

@@ -1,6 +1,6 @@
 /** @platformatic/kafka. Without promises, records go through its own stream, which gathers them. */
 import { once } from "node:events";
-import { Producer } from "@platformatic/kafka";
+import { Producer, stringSerializers } from "@platformatic/kafka";
 
 const batchSize = 1_000;
 
@@ -9,13 +9,17 @@ export function open({ brokers, topic, work }) {
     clientId: "bench",
     bootstrapBrokers: [brokers],
     ...work.idempotent ? { idempotent: true } : {},
+    ...work.text ? { serializers: stringSerializers } : {},
   });
   const rest = { acks: work.acks === "all" ? -1 : work.acks, compression: work.codec };
   let stream;
   if (work.kind === "produce") stream = producer.asStream({ ...rest, batchSize, highWaterMark: 10 * batchSize });
-  const record = (key, value) => key === null ? { topic, value } : { topic, key, value };
+  const record = (key, value, headers) => {
+    if (headers !== undefined) return { topic, key, value, headers };
+    return key === null ? { topic, value } : { topic, key, value };
+  };
   return {
-    send: (key, value) => producer.send({ ...rest, messages: [record(key, value)] }),
+    send: (key, value, _, headers) => producer.send({ ...rest, messages: [record(key, value, headers)] }),
     record,
     sendBatch: (messages) => producer.send({ ...rest, messages }),
     produce(key, value) {
