@@ -466,7 +466,8 @@ class ClientSchedule {
   async #end(client: Used): Promise<void> {
     let isClosed = false;
     client.close().then(() => isClosed = true, () => isClosed = true);
-    await this.#runtime.runUntil(() => isClosed, 20_000).catch(() => this.#problem("close never settled"));
+    // A member leaves its group, which takes 30 s at most.
+    await this.#runtime.runUntil(() => isClosed, 40_000).catch(() => this.#problem("close never settled"));
     await this.#runtime.advance(1_000);
     if (this.#cluster.network.openConnections > 0) this.#problem("connections are left");
   }
