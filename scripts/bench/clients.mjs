@@ -41,13 +41,13 @@ const javascriptPeers = {
   "confluent": {
     module: "@confluentinc/kafka-javascript",
     native: true,
-    refuses: withoutZstd,
+    refuses: whatIsMissing,
     share: { D: 0.2, D1: 0.2, Dw: 0.2 },
   },
   "node-rdkafka": {
     module: "node-rdkafka",
     native: true,
-    refuses: withoutZstd,
+    refuses: whatIsMissing,
     share: {},
     adapt: ({ kind }) => kind === "burst" ? withReports : kind === "stall" ? { produce: true } : {},
   },
@@ -119,8 +119,9 @@ async function javascriptPeer(name, runtime, log) {
   };
 }
 
-/** Addons are compiled here, with the codecs that this machine has headers for. */
-function withoutZstd({ codec }) {
+/** What the drivers of addons here can not do: they are compiled with the codecs that this machine has headers for. */
+function whatIsMissing({ codec, headers }) {
+  if (headers) return "its driver here writes no headers";
   return codec === "zstd" && !existsSync("/usr/include/zstd.h") ? "was built without zstd here" : undefined;
 }
 
