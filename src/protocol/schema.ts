@@ -83,6 +83,17 @@ export type RequestInputOf<A extends AnyApi> = Encodable<A["declaration"]["reque
 /** A response of an API as it may be given to be encoded. */
 export type ResponseInputOf<A extends AnyApi> = Encodable<A["declaration"]["response"]>;
 
+/**
+ * Looks at an answer as a whole, where each number by itself could be right; see `answers`.
+ *
+ * @throws {ProtocolError} that begins with the field's path
+ */
+export type AnswerCheck<D extends ApiDeclaration> = (
+  answer: Decoded<D["response"]>,
+  request: Encodable<D["request"]>,
+  version: number,
+) => void;
+
 /** An API of which only the head is known. */
 export interface AnyApi {
   /** What {@link defineApi} was given. */
@@ -103,6 +114,8 @@ export interface AnyApi {
   requestHeaderVersion(version: number): 1 | 2;
   /** Version of the header before a response: 0, or 1 with a tag section. */
   responseHeaderVersion(version: number): 0 | 1;
+  /** Looks at an answer as a whole; undefined if there is nothing to see. */
+  readonly check: ((answer: never, request: never, version: number) => void) | undefined;
   /** Writes a request body. */
   encodeRequest(writer: Writer, version: number, body: never): void;
   /** Writes a response body. */
@@ -131,9 +144,13 @@ export interface Api<D extends ApiDeclaration> extends AnyApi {
   decodeAnswer(reader: Reader, version: number): Decoded<D["response"]>;
 }
 
-/** Turns a declaration into readers and writers; each version is compiled when it is first used. */
-export function defineApi<const D extends ApiDeclaration>(declaration: D): Api<D> {
-  return new CompiledApi(declaration) as AnyApi as Api<D>;
+/**
+ * Turns a declaration into readers and writers; each version is compiled when it is first used.
+ *
+ * @param check looks at an answer as a whole
+ */
+export function defineApi<const D extends ApiDeclaration>(declaration: D, check?: AnswerCheck<D>): Api<D> {
+  return new CompiledApi(declaration, check as AnyApi["check"]) as AnyApi as Api<D>;
 }
 
 const API_VERSIONS_KEY = 18;
@@ -151,10 +168,12 @@ class CompiledApi implements AnyApi {
   readonly maxVersion: number;
   readonly clientVersions: readonly [number, number];
   readonly firstFlexible: number;
+  readonly check: AnyApi["check"];
   readonly #codecs: Readonly<Record<Form, Codec[]>> = { request: [], response: [], answer: [] };
 
-  constructor(declaration: ApiDeclaration) {
+  constructor(declaration: ApiDeclaration, check: AnyApi["check"]) {
     this.declaration = declaration;
+    this.check = check;
     this.key = declaration.key;
     this.name = declaration.name;
     [this.minVersion, this.maxVersion] = declaration.versions;

@@ -1,4 +1,6 @@
-import { type Api, defineApi } from "../schema.ts";
+import { ProtocolError } from "../../errors.ts";
+import { refuseTwice } from "../answer_checks.ts";
+import { type Api, type Decoded, defineApi } from "../schema.ts";
 
 const declaration = {
   key: 18,
@@ -55,8 +57,25 @@ const declaration = {
   },
 } as const;
 
+type Response = Decoded<(typeof declaration)["response"]>;
+
 /**
  * Asks which APIs and versions a broker speaks (KIP-35, KIP-511, KIP-584); the first request of a connection. From
  * version 5 on it says to whom the client believes to talk (KIP-1242).
  */
-export const ApiVersions: Api<typeof declaration> = defineApi(declaration);
+export const ApiVersions: Api<typeof declaration> = defineApi(declaration, checkVersions);
+
+function checkVersions({ apiKeys, supportedFeatures, finalizedFeatures }: Response): void {
+  refuseTwice("apiKeys.apiKey", apiKeys.map(({ apiKey }) => apiKey));
+  for (const { minVersion, maxVersion } of apiKeys) checkRange("apiKeys.minVersion", minVersion, maxVersion);
+  for (const { minVersion, maxVersion } of supportedFeatures) {
+    checkRange("supportedFeatures.minVersion", minVersion, maxVersion);
+  }
+  for (const { minVersionLevel, maxVersionLevel } of finalizedFeatures) {
+    checkRange("finalizedFeatures.minVersionLevel", minVersionLevel, maxVersionLevel);
+  }
+}
+
+function checkRange(field: string, least: number, most: number): void {
+  if (least > most) throw new ProtocolError(`${field}: Reading "${least}": wanted at most ${most}, the last version.`);
+}

@@ -1,4 +1,5 @@
-import { type Api, defineApi } from "../schema.ts";
+import { checkHost, refuseTwice } from "../answer_checks.ts";
+import { type Api, type Decoded, defineApi } from "../schema.ts";
 
 const declaration = {
   key: 60,
@@ -31,5 +32,12 @@ const declaration = {
   },
 } as const;
 
+type Response = Decoded<(typeof declaration)["response"]>;
+
 /** Asks for the brokers of the cluster, its id and its controller (KIP-700). */
-export const DescribeCluster: Api<typeof declaration> = defineApi(declaration);
+export const DescribeCluster: Api<typeof declaration> = defineApi(declaration, checkCluster);
+
+function checkCluster({ brokers }: Response): void {
+  refuseTwice("brokers.brokerId", brokers.map(({ brokerId }) => brokerId));
+  for (const { host } of brokers) checkHost("brokers.host", host);
+}

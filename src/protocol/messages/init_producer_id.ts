@@ -1,4 +1,5 @@
-import { type Api, defineApi } from "../schema.ts";
+import { ProtocolError } from "../../errors.ts";
+import { type Api, type Decoded, defineApi } from "../schema.ts";
 
 const declaration = {
   key: 22,
@@ -19,5 +20,14 @@ const declaration = {
   },
 } as const;
 
+type Response = Decoded<(typeof declaration)["response"]>;
+
 /** Asks for a producer id; first step of idempotent and transactional producing (KIP-98, KIP-360). */
-export const InitProducerId: Api<typeof declaration> = defineApi(declaration);
+export const InitProducerId: Api<typeof declaration> = defineApi(declaration, checkProducerId);
+
+function checkProducerId({ errorCode, producerId, producerEpoch }: Response): void {
+  if (errorCode !== 0) return;
+  const wanted = "wanted 0 or more, as there is no error";
+  if (producerId < 0n) throw new ProtocolError(`producerId: Reading "${producerId}": ${wanted}.`);
+  if (producerEpoch < 0) throw new ProtocolError(`producerEpoch: Reading "${producerEpoch}": ${wanted}.`);
+}

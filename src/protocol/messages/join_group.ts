@@ -1,4 +1,6 @@
-import { type Api, defineApi } from "../schema.ts";
+import { ProtocolError } from "../../errors.ts";
+import { refuseTwice } from "../answer_checks.ts";
+import { type Api, type Decoded, defineApi } from "../schema.ts";
 
 const declaration = {
   key: 11,
@@ -35,5 +37,14 @@ const declaration = {
   },
 } as const;
 
+type Response = Decoded<(typeof declaration)["response"]>;
+
 /** Enters a consumer group or a new generation of it (KIP-394, KIP-345). */
-export const JoinGroup: Api<typeof declaration> = defineApi(declaration);
+export const JoinGroup: Api<typeof declaration> = defineApi(declaration, checkJoin);
+
+function checkJoin({ errorCode, generationId, members }: Response): void {
+  if (errorCode === 0 && generationId < 0) {
+    throw new ProtocolError(`generationId: Reading "${generationId}": wanted 0 or more, as there is no error.`);
+  }
+  refuseTwice("members.memberId", members.map(({ memberId }) => memberId));
+}

@@ -1,4 +1,6 @@
-import { type Api, defineApi } from "../schema.ts";
+import { ProtocolError } from "../../errors.ts";
+import { checkHost, refuseTwice } from "../answer_checks.ts";
+import { type Api, type Decoded, defineApi } from "../schema.ts";
 
 const declaration = {
   key: 3,
@@ -58,5 +60,24 @@ const declaration = {
   },
 } as const;
 
+type Response = Decoded<(typeof declaration)["response"]>;
+
 /** Asks for brokers, topics, partitions and their leaders (KIP-516 topic ids from version 10). */
-export const Metadata: Api<typeof declaration> = defineApi(declaration);
+export const Metadata: Api<typeof declaration> = defineApi(declaration, checkMetadata);
+
+function checkMetadata({ brokers, topics }: Response): void {
+  refuseTwice("brokers.nodeId", brokers.map(({ nodeId }) => nodeId));
+  for (const { host } of brokers) checkHost("brokers.host", host);
+  refuseTwice("topics.name", topics.flatMap(({ name }) => name ?? []));
+  for (const { partitions } of topics) {
+    const seen = new Uint8Array(partitions.length);
+    for (const { partitionIndex } of partitions) {
+      // Brokers list all partitions of a topic, in any order: so many entries, so many indexes.
+      if (partitionIndex >= seen.length || seen[partitionIndex] === 1) {
+        const wanted = `wanted each of 0 to ${seen.length - 1} once, as there are ${seen.length} partitions`;
+        throw new ProtocolError(`topics.partitions.partitionIndex: Reading "${partitionIndex}": ${wanted}.`);
+      }
+      seen[partitionIndex] = 1;
+    }
+  }
+}

@@ -1,4 +1,8 @@
-import { type Api, defineApi } from "../schema.ts";
+import { ProtocolError } from "../../errors.ts";
+import { checkHost, refuseTwice } from "../answer_checks.ts";
+import { PRODUCE_WITH_TOPIC_NAMES } from "../negotiation.ts";
+import { RECORDS_COUNT } from "../record_batch_layout.ts";
+import { type Api, type Decoded, defineApi, type Encodable } from "../schema.ts";
 
 const declaration = {
   key: 0,
@@ -69,5 +73,46 @@ const declaration = {
   },
 } as const;
 
+type Response = Decoded<(typeof declaration)["response"]>;
+type Request = Encodable<(typeof declaration)["request"]>;
+type Batches = Request["topicData"][number]["partitionData"][number]["records"];
+
 /** Appends record batches to partitions; version 13 names topics by id, 12 in a transaction means KIP-890. */
-export const Produce: Api<typeof declaration> = defineApi(declaration);
+export const Produce: Api<typeof declaration> = defineApi(declaration, checkProduce);
+
+function checkProduce(
+  { responses, nodeEndpoints }: Response,
+  request: Request,
+  version: number,
+): void {
+  if (nodeEndpoints.length > 0) {
+    refuseTwice("nodeEndpoints.nodeId", nodeEndpoints.map(({ nodeId }) => nodeId));
+    for (const { host } of nodeEndpoints) checkHost("nodeEndpoints.host", host);
+  }
+  for (const { name, topicId, partitionResponses } of responses) {
+    for (const { index, recordErrors } of partitionResponses) {
+      if (recordErrors.length === 0) continue;
+      const topic = request.topicData.find((asked) =>
+        version > PRODUCE_WITH_TOPIC_NAMES ? asked.topicId === topicId : asked.name === name
+      );
+      const asked = topic?.partitionData.find((partition) => partition.index === index);
+      if (asked !== undefined) checkRecordErrors(recordErrors, recordCount(asked.records));
+    }
+  }
+}
+
+function checkRecordErrors(errors: readonly { readonly batchIndex: number }[], records: number): void {
+  const field = "responses.partitionResponses.recordErrors.batchIndex";
+  for (const { batchIndex } of errors) {
+    if (batchIndex < records) continue;
+    throw new ProtocolError(`${field}: Reading "${batchIndex}": wanted 0 to ${records - 1}, a record of the batch.`);
+  }
+  refuseTwice(field, errors.map(({ batchIndex }) => batchIndex));
+}
+
+/** How many records a batch of a request says that it holds. */
+export function recordCount(records: Batches): number {
+  const bytes = records instanceof Uint8Array ? records : records?.[0];
+  if (bytes === undefined || bytes.length < RECORDS_COUNT + 4) return 0;
+  return new DataView(bytes.buffer, bytes.byteOffset + RECORDS_COUNT, 4).getInt32(0);
+}
