@@ -517,7 +517,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
       const detail = fate === "no" ? "The record was never sent." : "The record may be in the log.";
       return closedError(detail, fate);
     });
-    // Callbacks may have sent again, in vain: that is told before the interceptors end.
+    // Callbacks may have sent again, in vain.
     await this.#admission.barrier().opened;
     this.#stamping.close();
     // With acks 0 nobody answers, so what was sent last may still be here: a process that ends now would lose it.
@@ -533,6 +533,11 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     this.#agenda.clear();
     this.#logger.settle();
     this.#lookup.close(closedError("No topic is looked up any more.", "no"));
+    if (!this.#interceptors.isEmpty) {
+      // So may others who were told of a failure: interceptors hear of that, too, before they end.
+      await new Promise<void>((resolve) => this.#runtime.defer(resolve));
+      await this.#admission.barrier().opened;
+    }
     const why = "An interceptor's close() has not ended.";
     await within(this.#runtime, this.#interceptors.close(), { timeoutMs: leftMs() }, overdue(why));
     if (late !== undefined) throw late;

@@ -268,6 +268,24 @@ test("callbacks that send again: close tells what a callback has sent in vain be
   assert.deepEqual(order, ["outcome", "outcome", "interceptor closes"]);
 });
 
+test("callbacks that send again: interceptors hear before they end also of what those who waited have sent in vain", async () => {
+  const s = stage();
+  const order: string[] = [];
+  const p = s.producer({
+    interceptors: [{
+      onAcknowledgement: () => void order.push("outcome"),
+      close: () => void order.push("interceptor closes"),
+    }],
+  });
+  s.cluster.stopBroker(1);
+  const record = { topic: "orders", value: "x" };
+  const last = (): void => void p.send(record, { onError: () => {} });
+  // The second is sent once the promise of the first has told, and its callback sends the third.
+  p.send(record).catch(() => p.send(record, { onError: last })).catch(() => {});
+  await s.failure(p.close({ timeoutMs: 100 }));
+  assert.deepEqual(order, ["outcome", "outcome", "outcome", "interceptor closes"]);
+});
+
 test("callbacks that abort: a flush that waits for a record waits for what its callback is told", async () => {
   const s = stage({ network: { latencyMs: 5 } });
   for (const isKnown of [false, true]) {
