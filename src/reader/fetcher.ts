@@ -7,6 +7,7 @@
  * @module
  */
 
+import { watchRejection } from "../call_options.ts";
 import { Backoff } from "../cluster/backoff.ts";
 import type { Cluster } from "../cluster/cluster.ts";
 import type { Connection } from "../cluster/connection.ts";
@@ -461,10 +462,17 @@ export class Fetcher {
     if (this.#troubled.delete(cursor) && this.#troubled.size === 0) this.#tell(null);
   }
 
-  /** In a turn of its own: what a listener throws is not the fetcher's. */
+  /** In a turn of its own: nothing that a listener does happens in the middle of something else. */
   #tell(trouble: KafkaError | null): void {
     const { onTrouble } = this.#options;
-    if (onTrouble !== undefined && !this.#closed) this.#runtime.defer(() => onTrouble(trouble));
+    if (onTrouble === undefined || this.#closed) return;
+    this.#runtime.defer(() => {
+      try {
+        watchRejection(onTrouble(trouble), () => {});
+      } catch {
+        // A slip of the listener must not end the reading, nor the process.
+      }
+    });
   }
 
   #fail(cursor: Cursor, error: Error): void {

@@ -26,6 +26,7 @@ import {
   LONGEST_THROTTLE_MS,
   plain,
   SLACK_MS,
+  timed,
   WORK,
 } from "./fuzz.ts";
 import { mutateBytes, mutateFields } from "./mutations.ts";
@@ -472,16 +473,10 @@ class ClientSchedule {
     if (this.#cluster.network.openConnections > 0) this.#problem("connections are left");
   }
 
-  /** Hands a chunk over, and looks how long that takes. */
+  /** Hands a chunk over. */
   #take(chunk: Uint8Array, take: () => void): void {
-    const { cpuMs, blockMs } = this.#options;
-    if (cpuMs === undefined || blockMs === undefined) return take();
-    const startMs = cpuMs();
-    take();
-    const tookMs = cpuMs() - startMs;
-    if (tookMs > blockMs.base + blockMs.perKiB * this.#bytes / 1_024) {
-      this.#problem(`${chunk.length} bytes took ${tookMs.toFixed(0)} ms of CPU time`);
-    }
+    const problem = timed(this.#options, chunk, this.#bytes, take);
+    if (problem !== undefined) this.#problem(problem);
   }
 
   #say(line: string): void {

@@ -54,6 +54,26 @@ export interface FuzzOptions {
   readonly takeUnhandled?: () => readonly unknown[];
 }
 
+/**
+ * Hands a chunk over, and looks how long that takes. Of an answer that came in pieces all may be looked at with the last
+ * of them, so the bytes are those of all answers so far.
+ *
+ * @returns what is wrong; undefined if nothing is, or nothing is timed
+ */
+export function timed(
+  { cpuMs, blockMs }: FuzzOptions,
+  chunk: Uint8Array,
+  bytes: number,
+  take: () => void,
+): string | undefined {
+  const startMs = cpuMs?.() ?? 0;
+  take();
+  if (cpuMs === undefined || blockMs === undefined) return undefined;
+  const tookMs = cpuMs() - startMs;
+  if (tookMs <= blockMs.base + blockMs.perKiB * bytes / 1_024) return undefined;
+  return `${chunk.length} bytes took ${tookMs.toFixed(0)} ms of CPU time`;
+}
+
 const APIS: readonly AnyApi[] = [ApiVersions, Metadata, InitProducerId, Produce];
 /** Promises settle in virtual time, at the latest so many ms after they should. */
 export const SLACK_MS = 1_000;
@@ -382,17 +402,10 @@ class Schedule {
     }
   }
 
-  /** Hands a chunk to the producer, and looks how long that takes. */
+  /** Hands a chunk to the producer. */
   #take(chunk: Uint8Array, take: () => void): void {
-    const { cpuMs, blockMs } = this.#options;
-    if (cpuMs === undefined || blockMs === undefined) return take();
-    const startMs = cpuMs();
-    take();
-    const tookMs = cpuMs() - startMs;
-    // Of an answer that came in pieces all may be looked at with the last of them.
-    if (tookMs > blockMs.base + blockMs.perKiB * this.#bytes / 1_024) {
-      this.#problem(`${chunk.length} bytes took ${tookMs.toFixed(0)} ms of CPU time`);
-    }
+    const problem = timed(this.#options, chunk, this.#bytes, take);
+    if (problem !== undefined) this.#problem(problem);
   }
 
   #checkWork(): void {

@@ -401,3 +401,29 @@ test("reader: a partition waits for no other one that has something new each tim
   assert.deepEqual(seen, [10, 10, 10]);
   for (const each of [it, writer]) await run(each.close());
 });
+
+test("reader: what its listener of troubles throws or rejects ends neither the reading nor the process", async () => {
+  const { cluster, producer, reader, run, runtime } = groupStage(1);
+  const writer = producer();
+  const told: string[] = [];
+  const it = reader({
+    requestTimeoutMs: 500,
+    onTrouble: (trouble) => {
+      told.push(trouble === null ? "over" : "trouble");
+      if (trouble !== null) throw new Error("a slip");
+      return Promise.reject(new Error("another slip")) as never;
+    },
+  });
+  it.assign([ZERO]);
+  await run(writer.send({ ...ZERO, value: "0" }));
+  assert.deepEqual(await run(take(it, 1)), ["0"]);
+  cluster.stopBroker(1);
+  const next = take(it, 1);
+  await runtime.advance(5_000);
+  cluster.startBroker(1);
+  await runtime.advance(5_000);
+  await run(writer.send({ ...ZERO, value: "1" }));
+  assert.deepEqual(await run(next), ["1"]);
+  assert.deepEqual(told, ["trouble", "over"]);
+  for (const each of [it, writer]) await run(each.close());
+});

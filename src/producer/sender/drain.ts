@@ -22,6 +22,7 @@ import type { Settlement } from "./settlement.ts";
 
 /** No batch is added to a request that would exceed this many bytes; a bigger batch travels alone. */
 const REQUEST_BYTES = 1_048_576;
+
 /** What a drain works with. */
 export interface DrainParts {
   readonly runtime: Runtime;
