@@ -154,8 +154,8 @@ public final class Interop {
     }
 
     /**
-     * Writes three transactions to a topic, the second of which it aborts, reads what was committed as a member of a
-     * group, copies it in one more transaction with the group's offsets, and then takes over its own id.
+     * Writes transactions to a topic and aborts some, one of them with its records in the log, reads what was committed
+     * as a member of a group, copies it in one more transaction with the group's offsets, and then takes over its own id.
      */
     private void transact() throws Exception {
         String input = plan.get("input").asText();
@@ -165,10 +165,11 @@ public final class Interop {
         String fenced = "not fenced";
         try (KafkaProducer<byte[], byte[]> producer = transactional()) {
             producer.initTransactions();
-            for (String name : List.of("first", "aborted", "second")) {
+            for (String name : List.of("first", "aborted", "aborted at once", "second")) {
                 producer.beginTransaction();
                 for (int i = 0; i < count; i++) producer.send(new ProducerRecord<>(input, utf8(i + ""), utf8(name + " " + i)));
-                if (name.equals("aborted")) producer.abortTransaction();
+                if (name.equals("aborted")) producer.flush();
+                if (name.startsWith("aborted")) producer.abortTransaction();
                 else producer.commitTransaction();
             }
             try (KafkaConsumer<byte[], byte[]> consumer = committedOnly(plan.get("group").asText())) {

@@ -19,8 +19,11 @@ export async function prepareClient(name, libs) {
   return undefined; // kafkajs: installed with this folder's package.json
 }
 
-/** Runs one command of a client; resolves to its JSON lines, rejects with what it printed. */
-export async function runClient(name, libs, command, plan, timeoutMs = 120_000) {
+/**
+ * Runs one command of a client; resolves to its JSON lines, rejects with what it printed. The time is more than all that
+ * a command waits for by itself, so that it is the command that tells what is missing.
+ */
+export async function runClient(name, libs, command, plan, timeoutMs = 400_000) {
   const file = join(cacheDir, "interop", `plan-${process.pid}-${name}-${command}.json`);
   writeFileSync(file, JSON.stringify(plan));
   const [program, ...args] = commandLine(name, libs);

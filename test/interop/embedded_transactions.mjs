@@ -42,6 +42,9 @@ function problemsOf({ copied, read, zombie }, cluster, { group, id, input }) {
   compare("read", [...read].sort(), wanted);
   compare("copied", [...copied].sort(), wanted);
   compare("zombie", zombie, "fenced");
+  // Else it would show nothing that aborted records are not read. Markers come on top.
+  const written = [0, 1, 2].reduce((sum, partition) => sum + Number(cluster.endOffset(input, partition)), 0);
+  if (written <= 3 * count) problems.push(`The aborted records are not in the log: it ends at ${written} in all`);
   for (const partition of [0, 1, 2]) {
     const committed = cluster.groups.committed(group, input, partition) ?? 0n;
     // Markers are behind the last record; who counts records only stops before them.

@@ -26,7 +26,11 @@ const others = {
 /** Runs every pair in both orders; `sluice` is the package's `{ Producer, GroupReader }`. */
 export async function runGroupsPart({ kafka, sluice, tally }) {
   const { Kafka, logLevel } = (await import("kafkajs")).default;
-  const client = new Kafka({ brokers: kafka.brokers.split(","), logLevel: logLevel.NOTHING });
+  const client = new Kafka({
+    ...{ brokers: kafka.brokers.split(","), logLevel: logLevel.NOTHING },
+    // Its second is too little for a machine that is busy.
+    connectionTimeout: 20_000,
+  });
   const admin = client.admin();
   await admin.connect();
   try {
@@ -92,8 +96,9 @@ async function share(setup, startOther, order) {
     }
     await write(60);
     await expect("the one that stays reads everything", () => readBy().size === 180);
-    const shared = members[1].seen.filter((value) => Number(value) >= 120);
-    if (shared.length !== 60) differences.push(`the one that stays has read ${shared.length} of 60`);
+    // Each once or more: what was read when the rebalance came may not have been committed.
+    const last = new Set(members[1].seen.filter((value) => Number(value) >= 120));
+    if (last.size !== 60) differences.push(`the one that stays has read ${last.size} of 60`);
   } finally {
     for (const { stop } of members) await stop();
     await producer.close();

@@ -58,6 +58,7 @@ async function read(kafka, plan) {
   await consumer.connect();
   await consumer.subscribe({ topics: plan.topics.map(({ topic }) => topic), fromBeginning: true });
   const missing = new Map(plan.topics.map(({ topic, count }) => [topic, count]));
+  const newOf = onceEach();
   let failure;
   await /** @type {Promise<void>} */ (new Promise((done) => {
     const deadline = setTimeout(done, plan.withinMs);
@@ -66,7 +67,9 @@ async function read(kafka, plan) {
       failure = payload.error;
       done();
     });
-    const eachBatch = async ({ batch: { topic, partition, messages } }) => {
+    const eachBatch = async ({ batch }) => {
+      const { topic, partition } = batch;
+      const messages = newOf(batch);
       for (const { offset, timestamp, key, value, headers } of messages) {
         await print({
           topic,
@@ -139,11 +142,12 @@ async function readCommitted(kafka, groupId, topic, count) {
   await consumer.connect();
   await consumer.subscribe({ topics: [topic], fromBeginning: true });
   const messages = [];
+  const newOf = onceEach();
   const offsets = new Map();
   await new Promise((done, failed) => {
     const deadline = setTimeout(done, 60_000);
     const eachBatch = ({ batch }) => {
-      for (const { key, value } of batch.messages) messages.push({ key, value });
+      for (const { key, value } of newOf(batch)) messages.push({ key, value });
       offsets.set(batch.partition, { partition: batch.partition, offset: String(BigInt(batch.lastOffset()) + 1n) });
       if (messages.length < count) return Promise.resolve();
       clearTimeout(deadline);
@@ -155,6 +159,18 @@ async function readCommitted(kafka, groupId, topic, count) {
   });
   await consumer.disconnect();
   return { messages, offsets: [...offsets.values()] };
+}
+
+/** The messages of a batch that weren't read yet: a member that has had to join again starts where the group has. */
+function onceEach() {
+  const positions = new Map();
+  return ({ topic, partition, messages }) => {
+    const place = `${topic} ${partition}`;
+    const from = positions.get(place) ?? -1n;
+    const unread = messages.filter(({ offset }) => BigInt(offset) > from);
+    if (unread.length > 0) positions.set(place, BigInt(unread.at(-1).offset));
+    return unread;
+  };
 }
 
 /** An LZ4 frame whose one block (4 MB at most) is stored as it is. */
@@ -194,6 +210,10 @@ async function print(value) {
 
 const [, , command, planFile] = process.argv;
 const plan = JSON.parse(readFileSync(planFile, "utf8"));
-const kafka = new Kafka({ clientId: "interop", brokers: plan.brokers.split(","), logLevel: logLevel.NOTHING });
+const kafka = new Kafka({
+  ...{ clientId: "interop", brokers: plan.brokers.split(","), logLevel: logLevel.NOTHING },
+  // Its second is too little for a machine on which two more clients start.
+  connectionTimeout: 20_000,
+});
 await { produce, read, transact }[command](kafka, plan);
 process.exit(process.exitCode ?? 0);

@@ -29,7 +29,11 @@ export async function runKafkaJSAdmin({ tally }) {
 }
 
 async function attempts({ ConfigResourceTypes, Kafka, logLevel, Partitioners }, cluster, brokers) {
-  const kafka = new Kafka({ brokers, logLevel: logLevel.NOTHING, retry: { retries: 2, initialRetryTime: 50 } });
+  const kafka = new Kafka({
+    ...{ brokers, logLevel: logLevel.NOTHING, retry: { retries: 2, initialRetryTime: 50 } },
+    // Its second is too little for a machine that is busy.
+    connectionTimeout: 20_000,
+  });
   const admin = kafka.admin();
   const producer = kafka.producer({ createPartitioner: Partitioners.DefaultPartitioner });
   const consumer = kafka.consumer({ groupId: "readers", maxWaitTimeInMs: 50 });
@@ -123,7 +127,7 @@ async function readAll(consumer, count) {
   const values = [];
   let timer;
   await new Promise((resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`${values.length} of ${count} records came within 20 s`)), 20_000);
+    timer = setTimeout(() => reject(new Error(`${values.length} of ${count} records came within 60 s`)), 60_000);
     const eachMessage = ({ message }) => {
       if (values.push(message.value.toString()) === count) resolve(undefined);
       return Promise.resolve();

@@ -124,6 +124,9 @@ def transact(plan):
         for i in range(count):
             producer.produce(plan["input"], key=str(i), value=f"{name} {i}")
         if name == "aborted":
+            # Else librdkafka may end what the coordinator doesn't know yet: it waits to add the partitions until the
+            # last transaction is complete, an abort meanwhile doesn't wait for it, and a Kafka refuses that one for good.
+            producer.flush(30)
             producer.abort_transaction(30)
         else:
             producer.commit_transaction(30)

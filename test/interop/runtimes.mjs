@@ -16,7 +16,7 @@ export const runtimeNames = ["node20", "node22", "node24", "node26", "deno", "bu
  *
  * @returns `{ reports, problem }`: reports by topic, and why the process ended badly, if it did
  */
-export async function produceOn(name, plan, timeoutMs = 90_000) {
+export async function produceOn(name, plan, timeoutMs = 240_000) {
   const { address, reports, close } = await servePlan(plan);
   try {
     const { code, output, timedOut } = await start(name, address, timeoutMs);

@@ -191,7 +191,8 @@ function casesFor({ brokers, brokersOf, ca, otherCa, client }, tokens, { runtime
     ...pushed.map((compression) =>
       make(`metrics are pushed, ${compression}`, "SASL_SSL", {
         ...{ sasl: named("scram-sha-256"), compression, clientId: `${runtime}-${compression}` },
-        telemetryMs: 1.6 * pushIntervalMs,
+        // The first push comes after one and a half of them at most.
+        telemetryMs: 4 * pushIntervalMs,
       })
     ),
     make("TLS delivers", "SSL"),

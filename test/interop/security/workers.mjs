@@ -64,7 +64,7 @@ export async function runWorkers({ version, kafka, meter, user, tally, log }) {
       return trips;
     }).catch((error) => void problems.push(error.message));
     const found = await runClient("java", libs, "read", {
-      ...{ brokers, partitions: 1, withinMs: 20_000, topics: [{ topic, count: values.length }] },
+      ...{ brokers, partitions: 1, withinMs: 60_000, topics: [{ topic, count: values.length }] },
     });
     const there = found.map(({ value }) => Buffer.from(value, "base64").toString()).sort();
     if (JSON.stringify(there) !== JSON.stringify(values)) problems.push(`the log has ${JSON.stringify(there)}`);
@@ -114,7 +114,7 @@ async function fetchWhenUp(url, server) {
       socket.on("connect", () => socket.destroy());
     });
     if (isUp) return;
-    if (attempt === 100) throw new Error(`workerd doesn't listen: ${server.output()}`);
+    if (attempt === 300) throw new Error(`workerd doesn't listen: ${server.output()}`);
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
 }
