@@ -127,7 +127,7 @@ export async function runInterop(options = {}) {
         await timed("transactions", () => runTransactionsPart(how));
       }
       const isFirst = version === wanted.versions[0];
-      const everywhere = everything.runtimes.filter((name) => !["java", "node20"].includes(name));
+      const everywhere = everything.runtimes.filter((name) => name !== "java");
       const secured = (whole ? everywhere : securityOn[version] ?? []).filter((name) => wanted.runtimes.includes(name));
       if (parts.includes("security") && secured.length > 0) {
         log(`Kafka ${version}, security: ${secured.join(", ")}${isFirst ? "; load with restarts on the first" : ""}`);

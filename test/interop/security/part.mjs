@@ -5,6 +5,7 @@
 import { writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { join } from "node:path";
+import { build } from "../../../scripts/build.mjs";
 import { classPath, toolJvmFlags } from "../../../scripts/kafka.mjs";
 import { legDir } from "../../../scripts/lib/legs.mjs";
 import { listenAnywhere } from "../../../scripts/lib/program.mjs";
@@ -412,13 +413,18 @@ async function runPlan(runtime, cases, beside, authorities = []) {
 /** Longer than any load. */
 const planMs = 1_200_000;
 
-function startProcess(runtime, address) {
+/** Node 20 runs what is compiled, the others the sources. */
+async function startProcess(runtime, address) {
   const flags = {
     deno: ["run", "--no-prompt", "--no-check", "--allow-net=127.0.0.1", "--allow-env", "--allow-read=."],
     bun: [],
   }[runtime] ?? ["--disable-warning=ExperimentalWarning"];
-  const main = join(root, "test/interop/security/client_main.ts");
-  return run(runtimeBinary(runtime), [...flags, main, address], { timeoutMs: planMs });
+  if (runtime === "node20") await build();
+  const main = join(
+    root,
+    runtime === "node20" ? "dist/test/interop/security/client_main.js" : "test/interop/security/client_main.ts",
+  );
+  return await run(runtimeBinary(runtime), [...flags, main, address], { timeoutMs: planMs });
 }
 
 async function startWorker(address, authorities) {
