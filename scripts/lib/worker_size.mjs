@@ -2,19 +2,23 @@
  * How much of a Worker the client is: small programs, bundled as `wrangler deploy` does it, from the compiled package, and
  * compressed as it says in "Total Upload". Each has a limit of its own, so that growth is seen where it happens.
  *
- *     node scripts/lib/worker_size.mjs
+ *     node scripts/lib/worker_size.mjs [--wrangler 4.164.0]
  *
- * `wrangler` is too large to be installed for this. It bundles with esbuild and keeps the names of functions; what it
- * says of these programs (4.164.0, `deploy --dry-run`, with and without `--minify`) differs by a few hundred bytes.
+ * wrangler is too large to be installed for each check. It bundles with esbuild and keeps the names of functions, and so
+ * does this; `--wrangler` installs it with the packed package in a folder of its own, and compares what
+ * `wrangler deploy --dry-run --outdir` writes of the same programs. It wants Node 22, which the test matrix has.
  */
 
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readFileSync } from "node:fs";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { delimiter, dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "../build.mjs";
+import { flagsOf } from "./flags.mjs";
 import { workerConditions } from "./worker.mjs";
-import { root } from "./tools.mjs";
+import { root, run, runtimeBinary } from "./tools.mjs";
 
 const produce = `
 export default {
@@ -47,6 +51,8 @@ export default {
 /** Pages that tell the sizes, and how far from the truth a number may be until somebody corrects it, in KiB. */
 const pages = ["docs/runtimes/bundlers.md", "docs/runtimes/workers.md"];
 const slackKiB = 1.5;
+/** How far wrangler's bundles may be from these. */
+const mostApart = 0.01;
 
 /**
  * The programs by name, the most bytes that each may have with `--minify`, and how the pages tell its size with that and
@@ -128,6 +134,63 @@ export async function checkWorkerSize() {
   return results;
 }
 
+/** Resolves to the results of a comparison with a version of wrangler, as {@link checkWorkerSize} does. */
+async function compareWithWrangler(version) {
+  await build();
+  const dir = await mkdtemp(join(tmpdir(), "worker-size-"));
+  try {
+    const tarball = await (await import("../../test/programs/consumers.mjs")).pack();
+    await writeFile(join(dir, "package.json"), JSON.stringify({ private: true, type: "module" }));
+    await execute("npm", ["install", "--no-audit", "--no-fund", `wrangler@${version}`, tarball], dir);
+    const results = [];
+    for (const name of Object.keys(programs)) {
+      const { gzipBytes, plainGzipBytes } = await measureWorker(name);
+      for (const [flags, ours] of /** @type {const} */ ([[["--minify"], gzipBytes], [[], plainGzipBytes]])) {
+        const theirs = await deployed(dir, name, flags);
+        results.push({
+          name: `wrangler ${version}: a Worker with ${name}${flags.length > 0 ? ", --minify" : ""}`,
+          status: Math.abs(theirs / ours - 1) <= mostApart ? "passed" : "failed",
+          detail: `${theirs} bytes of wrangler, ${ours} of the check: ${(100 * (theirs / ours - 1)).toFixed(2)} %`,
+        });
+      }
+    }
+    return results;
+  } finally {
+    await rm(dir, { recursive: true, force: true });
+  }
+}
+
+/** Has wrangler bundle a program; resolves to its bytes after compression. */
+async function deployed(dir, name, flags) {
+  await writeFile(join(dir, "worker.mjs"), fromPackage(programs[name].source));
+  const configuration = { name: "size", main: "worker.mjs", compatibility_date: "2025-06-01" };
+  await writeFile(join(dir, "wrangler.json"), JSON.stringify(configuration));
+  const node = runtimeBinary("node22");
+  if (node === undefined) throw new Error("wrangler wants Node 22: install test/runtimes");
+  const wrangler = join(dir, "node_modules/wrangler/bin/wrangler.js");
+  await execute(node, [wrangler, "deploy", "--dry-run", "--outdir", "out", ...flags], dir);
+  const written = ["worker.js", "worker.mjs"].map((file) => join(dir, "out", file)).find((file) => existsSync(file));
+  const bytes = gzipSync(await readFile(written)).length;
+  await rm(join(dir, "out"), { recursive: true });
+  return bytes;
+}
+
+/** A program with the imports of its users. */
+function fromPackage(source) {
+  return source.replaceAll("./dist/esm/mod.js", "@sluice/kafka").replaceAll(
+    /\.\/dist\/esm\/(\w+)\.js/g,
+    "@sluice/kafka/$1",
+  );
+}
+
+async function execute(command, args, cwd) {
+  // wrangler starts further programs with the Node that it finds.
+  const PATH = `${dirname(runtimeBinary("node22") ?? process.execPath)}${delimiter}${process.env.PATH}`;
+  const env = { ...process.env, PATH, CI: "1", NO_COLOR: "1", WRANGLER_SEND_METRICS: "false" };
+  const { code, output } = await run(command, args, { cwd, env });
+  if (code !== 0) throw new Error(`${command} ${args.join(" ")} ended with exit code ${code}\n${output.slice(-3_000)}`);
+}
+
 /** What is told otherwise, line by line. */
 function wrongPages(name, sizes) {
   return pages.flatMap((page) => {
@@ -146,7 +209,8 @@ function kib(bytes) {
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
-  for (const { name, status, detail } of await checkWorkerSize()) {
+  const { values: { wrangler } } = flagsOf(import.meta.url, { options: { wrangler: { type: "string" } } });
+  for (const { name, status, detail } of await (wrangler ? compareWithWrangler(wrangler) : checkWorkerSize())) {
     console.log(`${name}\n${detail}`);
     if (status === "failed") process.exitCode = 1;
   }
