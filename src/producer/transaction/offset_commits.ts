@@ -116,7 +116,7 @@ export class OffsetCommits {
       read: (answer, version) => {
         const results = resultsOf(answer, version, topics);
         for (const result of results) if (result.code === 0) left.delete(keyOf(result));
-        const { errorCode, detail } = judgePlaces("TxnOffsetCommit", results);
+        const { errorCode, detail } = judgePlaces("TxnOffsetCommit", results, left.values());
         const attempt: Attempt<undefined> = {
           ...{ errorCode, response: undefined },
           detail: `group ${show(group.groupId)} for ${detail}`,

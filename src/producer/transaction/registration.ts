@@ -132,7 +132,8 @@ export class Registration {
         );
         // Whatever becomes of the others, these are in.
         for (const result of results) if (result.code === 0) this.#added.add(keyOf(result));
-        return { ...judgePlaces("AddPartitionsToTxn", results), response: undefined };
+        const left = places.filter((place) => !this.#added.has(keyOf(place)));
+        return { ...judgePlaces("AddPartitionsToTxn", results, left), response: undefined };
       },
     });
   }

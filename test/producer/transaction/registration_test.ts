@@ -497,3 +497,22 @@ test("transaction parts: a refusal names the group, the id or the option that it
   );
   await run(client.close());
 });
+
+test("transaction parts: partitions that an answer leaves out are not taken for registered, nor offsets for written", async () => {
+  for (const release of ["3.9", "4.1"] as const) {
+    const { cluster, producer, run, runtime, committed } = stage(release, { topics: { out: 3, in: 2 } });
+    const client = producer();
+    cluster.control(AddPartitionsToTxn, { transform: () => results({}) }, { times: 2 });
+    cluster.control(TxnOffsetCommit, { respond: { topics: [] } }, { times: 2 });
+    const startMs = runtime.now();
+    await run(client.transaction((tx) => {
+      void tx.send(record);
+      void tx.sendOffsets([offset, { ...offset, partition: 1 }], "g");
+    }));
+    assert.ok(runtime.now() - startMs > 100, "It was asked again without a pause");
+    assert.deepEqual([0, 1].map((partition) => cluster.groups.committed("g", "in", partition)), [7n, 7n]);
+    assert.deepEqual((await committed())[0], ["a"]);
+    assert.equal(cluster.requestsOf(AddPartitionsToTxn).length, release === "3.9" ? 3 : 0);
+    await run(client.close());
+  }
+});
