@@ -189,7 +189,7 @@ export class TransactionCalls {
     let lastError: KafkaError | undefined;
     for (let failures = 0;;) {
       const nowMs = this.#runtime.now();
-      const isDropped = progress.attempts > 0 && call.isWanted?.() === false;
+      const isDropped = call.isWanted?.() === false;
       if (this.#closing.signal.aborted || isDropped || nowMs >= call.deadlineMs) {
         throw undecided(call.name, { ...progress, elapsedMs: nowMs - startMs }, lastError);
       }

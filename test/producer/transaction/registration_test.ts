@@ -516,3 +516,20 @@ test("transaction parts: partitions that an answer leaves out are not taken for 
     await run(client.close());
   }
 });
+
+test("transaction parts: an abort doesn't wait for offsets whose coordinator can't be found", async () => {
+  for (const release of ["3.9", "4.1"] as const) {
+    const { cluster, producer, run, runtime, failure } = stage(release);
+    const client = producer();
+    const tx = await run(client.begin());
+    await run(tx.send(record));
+    cluster.control(FindCoordinator, { error: 15 });
+    const sent = tx.sendOffsets(offset, "g");
+    await runtime.advance(500);
+    const startMs = runtime.now();
+    await run(tx.abort());
+    assert.ok(runtime.now() - startMs < 5_000, `It took ${runtime.now() - startMs} ms on ${release}`);
+    await failure(sent);
+    await run(client.close());
+  }
+});
