@@ -104,6 +104,8 @@ export class Reader implements AsyncIterable<ReadRecord> {
   readonly #options: ResolvedReaderOptions;
   readonly #cluster: Cluster;
   readonly #fetcher: Fetcher;
+  /** That one, and those of calls that look up offsets. */
+  readonly #fetchers = new Set<Fetcher>();
   readonly #backoff: Backoff;
   readonly #coordinators = new Map<string, Coordinator>();
   readonly #closing = new AbortController();
@@ -138,15 +140,15 @@ export class Reader implements AsyncIterable<ReadRecord> {
       maxResponseSize: MAX_RESPONSE_SIZE,
     }, {
       onMetadata: () => {
-        this.#fetcher.wake();
+        for (const fetcher of this.#fetchers) fetcher.wake();
         this.#wakeAll();
         this.#inner.onMetadata();
       },
-      wantsMetadata: () => this.#fetcher.wantsMetadata,
+      wantsMetadata: () => [...this.#fetchers].some(({ wantsMetadata }) => wantsMetadata),
       usesTopic: (name) =>
         this.#inner.topics.has(name) || [...this.#fetcher.cursors.values()].some(({ topic }) => topic === name),
     });
-    this.#fetcher = new Fetcher(this.#runtime, this.#cluster, this.#options, { onArrival: () => this.#wakeAll() });
+    this.#fetcher = this.#newFetcher();
     this.#inner = {
       runtime: this.#runtime,
       cluster: this.#cluster,
@@ -289,14 +291,15 @@ export class Reader implements AsyncIterable<ReadRecord> {
       return new Cursor(topic, index, checkPosition(position), 1, true);
     });
     // Looked up by a fetcher of its own, whose partitions are never read.
-    const fetcher = new Fetcher(this.#runtime, this.#cluster, this.#options, { onArrival: () => this.#wakeAll() });
-    const deadlineMs = this.#runtime.now() + this.#options.maxBlockMs;
-    for (const probe of probes) {
-      await this.#partitionsOf(probe.topic, deadlineMs);
-      fetcher.add(probe);
-    }
-    const timer = this.#runtime.setTimer(() => this.#wakeAll(), Math.max(0, deadlineMs - this.#runtime.now()));
+    const fetcher = this.#newFetcher();
+    const { maxBlockMs } = this.#options;
+    const deadlineMs = this.#runtime.now() + maxBlockMs;
+    const timer = this.#runtime.setTimer(() => this.#wakeAll(), maxBlockMs);
     try {
+      for (const probe of probes) {
+        await this.#partitionsOf(probe.topic, deadlineMs);
+        fetcher.add(probe);
+      }
       while (probes.some(({ position }) => position === undefined)) {
         const failed = probes.find(({ error }) => error !== undefined);
         if (failed !== undefined) throw failed.error;
@@ -309,6 +312,7 @@ export class Reader implements AsyncIterable<ReadRecord> {
     } finally {
       timer.cancel();
       fetcher.close();
+      this.#fetchers.delete(fetcher);
     }
     return probes.map(({ topic, partition, position }) => ({ topic, partition, offset: position! }));
   }
@@ -462,6 +466,12 @@ export class Reader implements AsyncIterable<ReadRecord> {
       if (next === undefined || turn < next.turn) next = cursor;
     }
     return next;
+  }
+
+  #newFetcher(): Fetcher {
+    const fetcher = new Fetcher(this.#runtime, this.#cluster, this.#options, { onArrival: () => this.#wakeAll() });
+    this.#fetchers.add(fetcher);
+    return fetcher;
   }
 
   #newCursor({ topic, partition, start }: Assignment): Cursor {

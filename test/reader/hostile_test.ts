@@ -427,3 +427,32 @@ test("reader: what its listener of troubles throws or rejects ends neither the r
   assert.deepEqual(told, ["trouble", "over"]);
   for (const each of [it, writer]) await run(each.close());
 });
+
+test("reader: offsetsOf finds a partition that has no leader for a while as soon as it has one", async () => {
+  const { cluster, fill, reader, run, runtime } = groupStage(2, { brokers: 3 });
+  await fill(4);
+  const it = reader({ maxBlockMs: 60_000 });
+  await run(it.partitionsOf("orders"));
+  const leader = cluster.partition("orders", 0).leaderId;
+  cluster.setIsr("orders", 0, [leader]);
+  cluster.stopBroker(leader);
+  const found = it.offsetsOf([ZERO], "end");
+  await runtime.advance(2_000);
+  const startMs = runtime.now();
+  cluster.startBroker(leader);
+  assert.deepEqual(await run(found), [{ ...ZERO, offset: 2n }]);
+  assert.ok(runtime.now() - startMs < 5_000, `It took ${runtime.now() - startMs} ms`);
+  await run(it.close());
+});
+
+test("reader: offsetsOf that has failed asks for nothing any more", async () => {
+  const { cluster, fill, reader, run, runtime } = groupStage(1);
+  await fill(1);
+  const it = reader({ maxBlockMs: 2_000 });
+  cluster.control(ListOffsets, { error: 5 });
+  await assert.rejects(run(it.offsetsOf([ZERO, { topic: "missing", partition: 0 }], "end")), /missing/);
+  const asked = cluster.requestsOf(ListOffsets).length;
+  await runtime.advance(10_000);
+  assert.equal(cluster.requestsOf(ListOffsets).length, asked);
+  await run(it.close());
+});
