@@ -97,7 +97,6 @@ export class Cursor {
   startAt(offset: bigint): void {
     this.position = offset;
     this.fetchOffset = offset;
-    this.failures = 0;
   }
 
   /** Forgets what was fetched and not handed out. */

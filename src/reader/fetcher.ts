@@ -274,8 +274,10 @@ export class Fetcher {
       if (partition === undefined) this.#retry(cursor, new ProtocolError("ListOffsets left out a partition."));
       else if (partition.errorCode !== 0) this.#onError(cursor, partition.errorCode, "ListOffsets");
       // No record is as young as that: the next one will be.
-      else if (partition.offset === UNDEFINED_OFFSET) cursor.start = "end";
-      else if (partition.offset < 0n) {
+      else if (partition.offset === UNDEFINED_OFFSET && typeof cursor.start === "object") cursor.start = "end";
+      else if (partition.offset === UNDEFINED_OFFSET) {
+        this.#retry(cursor, new ProtocolError(`ListOffsets told no offset of the ${cursor.start}.`));
+      } else if (partition.offset < 0n) {
         this.#fail(cursor, new ProtocolError(`ListOffsets told the offset ${partition.offset}.`));
       } else {
         cursor.startAt(partition.offset);
@@ -383,7 +385,9 @@ export class Fetcher {
         this.#onPartition(found.cursor, partition);
       }
     }
-    // What the answer leaves out is asked for again.
+    for (const { cursor, generation } of asked.values()) {
+      if (cursor.generation === generation) this.#retry(cursor, new ProtocolError("Fetch left out a partition."));
+    }
   }
 
   #onPartition(cursor: Cursor, { errorCode, records, abortedTransactions, highWatermark }: FetchedPartition): void {
@@ -432,7 +436,11 @@ export class Fetcher {
     if (onMissingOffset === "fail") return this.#fail(cursor, error);
     // What is buffered is in hand, and is handed out first.
     if (cursor.chunks.length > 0) return this.#retry(cursor, error);
+    const { failures } = cursor;
     cursor.jump(onMissingOffset);
+    cursor.failures = failures + 1;
+    // The first time at once; where it was sent to there is nothing either.
+    if (failures > 0) cursor.notBeforeMs = this.#runtime.now() + this.#backoff.delayMs(failures);
   }
 
   #onFailure(cursors: readonly Cursor[], error: unknown): void {

@@ -7,7 +7,7 @@ import {
   OffsetFetch,
   OffsetForLeaderEpoch,
 } from "../../src/protocol/messages/mod.ts";
-import type { AnyApi } from "../../src/protocol/schema.ts";
+import type { AnyApi, ResponseInputOf } from "../../src/protocol/schema.ts";
 import type { Reader, ReadRecord } from "../../src/reader/mod.ts";
 import { test } from "../harness.ts";
 import { groupStage, textOf } from "./group_stage.ts";
@@ -455,4 +455,34 @@ test("reader: offsetsOf that has failed asks for nothing any more", async () => 
   await runtime.advance(10_000);
   assert.equal(cluster.requestsOf(ListOffsets).length, asked);
   await run(it.close());
+});
+
+test("reader: a broker that goes on answering what leads nowhere is asked ever more slowly", async () => {
+  const nowhere = {
+    "no partition is fetched": [Fetch, { transform: (body: object) => ({ ...body, responses: [] }) }],
+    "no offset is in the log": [Fetch, { error: 1 }],
+    "no partition has an end": [ListOffsets, {
+      transform: (body: ResponseInputOf<typeof ListOffsets>) => ({
+        ...body,
+        topics: body.topics!.map((topic) => ({
+          ...topic,
+          partitions: topic.partitions!.map((partition) => ({ ...partition, offset: -1n, errorCode: 0 })),
+        })),
+      }),
+    }],
+  } as const;
+  for (const [what, [api, action]] of Object.entries(nowhere)) {
+    const { cluster, fill, reader, run, runtime } = groupStage(1);
+    await fill(3);
+    const stop = cluster.control(api as typeof Fetch, action as never);
+    const it = reader({ onMissingOffset: "beginning" });
+    it.assign([{ ...ZERO, start: "beginning" }]);
+    const taken = take(it, 3);
+    await runtime.advance(10_000);
+    const asked = cluster.requestsOf(api as typeof Fetch).length;
+    assert.ok(asked > 2 && asked <= 40, `${what}: it has asked ${asked} times in ten seconds`);
+    stop();
+    assert.deepEqual(await run(taken), ["0", "1", "2"], what);
+    await run(it.close());
+  }
 });
