@@ -457,3 +457,18 @@ test("group reader: a member that hasn't joined has nothing to hand to a transac
   const { member } = groupStage(1);
   assert.throws(() => member().groupMetadata(), { code: "NOT_IN_GROUP" });
 });
+
+test("group reader: a member that is refused each time it joins asks ever more slowly", async () => {
+  for (const code of [22, 25]) {
+    const { cluster, member, run, runtime } = groupStage();
+    const stop = cluster.control(JoinGroup, { error: code });
+    const one = member();
+    const joined = one.join();
+    await runtime.advance(10_000);
+    const asked = cluster.requestsOf(JoinGroup).length;
+    assert.ok(asked <= 30, `It has asked ${asked} times in ten seconds`);
+    stop();
+    assert.deepEqual(indexesOf(await run(joined)), [0, 1, 2, 3]);
+    await run(one.close());
+  }
+});

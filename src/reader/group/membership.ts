@@ -407,13 +407,14 @@ export class Membership {
     if (!(error instanceof KafkaError) || errorCode === FENCED_INSTANCE_ID) throw error;
     this.#heart.stop();
     this.#state = "joining";
+    this.#attempts += 1;
     if (errorCode === UNKNOWN_MEMBER_ID || errorCode === ILLEGAL_GENERATION) {
       this.#verdict = error;
-      return;
-    }
-    if (!retriable && errorCode !== REBALANCE_IN_PROGRESS) throw error;
+      // Who was dropped joins anew at once, and who is dropped each time after a pause.
+      if (this.#attempts === 1) return;
+    } else if (!retriable && errorCode !== REBALANCE_IN_PROGRESS) throw error;
     if (errorCode === undefined || COORDINATOR_ERRORS.includes(errorCode)) this.#coordinator.forget();
-    await sleep(this.#inner.runtime, this.#backoff.delayMs(++this.#attempts), this.#closing.signal);
+    await sleep(this.#inner.runtime, this.#backoff.delayMs(this.#attempts), this.#closing.signal);
   }
 
   /** It can't go on: what it has is lost, and the iteration tells why. */
