@@ -47,6 +47,8 @@ export class Cursor {
   validEpoch = -1;
   /** How much to ask for at a time; grows where a single batch is larger. */
   maxBytes: number;
+  /** Of its next batch only the beginning came. */
+  isCut = false;
   /** The iteration that is handing out its first chunk: another one doesn't begin with that. */
   holder: object | undefined;
   /** Which of the reader's chunks was its last one; 0 before the first. */
@@ -89,6 +91,7 @@ export class Cursor {
     this.notBeforeMs = 0;
     this.failures = 0;
     this.corruptions = 0;
+    this.isCut = false;
     this.lastEpoch = -1;
     this.dropBuffer();
   }

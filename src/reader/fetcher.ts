@@ -234,7 +234,9 @@ export class Fetcher {
       if (unknown.length > 0) return await this.#lookUp(connection, unknown);
       const unchecked = cursors.filter((cursor) => this.#needsCheck(cursor, connection));
       if (unchecked.length > 0) return await this.#check(connection, unchecked);
-      await this.#fetch(connection, cursors);
+      // The first batch of an answer comes whole (KIP-74), whatever was asked for.
+      const cut = cursors.find(({ isCut, maxBytes }) => isCut && maxBytes >= MOST_PARTITION_BYTES);
+      await this.#fetch(connection, cut === undefined ? cursors : [cut]);
     } catch (error) {
       this.#onFailure(cursors, error);
     } finally {
@@ -354,7 +356,10 @@ export class Fetcher {
   }
 
   async #fetch(connection: Connection, cursors: readonly Cursor[]): Promise<void> {
-    const { maxWaitMs, maxBytes, requestTimeoutMs } = this.#options;
+    const { maxWaitMs, requestTimeoutMs } = this.#options;
+    const isAlone = cursors.length === 1;
+    // Brokers that don't know of that keep to this.
+    const maxBytes = Math.max(this.#options.maxBytes, isAlone && cursors[0]!.isCut ? cursors[0]!.maxBytes : 0);
     const idOf = (topic: string): string => this.#cluster.topic(topic)?.topicId ?? ZERO_TOPIC_ID;
     const allHaveIds = cursors.every(({ topic }) => idOf(topic) !== ZERO_TOPIC_ID);
     const version = connection.version(Fetch, allHaveIds ? undefined : FETCH_WITH_IDS - 1);
@@ -382,7 +387,7 @@ export class Fetcher {
         const found = asked.get(keyOf({ topic: topic ?? "", partition: partition.partitionIndex }));
         if (found === undefined || found.cursor.generation !== found.generation) continue;
         asked.delete(keyOf(found.cursor));
-        this.#onPartition(found.cursor, partition);
+        this.#onPartition(found.cursor, partition, isAlone);
       }
     }
     for (const { cursor, generation } of asked.values()) {
@@ -390,7 +395,11 @@ export class Fetcher {
     }
   }
 
-  #onPartition(cursor: Cursor, { errorCode, records, abortedTransactions, highWatermark }: FetchedPartition): void {
+  #onPartition(
+    cursor: Cursor,
+    { errorCode, records, abortedTransactions, highWatermark }: FetchedPartition,
+    isAlone: boolean,
+  ): void {
     if (errorCode !== 0) return this.#onError(cursor, errorCode, "Fetch");
     cursor.failures = 0;
     this.#relieve(cursor);
@@ -399,11 +408,14 @@ export class Fetcher {
     try {
       whole = wholeBatches(records, cursor.fetchOffset);
     } catch (error) {
-      // What is buffered before it is in hand, and is handed out first.
-      return cursor.chunks.length > 0 ? this.#retry(cursor, error) : this.damaged(cursor, error);
+      return this.#onDamage(cursor, error);
     }
     const { length, nextOffset, epoch } = whole;
-    if (length === 0) {
+    cursor.isCut = length === 0;
+    if (cursor.isCut) {
+      if (isAlone && cursor.maxBytes >= MOST_PARTITION_BYTES) {
+        return this.#onDamage(cursor, new ProtocolError(`Its next batch is cut off after ${records.length} bytes.`));
+      }
       // A broker sends the first batch whole, but only in the first partition of its answer (KIP-74).
       cursor.maxBytes = Math.min(cursor.maxBytes * 2, MOST_PARTITION_BYTES);
       return;
@@ -414,6 +426,12 @@ export class Fetcher {
     cursor.fetchOffset = nextOffset;
     cursor.lastEpoch = epoch;
     this.#events.onArrival();
+  }
+
+  /** What is buffered before it is in hand, and is handed out first. */
+  #onDamage(cursor: Cursor, error: unknown): void {
+    if (cursor.chunks.length > 0) this.#retry(cursor, error);
+    else this.damaged(cursor, error);
   }
 
   #onError(cursor: Cursor, errorCode: number, api: string): void {

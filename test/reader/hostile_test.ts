@@ -486,3 +486,34 @@ test("reader: a broker that goes on answering what leads nowhere is asked ever m
     await run(it.close());
   }
 });
+
+test("reader: a batch that never comes whole is told as damaged, and others are read meanwhile", async () => {
+  const { cluster, fill, reader, failure, run } = groupStage(2);
+  await fill(4);
+  let asked = 0;
+  cluster.control(Fetch, {
+    transform: (body) => ({
+      ...body,
+      responses: body.responses!.map((topic) => ({
+        ...topic,
+        partitions: topic.partitions!.map((partition) => {
+          const { partitionIndex, records } = partition;
+          if (partitionIndex !== 0 || !records) return partition;
+          asked += 1;
+          const [first] = records instanceof Uint8Array ? [records] : records;
+          return { ...partition, records: first!.subarray(0, 70) };
+        }),
+      })),
+    }),
+  });
+  const it = reader();
+  it.assign([0, 1].map((partition) => ({ topic: "orders", partition, start: "beginning" as const })));
+  assert.deepEqual(await run(take(it, 2)), ["1", "3"]);
+  const error = await failure(take(it, 1));
+  assert.equal(error.code, "CORRUPT_MESSAGE");
+  assert.ok(asked < 30, `It was asked ${asked} times`);
+  cluster.controls.clear();
+  it.seek(ZERO, 0n);
+  assert.deepEqual(await run(take(it, 2)), ["0", "2"]);
+  await run(it.close());
+});
