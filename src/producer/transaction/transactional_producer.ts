@@ -189,11 +189,11 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
     let leave = (): void => {};
     this.#line = new Promise((resolve) => leave = resolve);
     try {
-      await before;
-      if (signal?.aborted) throw abortError(signal);
+      await interruptible(() => before, signal);
       return await this.#run(run, signal);
     } finally {
-      leave();
+      // Also when this call has not waited for its turn: the next one waits for those before.
+      void before.then(leave);
     }
   }
 
@@ -300,6 +300,7 @@ function canAbort({ state }: Transaction<never, never> | { state: TransactionSta
 /** Runs a function until it has ended or the signal is aborted. */
 async function interruptible<T>(run: () => T | Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return await run();
+  if (signal.aborted) throw abortError(signal);
   let ignore = (): void => {};
   const aborted = new Promise<never>((_, reject) => ignore = onAbort(signal, () => reject(abortError(signal))));
   aborted.catch(() => {});

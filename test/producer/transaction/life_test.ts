@@ -372,3 +372,43 @@ test("transaction life: a process is kept alive while a transaction looks for fe
   assert.equal(held, 0);
   await run(client.close());
 });
+
+test("transaction life: a signal that is aborted while the transaction begins keeps its function from being called", async () => {
+  const { cluster, producer, run, runtime, failure } = stage("4.1");
+  const client = producer();
+  const controller = new AbortController();
+  cluster.control(InitProducerId, { answerDelayMs: 1_000 }, { times: 1 });
+  let calls = 0;
+  const first = client.transaction((tx) => {
+    calls += 1;
+    void tx.send(record);
+  }, { signal: controller.signal });
+  first.catch(() => {});
+  await runtime.advance(500);
+  controller.abort();
+  assert.equal((await failure(first)).code, "ABORTED");
+  assert.equal(calls, 0);
+  await run(client.transaction((tx) => void tx.send({ ...record, value: "b" })));
+  assert.equal(cluster.requestsOf(EndTxn).length, 1);
+  await run(client.close());
+});
+
+test("transaction life: a signal that is aborted while others have their turn is told at once, and the order is kept", async () => {
+  const { producer, run, runtime, failure, committed } = stage("4.1");
+  const client = producer();
+  const controller = new AbortController();
+  let go = (): void => {};
+  const first = client.transaction(async (tx) => {
+    await new Promise<void>((resolve) => go = resolve);
+    await tx.send(record);
+  });
+  const second = client.transaction((tx) => void tx.send(record), { signal: controller.signal });
+  const third = client.transaction((tx) => void tx.send({ ...record, value: "b" }));
+  await runtime.advance(500);
+  controller.abort();
+  assert.equal((await failure(second)).code, "ABORTED");
+  go();
+  await run(Promise.all([first, third]));
+  assert.deepEqual((await committed())[0], ["a", "b"]);
+  await run(client.close());
+});
