@@ -202,8 +202,8 @@ export class Admin {
   }
 
   /**
-   * Describes groups with the classic protocol: state, members, who reads what. One that isn't there is
-   * GROUP_ID_NOT_FOUND since Kafka 4, and in the state `"Dead"` before.
+   * Describes groups: state, members, who reads what; of the classic protocol and of the newer one (KIP-848). One that
+   * isn't there is GROUP_ID_NOT_FOUND since Kafka 4, and in the state `"Dead"` before.
    */
   describeGroups(groups: Iterable<string>, options: CallOptions = {}): AdminResults<GroupDescription> {
     return this.#each("describeGroups", (name) => {

@@ -5,9 +5,11 @@
  */
 
 import { readOptions } from "../call_options.ts";
-import { KafkaError } from "../errors.ts";
+import { KafkaError, ProtocolError, UnsupportedVersionError } from "../errors.ts";
 import { readAssignment } from "../protocol/consumer_protocol.ts";
+import { GROUP_ID_NOT_FOUND } from "../protocol/error_code_names.ts";
 import { brokerError } from "../protocol/error_codes.ts";
+import { ConsumerGroupDescribe } from "../protocol/messages/consumer_group_describe.ts";
 import { DeleteGroups } from "../protocol/messages/delete_groups.ts";
 import { DescribeGroups } from "../protocol/messages/describe_groups.ts";
 import { ListGroups } from "../protocol/messages/list_groups.ts";
@@ -34,15 +36,20 @@ export interface GroupListing {
   readonly coordinator: number;
 }
 
-/** A group with the classic protocol in full. */
+/** A group in full. */
 export interface GroupDescription {
   /** Its name. */
   readonly groupId: string;
-  /** Its state: `"Stable"`, `"Empty"`, `"PreparingRebalance"`, `"CompletingRebalance"`; `"Dead"` if it isn't there. */
+  /** The protocol between its members and the coordinator: the one that assigns is a member, or the broker (KIP-848). */
+  readonly type: "classic" | "consumer";
+  /**
+   * Its state: `"Stable"`, `"Empty"`; `"PreparingRebalance"`, `"CompletingRebalance"` of the classic protocol,
+   * `"Assigning"`, `"Reconciling"` of the newer one; `"Dead"` if it isn't there.
+   */
   readonly state: string;
   /** What its members speak among themselves, such as `"consumer"`. */
   readonly protocolType: string;
-  /** How they divide partitions, such as `"range"`; `""` while there is nobody. */
+  /** How partitions are divided, such as `"range"` or `"uniform"`; `""` of a classic group while there is nobody. */
   readonly protocol: string;
   /** The node id of the broker that coordinates it. */
   readonly coordinator: number;
@@ -72,7 +79,8 @@ export interface ListGroupsOptions extends CallOptions {
   readonly types?: Iterable<string> | undefined;
 }
 
-type WireGroup = ResponseOf<typeof DescribeGroups>["groups"][number];
+type ClassicGroup = ResponseOf<typeof DescribeGroups>["groups"][number];
+type ConsumerGroup = ResponseOf<typeof ConsumerGroupDescribe>["groups"][number];
 
 /** Lists the groups of all brokers; rejects when one can't be asked, as the list would lack some. */
 export async function listGroups(
@@ -103,7 +111,7 @@ export async function listGroups(
   }).sort((a, b) => a.groupId < b.groupId ? -1 : 1);
 }
 
-/** Describes groups with the classic protocol. */
+/** Describes groups of either protocol: a broker knows a group of the other one by neither name nor state. */
 export function describeGroups(
   dispatcher: Dispatcher,
   call: Call,
@@ -112,21 +120,46 @@ export function describeGroups(
   const wanted = readGroups(given);
   return call.each(wanted, (left) =>
     dispatcher.byCoordinator(call, left, async ({ nodeId }, asked) => {
-      const body = { groups: asked.map(({ groupId }) => groupId) };
-      const { groups } = await dispatcher.ask(call, nodeId, DescribeGroups, body);
-      const byId = new Map(groups.map((group) => [group.groupId, group]));
+      const groupIds = asked.map(({ groupId }) => groupId);
+      const { groups } = await dispatcher.ask(call, nodeId, DescribeGroups, { groups: groupIds });
+      const classic = new Map(groups.map((group) => [group.groupId, group]));
+      const others = groupIds.filter((groupId) => isUnknown(classic.get(groupId)));
+      const consumer = await askConsumerGroups(dispatcher, call, nodeId, others);
       return answered(asked, ({ groupId }) => {
-        const group = byId.get(groupId);
+        const [found, other] = [classic.get(groupId), consumer.get(groupId)];
+        const group = other !== undefined && other.errorCode !== GROUP_ID_NOT_FOUND ? other : found;
         if (group === undefined) return undefined;
         if (group.errorCode !== 0) return groupError(group, groupId);
         try {
-          return descriptionOf(group, nodeId);
+          return "assignorName" in group ? consumerDescription(group, nodeId) : classicDescription(group, nodeId);
         } catch (error) {
           // What a member of another make was given can't be read.
           return kafkaError(error);
         }
       });
     }));
+}
+
+/** Whether a group isn't there, or has another protocol: brokers from Kafka 4 on say so, earlier ones call it dead. */
+function isUnknown(group: ClassicGroup | undefined): boolean {
+  return group?.errorCode === GROUP_ID_NOT_FOUND || group?.errorCode === 0 && group.groupState === "Dead";
+}
+
+/** What a broker tells of groups with the protocol of KIP-848; nothing, if it doesn't know that protocol. */
+async function askConsumerGroups(
+  dispatcher: Dispatcher,
+  call: Call,
+  nodeId: number,
+  groupIds: readonly string[],
+): Promise<ReadonlyMap<string, ConsumerGroup>> {
+  if (groupIds.length === 0) return new Map();
+  try {
+    const { groups } = await dispatcher.ask(call, nodeId, ConsumerGroupDescribe, { groupIds });
+    return new Map(groups.map((group) => [group.groupId, group]));
+  } catch (error) {
+    if (error instanceof UnsupportedVersionError) return new Map();
+    throw error;
+  }
 }
 
 /** Deletes groups that nobody is in. */
@@ -168,15 +201,33 @@ function listingOf(
   return { groupId, protocolType, state: groupState || undefined, type: groupType || undefined, coordinator };
 }
 
-function descriptionOf(group: WireGroup, coordinator: number): GroupDescription {
+function classicDescription(group: ClassicGroup, coordinator: number): GroupDescription {
   const { groupId, groupState: state, members, protocolData: protocol, protocolType } = group;
   return {
-    ...{ groupId, state, protocolType, protocol, coordinator },
+    ...{ groupId, type: "classic", state, protocolType, protocol, coordinator },
     members: members.map(({ clientHost, clientId, groupInstanceId, memberAssignment, memberId }) => ({
       ...{ memberId, clientId, clientHost, groupInstanceId: groupInstanceId ?? undefined },
       assignment: protocolType === "consumer" ? readAssignment(memberAssignment) : [],
     })),
   };
+}
+
+function consumerDescription(group: ConsumerGroup, coordinator: number): GroupDescription {
+  const { assignorName: protocol, groupId, groupState: state, members } = group;
+  return {
+    ...{ groupId, type: "consumer", state, protocolType: "consumer", protocol, coordinator },
+    members: members.map(({ assignment, clientHost, clientId, instanceId, memberId }) => ({
+      ...{ memberId, clientId, clientHost, groupInstanceId: instanceId ?? undefined },
+      assignment: assignment.topicPartitions.flatMap(({ partitions, topicName: topic }) =>
+        partitions.map((partition) => ({ topic, partition: checkPartition(partition) }))
+      ),
+    })),
+  };
+}
+
+function checkPartition(partition: number): number {
+  if (partition >= 0) return partition;
+  throw new ProtocolError(`Reading partition "${partition}" of an assignment: wanted 0 or more.`);
 }
 
 function kafkaError(error: unknown): KafkaError {

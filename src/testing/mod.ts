@@ -18,6 +18,7 @@ export {
   AddPartitionsToTxn,
   type AnyApi,
   ApiVersions,
+  ConsumerGroupDescribe,
   CreatePartitions,
   CreateTopics,
   DeleteGroups,

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { GroupReader } from "../../src/reader/mod.ts";
-import { DeleteRecords, ListOffsets, Metadata, OffsetFetch } from "../../src/testing/mod.ts";
+import { ConsumerGroupDescribe, DeleteRecords, ListOffsets, Metadata, OffsetFetch } from "../../src/testing/mod.ts";
 import { test } from "../harness.ts";
 import { type AdminStage, adminStage } from "./stage.ts";
 
@@ -166,6 +166,51 @@ test("admin groups: listed from every broker, described with who reads what, del
   assert.deepEqual((await s.run(s.admin.listGroups())).map(({ groupId }) => groupId), ["b", "c"]);
   await s.run(reader.close());
   await s.run(reading);
+});
+
+test("admin groups: one with the protocol of KIP-848 is described as well", async (t) => {
+  const s = adminStage(t);
+  await s.each(s.admin.alterConsumerGroupOffsets("classic", [{ ...orders(0), offset: 1n }]));
+  const newer = (partitions: number[]) => ({
+    ...{ groupId: "newer", groupState: "Stable", groupEpoch: 3, assignmentEpoch: 3, assignorName: "uniform" },
+    ...{ errorCode: 0, errorMessage: null },
+    members: [{
+      ...{ memberId: "m", instanceId: "i", memberEpoch: 3, clientId: "c", clientHost: "/10.0.0.7" },
+      ...{ subscribedTopicNames: ["orders"], targetAssignment: { topicPartitions: [] } },
+      assignment: { topicPartitions: [{ topicId: "a".repeat(32), topicName: "orders", partitions }] },
+    }],
+  });
+  let partitions = [0, 2];
+  s.cluster.control(ConsumerGroupDescribe, {
+    transform: (body) => ({
+      ...body,
+      groups: body.groups.map((group) => group.groupId === "newer" ? newer(partitions) : group),
+    }),
+  });
+  const [described, classic, nobody] = await s.settled(s.admin.describeGroups(["newer", "classic", "nobody"]));
+  assert.deepEqual(described, {
+    status: "fulfilled",
+    value: {
+      ...{ groupId: "newer", type: "consumer", state: "Stable", protocolType: "consumer", protocol: "uniform" },
+      coordinator: s.cluster.coordinator("group", "newer")!.id,
+      members: [{
+        ...{ memberId: "m", clientId: "c", clientHost: "/10.0.0.7", groupInstanceId: "i" },
+        assignment: [orders(0), orders(2)],
+      }],
+    },
+  });
+  assert.ok(classic?.status === "fulfilled" && classic.value.type === "classic");
+  assert.ok(nobody?.status === "rejected" && nobody.reason.code === "GROUP_ID_NOT_FOUND");
+  partitions = [-1];
+  const [wrong] = await s.settled(s.admin.describeGroups(["newer"]));
+  assert.ok(wrong?.status === "rejected");
+  assert.match(wrong.reason.message, /^Reading partition "-1" of an assignment: wanted 0 or more\.$/);
+});
+
+test("admin groups: brokers without the protocol of KIP-848 aren't asked about it", async (t) => {
+  const s = adminStage(t, { release: "3.9" });
+  const [nobody] = await s.settled(s.admin.describeGroups(["nobody"]));
+  assert.ok(nobody?.status === "fulfilled" && nobody.value.state === "Dead" && nobody.value.type === "classic");
 });
 
 test("admin groups: a coordinator that has moved is found again", async (t) => {

@@ -45,8 +45,49 @@ export async function runGroupsPart({ kafka, sluice, tally }) {
         });
       }
     }
+    const label = "group of Java with the protocol of KIP-848";
+    await tally.guard(label, async () => {
+      const topic = "group-described";
+      await admin.createTopics({ topics: [{ topic, numPartitions: partitions }], waitForLeaders: true });
+      tally.check(label, await describe({ kafka, sluice, topic, groupId: topic }));
+    });
   } finally {
     await admin.disconnect();
+  }
+}
+
+/** What our admin client tells of a group whose partitions the broker assigns. */
+async function describe(setup) {
+  const { groupId, kafka, sluice, topic } = setup;
+  const producer = new sluice.Producer({ brokers: kafka.brokers });
+  const admin = sluice.createAdmin({ brokers: kafka.brokers });
+  const member = startJava(setup, undefined);
+  try {
+    const deadline = performance.now() + waitMs;
+    while (member.seen.length === 0 && performance.now() < deadline) {
+      await producer.send({ topic, value: "something" });
+      await sleep(100);
+    }
+    const [group] = await admin.describeGroups([groupId]).all();
+    const { coordinator: _, members, ...told } = group;
+    const [{ assignment = [], clientHost, clientId } = {}] = members;
+    const found = {
+      ...told,
+      members: members.length,
+      clientHost,
+      clientId,
+      assignment: assignment.map(indexOf).sort(),
+    };
+    const wanted = {
+      ...{ groupId, type: "consumer", state: "Stable", protocolType: "consumer", protocol: "uniform", members: 1 },
+      ...{ clientHost: "/127.0.0.1", clientId: "console-consumer" },
+      assignment: Array.from({ length: partitions }, (_, partition) => partition),
+    };
+    const [is, should] = [found, wanted].map((each) => JSON.stringify(each, Object.keys(wanted)));
+    return is === should ? [] : [`${is}, wanted ${should}`];
+  } finally {
+    await member.stop();
+    await Promise.all([producer.close(), admin.close()]);
   }
 }
 
@@ -139,12 +180,20 @@ async function startKafkajs({ client, groupId, topic }) {
   return { seen, stop: () => consumer.disconnect() };
 }
 
+function indexOf({ partition }) {
+  return partition;
+}
+
+/** Without an assignor the broker assigns. */
 function startJava({ groupId, kafka, topic }, assignor) {
   const seen = [];
-  const properties = {
+  const classic = {
     "partition.assignment.strategy": `org.apache.kafka.clients.consumer.${assignor}`,
     "session.timeout.ms": 10_000,
     "heartbeat.interval.ms": 500,
+  };
+  const properties = {
+    ...assignor === undefined ? { "group.protocol": "consumer" } : classic,
     "auto.commit.interval.ms": 100,
   };
   const child = spawn("java", [

@@ -3,6 +3,7 @@
 export function groupsProbes(
   {
     DeleteGroups,
+    ConsumerGroupDescribe,
     DescribeGroups,
     FindCoordinator,
     Heartbeat,
@@ -327,6 +328,22 @@ export function groupsProbes(
       run: async ({ wires }) => {
         const member = await Member.start(wires, "newest");
         return await member.describe(["newest-unknown"], 6);
+      },
+    },
+    {
+      name: "groups: the protocol of KIP-848 knows no group of the classic one",
+      releases: ["4.1.1", "4.4.0"],
+      run: async ({ wires }) => {
+        const { member } = await settled(wires, "older");
+        const seen = [];
+        for (const version of [0, 1]) {
+          const groupIds = ["older", "older-unknown", ""];
+          const { groups } = await member.wire.ask(ConsumerGroupDescribe, version, { groupIds });
+          seen.push(
+            groups.map((it) => [it.groupId, it.errorCode, it.errorMessage, it.groupState, it.members.length]).sort(),
+          );
+        }
+        return seen;
       },
     },
     {

@@ -15,6 +15,7 @@ import {
   type Body,
   brokers,
   configs,
+  consumerMembers,
   describedMembers,
   groups,
   members,
@@ -75,6 +76,10 @@ const added: Body = { partitionIndex: 0, partitionErrorCode: 0 };
 const addedTopic: Body = { name: "orders", resultsByPartition: [] };
 const createdTopic: Body = { name: "orders", topicId: "a".repeat(32), errorCode: 0 };
 const synonym: Body = { name: "log.retention.ms", value: "1", source: 5 };
+const consumerGroup: Body = {
+  ...{ errorCode: 0, groupId: "g", groupState: "Dead", groupEpoch: 0, assignmentEpoch: 0, assignorName: "" },
+  members: [],
+};
 const describedGroup: Body = {
   ...{ errorCode: 0, groupId: "g", groupState: "Dead", protocolType: "", protocolData: "", members: [] },
 };
@@ -468,6 +473,38 @@ const TABLE: Readonly<Record<string, Readonly<Record<string, Bounded | Free>>>> 
     "groups.members.clientHost": TOLD,
     "groups.members.memberMetadata": UNUSED,
     "groups.members.memberAssignment": "one that can't be read is the group's error",
+    "groups.authorizedOperations": UNUSED,
+  },
+  ConsumerGroupDescribe: {
+    "throttleTimeMs": throttle,
+    "groups": list(1_001, consumerGroup),
+    "groups.errorCode": ERROR_CODE,
+    "groups.errorMessage": SHOWN,
+    "groups.groupId": ASKED,
+    "groups.groupState": TOLD,
+    "groups.groupEpoch": UNUSED,
+    "groups.assignmentEpoch": UNUSED,
+    "groups.assignorName": TOLD,
+    "groups.members": { ends: [[], consumerMembers(MAX_MEMBERS)], beyond: [consumerMembers(MAX_MEMBERS + 1)] },
+    "groups.members.memberId": TOLD,
+    "groups.members.instanceId": TOLD,
+    "groups.members.rackId": UNUSED,
+    "groups.members.memberEpoch": UNUSED,
+    "groups.members.clientId": TOLD,
+    "groups.members.clientHost": TOLD,
+    "groups.members.subscribedTopicNames": UNUSED,
+    "groups.members.subscribedTopicRegex": UNUSED,
+    "groups.members.assignment": "a struct",
+    "groups.members.assignment.topicPartitions": "as many as a cluster has partitions",
+    "groups.members.assignment.topicPartitions.topicId": UNUSED,
+    "groups.members.assignment.topicPartitions.topicName": TOLD,
+    "groups.members.assignment.topicPartitions.partitions": "one below 0 is the group's error",
+    "groups.members.targetAssignment": UNUSED,
+    "groups.members.targetAssignment.topicPartitions": UNUSED,
+    "groups.members.targetAssignment.topicPartitions.topicId": UNUSED,
+    "groups.members.targetAssignment.topicPartitions.topicName": UNUSED,
+    "groups.members.targetAssignment.topicPartitions.partitions": UNUSED,
+    "groups.members.memberType": UNUSED,
     "groups.authorizedOperations": UNUSED,
   },
   DeleteGroups: {

@@ -12,6 +12,7 @@ import { Writer } from "../../src/protocol/writer.ts";
 import AddOffsetsToTxn from "../golden/AddOffsetsToTxn.json" with { type: "json" };
 import AddPartitionsToTxn from "../golden/AddPartitionsToTxn.json" with { type: "json" };
 import ApiVersions from "../golden/ApiVersions.json" with { type: "json" };
+import ConsumerGroupDescribe from "../golden/ConsumerGroupDescribe.json" with { type: "json" };
 import CreatePartitions from "../golden/CreatePartitions.json" with { type: "json" };
 import CreateTopics from "../golden/CreateTopics.json" with { type: "json" };
 import DeleteGroups from "../golden/DeleteGroups.json" with { type: "json" };
@@ -66,6 +67,7 @@ const FILES = {
   AddOffsetsToTxn,
   AddPartitionsToTxn,
   ApiVersions,
+  ConsumerGroupDescribe,
   CreatePartitions,
   CreateTopics,
   DeleteGroups,

@@ -8,6 +8,7 @@ import {
   AddOffsetsToTxn,
   AddPartitionsToTxn,
   ApiVersions,
+  ConsumerGroupDescribe,
   CreatePartitions,
   CreateTopics,
   DeleteGroups,
@@ -73,6 +74,7 @@ export const APIS: readonly AnyApi[] = [
   IncrementalAlterConfigs,
   DescribeCluster,
   ListGroups,
+  ConsumerGroupDescribe,
   DescribeGroups,
   DeleteGroups,
   OffsetDelete,
@@ -141,6 +143,15 @@ export function describedMembers(count: number): unknown[] {
   }));
 }
 
+/** Members of a group with the protocol of KIP-848. */
+export function consumerMembers(count: number): unknown[] {
+  const topicPartitions = [{ topicId: "a".repeat(32), topicName: "orders", partitions: [0] }];
+  return Array.from({ length: count }, (_, index) => ({
+    ...{ memberId: `m${index}`, memberEpoch: 1, clientId: "c", clientHost: "h", subscribedTopicNames: ["orders"] },
+    ...{ assignment: { topicPartitions }, targetAssignment: { topicPartitions: [] } },
+  }));
+}
+
 /** The requests that the answers fit. */
 export const REQUESTS: Readonly<Record<string, Body>> = {
   ApiVersions: {},
@@ -173,6 +184,7 @@ export const REQUESTS: Readonly<Record<string, Body>> = {
   IncrementalAlterConfigs: { resources: [{ resourceType: 2, resourceName: "orders", configs: [] }] },
   DescribeCluster: {},
   ListGroups: { statesFilter: [], typesFilter: [] },
+  ConsumerGroupDescribe: { groupIds: ["g"] },
   DescribeGroups: { groups: ["g"] },
   DeleteGroups: { groupsNames: ["g"] },
   OffsetDelete: { groupId: "g", topics: [{ name: "orders", partitions: [{ partitionIndex: 0 }] }] },
@@ -277,6 +289,13 @@ export function rightAnswer(api: AnyApi): Body {
       groups: [{
         ...{ errorCode: 0, errorMessage: null, groupId: "g", groupState: "Stable", protocolType: "consumer" },
         ...{ protocolData: "range", members: describedMembers(1) },
+      }],
+    }),
+    ConsumerGroupDescribe: () => ({
+      throttleTimeMs: 0,
+      groups: [{
+        ...{ errorCode: 0, errorMessage: null, groupId: "g", groupState: "Stable", groupEpoch: 1, assignmentEpoch: 1 },
+        ...{ assignorName: "uniform", members: consumerMembers(1) },
       }],
     }),
     DeleteGroups: () => ({ throttleTimeMs: 0, results: [{ groupId: "g", errorCode: 0, errorMessage: null }] }),

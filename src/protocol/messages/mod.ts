@@ -14,6 +14,7 @@ export { DeleteRecords } from "./delete_records.ts";
 export { DeleteTopics } from "./delete_topics.ts";
 export { DescribeCluster } from "./describe_cluster.ts";
 export { DescribeConfigs } from "./describe_configs.ts";
+export { ConsumerGroupDescribe } from "./consumer_group_describe.ts";
 export { DescribeGroups } from "./describe_groups.ts";
 export { DescribeProducers } from "./describe_producers.ts";
 export { DescribeTransactions } from "./describe_transactions.ts";

@@ -64,6 +64,9 @@ export const TxnOffsetCommit: (typeof import("../../protocol/messages/mod.ts"))[
   messages.TxnOffsetCommit;
 /** Deletes groups without members. */
 export const DeleteGroups: (typeof import("../../protocol/messages/mod.ts"))["DeleteGroups"] = messages.DeleteGroups;
+/** Tells the state and the members of groups with the protocol of KIP-848. */
+export const ConsumerGroupDescribe: (typeof import("../../protocol/messages/mod.ts"))["ConsumerGroupDescribe"] =
+  messages.ConsumerGroupDescribe;
 /** Tells the state and the members of groups. */
 export const DescribeGroups: (typeof import("../../protocol/messages/mod.ts"))["DescribeGroups"] =
   messages.DescribeGroups;

@@ -8,6 +8,7 @@ import { ProtocolError } from "../../errors.ts";
 import type { AnyApi, RequestOf, ResponseInputOf } from "../../protocol/api.ts";
 import {
   type AddPartitionsToTxn,
+  type ConsumerGroupDescribe,
   type CreatePartitions,
   type CreateTopics,
   type DeleteGroups,
@@ -154,6 +155,13 @@ const describeGroups: ErrorBody<typeof DescribeGroups> = (errorCode, request) =>
   )),
 });
 
+const consumerGroupDescribe: ErrorBody<typeof ConsumerGroupDescribe> = (errorCode, request) => ({
+  throttleTimeMs: 0,
+  groups: request.groupIds.map((groupId) => (
+    { groupId, errorCode, groupState: "", groupEpoch: 0, assignmentEpoch: 0, assignorName: "", members: [] }
+  )),
+});
+
 const deleteGroups: ErrorBody<typeof DeleteGroups> = (errorCode, request) => ({
   throttleTimeMs: 0,
   results: request.groupsNames.map((groupId) => ({ groupId, errorCode })),
@@ -203,6 +211,7 @@ const BODIES: Readonly<Record<string, unknown>> = {
   SaslAuthenticate: (errorCode: number) => ({ errorCode, authBytes: new Uint8Array(0) }),
   AddOffsetsToTxn: (errorCode: number) => ({ errorCode }),
   AddPartitionsToTxn: addPartitionsToTxn,
+  ConsumerGroupDescribe: consumerGroupDescribe,
   DeleteGroups: deleteGroups,
   DescribeGroups: describeGroups,
   DescribeProducers: describeProducers,

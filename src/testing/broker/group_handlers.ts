@@ -6,6 +6,7 @@
 
 import type { RequestOf, ResponseInputOf } from "../../protocol/api.ts";
 import type {
+  ConsumerGroupDescribe,
   DeleteGroups,
   DescribeGroups,
   Heartbeat,
@@ -18,6 +19,7 @@ import type {
 } from "../../protocol/messages/mod.ts";
 import {
   GROUP_ID_NOT_FOUND,
+  INVALID_GROUP_ID,
   INVALID_SESSION_TIMEOUT,
   OFFSET_METADATA_TOO_LARGE,
   UNKNOWN_MEMBER_ID,
@@ -269,6 +271,24 @@ function describeGroup({ broker, cluster, version }: Call<typeof DescribeGroups>
       memberAssignment: assignment,
     })),
   };
+}
+
+/** Serves ConsumerGroupDescribe: the groups here have the classic protocol. */
+export function serveConsumerGroupDescribe(
+  { broker, cluster, request }: Call<typeof ConsumerGroupDescribe>,
+): ResponseInputOf<typeof ConsumerGroupDescribe> {
+  const describe = (groupId: string) => {
+    const refusal = groupId === "" ? INVALID_GROUP_ID : cluster.groups.refusalOf(broker, groupId);
+    const errorMessage = cluster.groups.get(groupId) === undefined
+      ? `Group ${groupId} not found.`
+      : `Group ${groupId} is not a consumer group.`;
+    return {
+      ...{ groupId, groupState: "", groupEpoch: 0, assignmentEpoch: 0, assignorName: "", members: [] },
+      errorCode: refusal || GROUP_ID_NOT_FOUND,
+      errorMessage: refusal === 0 ? errorMessage : null,
+    };
+  };
+  return { throttleTimeMs: 0, groups: request.groupIds.map(describe) };
 }
 
 /** Serves DeleteGroups. */

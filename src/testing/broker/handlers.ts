@@ -9,6 +9,7 @@ import {
   AddOffsetsToTxn,
   AddPartitionsToTxn,
   ApiVersions,
+  ConsumerGroupDescribe,
   CreatePartitions,
   CreateTopics,
   DeleteGroups,
@@ -51,6 +52,7 @@ import { serveDescribeConfigs, serveIncrementalAlterConfigs } from "./config_han
 import { serveFetch, serveListOffsets } from "./fetch_handler.ts";
 import { serveMetadata } from "./metadata_handler.ts";
 import {
+  serveConsumerGroupDescribe,
   serveDeleteGroups,
   serveDescribeGroups,
   serveHeartbeat,
@@ -101,6 +103,7 @@ handle(DescribeCluster, serveDescribeCluster);
 handle(DescribeConfigs, serveDescribeConfigs);
 handle(IncrementalAlterConfigs, serveIncrementalAlterConfigs);
 handle(OffsetDelete, serveOffsetDelete);
+handle(ConsumerGroupDescribe, serveConsumerGroupDescribe);
 handle(DescribeGroups, serveDescribeGroups);
 handle(DescribeProducers, serveDescribeProducers);
 handle(DescribeTransactions, serveDescribeTransactions);
