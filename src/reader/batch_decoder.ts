@@ -33,25 +33,41 @@ export function offsetBehind({ baseOffset, lastOffsetDelta }: BatchHeader): bigi
   return baseOffset + BigInt(lastOffsetDelta) + 1n;
 }
 
-/** The whole batches at the front of a blob: how many bytes they take, and the offset behind the last of them. */
+/**
+ * The whole batches at the front of a blob: how many bytes they take, and the offset behind the last of them. What can't
+ * be read behind others is left for the next answer, which begins with it.
+ *
+ * @throws {ProtocolError} when the first one can't be read
+ */
 export function wholeBatches(
   bytes: Uint8Array,
   from: bigint,
 ): { readonly length: number; readonly nextOffset: bigint; readonly epoch: number } {
-  let length = 0;
-  let nextOffset = from;
-  let epoch = -1;
-  for (const { header, bytes: batch } of splitRecordBatches(bytes)) {
-    const behind = offsetBehind(header);
-    // The first batch may begin before what was asked for; none goes back behind the one before it.
-    if (header.lastOffsetDelta < 0 || behind <= nextOffset || (length > 0 && header.baseOffset < nextOffset)) {
-      throw new ProtocolError(`Reading a batch that ends before offset ${behind}: wanted one behind ${nextOffset}.`);
-    }
-    length += batch.length;
-    nextOffset = behind;
-    epoch = header.partitionLeaderEpoch;
+  const found = { length: 0, nextOffset: from, epoch: -1 };
+  try {
+    for (const { header, bytes: batch } of splitRecordBatches(bytes)) addBatch(found, header, batch.length);
+  } catch (error) {
+    if (found.length === 0) throw error;
   }
-  return { length, nextOffset, epoch };
+  return found;
+}
+
+function addBatch(
+  found: { length: number; nextOffset: bigint; epoch: number },
+  header: BatchHeader,
+  byteLength: number,
+): void {
+  const behind = offsetBehind(header);
+  // The first batch may begin before what was asked for; none goes back behind the one before it.
+  const goesBack = found.length > 0 && header.baseOffset < found.nextOffset;
+  if (header.lastOffsetDelta < 0 || behind <= found.nextOffset || goesBack) {
+    throw new ProtocolError(
+      `Reading a batch that ends before offset ${behind}: wanted one behind ${found.nextOffset}.`,
+    );
+  }
+  found.length += byteLength;
+  found.nextOffset = behind;
+  found.epoch = header.partitionLeaderEpoch;
 }
 
 /**

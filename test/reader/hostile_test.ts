@@ -517,3 +517,24 @@ test("reader: a batch that never comes whole is told as damaged, and others are 
   assert.deepEqual(await run(take(it, 2)), ["0", "2"]);
   await run(it.close());
 });
+
+test("reader: what stands before a batch that can't be read is handed out, and the error tells where that batch is", async () => {
+  const { cluster, fill, reader, failure, run } = groupStage(1);
+  for (let i = 0; i < 3; i++) await fill(2, 2 * i);
+  // The second batch is of a format of long ago, or its length is none.
+  for (const [at, byte] of [[16, 1], [8, 0xff]] as const) {
+    const { bytes } = cluster.partition("orders", 0).log.batches[1]!;
+    const before = bytes[at]!;
+    bytes[at] = byte;
+    const it = reader();
+    it.assign([{ ...ZERO, start: "beginning" }]);
+    assert.deepEqual(await run(take(it, 2)), ["0", "1"]);
+    const error = await failure(take(it, 1));
+    assert.equal(error.code, "CORRUPT_MESSAGE");
+    assert.match(error.message, /can't be read at offset 2:/);
+    it.seek(ZERO, 4n);
+    bytes[at] = before;
+    assert.deepEqual(await run(take(it, 2)), ["4", "5"]);
+    await run(it.close());
+  }
+});
