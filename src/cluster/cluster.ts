@@ -143,7 +143,10 @@ export class Cluster {
       this.#isRestored = false;
       this.#loop.watchAge(this.#runtime.wallNow() - this.#loop.heardAtMs);
     }
-    return this.#metadata.get(name) ?? this.#metadata.add(name, this.#runtime.now());
+    const topic = this.#metadata.get(name);
+    if (topic !== undefined) return topic;
+    this.#loop.hasten();
+    return this.#metadata.add(name, this.#runtime.now());
   }
 
   /** A broker by node id. */

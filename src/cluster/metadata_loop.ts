@@ -8,7 +8,6 @@ import { ConnectionError, type KafkaError } from "../errors.ts";
 import { outside } from "../runtime/async_context.ts";
 import type { Runtime, Timer } from "../runtime/runtime.ts";
 import { Backoff } from "./backoff.ts";
-import { sleep } from "./sleep.ts";
 
 /** How often metadata is asked for. */
 export interface MetadataLoopOptions {
@@ -65,6 +64,12 @@ export class MetadataLoop<Answer> {
   #equivalent = 0;
   /** The next refresh begins no earlier, on the monotonic clock. */
   #notBeforeMs = 0;
+  /** Nor earlier than this, whatever there is to ask for: nobody has answered, or somebody else than was meant. */
+  #heldUntilMs = 0;
+  /** There is something to ask for that the last answer could not tell. */
+  #isHasty = false;
+  /** Ends the pause. */
+  #wake: (() => void) | undefined;
   /** Since when there has been no answer though one was wanted. */
   #tryingSinceMs: number | undefined;
   #ageTimer: Timer | undefined;
@@ -103,7 +108,14 @@ export class MetadataLoop<Answer> {
 
   /** Lets the next refresh wait as after so many failures. */
   holdOff(failures: number): void {
-    this.#notBeforeMs = Math.max(this.#notBeforeMs, this.#runtime.now() + this.#pauseMs(failures));
+    const untilMs = this.#runtime.now() + Math.max(LEAST_BACKOFF_MS, this.#backoff.delayMs(failures));
+    this.#heldUntilMs = Math.max(this.#heldUntilMs, untilMs);
+  }
+
+  /** There is something new to ask for: the next refresh doesn't wait because the last ones have brought no news. */
+  hasten(): void {
+    this.#isHasty = true;
+    this.#wake?.();
   }
 
   /** Asks again when what is known has become too old: as old as this it is by now, in ms. */
@@ -117,6 +129,7 @@ export class MetadataLoop<Answer> {
   /** Ends the waiting of whoever asked; the signal has ended the rest. */
   close(): void {
     this.#ageTimer?.cancel();
+    this.#wake?.();
     this.#next?.end(closedError());
     this.#next = undefined;
   }
@@ -125,7 +138,7 @@ export class MetadataLoop<Answer> {
     // What one turn asks for is asked for in one request.
     await new Promise<void>((resolve) => this.#runtime.defer(resolve));
     while (this.#next !== undefined) {
-      await sleep(this.#runtime, this.#notBeforeMs - this.#runtime.now(), this.#closing);
+      await this.#pause();
       const refresh: Refresh | undefined = this.#next;
       if (refresh === undefined) break;
       this.#next = undefined;
@@ -140,8 +153,25 @@ export class MetadataLoop<Answer> {
     this.#isRunning = false;
   }
 
+  async #pause(): Promise<void> {
+    for (;;) {
+      const untilMs = Math.max(this.#heldUntilMs, this.#isHasty ? 0 : this.#notBeforeMs);
+      const leftMs = untilMs - this.#runtime.now();
+      if (leftMs <= 0 || this.#closing.aborted) return;
+      await new Promise<void>((resolve) => {
+        const timer = this.#runtime.setTimer(resolve, leftMs);
+        this.#wake = () => {
+          timer.cancel();
+          // What one turn has to ask for is asked for in one request, as at the beginning.
+          this.#runtime.defer(resolve);
+        };
+      });
+    }
+  }
+
   async #refresh(): Promise<KafkaError | undefined> {
     this.#isRefreshing = true;
+    this.#isHasty = false;
     const sinceMs = this.#tryingSinceMs ??= this.#runtime.now();
     try {
       const answer = await this.#tasks.ask();
@@ -158,7 +188,7 @@ export class MetadataLoop<Answer> {
     } catch (error) {
       this.#failures += 1;
       const nowMs = this.#runtime.now();
-      this.#notBeforeMs = nowMs + this.#pauseMs(this.#failures);
+      this.holdOff(this.#failures);
       this.lastError = this.#tasks.failed(error as KafkaError);
       if (nowMs - sinceMs >= REBOOTSTRAP_AFTER_MS && !this.#closing.aborted) {
         this.#tasks.giveUp();
@@ -168,10 +198,6 @@ export class MetadataLoop<Answer> {
     } finally {
       this.#isRefreshing = false;
     }
-  }
-
-  #pauseMs(failures: number): number {
-    return Math.max(LEAST_BACKOFF_MS, this.#backoff.delayMs(failures));
   }
 }
 

@@ -15,6 +15,8 @@ function stage(...words: Word[]): {
   readonly askedMs: number[];
   readonly log: string[];
   again: boolean;
+  /** What is done while a server is asked. */
+  meanwhile: () => void;
 } {
   const runtime = new VirtualRuntime();
   const closing = new AbortController();
@@ -24,6 +26,7 @@ function stage(...words: Word[]): {
   const loop: MetadataLoop<Word> = new MetadataLoop<Word>(runtime, options, {
     ask: () => {
       askedMs.push(runtime.now());
+      staged.meanwhile();
       const word = words.length > 1 ? words.shift()! : words[0]!;
       return word === "failure" ? Promise.reject(new ConnectionError("Refused.")) : Promise.resolve(word);
     },
@@ -39,7 +42,7 @@ function stage(...words: Word[]): {
       return staged.again;
     },
   }, closing.signal);
-  const staged = { runtime, loop, closing, askedMs, log, again: false };
+  const staged = { runtime, loop, closing, askedMs, log, again: false, meanwhile: () => {} };
   return staged;
 }
 
@@ -113,6 +116,38 @@ test("metadata loop: holding off counts from now, and never shortens a pause", a
   loop.holdOff(1);
   await runtime.runUntil(loop.request());
   assert.deepEqual(pausesOf([0, ...askedMs], [3_000]), [3_000]);
+});
+
+test("metadata loop: what is new to ask for doesn't wait because the last answers brought no news", async () => {
+  const staged = stage("same");
+  const { runtime, loop, askedMs } = staged;
+  for (let turn = 0; turn < 6; turn++) await runtime.runUntil(loop.request());
+  const waiting = loop.request();
+  await runtime.advance(10);
+  // Both of one turn are in one request.
+  loop.hasten();
+  await Promise.resolve();
+  loop.hasten();
+  await runtime.runUntil(waiting);
+  assert.deepEqual([askedMs.length, askedMs.at(-1)! - askedMs.at(-2)!], [7, 10]);
+  // Once: the same again is asked for as seldom as before.
+  await runtime.runUntil(loop.request());
+  assert.deepEqual(pausesOf(askedMs.slice(-2), [3_000]), [3_000]);
+  // Nor can an answer tell of what came up after its question.
+  staged.meanwhile = () => loop.hasten();
+  await runtime.runUntil(loop.request());
+  await runtime.runUntil(loop.request());
+  assert.deepEqual(pausesOf(askedMs.slice(-2), []), [0]);
+});
+
+test("metadata loop: after failures what is new waits as well", async () => {
+  const { runtime, loop, askedMs } = stage("failure", "failure", "failure", "same");
+  for (let turn = 0; turn < 3; turn++) await runtime.runUntil(loop.request());
+  const waiting = loop.request();
+  await runtime.advance(10);
+  loop.hasten();
+  await runtime.runUntil(waiting);
+  assert.deepEqual(pausesOf(askedMs.slice(-2), [400]), [400]);
 });
 
 test("metadata loop: closing ends all waiting and leaves no timer", async () => {

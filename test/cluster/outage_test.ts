@@ -221,3 +221,21 @@ test("outage: a server that offers no Metadata isn't asked in a loop, even witho
   assert.equal(s.runtime.now(), 2_000);
   await s.run(p.close());
 });
+
+test("outage: a topic that there isn't keeps no record of another one waiting, and new ones are asked for in few requests", async () => {
+  const s = stage();
+  const p = s.producer({ maxBlockMs: 60_000 });
+  void p.send({ topic: "missing", value: "v" }).catch(() => {});
+  await s.runtime.advance(10_123);
+  const sinceMs = s.runtime.now();
+  await s.run(p.send({ topic: "orders", value: "v" }));
+  assert.ok(s.runtime.now() - sinceMs < 100, `it waited for ${s.runtime.now() - sinceMs} ms`);
+  s.cluster.clearRequests();
+  for (let topic = 0; topic < 300; topic++) {
+    void p.send({ topic: `missing-${topic}`, value: "v" }).catch(() => {});
+    await s.runtime.advance(10);
+  }
+  const metadataMs = s.cluster.requestsOf(Metadata).map(({ atMs }) => atMs);
+  assert.ok(mostInASecond(metadataMs) < METADATA_PER_SECOND, `${mostInASecond(metadataMs)} in a second`);
+  await s.run(p.close({ timeoutMs: 0 }).catch(() => {}));
+});
