@@ -363,7 +363,7 @@ export class Reader implements AsyncIterable<ReadRecord> {
       ? { groupId: group }
       : group;
     checkGroupId(groupId);
-    const wanted = offsets === undefined ? this.#positions() : [...offsets].map(checkOffset);
+    const wanted = offsets === undefined ? positionsOf(this.#fetcher.cursors) : [...offsets].map(checkOffset);
     if (wanted.length === 0) return;
     await this.#withCoordinator(groupId, "commit", async (coordinator) => {
       const connection = await coordinator.connection();
@@ -489,12 +489,6 @@ export class Reader implements AsyncIterable<ReadRecord> {
     );
   }
 
-  #positions(): TopicPartitionOffset[] {
-    return [...this.#fetcher.cursors.values()].flatMap(({ topic, partition, position: offset }) =>
-      offset === undefined ? [] : [{ topic, partition, offset }]
-    );
-  }
-
   #withCoordinator<T>(groupId: string, call: string, ask: (coordinator: Coordinator) => Promise<T>): Promise<T> {
     return this.#outstanding.during(this.#askCoordinator(groupId, call, ask));
   }
@@ -584,7 +578,15 @@ function checkPartition<P extends TopicPartition>(value: P): P {
   );
 }
 
-function checkOffset(value: TopicPartitionOffset): TopicPartitionOffset {
+/** @internal Where all partitions stand whose beginning was looked up. */
+export function positionsOf(cursors: ReadonlyMap<string, Cursor>): TopicPartitionOffset[] {
+  return [...cursors.values()].flatMap(({ topic, partition, position: offset }) =>
+    offset === undefined ? [] : [{ topic, partition, offset }]
+  );
+}
+
+/** @internal An offset that can be committed. */
+export function checkOffset(value: TopicPartitionOffset): TopicPartitionOffset {
   const { offset } = checkPartition(value);
   if (typeof offset === "bigint" && offset >= 0n && offset <= MAX_OFFSET) return value;
   throw new ConfigError("offset", `Give "offset" as a bigint from 0n on: ${show(offset)} is none.`);

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { ConfigError } from "../../src/errors.ts";
+import { ConfigError, type KafkaError } from "../../src/errors.ts";
 import {
   Heartbeat,
   JoinGroup,
@@ -428,6 +428,72 @@ test("group reader: a commit that is refused for the generation says so, and the
   await until(() => one.groupMetadata().generationId! > generationId! && one.assignment.length === 1);
   cluster.control(OffsetCommit, { error: 27 }, { times: 2 });
   await run(one.commit([{ topic: "orders", partition: 0, offset: 1n }]));
+  assert.equal(cluster.groups.committed("g", "orders", 0), 1n);
+  await run(one.close());
+});
+
+test("group reader: a commit while the group divides anew waits for the next generation, and costs nobody the partitions", async () => {
+  const { cluster, fill, member, run, until } = groupStage(2);
+  await fill(4);
+  const lost: number[] = [];
+  const one = member({ heartbeatIntervalMs: 100, onLost: (places) => void lost.push(...indexesOf(places)) });
+  const reading = one[Symbol.asyncIterator]();
+  const { value: record } = await run(reading.next());
+  const { partition, offset } = record!;
+  const { generationId } = one.groupMetadata();
+  const group = cluster.groups.get("g")!;
+  const release = cluster.control(SyncGroup, { delayMs: 500 });
+  const two = member();
+  const joining = two.join();
+  await until(() => group.state === "CompletingRebalance");
+  assert.equal(one.groupMetadata().generationId, generationId, "it doesn't know of the next generation yet");
+  await run(one.commit([{ topic: "orders", partition, offset: offset + 1n }]));
+  release();
+  assert.equal(cluster.groups.committed("g", "orders", partition), offset + 1n);
+  void reading.return();
+  await run(joining);
+  await until(() => two.assignment.length === 1);
+  assert.deepEqual([lost, one.assignment.length], [[], 1]);
+  await run(one.close());
+  await run(two.close());
+});
+
+test("group reader: a commit that comes late, in the next generation, is made there, or refused for what has moved", async () => {
+  const { cluster, fill, member, run, until } = groupStage(2);
+  await fill(4);
+  const lost: number[] = [];
+  const one = member({ heartbeatIntervalMs: 100, onLost: (places) => void lost.push(...indexesOf(places)) });
+  await run(one.join());
+  cluster.control(OffsetCommit, { delayMs: 2_000 }, { times: 1 });
+  const all = one.commit([0, 1].map((partition) => ({ topic: "orders", partition, offset: 1n })));
+  const refused = all.catch((error: KafkaError) => error.code);
+  const two = member();
+  await run(two.join());
+  await until(() => two.assignment.length === 1);
+  assert.equal(await run(refused), "COMMIT_FAILED");
+  const [kept] = one.assignment;
+  const { generationId } = one.groupMetadata();
+  cluster.control(OffsetCommit, { delayMs: 2_000 }, { times: 1 });
+  const late = one.commit([{ ...kept!, offset: 2n }]);
+  await run(two.close());
+  await until(() => one.assignment.length === 2);
+  await run(late);
+  assert.equal(one.groupMetadata().generationId! > generationId!, true);
+  assert.equal(cluster.groups.committed("g", "orders", kept!.partition), 2n);
+  assert.deepEqual(lost, []);
+  await run(one.close());
+});
+
+test("group reader: a commit without offsets commits where it stood when it was called", async () => {
+  const { cluster, fill, member, run } = groupStage(1);
+  await fill(4);
+  const one = member();
+  const reading = one[Symbol.asyncIterator]();
+  await run(reading.next());
+  cluster.control(OffsetCommit, { error: 27 }, { times: 1 });
+  const committing = one.commit();
+  await run(reading.next());
+  await run(committing);
   assert.equal(cluster.groups.committed("g", "orders", 0), 1n);
   await run(one.close());
 });

@@ -8,7 +8,8 @@ import type { GroupMetadata } from "../../cluster/group_metadata.ts";
 import { sleep } from "../../cluster/sleep.ts";
 import { KafkaError } from "../../errors.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
-import { innerOf, Reader, type ReaderInner } from "../reader.ts";
+import { keyOf } from "../fetcher.ts";
+import { checkOffset, innerOf, positionsOf, Reader, type ReaderInner } from "../reader.ts";
 import type { Position, ReadBatch, ReadRecord, TopicPartition, TopicPartitionOffset } from "../record.ts";
 import { Membership } from "./membership.ts";
 import { type GroupReaderOptions, type ResolvedGroupOptions, resolveGroupOptions } from "./options.ts";
@@ -142,24 +143,32 @@ export class GroupReader implements AsyncIterable<ReadRecord> {
    * (`code: "COMMIT_FAILED"`).
    */
   async commit(offsets?: Iterable<TopicPartitionOffset>): Promise<void> {
-    const given = offsets === undefined ? undefined : [...offsets];
-    const deadlineMs = this.#inner.runtime.now() + this.#inner.options.maxBlockMs;
+    const { cursors, options, runtime } = this.#inner;
+    const given = offsets === undefined ? undefined : [...offsets].map(checkOffset);
+    // What stood at the time of the call: a later position was not asked for, and a partition that has been somebody
+    // else's meanwhile, with a cursor of its own, may have come further.
+    const held = (given ?? positionsOf(cursors)).map((place) => ({ place, cursor: cursors.get(keyOf(place)) }));
+    const deadlineMs = runtime.now() + options.maxBlockMs;
     for (;;) {
+      const metadata = this.groupMetadata();
+      const left = held.filter(({ place, cursor }) => cursors.get(keyOf(place)) === cursor);
       try {
-        return await this.#reader.commit(this.groupMetadata(), given);
+        return await this.#reader.commit(metadata, left.map(({ place }) => place));
       } catch (error) {
         const { errorCode } = error as KafkaError;
-        if (errorCode === FENCED_INSTANCE_ID || errorCode === UNKNOWN_MEMBER_ID || errorCode === ILLEGAL_GENERATION) {
+        const isRefused = errorCode === FENCED_INSTANCE_ID || errorCode === UNKNOWN_MEMBER_ID ||
+          errorCode === ILLEGAL_GENERATION;
+        if (!isRefused && errorCode !== REBALANCE_IN_PROGRESS) throw error;
+        if (isRefused && this.#membership.isMember(metadata, errorCode)) {
           this.#membership.tell(error as KafkaError);
           throw commitFailed(this.#options.groupId, error as KafkaError);
         }
-        if (errorCode !== REBALANCE_IN_PROGRESS) throw error;
-        // The coordinator is between two generations; what stays with this member can be committed in the next one.
-        await this.#inner.outstanding.during(
-          sleep(this.#inner.runtime, this.#inner.options.retryBackoffMs, this.#inner.closing),
-        );
-        const isGone = given?.some((place) => !this.#membership.owns(place)) ?? false;
-        if (isGone || this.#inner.runtime.now() >= deadlineMs) {
+        // The group is between two generations, or this member is in the next one already; what stays with it can be
+        // committed there.
+        await this.#inner.outstanding.during(sleep(runtime, options.retryBackoffMs, this.#inner.closing));
+        const isGone = given !== undefined &&
+          held.some(({ place, cursor }) => cursors.get(keyOf(place)) !== cursor);
+        if (isGone || runtime.now() >= deadlineMs) {
           throw commitFailed(this.#options.groupId, error as KafkaError);
         }
       }

@@ -80,6 +80,8 @@ export class Membership {
   #running: Promise<void> | undefined;
   #attempts = 0;
   #isInListener = false;
+  /** It has asked to join, and its metadata may be that of a generation before. */
+  #isBetween = false;
   readonly #closing = new AbortController();
   /** Partitions that the caller has kept in hand for too long. */
   #stuck: readonly Cursor[] = [];
@@ -110,9 +112,12 @@ export class Membership {
     return this.#metadata;
   }
 
-  /** True while a partition is this member's. */
-  owns(partition: TopicPartition): boolean {
-    return this.#owned.has(keyOf(partition));
+  /**
+   * True when the broker's refusal of what was sent with this metadata is news: a generation that was left is no reason
+   * to leave the next one, and from the join to the answer of the sync the broker may be a generation ahead.
+   */
+  isMember(metadata: GroupMetadata, errorCode: number | undefined): boolean {
+    return metadata === this.#metadata && !(this.#isBetween && errorCode === ILLEGAL_GENERATION);
   }
 
   /** Begins to live, unless it does already. */
@@ -196,8 +201,7 @@ export class Membership {
     await this.#whileStuck();
     if (this.#closing.signal.aborted) return;
     this.#verdict = undefined;
-    const joined = await this.#join();
-    const assignment = await this.#sync(joined);
+    const assignment = await this.#enter();
     this.#attempts = 0;
     const { groupId, groupInstanceId } = this.#options;
     this.#heart.start({ groupId, groupInstanceId, memberId: this.#memberId, generationId: this.#generationId });
@@ -206,6 +210,15 @@ export class Membership {
     this.#state = "member";
     this.#inner.wake();
     while (this.#verdict === undefined && !this.#closing.signal.aborted) await this.#inner.nextEvent();
+  }
+
+  async #enter(): Promise<TopicPartition[]> {
+    this.#isBetween = true;
+    try {
+      return await this.#sync(await this.#join());
+    } finally {
+      this.#isBetween = false;
+    }
   }
 
   async #join(): Promise<Joined> {
