@@ -56,8 +56,8 @@ export class Fetcher {
   readonly #cursors = new Map<string, Cursor>();
   /** Leaders that owe an answer. */
   readonly #busyLeaders = new Set<number>();
-  /** What can't be read at the moment. */
-  readonly #troubled = new Set<Cursor>();
+  /** What can't be read at the moment, or go on for another reason. */
+  readonly #troubled = new Set<object>();
   #bufferedBytes = 0;
   #isDeferred = false;
   #timer: Timer | undefined;
@@ -94,7 +94,7 @@ export class Fetcher {
   remove(cursor: Cursor): void {
     if (this.#cursors.get(keyOf(cursor)) !== cursor) return;
     this.#cursors.delete(keyOf(cursor));
-    this.#relieve(cursor);
+    this.relieve(cursor);
     cursor.generation += 1;
     this.drop(cursor);
   }
@@ -181,7 +181,7 @@ export class Fetcher {
       if (error instanceof AuthenticationError || error instanceof ConfigError) this.#fail(cursor, error);
       else if (errorCode !== 0 && !errorOf(errorCode).retriable) {
         this.#fail(cursor, brokerError(errorCode, { api: "Metadata", topic, partition }));
-      } else this.#trouble(cursor, error ?? brokerError(LEADER_NOT_AVAILABLE, { api: "Metadata", topic, partition }));
+      } else this.trouble(cursor, error ?? brokerError(LEADER_NOT_AVAILABLE, { api: "Metadata", topic, partition }));
     }
   }
 
@@ -283,7 +283,7 @@ export class Fetcher {
         this.#fail(cursor, new ProtocolError(`ListOffsets told the offset ${partition.offset}.`));
       } else {
         cursor.startAt(partition.offset);
-        if (cursor.isProbe) this.#relieve(cursor);
+        if (cursor.isProbe) this.relieve(cursor);
       }
     }
     this.#events.onArrival();
@@ -402,7 +402,7 @@ export class Fetcher {
   ): void {
     if (errorCode !== 0) return this.#onError(cursor, errorCode, "Fetch");
     cursor.failures = 0;
-    this.#relieve(cursor);
+    this.relieve(cursor);
     if (records === null || records.length === 0) return;
     let whole: ReturnType<typeof wholeBatches>;
     try {
@@ -474,18 +474,19 @@ export class Fetcher {
   #retry(cursor: Cursor, error: unknown): void {
     cursor.failures += 1;
     cursor.notBeforeMs = this.#runtime.now() + this.#backoff.delayMs(cursor.failures);
-    this.#trouble(cursor, error);
+    this.trouble(cursor, error);
   }
 
-  /** The first one is told with its reason; what follows from the same is no news. */
-  #trouble(cursor: Cursor, error: unknown): void {
+  /** Something can't go on. The first one is told with its reason; what follows from the same is no news. */
+  trouble(who: object, error: unknown): void {
     const isFirst = this.#troubled.size === 0;
-    this.#troubled.add(cursor);
+    this.#troubled.add(who);
     if (isFirst) this.#tell(error instanceof KafkaError ? error : new KafkaError("Reading failed.", { cause: error }));
   }
 
-  #relieve(cursor: Cursor): void {
-    if (this.#troubled.delete(cursor) && this.#troubled.size === 0) this.#tell(null);
+  /** It goes on. */
+  relieve(who: object): void {
+    if (this.#troubled.delete(who) && this.#troubled.size === 0) this.#tell(null);
   }
 
   /** In a turn of its own: nothing that a listener does happens in the middle of something else. */
@@ -503,7 +504,7 @@ export class Fetcher {
 
   #fail(cursor: Cursor, error: Error): void {
     cursor.error = error;
-    this.#relieve(cursor);
+    this.relieve(cursor);
     this.#events.onArrival();
   }
 

@@ -73,9 +73,9 @@ export interface ReaderOptions {
   /** Opens the connections, as that of a producer does. @default the runtime's own */
   readonly connect?: Connect | undefined;
   /**
-   * Told why partitions can't be read at the moment, as soon as the first of them can't; the reader goes on trying. Told
-   * `null` when all of them can be read again. What ends the reading is thrown by the iterator, and not told here. What the
-   * function throws is ignored.
+   * Told why partitions can't be read at the moment, as soon as the first of them can't, or the group not be joined; the
+   * reader goes on trying. Told `null` when all is well again. What ends the reading is thrown by the iterator, and not
+   * told here. What the function throws is ignored.
    * @default nobody is told
    */
   readonly onTrouble?: ((trouble: KafkaError | null) => void) | undefined;

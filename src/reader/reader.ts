@@ -52,6 +52,8 @@ export interface ReaderInner {
   add(partition: TopicPartition, start: Position): void;
   /** Reads a partition no longer. */
   remove(partition: TopicPartition): void;
+  /** Tells that something can't go on at the moment, and why; null: that it does. */
+  tell(who: object, trouble: KafkaError | null): void;
   /** Resolves when something has changed: records, metadata, an iteration that has let go of a partition. */
   nextEvent(): Promise<void>;
   /** Something has changed. */
@@ -167,6 +169,10 @@ export class Reader implements AsyncIterable<ReadRecord> {
       remove: (partition) => {
         const cursor = this.#fetcher.cursors.get(keyOf(partition));
         if (cursor !== undefined) this.#fetcher.remove(cursor);
+      },
+      tell: (who, trouble) => {
+        if (trouble === null) this.#fetcher.relieve(who);
+        else this.#fetcher.trouble(who, trouble);
       },
       nextEvent: () => this.#nextEvent(),
       wake: () => this.#wakeAll(),

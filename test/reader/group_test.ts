@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { ConfigError, type KafkaError } from "../../src/errors.ts";
 import {
+  FindCoordinator,
   Heartbeat,
   JoinGroup,
   LeaveGroup,
@@ -537,4 +538,25 @@ test("group reader: a member that is refused each time it joins asks ever more s
     assert.deepEqual(indexesOf(await run(joined)), [0, 1, 2, 3]);
     await run(one.close());
   }
+});
+
+test("group reader: onTrouble is told why the group can't be joined, once, and that it is", async () => {
+  const { cluster, member, run, runtime } = groupStage();
+  const told: (string | null)[] = [];
+  cluster.control(FindCoordinator, { error: 15 }, { times: 20 });
+  const one = member({ onTrouble: (trouble) => void told.push(trouble === null ? null : trouble.message) });
+  assert.deepEqual(indexesOf(await run(one.join())), [0, 1, 2, 3]);
+  await runtime.advance(10);
+  assert.equal(told.length, 2);
+  assert.match(told[0]!, /FindCoordinator of group "g": .*COORDINATOR_NOT_AVAILABLE/);
+  assert.equal(told[1], null);
+  await run(one.close());
+  // Nor can the committed offsets be had, for longer than maxBlockMs.
+  told.length = 0;
+  cluster.control(OffsetFetch, { error: 14 }, { times: 20 });
+  const other = member({ maxBlockMs: 1_000, onTrouble: (trouble) => void told.push(trouble?.name ?? null) });
+  await run(other.join());
+  await runtime.advance(10);
+  assert.deepEqual(told, ["TimeoutError", null]);
+  await run(other.close());
 });

@@ -208,6 +208,7 @@ export class Membership {
     const isComplete = await this.#adopt(assignment);
     if (!isComplete) return;
     this.#state = "member";
+    this.#inner.tell(this, null);
     this.#inner.wake();
     while (this.#verdict === undefined && !this.#closing.signal.aborted) await this.#inner.nextEvent();
   }
@@ -353,6 +354,7 @@ export class Membership {
         return new Map(offsets.map((each) => [keyOf(each), each.offset]));
       } catch (error) {
         if (!(error instanceof TimeoutError) || this.#isOver()) throw error;
+        this.#inner.tell(this, error);
       }
     }
   }
@@ -427,12 +429,15 @@ export class Membership {
       if (this.#attempts === 1) return;
     } else if (!retriable && errorCode !== REBALANCE_IN_PROGRESS) throw error;
     if (errorCode === undefined || COORDINATOR_ERRORS.includes(errorCode)) this.#coordinator.forget();
+    // The first time is no news: a coordinator moves, or is about to be made.
+    if (this.#attempts > 1) this.#inner.tell(this, error);
     await sleep(this.#inner.runtime, this.#backoff.delayMs(this.#attempts), this.#closing.signal);
   }
 
   /** It can't go on: what it has is lost, and the iteration tells why. */
   async #end(error: Error): Promise<void> {
     this.#inner.failure = error;
+    this.#inner.tell(this, null);
     try {
       await this.#giveUp(this.#places(), "lost");
     } catch {
