@@ -37,8 +37,7 @@ const { open } = await import(plan.adapter);
 const client = await open(plan);
 await client.send(keys?.[0] ?? null, values[0], 0);
 
-// Only when asked for: what the same costs once all of it is compiled.
-for (let round = 0; round < (plan.warm ?? 0); round++) await kinds[work.kind]();
+await warmUp(plan.warm ?? 0);
 const sentBefore = sent;
 
 const profile = plan.profile === undefined ? undefined : await startProfile(plan.profile);
@@ -66,6 +65,16 @@ const result = {
 };
 await new Promise((done) => process.stdout.write(`@@result ${JSON.stringify(result)}\n`, done));
 process.exit(0);
+
+/** Only when asked for: what the same costs once all of it is compiled, or, after a part of a round, most of it. */
+async function warmUp(rounds) {
+  const { count } = plan;
+  for (let left = rounds; left > 0; left--) {
+    if (left < 1) plan.count = Math.ceil(count * left / 1_000) * 1_000;
+    await kinds[work.kind]();
+  }
+  plan.count = count;
+}
 
 /**
  * Samples what the main thread does ("cpu") or what it allocates, kept or not ("heap"). Node only; what is returned ends
