@@ -270,21 +270,22 @@ if (response.status !== 200) process.exit(1);`;
   },
 
   /** Runs a recipe beside the packages that it is for; a server is asked once, and ended as a supervisor does it. */
-  async recipe(file, brokers) {
+  async recipe(source, brokers, language) {
     await installOnce("test/recipes");
     const { resolve } = createRequire(join(root, "test/recipes/package.json"));
     const { dependencies } = JSON.parse(await readFile(join(root, "test/recipes/package.json"), "utf8"));
-    const code = (await readFile(file, "utf8")).replace(/ from "([^"]+)"/g, (all, name) => {
+    const code = (await scriptOf(source, language)).replace(/\b(from|import) "([^"]+)"/g, (all, word, name) => {
       const isTheirs = Object.keys(dependencies).some((each) => name === each || name.startsWith(`${each}/`));
-      return isTheirs ? ` from ${JSON.stringify(pathToFileURL(resolve(name)).href)}` : all;
+      return isTheirs ? `${word} ${JSON.stringify(pathToFileURL(resolve(name)).href)}` : all;
     });
+    const file = source.replace(/\.\w+$/, ".mjs");
     await writeFile(file, code);
     if (!code.includes("env.PORT")) return await succeed(process.execPath, [file], { KAFKA_BROKERS: brokers });
     const port = await freePort();
     const env = { KAFKA_BROKERS: brokers, PORT: String(port) };
     const server = startProgram([process.execPath, file], { env, keepOpen: true });
     try {
-      const [path, wanted] = code.includes('"/orders"')
+      const [path, wanted] = /(post|Controller)\("\/?orders"/.test(code)
         ? ["orders", /"offset":"\d+"/]
         : ["metrics", /kafka_records_total/];
       const body = path === "orders" ? JSON.stringify({ id: "o-1" }) : undefined;
@@ -292,7 +293,8 @@ if (response.status !== 200) process.exit(1);`;
     } finally {
       server.child.kill("SIGTERM");
     }
-    assert.equal(await server.closed, 0, server.output());
+    // Nest ends its process by the signal, once it has told everybody.
+    assert.equal(await server.closed, code.includes("enableShutdownHooks") ? "SIGTERM" : 0, server.output());
     return { printed: [server.output()] };
   },
 
@@ -342,6 +344,15 @@ function installOnce(folder) {
 
 /** An entry point as CommonJS. */
 const entry = (name) => join(root, "dist/cjs", `${name}.cjs`);
+
+/** The JavaScript of a block; TypeScript has its decorators as frameworks on Node want them. */
+async function scriptOf(file, language) {
+  const code = await readFile(file, "utf8");
+  if (language !== "ts") return code;
+  const { transform } = await import("esbuild");
+  const tsconfigRaw = { compilerOptions: { experimentalDecorators: true } };
+  return (await transform(code, { loader: "ts", target: "es2022", tsconfigRaw })).code;
+}
 
 /** A program beside the file that imports it by its name. */
 async function calling(file, code) {
