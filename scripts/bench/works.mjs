@@ -80,6 +80,14 @@ export const works = {
   D1: { title: "D into one partition", kind: "burst", count: 500_000, bytes: 256, partitions: 1 },
   Dw: { title: "D with at most 10,000 outstanding", kind: "burst", count: 500_000, bytes: 256, window: 10_000 },
   Dp: { title: "D without promises", kind: "produce", count: 500_000, bytes: 256, sluiceOnly: true },
+  Do: {
+    title: "D, looked at: an interceptor, the hooks of batches and requests, and their channels",
+    kind: "burst",
+    count: 500_000,
+    bytes: 256,
+    observed: true,
+    sluiceOnly: true,
+  },
   Db: {
     title: "D in batches of 1,000 made by the caller",
     kind: "batches",

@@ -1,3 +1,5 @@
+import { subscribe } from "node:diagnostics_channel";
+
 /** Sluice, from the bundle that the plan names. */
 export async function open(plan) {
   const { Producer, TransactionalProducer } = await import(plan.module);
@@ -8,6 +10,7 @@ export async function open(plan) {
     acks: work.acks,
     compression: work.codec,
     ...work.idempotent ? { idempotent: true } : {},
+    ...work.observed ? observed() : {},
     ...plan.options,
   });
   return {
@@ -24,6 +27,23 @@ export async function open(plan) {
     ready: () => producer.ready(),
     flush: () => producer.flush(),
     close: () => producer.close({ timeoutMs: 10_000 }),
+  };
+}
+
+/** Somebody who looks at everything that costs something for each record or batch. */
+function observed() {
+  const seen = { records: 0, acknowledged: 0, batches: 0, requests: 0 };
+  const onBatch = () => void seen.batches++;
+  subscribe("sluice:onBatch", onBatch);
+  return {
+    interceptors: [{
+      onSend(record) {
+        seen.records++;
+        return record;
+      },
+      onAcknowledgement: () => void seen.acknowledged++,
+    }],
+    hooks: { onBatch, onRequest: () => void seen.requests++ },
   };
 }
 
