@@ -48,8 +48,8 @@ export const network = [
     edits: [
       {
         file: "src/cluster/metadata_loop.ts",
-        find: `await sleep(this.#runtime, this.#notBeforeMs - this.#runtime.now(), this.#closing);`,
-        replace: "",
+        find: `const untilMs = Math.max(this.#heldUntilMs, this.#isHasty ? 0 : this.#notBeforeMs);`,
+        replace: `const untilMs = this.#heldUntilMs;`,
       },
       {
         file: "src/cluster/enquiry.ts",
