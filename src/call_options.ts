@@ -90,6 +90,22 @@ function unreadable(call: string, error: unknown): ConfigError {
   return new ConfigError("options", message, { cause: error });
 }
 
+/** A list, or another iterable, of things that each pass a check. */
+export function readList<T>(option: string, value: unknown, wanted: string, each: (item: unknown) => T): T[] {
+  let items: unknown[] | undefined;
+  try {
+    if (isObject(value) && typeof (value as Partial<Iterable<unknown>>)[Symbol.iterator] === "function") {
+      items = [...value as Iterable<unknown>];
+    }
+  } catch (error) {
+    throw new ConfigError(option, `Pass a list of ${wanted}: reading it failed. ${sentenceOf(error)}`, {
+      cause: error,
+    });
+  }
+  if (items === undefined) throw new ConfigError(option, `Pass a list of ${wanted}: ${show(value)} is none.`);
+  return items.map((item) => each(item));
+}
+
 /** A time limit in ms, if any. */
 export function checkTimeoutMs(value: unknown): number | undefined {
   if (value === undefined || value === Infinity) return value;

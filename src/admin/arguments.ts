@@ -4,31 +4,13 @@
  * @module
  */
 
-import { isList, isObject, MAX_INT32, readOptions, refuse } from "../call_options.ts";
+import { isList, isObject, MAX_INT32, readList, readOptions, refuse } from "../call_options.ts";
 import { ConfigError } from "../errors.ts";
 import { sentenceOf, show } from "../show.ts";
 
 /** What a string of the wire can hold. */
 const MAX_STRING_BYTES = 32_767;
 const MAX_OFFSET = 2n ** 63n - 1n;
-
-/** A list, or another iterable, of things that each pass a check. */
-export function readList<T>(option: string, value: unknown, wanted: string, each: (item: unknown) => T): T[] {
-  const isIterable = isList(value) ||
-    (isObject(value) && typeof (value as Partial<Iterable<unknown>>)[Symbol.iterator] === "function");
-  if (!isIterable) {
-    throw new ConfigError(option, `Pass a list of ${wanted}: ${show(value)} is none.`);
-  }
-  let items: unknown[];
-  try {
-    items = [...value as Iterable<unknown>];
-  } catch (error) {
-    throw new ConfigError(option, `Pass a list of ${wanted}: reading it failed. ${sentenceOf(error)}`, {
-      cause: error,
-    });
-  }
-  return items.map((item) => each(item));
-}
 
 /** {@link readList} of at least one, none of them twice: a broker would answer for one of them only. */
 export function readDistinct<T>(

@@ -4,13 +4,13 @@
  * @module
  */
 
-import { readOptions } from "../call_options.ts";
+import { readList, readOptions } from "../call_options.ts";
 import { BrokerError, ConfigError, KafkaError } from "../errors.ts";
 import { brokerError } from "../protocol/error_codes.ts";
 import { DescribeConfigs } from "../protocol/messages/describe_configs.ts";
 import { IncrementalAlterConfigs } from "../protocol/messages/incremental_alter_configs.ts";
 import { show } from "../show.ts";
-import { checkConfigs, checkFlag, checkName, checkWord, readDistinct, readFields, readList } from "./arguments.ts";
+import { checkConfigs, checkFlag, checkName, checkWord, readDistinct, readFields } from "./arguments.ts";
 import { ATTEMPTS_AT_NEW_TOPICS, type Call, CALL_OPTIONS, type CallOptions } from "./call.ts";
 import { type ConfigEntry, configEntry } from "./config_entry.ts";
 import { type Dispatcher, pushTo, type Target } from "./dispatcher.ts";

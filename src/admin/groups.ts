@@ -4,7 +4,7 @@
  * @module
  */
 
-import { readOptions } from "../call_options.ts";
+import { readList, readOptions } from "../call_options.ts";
 import { KafkaError, ProtocolError, UnsupportedVersionError } from "../errors.ts";
 import { readAssignment } from "../protocol/consumer_protocol.ts";
 import { GROUP_ID_NOT_FOUND } from "../protocol/error_code_names.ts";
@@ -15,7 +15,7 @@ import { DescribeGroups } from "../protocol/messages/describe_groups.ts";
 import { ListGroups } from "../protocol/messages/list_groups.ts";
 import type { ResponseOf } from "../protocol/schema.ts";
 import { show } from "../show.ts";
-import { checkName, readDistinct, readList } from "./arguments.ts";
+import { checkName, readDistinct } from "./arguments.ts";
 import { type Call, CALL_OPTIONS, type CallOptions } from "./call.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { TopicPartition } from "./offsets.ts";

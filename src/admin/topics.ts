@@ -4,7 +4,7 @@
  * @module
  */
 
-import { readOptions } from "../call_options.ts";
+import { readList, readOptions } from "../call_options.ts";
 import { ConfigError, type KafkaError, UnsupportedVersionError } from "../errors.ts";
 import { brokerError } from "../protocol/error_codes.ts";
 import { CreatePartitions } from "../protocol/messages/create_partitions.ts";
@@ -12,7 +12,7 @@ import { CreateTopics } from "../protocol/messages/create_topics.ts";
 import { DeleteTopics } from "../protocol/messages/delete_topics.ts";
 import type { ResponseOf } from "../protocol/schema.ts";
 import { show } from "../show.ts";
-import { checkConfigs, checkCount, checkFlag, checkName, readDistinct, readFields, readList } from "./arguments.ts";
+import { checkConfigs, checkCount, checkFlag, checkName, readDistinct, readFields } from "./arguments.ts";
 import { ATTEMPTS_AT_NEW_TOPICS, type Call, CALL_OPTIONS, type CallOptions } from "./call.ts";
 import { type ConfigEntry, configEntry } from "./config_entry.ts";
 import type { Dispatcher, TopicMetadata } from "./dispatcher.ts";

@@ -12,7 +12,14 @@ import { Backoff } from "../cluster/backoff.ts";
 import type { Cluster } from "../cluster/cluster.ts";
 import type { Connection } from "../cluster/connection.ts";
 import { isUsable, type PartitionMetadata, ZERO_TOPIC_ID } from "../cluster/metadata.ts";
-import { AuthenticationError, ConfigError, KafkaError, ProtocolError, UnsupportedVersionError } from "../errors.ts";
+import {
+  AuthenticationError,
+  BrokerError,
+  ConfigError,
+  KafkaError,
+  ProtocolError,
+  UnsupportedVersionError,
+} from "../errors.ts";
 import { byTopic } from "../protocol/by_topic.ts";
 import { brokerError, errorOf } from "../protocol/error_codes.ts";
 import { Fetch } from "../protocol/messages/fetch.ts";
@@ -57,7 +64,7 @@ export class Fetcher {
   /** Leaders that owe an answer. */
   readonly #busyLeaders = new Set<number>();
   /** What can't be read at the moment, or go on for another reason. */
-  readonly #troubled = new Set<object>();
+  readonly #troubled = new Map<object, KafkaError>();
   #bufferedBytes = 0;
   #isDeferred = false;
   #timer: Timer | undefined;
@@ -451,7 +458,7 @@ export class Fetcher {
 
   #onMissingOffset(cursor: Cursor, error: KafkaError): void {
     const { onMissingOffset } = this.#options;
-    if (onMissingOffset === "fail") return this.#fail(cursor, error);
+    if (onMissingOffset === "fail") return this.#fail(cursor, missingOffset(cursor, error));
     // What is buffered is in hand, and is handed out first.
     if (cursor.chunks.length > 0) return this.#retry(cursor, error);
     const { failures } = cursor;
@@ -480,8 +487,14 @@ export class Fetcher {
   /** Something can't go on. The first one is told with its reason; what follows from the same is no news. */
   trouble(who: object, error: unknown): void {
     const isFirst = this.#troubled.size === 0;
-    this.#troubled.add(who);
-    if (isFirst) this.#tell(error instanceof KafkaError ? error : new KafkaError("Reading failed.", { cause: error }));
+    const trouble = error instanceof KafkaError ? error : new KafkaError("Reading failed.", { cause: error });
+    this.#troubled.set(who, trouble);
+    if (isFirst) this.#tell(trouble);
+  }
+
+  /** Why something can't go on at the moment. */
+  troubleOf(who: object): KafkaError | undefined {
+    return this.#troubled.get(who);
   }
 
   /** It goes on. */
@@ -511,6 +524,13 @@ export class Fetcher {
   #isolationLevel(): 0 | 1 {
     return this.#options.isolation === "read_committed" ? 1 : 0;
   }
+}
+
+function missingOffset({ fetchOffset, topic, partition }: Cursor, cause: KafkaError): KafkaError {
+  const message =
+    `Offset ${fetchOffset} of topic "${topic}" partition ${partition} is not in its log. Seek to where to ` +
+    `go on, or set "onMissingOffset" to "beginning" or "end".`;
+  return new BrokerError(message, { code: cause.code, errorCode: cause.errorCode!, topic, partition, cause });
 }
 
 /** What a partition is kept under. */

@@ -10,5 +10,13 @@ export { GroupReader } from "./group/group_reader.ts";
 export type { GroupReaderOptions, RebalanceListener } from "./group/options.ts";
 export type { IsolationLevel, ReaderOptions } from "./options.ts";
 export type { GroupMetadata } from "../cluster/group_metadata.ts";
-export { type Assignment, Reader } from "./reader.ts";
-export type { ControlMarker, Position, ReadBatch, ReadRecord, TopicPartition, TopicPartitionOffset } from "./record.ts";
+export { Reader } from "./reader.ts";
+export type {
+  Assignment,
+  ControlMarker,
+  Position,
+  ReadBatch,
+  ReadRecord,
+  TopicPartition,
+  TopicPartitionOffset,
+} from "./record.ts";

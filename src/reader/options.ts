@@ -4,11 +4,12 @@
  * @module
  */
 
-import { checkNumber, MAX_INT32 } from "../call_options.ts";
+import { checkNumber, isList, isObject, MAX_INT32, readOptions, refuse } from "../call_options.ts";
 import { type Address, parseAddresses } from "../cluster/address.ts";
 import { CLIENT_NUMBERS } from "../cluster/connection_numbers.ts";
 import { checkConnect, checkSecurity, type SecurityProtocol } from "../cluster/security.ts";
 import { ConfigError, type KafkaError } from "../errors.ts";
+import { optionHint } from "../other_clients.ts";
 import type { Connect } from "../runtime/connectable.ts";
 import type { SocketFactory, TlsOptions } from "../runtime/runtime.ts";
 import type { SaslMechanism } from "../sasl/mechanism.ts";
@@ -121,48 +122,91 @@ const CHOICES = {
   onMissingOffset: ["beginning", "end", "fail"],
 } as const;
 
-const OTHERS = ["brokers", "clientId", "controlRecords", "tls", "sasl", "securityProtocol", "connect", "onTrouble"];
+const OTHERS = [
+  "brokers",
+  "clientId",
+  "controlRecords",
+  "tls",
+  "sasl",
+  "securityProtocol",
+  "connect",
+  "onTrouble",
+] as const;
+/** @internal The options that every reader has. */
+export const READER_OPTIONS: readonly (keyof ReaderOptions)[] = [
+  ...OTHERS,
+  ...Object.keys(NUMBERS) as (keyof typeof NUMBERS)[],
+  ...Object.keys(CHOICES) as (keyof typeof CHOICES)[],
+];
+
+const IN_GROUP = "Make a GroupReader for a consumer group: { groupId, topics }.";
+const IN_START = 'Set "onMissingOffset" to "beginning" or "end", or pass "start" with each partition to assign().';
+const IN_COMMIT = "Call commit() instead: nothing is committed by itself.";
+
+/** What consumers of Java, librdkafka and KafkaJS are told, in small letters and without dots. */
+const CONSUMER_OPTIONS: Readonly<Record<string, string>> = {
+  groupid: IN_GROUP,
+  topics: IN_GROUP,
+  groupinstanceid: IN_GROUP,
+  autooffsetreset: IN_START,
+  frombeginning: IN_START,
+  autocommit: IN_COMMIT,
+  autocommitintervalms: IN_COMMIT,
+  enableautocommit: IN_COMMIT,
+  isolationlevel: 'Pass "isolation" instead.',
+  readuncommitted: 'Pass isolation: "read_uncommitted" instead.',
+  maxpollrecords: "Take the records of a batch by batches().",
+  maxpollintervalms: 'Pass "rebalanceTimeoutMs" to a GroupReader instead.',
+  fetchmaxwaitms: 'Pass "maxWaitMs" instead.',
+  fetchmaxbytes: 'Pass "maxBytes" instead.',
+  maxpartitionfetchbytes: 'Pass "maxPartitionBytes" instead.',
+  maxbytesperpartition: 'Pass "maxPartitionBytes" instead.',
+  maxwaittimeinms: 'Pass "maxWaitMs" instead.',
+  sessiontimeout: 'Pass "sessionTimeoutMs" to a GroupReader instead.',
+  rebalancetimeout: 'Pass "rebalanceTimeoutMs" to a GroupReader instead.',
+  heartbeatinterval: 'Pass "heartbeatIntervalMs" to a GroupReader instead.',
+  partitionassigners: 'Pass "assignors" to a GroupReader instead.',
+  partitionassignmentstrategy: 'Pass "assignors" to a GroupReader instead.',
+};
+
+/** @internal What to say of an option that a reader hasn't. */
+export function readerHint(name: string, known: readonly string[]): string {
+  const word = name.toLowerCase().replace(/[._-]/g, "");
+  if (Object.hasOwn(CONSUMER_OPTIONS, word)) return ` ${CONSUMER_OPTIONS[word]}`;
+  return optionHint(name, known) || ` Wanted ${known.join(", ")}.`;
+}
 
 /**
  * Options with their defaults.
  *
  * @throws {ConfigError} for the first that is unknown or wrong
  */
-export function resolveReaderOptions(options: ReaderOptions): ResolvedReaderOptions {
-  if (typeof options !== "object" || options === null) {
-    throw new ConfigError("options", `Give the reader an object with "brokers": ${show(options)} is none.`);
+export function resolveReaderOptions(given: ReaderOptions): ResolvedReaderOptions {
+  if (!isObject(given)) {
+    throw new ConfigError("options", `Give the reader an object with "brokers": ${show(given)} is none.`);
   }
-  const known = [...OTHERS, ...Object.keys(NUMBERS), ...Object.keys(CHOICES)];
-  const unknown = Object.keys(options).find((name) => !known.includes(name));
-  if (unknown !== undefined) {
-    throw new ConfigError(unknown, `Remove ${show(unknown)}: a reader has no such option, wanted ${known.join(", ")}.`);
-  }
-  const { clientId = "sluice-reader", controlRecords = false } = options;
+  const options = readOptions("new Reader()", given, READER_OPTIONS, (name) => readerHint(name, READER_OPTIONS));
+  const { brokers, clientId = "sluice-reader", controlRecords = false, onTrouble } = options;
   if (typeof clientId !== "string" || clientId.length > 249) {
     throw new ConfigError("clientId", `Set "clientId" to a string of at most 249 characters.`);
   }
-  if (typeof controlRecords !== "boolean") {
-    throw new ConfigError(
-      "controlRecords",
-      `Set "controlRecords" to true or false: ${show(controlRecords)} is neither.`,
-    );
-  }
-  const { onTrouble } = options;
-  if (onTrouble !== undefined && typeof onTrouble !== "function") {
-    throw new ConfigError("onTrouble", `Set "onTrouble" to a function: ${show(onTrouble)} is none.`);
-  }
+  if (typeof controlRecords !== "boolean") refuse("controlRecords", "true or false", controlRecords);
+  if (onTrouble !== undefined && typeof onTrouble !== "function") refuse("onTrouble", "a function", onTrouble);
   const numbers = Object.entries(NUMBERS).map(([name, bounds]) => {
-    return [name, checkNumber(name, (options as unknown as Record<string, unknown>)[name] ?? undefined, bounds)];
+    return [name, checkNumber(name, options[name as keyof typeof NUMBERS] ?? undefined, bounds)];
   });
   const choices = Object.entries(CHOICES).map(([name, words]) => {
-    const value = (options as unknown as Record<string, unknown>)[name] ?? words[0];
+    const value = options[name as keyof typeof CHOICES] ?? words[0];
     if ((words as readonly unknown[]).includes(value)) return [name, value];
-    throw new ConfigError(name, `Set "${name}" to ${words.map(show).join(" or ")}: ${show(value)} is not.`);
+    refuse(name, words.map(show).join(" or "), value);
   });
   const connect = checkConnect(options.connect);
   const { sasl, tls } = checkSecurity(options, connect, namedMechanism);
+  const isNamed = typeof brokers === "string" ||
+    (isList(brokers) && brokers.every((entry) => typeof entry === "string"));
+  if (!isNamed) refuse("brokers", '"host:port" or a list of them', brokers);
   return {
-    bootstrap: parseAddresses(options.brokers),
+    bootstrap: parseAddresses(brokers as string | readonly string[]),
     clientId,
     controlRecords,
     ...{ connect, onTrouble, sasl, tls },

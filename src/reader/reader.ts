@@ -4,7 +4,6 @@
  * @module
  */
 
-import { MAX_INT32 } from "../call_options.ts";
 import { Cluster } from "../cluster/cluster.ts";
 import type { GroupMetadata } from "../cluster/group_metadata.ts";
 import { Coordinator } from "../cluster/coordinator.ts";
@@ -21,17 +20,21 @@ import { detached } from "../runtime/detached.ts";
 import { Outstanding } from "../runtime/outstanding.ts";
 import { selectRuntime, systemRuntime } from "../runtime/select.ts";
 import { show } from "../show.ts";
+import {
+  checkAssignments,
+  checkGroup,
+  checkGroupId,
+  checkOffsets,
+  checkPartition,
+  checkPartitions,
+  checkPosition,
+  checkTopic,
+} from "./arguments.ts";
 import { readChunk } from "./batch_decoder.ts";
 import { Cursor } from "./cursor.ts";
 import { Fetcher, keyOf } from "./fetcher.ts";
 import { type ReaderOptions, type ResolvedReaderOptions, resolveReaderOptions } from "./options.ts";
-import type { Position, ReadBatch, ReadRecord, TopicPartition, TopicPartitionOffset } from "./record.ts";
-
-/** A partition, and where to begin. */
-export interface Assignment extends TopicPartition {
-  /** Where to begin. @default the reader's `onMissingOffset`, or "beginning" where that is "fail" */
-  readonly start?: Position | undefined;
-}
+import type { Assignment, Position, ReadBatch, ReadRecord, TopicPartition, TopicPartitionOffset } from "./record.ts";
 
 /** @internal What the group of a reader works with. */
 export interface ReaderInner {
@@ -54,10 +57,21 @@ export interface ReaderInner {
   remove(partition: TopicPartition): void;
   /** Tells that something can't go on at the moment, and why; null: that it does. */
   tell(who: object, trouble: KafkaError | null): void;
+  /** Iterates; `begin` is called when the first record is asked for. */
+  records(begin?: () => void): AsyncGenerator<ReadRecord, void, undefined>;
+  /** {@link records}, batch by batch. */
+  batches(begin?: () => void): AsyncGenerator<ReadBatch, void, undefined>;
   /** Resolves when something has changed: records, metadata, an iteration that has let go of a partition. */
   nextEvent(): Promise<void>;
   /** Something has changed. */
   wake(): void;
+}
+
+/** One walk through what a reader hands out. */
+interface Iteration {
+  readonly begin: () => void;
+  /** The caller has ended it. */
+  isOver: boolean;
 }
 
 /** @internal The inside of a reader. */
@@ -70,7 +84,6 @@ const LAST_OFFSET_FETCH_WITH_NAMES = 9;
 const LAST_OFFSET_COMMIT_WITH_NAMES = 9;
 const COORDINATOR_ERRORS: readonly number[] = [15, 16];
 const NO_OFFSET = -1n;
-const MAX_OFFSET = 2n ** 63n - 1n;
 
 /**
  * Reads records of Kafka topics.
@@ -174,6 +187,8 @@ export class Reader implements AsyncIterable<ReadRecord> {
         if (trouble === null) this.#fetcher.relieve(who);
         else this.#fetcher.trouble(who, trouble);
       },
+      records: (begin = () => {}) => this.#iterate(begin, (call) => this.#records(call)),
+      batches: (begin = () => {}) => this.#iterate(begin, (call) => this.#batches(call)),
       nextEvent: () => this.#nextEvent(),
       wake: () => this.#wakeAll(),
     };
@@ -190,12 +205,12 @@ export class Reader implements AsyncIterable<ReadRecord> {
    */
   assign(partitions: Iterable<Assignment>): void {
     this.#refuseIfClosed();
-    const wanted = new Map([...partitions].map((assignment) => [keyOf(checkPartition(assignment)), assignment]));
+    const wanted = new Map(checkAssignments(partitions).map((assignment) => [keyOf(assignment), assignment]));
     for (const [key, cursor] of [...this.#fetcher.cursors]) if (!wanted.has(key)) this.#fetcher.remove(cursor);
     for (const [key, assignment] of wanted) {
       const cursor = this.#fetcher.cursors.get(key);
       if (cursor === undefined) this.#fetcher.add(this.#newCursor(assignment));
-      else if (assignment.start !== undefined) this.seek(cursor, checkPosition(assignment.start));
+      else if (assignment.start !== undefined) this.seek(cursor, assignment.start);
     }
   }
 
@@ -209,6 +224,7 @@ export class Reader implements AsyncIterable<ReadRecord> {
     deadlineMs: number = this.#runtime.now() + this.#options.maxBlockMs,
   ): Promise<number> {
     this.#refuseIfClosed();
+    checkTopic(topic);
     const metadata = this.#cluster.topic(topic) ?? this.#cluster.use(topic);
     while (!isUsable(metadata)) {
       const error = await this.#until(deadlineMs, this.#cluster.requestUpdate());
@@ -232,19 +248,20 @@ export class Reader implements AsyncIterable<ReadRecord> {
   /** Goes to another place of a partition. What was fetched of it and not handed out is dropped. */
   seek(partition: TopicPartition, position: Position): void {
     const cursor = this.#cursorOf(partition);
+    const start = checkPosition(position);
     this.#fetcher.drop(cursor);
-    cursor.jump(checkPosition(position));
+    cursor.jump(start);
     this.#fetcher.wake();
   }
 
   /** Hands out nothing of these partitions until {@link resume}. */
   pause(partitions: Iterable<TopicPartition>): void {
-    for (const partition of partitions) this.#cursorOf(partition).paused = true;
+    for (const cursor of this.#cursorsOf(partitions)) cursor.paused = true;
   }
 
   /** Goes on with partitions that were paused. */
   resume(partitions: Iterable<TopicPartition>): void {
-    for (const partition of partitions) this.#cursorOf(partition).paused = false;
+    for (const cursor of this.#cursorsOf(partitions)) cursor.paused = false;
     this.#fetcher.wake();
     this.#wakeAll();
   }
@@ -254,9 +271,16 @@ export class Reader implements AsyncIterable<ReadRecord> {
     return this.#cursorOf(partition).position;
   }
 
-  /** Record by record, see {@link batches}. The position is behind a record as soon as it is handed out. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<ReadRecord, void, undefined> {
-    for await (const [cursor, batch] of this.#handOut()) {
+  /**
+   * Record by record, see {@link batches}. The position is behind a record as soon as it is handed out. `return()` of the
+   * iterator ends a `next()` that waits.
+   */
+  [Symbol.asyncIterator](): AsyncGenerator<ReadRecord, void, undefined> {
+    return this.#inner.records();
+  }
+
+  async *#records(call: Iteration): AsyncGenerator<ReadRecord, void, undefined> {
+    for await (const [cursor, batch] of this.#handOut(call)) {
       const { generation } = cursor;
       const isWanted = (): boolean => cursor.generation === generation && !cursor.isQuiet;
       let left = batch.records.length;
@@ -278,8 +302,12 @@ export class Reader implements AsyncIterable<ReadRecord> {
    *
    * The position is behind a batch as soon as it is handed out.
    */
-  async *batches(): AsyncGenerator<ReadBatch, void, undefined> {
-    for await (const [cursor, batch] of this.#handOut()) {
+  batches(): AsyncGenerator<ReadBatch, void, undefined> {
+    return this.#inner.batches();
+  }
+
+  async *#batches(call: Iteration): AsyncGenerator<ReadBatch, void, undefined> {
+    for await (const [cursor, batch] of this.#handOut(call)) {
       cursor.position = batch.nextOffset;
       yield batch;
     }
@@ -292,10 +320,13 @@ export class Reader implements AsyncIterable<ReadRecord> {
 
   async #offsetsOf(partitions: Iterable<TopicPartition>, position: Position): Promise<TopicPartitionOffset[]> {
     this.#refuseIfClosed();
-    const probes = [...partitions].map((partition) => {
-      const { topic, partition: index } = checkPartition(partition);
-      return new Cursor(topic, index, checkPosition(position), 1, true);
-    });
+    const wanted = checkPartitions(partitions);
+    const start = checkPosition(position);
+    // One for each, however often it is named.
+    const byKey = new Map(
+      wanted.map((each) => [keyOf(each), new Cursor(each.topic, each.partition, start, 1, true)] as const),
+    );
+    const probes = [...byKey.values()];
     // Looked up by a fetcher of its own, whose partitions are never read.
     const fetcher = this.#newFetcher();
     const { maxBlockMs } = this.#options;
@@ -311,7 +342,8 @@ export class Reader implements AsyncIterable<ReadRecord> {
         if (failed !== undefined) throw failed.error;
         this.#refuseIfClosed();
         if (this.#runtime.now() >= deadlineMs) {
-          throw new TimeoutError("Looking up offsets took longer than maxBlockMs.");
+          const late = probes.find(({ position }) => position === undefined)!;
+          throw this.#lateLookup(late, fetcher.troubleOf(late));
         }
         await this.#nextEvent();
       }
@@ -320,13 +352,23 @@ export class Reader implements AsyncIterable<ReadRecord> {
       fetcher.close();
       this.#fetchers.delete(fetcher);
     }
-    return probes.map(({ topic, partition, position }) => ({ topic, partition, offset: position! }));
+    return wanted.map((each) => ({ ...each, offset: byKey.get(keyOf(each))!.position! }));
+  }
+
+  /** Why an offset wasn't found in time, as far as that is known. */
+  #lateLookup({ topic, partition }: Cursor, trouble: KafkaError | undefined): TimeoutError {
+    const count = this.#cluster.topic(topic)?.partitions.length ?? 0;
+    const why = partition >= count
+      ? `The topic has ${count}, counted from 0.`
+      : trouble?.message ?? "No broker answered.";
+    const message = `Looking up an offset of topic ${show(topic)} partition ${partition} took longer than maxBlockMs. `;
+    return new TimeoutError(message + why, { topic, partition, cause: trouble });
   }
 
   /** The offsets that a group has committed; a partition without one is left out. Rejects after `maxBlockMs`. */
   async committed(groupId: string, partitions: Iterable<TopicPartition>): Promise<TopicPartitionOffset[]> {
     checkGroupId(groupId);
-    const wanted = [...partitions].map(checkPartition);
+    const wanted = checkPartitions(partitions);
     const topics = byTopic(wanted, ({ partition }) => partition)
       .map(([name, partitionIndexes]) => ({ name, partitionIndexes }));
     const offsets = await this.#withCoordinator(groupId, "committed", async (coordinator) => {
@@ -365,11 +407,8 @@ export class Reader implements AsyncIterable<ReadRecord> {
    * read. With the metadata of a membership only while that is valid. Rejects after `maxBlockMs`.
    */
   async commit(group: string | GroupMetadata, offsets?: Iterable<TopicPartitionOffset>): Promise<void> {
-    const { groupId, memberId = "", generationId = -1, groupInstanceId = null } = typeof group === "string"
-      ? { groupId: group }
-      : group;
-    checkGroupId(groupId);
-    const wanted = offsets === undefined ? positionsOf(this.#fetcher.cursors) : [...offsets].map(checkOffset);
+    const { groupId, memberId = "", generationId = -1, groupInstanceId = null } = checkGroup(group);
+    const wanted = offsets === undefined ? positionsOf(this.#fetcher.cursors) : checkOffsets(offsets);
     if (wanted.length === 0) return;
     await this.#withCoordinator(groupId, "commit", async (coordinator) => {
       const connection = await coordinator.connection();
@@ -418,8 +457,27 @@ export class Reader implements AsyncIterable<ReadRecord> {
     return this.close();
   }
 
-  async *#handOut(): AsyncGenerator<[Cursor, ReadBatch], void, undefined> {
-    while (!this.#closing.signal.aborted) {
+  /**
+   * An iteration that its caller can end at any time: a generator's own `return()` waits until `next()` has its record,
+   * and so would a stream that is made of it when it is destroyed.
+   */
+  #iterate<T>(
+    begin: () => void,
+    run: (call: Iteration) => AsyncGenerator<T, void, undefined>,
+  ): AsyncGenerator<T, void, undefined> {
+    const call: Iteration = { begin, isOver: false };
+    const records = run(call);
+    const ended = <A extends unknown[], R>(end: (...args: A) => R) => (...args: A): R => {
+      call.isOver = true;
+      this.#wakeAll();
+      return end.apply(records, args);
+    };
+    return Object.assign(records, { return: ended(records.return), throw: ended(records.throw) });
+  }
+
+  async *#handOut(call: Iteration): AsyncGenerator<[Cursor, ReadBatch], void, undefined> {
+    call.begin();
+    while (!this.#closing.signal.aborted && !call.isOver) {
       const cursor = this.#nextCursor();
       if (cursor === undefined) {
         if (this.#inner.failure !== undefined) throw this.#inner.failure;
@@ -483,16 +541,19 @@ export class Reader implements AsyncIterable<ReadRecord> {
   #newCursor({ topic, partition, start }: Assignment): Cursor {
     const { onMissingOffset, maxPartitionBytes } = this.#options;
     const fallback = onMissingOffset === "fail" ? "beginning" : onMissingOffset;
-    return new Cursor(topic, partition, start === undefined ? fallback : checkPosition(start), maxPartitionBytes);
+    return new Cursor(topic, partition, start ?? fallback, maxPartitionBytes);
   }
 
   #cursorOf(partition: TopicPartition): Cursor {
-    const cursor = this.#fetcher.cursors.get(keyOf(partition));
+    const { topic, partition: index } = checkPartition(partition);
+    const cursor = this.#fetcher.cursors.get(keyOf({ topic, partition: index }));
     if (cursor !== undefined) return cursor;
-    throw new ConfigError(
-      "partition",
-      `Assign topic ${show(partition?.topic)} partition ${show(partition?.partition)} first: it isn't read.`,
-    );
+    throw new ConfigError("partition", `Assign topic ${show(topic)} partition ${index} first: it isn't read.`);
+  }
+
+  /** All of them, or none when one isn't read. */
+  #cursorsOf(partitions: Iterable<TopicPartition>): Cursor[] {
+    return checkPartitions(partitions).map((partition) => this.#cursorOf(partition));
   }
 
   #withCoordinator<T>(groupId: string, call: string, ask: (coordinator: Coordinator) => Promise<T>): Promise<T> {
@@ -570,46 +631,9 @@ function throwError(errorCode: number, api: string, topic?: string, partition?: 
   if (errorCode !== 0) throw brokerError(errorCode, { api, topic, partition });
 }
 
-function checkPartition<P extends TopicPartition>(value: P): P {
-  const { topic, partition } = value ?? {};
-  if (
-    typeof topic === "string" && topic !== "" && Number.isSafeInteger(partition) && partition >= 0 &&
-    partition <= MAX_INT32
-  ) {
-    return value;
-  }
-  throw new ConfigError(
-    "partition",
-    `Name a partition by { topic, partition }: ${show(topic)}, ${show(partition)} is none.`,
-  );
-}
-
 /** @internal Where all partitions stand whose beginning was looked up. */
 export function positionsOf(cursors: ReadonlyMap<string, Cursor>): TopicPartitionOffset[] {
   return [...cursors.values()].flatMap(({ topic, partition, position: offset }) =>
     offset === undefined ? [] : [{ topic, partition, offset }]
   );
-}
-
-/** @internal An offset that can be committed. */
-export function checkOffset(value: TopicPartitionOffset): TopicPartitionOffset {
-  const { offset } = checkPartition(value);
-  if (typeof offset === "bigint" && offset >= 0n && offset <= MAX_OFFSET) return value;
-  throw new ConfigError("offset", `Give "offset" as a bigint from 0n on: ${show(offset)} is none.`);
-}
-
-function checkPosition(position: Position): Position {
-  if (position === "beginning" || position === "end") return position;
-  if (typeof position === "bigint" && position >= 0n && position <= MAX_OFFSET) return position;
-  const timestamp = typeof position === "object" && position !== null ? position.timestamp : NaN;
-  if (Number.isSafeInteger(timestamp) && timestamp >= 0) return position;
-  throw new ConfigError(
-    "start",
-    `Begin at "beginning", "end", an offset such as 0n, or { timestamp } in ms: ${show(position)} is none of them.`,
-  );
-}
-
-function checkGroupId(groupId: unknown): void {
-  if (typeof groupId === "string" && groupId !== "") return;
-  throw new ConfigError("groupId", `Name the group by text that isn't empty: ${show(groupId)} is none.`);
 }

@@ -64,3 +64,9 @@ export interface TopicPartitionOffset extends TopicPartition {
 
 /** Where to begin: an offset, the ends of the log, or the first record from a time on (ms since the epoch). */
 export type Position = bigint | "beginning" | "end" | { readonly timestamp: number };
+
+/** A partition, and where to begin. */
+export interface Assignment extends TopicPartition {
+  /** Where to begin. @default the reader's `onMissingOffset`, or "beginning" where that is "fail" */
+  readonly start?: Position | undefined;
+}

@@ -520,6 +520,25 @@ for (
   });
 }
 
+test("group reader: options are read where a class has them, and the iterator's return() ends a next() that waits", async () => {
+  const { cluster, run, runtime } = groupStage(1);
+  class Settings {
+    readonly groupId = "g";
+    readonly topics = ["orders"];
+    get brokers(): string {
+      return cluster.bootstrap;
+    }
+  }
+  const one = new GroupReader(new Settings(), runtime);
+  assert.equal(cluster.groups.get("g"), undefined);
+  const iterator = one[Symbol.asyncIterator]();
+  const waiting = iterator.next();
+  await run(one.join());
+  await run(iterator.return());
+  assert.deepEqual(await run(waiting), { done: true, value: undefined });
+  await run(one.close());
+});
+
 test("group reader: a member that hasn't joined has nothing to hand to a transaction", () => {
   const { member } = groupStage(1);
   assert.throws(() => member().groupMetadata(), { code: "NOT_IN_GROUP" });

@@ -159,7 +159,7 @@ test("reader: an offset that isn't in the log leads where onMissingOffset says",
   assert.equal(textOf((await take(first, 1))[0]!), "a");
   const failing = reader({ onMissingOffset: "fail" });
   failing.assign([place]);
-  await assert.rejects(take(failing, 1), { code: "OFFSET_OUT_OF_RANGE" });
+  await assert.rejects(take(failing, 1), { code: "OFFSET_OUT_OF_RANGE", message: /Offset 77 of .* Seek to/ });
   failing.seek(place, 1n);
   assert.equal(textOf((await take(failing, 1))[0]!), "b");
 });
@@ -176,6 +176,13 @@ for (
     "an unknown option": { brokers: "localhost", groupID: "x" },
     "an isolation that isn't known": { brokers: "localhost", isolation: "serializable" },
     "bytes below 1": { brokers: "localhost", maxBytes: 0 },
+    "no list of brokers": { brokers: undefined },
+    "a broker that is no text": { brokers: ["localhost", 9092] },
+    "an option that throws": {
+      get brokers(): string {
+        throw new Error("not now");
+      },
+    },
   })
 ) {
   test(`reader: ${name} is a ConfigError`, () => {
@@ -190,6 +197,86 @@ test("reader: partitions and places that can't be right are refused in words", (
   assert.throws(() => it.assign([{ topic: "", partition: 0 }]), ConfigError);
   assert.throws(() => it.assign([{ topic: "lines", partition: 0, start: 5 as unknown as bigint }]), /such as 0n/);
   assert.throws(() => it.seek({ topic: "lines", partition: 0 }, 0n), /Assign topic "lines" partition 0 first/);
+});
+
+test("reader: whatever is no list of partitions or offsets, and no topic, is refused in words and does no harm", async (t) => {
+  const { producer, reader } = stage(t, { lines: 1 });
+  await producer.send({ topic: "lines", value: "a" });
+  const it = reader();
+  const place = { topic: "lines", partition: 0 };
+  const broken = new Proxy({}, {
+    get: () => {
+      throw new Error("not now");
+    },
+  });
+  it.assign([{ ...place, start: "beginning" }]);
+  for (const value of [undefined, null, place, "lines", 5, [null], [broken], broken, ["lines"]] as never[]) {
+    assert.throws(() => it.assign(value), ConfigError);
+    assert.throws(() => it.pause(value), ConfigError);
+    assert.throws(() => it.resume(value), ConfigError);
+    await assert.rejects(it.offsetsOf(value, "end"), ConfigError);
+    await assert.rejects(it.committed("g", value), ConfigError);
+    if (value !== undefined) await assert.rejects(it.commit("g", value), ConfigError);
+  }
+  for (const value of [undefined, null, "lines", broken, {}] as never[]) {
+    assert.throws(() => it.seek(value, 0n), ConfigError);
+    assert.throws(() => it.position(value), ConfigError);
+  }
+  for (const value of [undefined, null, 5, "", {}] as never[]) {
+    await assert.rejects(it.commit(value, [{ ...place, offset: 1n }]), { option: "groupId" });
+    await assert.rejects(it.partitionsOf(value), { option: "topic" });
+  }
+  assert.throws(() => it.seek(place, new Date() as never), /date\.getTime\(\)/);
+  assert.throws(() => it.seek(place, { timestamp: new Date() as never }), /date\.getTime\(\)/);
+  assert.throws(() => it.pause([place, { topic: "lines", partition: 7 }]), /partition 7 first/);
+  assert.equal(textOf((await take(it, 1))[0]!), "a", "nothing is paused, and nothing has been sought");
+});
+
+test("reader: options that other consumers have are told by our names", () => {
+  const told = (options: object): string => {
+    try {
+      return String(new Reader({ brokers: "localhost", ...options }));
+    } catch (error) {
+      return (error as Error).message;
+    }
+  };
+  assert.match(told({ groupId: "g" }), /GroupReader/);
+  assert.match(told({ fromBeginning: true }), /"onMissingOffset"/);
+  assert.match(told({ "auto.offset.reset": "earliest" }), /"onMissingOffset"/);
+  assert.match(told({ "enable.auto.commit": true }), /commit\(\)/);
+  assert.match(told({ "max.partition.fetch.bytes": 1 }), /"maxPartitionBytes"/);
+  assert.match(told({ "client.id": "x" }), /Did you mean "clientId"/);
+  assert.match(told({ speed: 5 }), /maxBufferedBytes/);
+});
+
+test("reader: an offset that is looked up twice in one call is told twice, and one that isn't found says why", async (t) => {
+  const { producer, reader } = stage(t, { lines: 1 });
+  await producer.send({ topic: "lines", value: "a" });
+  const place = { topic: "lines", partition: 0 };
+  const it = reader({ maxBlockMs: 500 });
+  assert.deepEqual(await it.offsetsOf([place, { ...place }], "end"), [{ ...place, offset: 1n }, {
+    ...place,
+    offset: 1n,
+  }]);
+  const error = it.offsetsOf([{ topic: "lines", partition: 9 }], "end");
+  await assert.rejects(error, /"lines" partition 9 took longer than maxBlockMs\. The topic has 1, counted from 0/);
+});
+
+test("reader: return() of an iterator ends a next() that waits, and the reader goes on for others", async (t) => {
+  const { producer, reader } = stage(t, { lines: 1 });
+  const it = reader();
+  it.assign([{ topic: "lines", partition: 0 }]);
+  for (const iterator of [it[Symbol.asyncIterator](), it.batches()]) {
+    const waiting = iterator.next();
+    assert.deepEqual(await iterator.return(), { done: true, value: undefined });
+    assert.deepEqual(await waiting, { done: true, value: undefined });
+  }
+  const waiting = it.batches();
+  const next = waiting.next();
+  await assert.rejects(waiting.throw(new Error("enough")), /enough/);
+  await next;
+  await producer.send({ topic: "lines", value: "a" });
+  assert.equal(textOf((await take(it, 1))[0]!), "a");
 });
 
 test("reader: a broker that goes away is told once, and when all is read again", async (t) => {
@@ -221,7 +308,7 @@ test("reader: a broker that goes away is told once, and when all is read again",
   assert.deepEqual(told, ["NETWORK_EXCEPTION", null]);
   assert.throws(
     () => new Reader({ brokers: "b:1", onTrouble: 1 as never }),
-    /Set "onTrouble" to a function: 1 is none/,
+    /Set "onTrouble" to a function: 1 is not/,
   );
 });
 

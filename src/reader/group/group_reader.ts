@@ -8,8 +8,9 @@ import type { GroupMetadata } from "../../cluster/group_metadata.ts";
 import { sleep } from "../../cluster/sleep.ts";
 import { KafkaError } from "../../errors.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
+import { checkOffsets } from "../arguments.ts";
 import { keyOf } from "../fetcher.ts";
-import { checkOffset, innerOf, positionsOf, Reader, type ReaderInner } from "../reader.ts";
+import { innerOf, positionsOf, Reader, type ReaderInner } from "../reader.ts";
 import type { Position, ReadBatch, ReadRecord, TopicPartition, TopicPartitionOffset } from "../record.ts";
 import { Membership } from "./membership.ts";
 import { type GroupReaderOptions, type ResolvedGroupOptions, resolveGroupOptions } from "./options.ts";
@@ -120,9 +121,8 @@ export class GroupReader implements AsyncIterable<ReadRecord> {
   }
 
   /** Record by record. The position is behind a record as soon as it is handed out. Joins the group if need be. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<ReadRecord, void, undefined> {
-    this.#membership.start();
-    yield* this.#reader;
+  [Symbol.asyncIterator](): AsyncGenerator<ReadRecord, void, undefined> {
+    return this.#inner.records(() => this.#membership.start());
   }
 
   /**
@@ -131,9 +131,8 @@ export class GroupReader implements AsyncIterable<ReadRecord> {
    * a listener has thrown); a new iteration joins again, unless the member was fenced by one of the same
    * `groupInstanceId`.
    */
-  async *batches(): AsyncGenerator<ReadBatch, void, undefined> {
-    this.#membership.start();
-    yield* this.#reader.batches();
+  batches(): AsyncGenerator<ReadBatch, void, undefined> {
+    return this.#inner.batches(() => this.#membership.start());
   }
 
   /**
@@ -144,7 +143,7 @@ export class GroupReader implements AsyncIterable<ReadRecord> {
    */
   async commit(offsets?: Iterable<TopicPartitionOffset>): Promise<void> {
     const { cursors, options, runtime } = this.#inner;
-    const given = offsets === undefined ? undefined : [...offsets].map(checkOffset);
+    const given = offsets === undefined ? undefined : checkOffsets(offsets);
     // What stood at the time of the call: a later position was not asked for, and a partition that has been somebody
     // else's meanwhile, with a cursor of its own, may have come further.
     const held = (given ?? positionsOf(cursors)).map((place) => ({ place, cursor: cursors.get(keyOf(place)) }));

@@ -4,10 +4,10 @@
  * @module
  */
 
-import { checkNumber, MAX_INT32 } from "../../call_options.ts";
+import { checkNumber, isList, isObject, MAX_INT32, readOptions, refuse } from "../../call_options.ts";
 import { ConfigError } from "../../errors.ts";
 import { show } from "../../show.ts";
-import type { ReaderOptions } from "../options.ts";
+import { READER_OPTIONS, readerHint, type ReaderOptions } from "../options.ts";
 import type { TopicPartition } from "../record.ts";
 import { type AssignorName, ASSIGNORS } from "./assignors.ts";
 
@@ -74,6 +74,14 @@ const NUMBERS = {
   rebalanceTimeoutMs: [300_000, 1, MAX_INT32],
 } as const;
 const LISTENERS = ["onAssigned", "onRevoked", "onLost"] as const;
+const GROUP_OPTIONS = [
+  "groupId",
+  "topics",
+  "groupInstanceId",
+  "assignors",
+  ...Object.keys(NUMBERS) as (keyof typeof NUMBERS)[],
+  ...LISTENERS,
+] as const;
 
 /**
  * Splits what a group's member is given into what its reader takes and what the group does.
@@ -81,42 +89,52 @@ const LISTENERS = ["onAssigned", "onRevoked", "onLost"] as const;
  * @throws {ConfigError} for the first option that is wrong
  */
 export function resolveGroupOptions(given: GroupReaderOptions): [ReaderOptions, ResolvedGroupOptions] {
-  if (typeof given !== "object" || given === null) {
+  if (!isObject(given)) {
     const wanted = `"brokers", "groupId" and "topics"`;
     throw new ConfigError("options", `Give the reader an object with ${wanted}: ${show(given)} is none.`);
   }
-  const { groupId, topics, groupInstanceId, assignors = ["cooperative-sticky"], ...rest } = given;
-  const { sessionTimeoutMs: _s, heartbeatIntervalMs: _h, rebalanceTimeoutMs: _r, ...others } = rest;
-  const { onAssigned, onRevoked, onLost, ...reader } = others;
+  const known = [...GROUP_OPTIONS, ...READER_OPTIONS];
+  const options = readOptions("new GroupReader()", given, known, (name) => readerHint(name, known));
+  const { groupId, groupInstanceId, onAssigned, onRevoked, onLost } = options;
   checkText("groupId", groupId);
   if (groupInstanceId !== undefined) checkText("groupInstanceId", groupInstanceId);
-  checkLists(topics, assignors);
+  const topics = textsOf("topics", options.topics, "a list of at least one topic's name", (topic) => topic !== "");
+  const names = Object.keys(ASSIGNORS);
+  const wanted = `a list of some of ${names.map(show).join(", ")}`;
+  const assignors = options.assignors === undefined
+    ? ["cooperative-sticky"]
+    : textsOf("assignors", options.assignors, wanted, (name) => names.includes(name));
   for (const name of LISTENERS) {
-    if (given[name] === undefined || typeof given[name] === "function") continue;
-    throw new ConfigError(name, `Set "${name}" to a function: ${show(given[name])} is none.`);
+    const listener = options[name];
+    if (listener !== undefined && typeof listener !== "function") refuse(name, "a function", listener);
   }
-  return [reader, {
-    ...{ groupId, groupInstanceId: groupInstanceId ?? null, topics: [...new Set(topics)], assignors: [...assignors] },
-    ...timesOf(given),
-    listener: { onAssigned, onRevoked, onLost },
+  const reader = Object.fromEntries(
+    READER_OPTIONS.filter((name) => options[name] !== undefined).map((name) => [name, options[name]]),
+  );
+  return [reader as unknown as ReaderOptions, {
+    ...{ groupId, groupInstanceId: groupInstanceId ?? null },
+    ...{ topics: [...new Set(topics)], assignors: assignors as AssignorName[] },
+    ...timesOf(options),
+    listener: { onAssigned, onRevoked, onLost } as RebalanceListener,
   }];
 }
 
-function checkLists(topics: unknown, assignors: unknown): void {
-  if (!Array.isArray(topics) || topics.length === 0 || topics.some((topic) => typeof topic !== "string" || !topic)) {
-    throw new ConfigError("topics", `Set "topics" to a list of at least one topic's name: ${show(topics)} is none.`);
+/** A list of at least one text that may be. */
+function textsOf(name: string, value: unknown, wanted: string, isOne: (text: string) => boolean): string[] {
+  if (!isList(value)) refuse(name, wanted, value);
+  const texts: readonly unknown[] = [...value];
+  const wrong = texts.findIndex((text) => typeof text !== "string" || !isOne(text));
+  if (texts.length === 0) refuse(name, wanted, value);
+  if (wrong >= 0) {
+    throw new ConfigError(name, `Set "${name}" to ${wanted}: entry ${wrong + 1}, ${show(texts[wrong])}, is not.`);
   }
-  const names = Object.keys(ASSIGNORS);
-  if (!Array.isArray(assignors) || assignors.length === 0 || assignors.some((name) => !names.includes(name))) {
-    const wanted = names.map(show).join(", ");
-    throw new ConfigError("assignors", `Set "assignors" to a list of some of ${wanted}: ${show(assignors)} is none.`);
-  }
+  return texts as string[];
 }
 
-function timesOf(given: GroupReaderOptions): Record<keyof typeof NUMBERS, number> {
+function timesOf(given: { readonly [name in keyof typeof NUMBERS]?: unknown }): Record<keyof typeof NUMBERS, number> {
   const numbers = Object.fromEntries(
     Object.entries(NUMBERS).map(([name, bounds]) => {
-      return [name, checkNumber(name, (given as unknown as Record<string, unknown>)[name] ?? undefined, bounds)];
+      return [name, checkNumber(name, given[name as keyof typeof NUMBERS] ?? undefined, bounds)];
     }),
   ) as Record<keyof typeof NUMBERS, number>;
   if (numbers.heartbeatIntervalMs >= numbers.sessionTimeoutMs) {
@@ -129,7 +147,7 @@ function timesOf(given: GroupReaderOptions): Record<keyof typeof NUMBERS, number
   return numbers;
 }
 
-function checkText(name: string, value: unknown): void {
+function checkText(name: string, value: unknown): asserts value is string {
   if (typeof value === "string" && value !== "") return;
   throw new ConfigError(name, `Set "${name}" to text that isn't empty: ${show(value)} is none.`);
 }
