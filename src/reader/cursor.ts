@@ -4,6 +4,7 @@
  * @module
  */
 
+import { ZERO_TOPIC_ID } from "../cluster/metadata.ts";
 import type { Position } from "./record.ts";
 
 /** What one answer has brought for a partition. */
@@ -41,6 +42,8 @@ export class Cursor {
   corruptions = 0;
   /** A request for it is on its way. */
   busy = false;
+  /** Id of the topic whose records were fetched last; all zeros before the first, and after a jump. */
+  topicId: string = ZERO_TOPIC_ID;
   /** Epoch of the leader that appended the last batch that was fetched; −1 if unknown. */
   lastEpoch = -1;
   /** Epoch of the leader at which the position was last found to be in its log (KIP-320); −1 before. */
@@ -93,6 +96,7 @@ export class Cursor {
     this.corruptions = 0;
     this.isCut = false;
     this.lastEpoch = -1;
+    this.topicId = ZERO_TOPIC_ID;
     this.dropBuffer();
   }
 

@@ -300,6 +300,8 @@ export class Fetcher {
   #needsCheck(cursor: Cursor, connection: Connection): boolean {
     const leader = this.#leaderOf(cursor);
     if (leader === undefined || leader.leaderEpoch < 0 || cursor.lastEpoch < 0) return false;
+    // The epochs of a topic that was made anew say nothing of the one that was read.
+    if (this.#topicIdOf(cursor.topic) !== cursor.topicId) return false;
     if (cursor.validEpoch < 0) cursor.validEpoch = cursor.lastEpoch;
     return leader.leaderEpoch > cursor.validEpoch && connection.versions.has(OffsetForLeaderEpoch.key);
   }
@@ -367,10 +369,10 @@ export class Fetcher {
     const isAlone = cursors.length === 1;
     // Brokers that don't know of that keep to this.
     const maxBytes = Math.max(this.#options.maxBytes, isAlone && cursors[0]!.isCut ? cursors[0]!.maxBytes : 0);
-    const idOf = (topic: string): string => this.#cluster.topic(topic)?.topicId ?? ZERO_TOPIC_ID;
-    const allHaveIds = cursors.every(({ topic }) => idOf(topic) !== ZERO_TOPIC_ID);
+    const ids = new Map(cursors.map(({ topic }) => [topic, this.#topicIdOf(topic)]));
+    const allHaveIds = cursors.every(({ topic }) => ids.get(topic) !== ZERO_TOPIC_ID);
     const version = connection.version(Fetch, allHaveIds ? undefined : FETCH_WITH_IDS - 1);
-    const names = new Map(cursors.map(({ topic }) => [idOf(topic), topic]));
+    const names = new Map([...ids].map(([topic, id]) => [id, topic]));
     const asked = new Map(cursors.map((cursor) => [keyOf(cursor), { cursor, generation: cursor.generation }]));
     const answer = await connection.request(Fetch, version, {
       maxWaitMs,
@@ -378,7 +380,7 @@ export class Fetcher {
       maxBytes,
       isolationLevel: this.#isolationLevel(),
       topics: byTopic(cursors, (cursor) => cursor).map(([topic, list]) => ({
-        ...(version >= FETCH_WITH_IDS ? { topicId: idOf(topic) } : { topic }),
+        ...(version >= FETCH_WITH_IDS ? { topicId: ids.get(topic)! } : { topic }),
         partitions: list.map((cursor) => ({
           partition: cursor.partition,
           currentLeaderEpoch: this.#leaderOf(cursor)?.leaderEpoch ?? -1,
@@ -394,7 +396,7 @@ export class Fetcher {
         const found = asked.get(keyOf({ topic: topic ?? "", partition: partition.partitionIndex }));
         if (found === undefined || found.cursor.generation !== found.generation) continue;
         asked.delete(keyOf(found.cursor));
-        this.#onPartition(found.cursor, partition, isAlone);
+        this.#onPartition(found.cursor, partition, isAlone, ids.get(topic!)!);
       }
     }
     for (const { cursor, generation } of asked.values()) {
@@ -402,12 +404,36 @@ export class Fetcher {
     }
   }
 
+  #topicIdOf(topic: string): string {
+    return this.#cluster.topic(topic)?.topicId ?? ZERO_TOPIC_ID;
+  }
+
+  /**
+   * True when another topic than before has answered to the name: its offsets mean nothing to what was read of the
+   * deleted one, and reading on there would leave out what is new. Only the leader's word counts, for the metadata may be
+   * of yesterday.
+   */
+  #isAnew(cursor: Cursor, topicId: string): boolean {
+    const { partition, topic, topicId: before } = cursor;
+    if (topicId !== before && before !== ZERO_TOPIC_ID && topicId !== ZERO_TOPIC_ID) {
+      const message =
+        `Topic "${topic}" partition ${partition} was deleted and made anew: offset ${cursor.fetchOffset} was ` +
+        `one of the old log. Seek to where to go on, or set "onMissingOffset" to "beginning" or "end".`;
+      this.#onMissingOffset(cursor, new KafkaError(message, { code: "LOG_TRUNCATED", topic, partition }));
+      return true;
+    }
+    cursor.topicId = topicId;
+    return false;
+  }
+
   #onPartition(
     cursor: Cursor,
     { errorCode, records, abortedTransactions, highWatermark }: FetchedPartition,
     isAlone: boolean,
+    topicId: string,
   ): void {
     if (errorCode !== 0) return this.#onError(cursor, errorCode, "Fetch");
+    if (this.#isAnew(cursor, topicId)) return;
     cursor.failures = 0;
     this.relieve(cursor);
     if (records === null || records.length === 0) return;
@@ -444,7 +470,7 @@ export class Fetcher {
   #onError(cursor: Cursor, errorCode: number, api: string): void {
     const { topic, partition } = cursor;
     const error = brokerError(errorCode, { api, topic, partition });
-    if (errorCode === OFFSET_OUT_OF_RANGE) return this.#onMissingOffset(cursor, error);
+    if (errorCode === OFFSET_OUT_OF_RANGE) return this.#onMissingOffset(cursor, missingOffset(cursor, error));
     if (NO_LEADER_ERRORS.includes(errorCode)) {
       // The connection may lead to where that broker was said to be before.
       const leader = this.#leaderOf(cursor);
@@ -458,7 +484,7 @@ export class Fetcher {
 
   #onMissingOffset(cursor: Cursor, error: KafkaError): void {
     const { onMissingOffset } = this.#options;
-    if (onMissingOffset === "fail") return this.#fail(cursor, missingOffset(cursor, error));
+    if (onMissingOffset === "fail") return this.#fail(cursor, error);
     // What is buffered is in hand, and is handed out first.
     if (cursor.chunks.length > 0) return this.#retry(cursor, error);
     const { failures } = cursor;

@@ -31,7 +31,7 @@ export interface ReaderOptions {
    */
   readonly isolation?: IsolationLevel | undefined;
   /**
-   * Where to go on when a position is no longer in the log (retention, truncation), or a group has committed none:
+   * Where to go on when a position is no longer in the log (retention, truncation, a topic that was deleted and made anew), or a group has committed none:
    * `"beginning"`, `"end"`, or `"fail"`. @default "beginning"
    */
   readonly onMissingOffset?: "beginning" | "end" | "fail" | undefined;

@@ -195,6 +195,35 @@ test("reader: after an unclean election it goes on where the new leader's log en
   }
 });
 
+test("reader: a topic that is made anew with more records than before is read from its beginning, or told of", async () => {
+  for (const onMissingOffset of ["beginning", "end", "fail"] as const) {
+    const { cluster, failure, fill, reader, run, until } = groupStage(1);
+    await fill(5);
+    const troubles: (string | null)[] = [];
+    const it = reader({ onMissingOffset, onTrouble: (trouble) => void troubles.push(trouble && trouble.code) });
+    it.assign([{ ...ZERO, start: "beginning" }]);
+    assert.deepEqual(await run(take(it, 5)), numbers(0, 5));
+    cluster.deleteTopic("orders");
+    await until(() => troubles.length > 0);
+    cluster.createTopic("orders", { partitions: 1 });
+    await fill(20, 100);
+    if (onMissingOffset === "beginning") assert.deepEqual(await run(take(it, 20)), numbers(100, 120));
+    else if (onMissingOffset === "end") {
+      const next = take(it, 1);
+      await until(() => it.position(ZERO) === 20n);
+      await fill(1, 120);
+      assert.deepEqual(await run(next), ["120"]);
+    } else {
+      const error = await failure(take(it, 1));
+      assert.equal(error.code, "LOG_TRUNCATED");
+      assert.match(error.message, /deleted and made anew: offset 5 .* Seek to/);
+      it.seek(ZERO, 3n);
+      assert.deepEqual(await run(take(it, 2)), numbers(103, 105));
+    }
+    await run(it.close());
+  }
+});
+
 for (
   const [api, code] of [[Fetch, 29], [ListOffsets, 29], [Metadata, 29], [Metadata, 17]] as unknown as [
     typeof Fetch,
