@@ -16,7 +16,11 @@ import {
   READY,
   transition,
 } from "../../src/producer/accumulator/phase.ts";
+import { Produce } from "../../src/protocol/messages/produce.ts";
+import { stage } from "../stage.ts";
 import { test } from "../harness.ts";
+import { unhandledIn } from "./unhandled.ts";
+import { watch } from "./wire.ts";
 
 const LEADER = { leaderId: 1, leaderEpoch: 4, generation: 1 };
 const NO_BYTES = { key: null, keyLength: 0, value: null, valueLength: 0, headers: null, headersLength: 0 };
@@ -190,5 +194,49 @@ test("phase: a codec that answers later leaves a batch ready, closed when a reco
   const failed = queued(partition);
   const rejected = failed.encode({ ...codec, compress: () => Promise.reject(new RangeError("boom")) }, 0);
   await assert.rejects(rejected!, RangeError);
-  assert.equal(nameOf(failed), "closed");
+  // It is failed for that, whoever encodes it, and its buffer left to a codec that may be at work.
+  assert.equal(nameOf(failed), "encoding");
+});
+
+test("phase: a batch that takes a way that there isn't ends the producer and says so, wherever that comes up", async (t) => {
+  const unhandled = unhandledIn(t);
+  const { transition: way } = Batch.prototype;
+  // When it is taken for a request, when its answer comes, when that is lost, and when its time is over.
+  const faults = [
+    ["sent", READY, IN_FLIGHT],
+    ["answered", IN_FLIGHT, DONE],
+    ["lost", IN_FLIGHT, READY],
+    ["expired", OPEN, DONE],
+  ] as const;
+  for (const [what, from, to] of faults) {
+    const s = stage({ network: { latencyMs: 5 } });
+    const p = s.producer({ deliveryTimeoutMs: 2_000, requestTimeoutMs: 1_500 });
+    await s.run(p.partitionsFor("orders"));
+    let isBroken = true;
+    Batch.prototype.transition = function (this: Batch<never>, next: Phase): void {
+      if (!isBroken || this.phase !== from || next !== to) return way.call(this, next);
+      isBroken = false;
+      // One of the table's, or one of the engine's.
+      if (what === "answered") throw new TypeError('It can\'t become "undefined". Please report it.');
+      way.call(this, from);
+    };
+    if (what === "lost") s.cluster.control(Produce, { close: true });
+    if (what === "expired") { for (const broker of s.cluster.brokers) s.cluster.stopBroker(broker.id); }
+    try {
+      const sent = [0, 1, 0].map((partition) => watch(s, p.send({ topic: "orders", partition, value: "v" })));
+      await s.runtime.advance(10_000);
+      assert.ok(!isBroken, what);
+      const told = sent.filter(({ error }) => error !== undefined).map(({ error }) => [error!.code, error!.retriable]);
+      assert.ok(told.length > 0 && sent.every(({ state }) => state !== "pending"), what);
+      assert.deepEqual(told, told.map(() => ["UNEXPECTED", false]), what);
+      const later = await s.failure(p.send({ topic: "orders", value: "v" }));
+      assert.match(later.message, /can't become ".+"\. Please report it/);
+      await s.run(p.close());
+      assert.equal(p.metrics().records_pending, 0);
+    } finally {
+      Batch.prototype.transition = way;
+    }
+  }
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  assert.deepEqual(unhandled, []);
 });

@@ -1,10 +1,12 @@
 /** Callers that call the producer, or abort its signals, out of its own callbacks. */
 import assert from "node:assert/strict";
+import type { Codec } from "../../src/codec/codec.ts";
+import type { RecordMetadata } from "../../src/producer/record/delivery.ts";
 import type { DeliveryCallback, SendOptions } from "../../src/producer/record/record.ts";
 import type { Producer } from "../../src/producer/producer.ts";
 import { type Stage, stage } from "../stage.ts";
 import { test } from "../harness.ts";
-import { assertLeavesNothing, warmUp, watch } from "./wire.ts";
+import { assertLeavesNothing, storedLz4, valuesIn, warmUp, watch, type Watched } from "./wire.ts";
 
 test("callbacks that abort: a record of the same batch is taken back once, and no flush ends for it", async () => {
   const s = stage({ network: { latencyMs: 5 } });
@@ -302,5 +304,73 @@ test("callbacks that abort: a flush that waits for a record waits for what its c
     assert.deepEqual(order, ["told", "flush"]);
     await s.runtime.advance(100);
     await assertLeavesNothing(s, p);
+  }
+});
+
+/** A codec that answers at once, and calls back meanwhile. */
+function callingCodec(meanwhile: () => void): Codec {
+  return {
+    name: "lz4",
+    id: 3,
+    decompress: (bytes) => bytes,
+    compress: (bytes) => {
+      // First, so that it still reads the batch afterwards.
+      meanwhile();
+      return storedLz4(bytes);
+    },
+  };
+}
+
+test("codecs that call back: records that are taken back while their batch is compressed are not in it", async () => {
+  // Less than half of a batch, more than half, after which it is written anew, and all of it.
+  for (const taken of [1, 3, 4]) {
+    const s = stage({ network: { latencyMs: 5 } });
+    let meanwhile = (): void => {};
+    const lz4 = callingCodec(() => meanwhile());
+    const p = s.producer({ codecs: { lz4 }, compression: "lz4", lingerMs: 5 });
+    await warmUp(s, p);
+    const controllers = Array.from({ length: 4 }, () => new AbortController());
+    meanwhile = () => {
+      meanwhile = () => {};
+      for (const controller of controllers.slice(0, taken)) controller.abort();
+    };
+    const sent = controllers.map(({ signal }, i) =>
+      watch(s, p.send({ topic: "orders", partition: 0, value: `${i}` }, { signal }))
+    );
+    await s.runtime.advance(100);
+    const states = sent.map(({ state, error }) => error?.code ?? state);
+    assert.deepEqual(states, controllers.map((_, i) => i < taken ? "ABORTED" : "resolved"), `${taken} of 4`);
+    const left = ["0", "1", "2", "3"].slice(taken);
+    assert.deepEqual(await valuesIn(s.cluster, "orders"), ["warm", ...left]);
+    await assertLeavesNothing(s, p);
+  }
+});
+
+test("codecs that call back: what is sent, flushed or closed while a batch is compressed goes its way", async () => {
+  for (const what of ["sends", "flushes", "closes", "closes at once"]) {
+    const s = stage({ network: { latencyMs: 5 } });
+    let meanwhile = (): void => {};
+    const lz4 = callingCodec(() => meanwhile());
+    const p = s.producer({ codecs: { lz4 }, compression: "lz4", lingerMs: 0, batchSize: 100 });
+    await warmUp(s, p);
+    const sent: Watched<RecordMetadata>[] = [];
+    const send = (value: string): void => void sent.push(watch(s, p.send({ topic: "orders", partition: 0, value })));
+    let calls = 0;
+    meanwhile = () => {
+      if (++calls > 3) return;
+      send(`within ${calls}`);
+      if (what === "flushes") void p.flush();
+      if (what === "closes") void p.close();
+      if (what === "closes at once") void p.close({ timeoutMs: 0 }).catch(() => {});
+    };
+    for (let i = 0; i < 4; i++) send(`${i}`.repeat(60));
+    await s.runtime.advance(1_000);
+    assert.ok(sent.every(({ state }) => state !== "pending"), `${what}: ${sent.map(({ state }) => state)}`);
+    if (!what.startsWith("closes")) {
+      assert.ok(sent.every(({ state }) => state === "resolved"), what);
+      assert.deepEqual((await valuesIn(s.cluster, "orders")).length, 1 + 4 + 3);
+    }
+    // Closing tells once more how it has ended.
+    await assertLeavesNothing(s, { close: () => p.close().catch(() => {}), metrics: () => p.metrics() });
   }
 });

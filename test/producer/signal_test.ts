@@ -5,7 +5,17 @@ import type { RecordMetadata } from "../../src/producer/record/delivery.ts";
 import { seededRandom } from "../../src/testing/doubles/random.ts";
 import { dice, stage } from "../stage.ts";
 import { test } from "../harness.ts";
-import { assertLeavesNothing, sendApart, sentBatches, states, valuesIn, warmUp, watch, type Watched } from "./wire.ts";
+import {
+  assertLeavesNothing,
+  sendApart,
+  sentBatches,
+  states,
+  storedLz4,
+  valuesIn,
+  warmUp,
+  watch,
+  type Watched,
+} from "./wire.ts";
 
 const NOT_LEADER = 6;
 
@@ -358,12 +368,3 @@ test("signal: aborts at random moments never contradict the log, and leave nothi
     await assertLeavesNothing(s, producer);
   }
 });
-
-/** An LZ4 frame whose one block is stored as it is. */
-function storedLz4(bytes: Uint8Array): Uint8Array {
-  const frame = new Uint8Array(bytes.length + 15);
-  frame.set([0x04, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82]);
-  new DataView(frame.buffer).setUint32(7, 0x8000_0000 + bytes.length, true);
-  frame.set(bytes, 11);
-  return frame;
-}

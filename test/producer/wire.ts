@@ -132,3 +132,12 @@ export function states(watched: readonly Watched<RecordMetadata>[]): string[] {
     value !== undefined ? `${value.delivery} ${value.offset}` : error !== undefined ? error.code : state
   );
 }
+
+/** An LZ4 frame whose one block is stored as it is. */
+export function storedLz4(bytes: Uint8Array): Uint8Array {
+  const frame = new Uint8Array(bytes.length + 15);
+  frame.set([0x04, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82]);
+  new DataView(frame.buffer).setUint32(7, 0x8000_0000 + bytes.length, true);
+  frame.set(bytes, 11);
+  return frame;
+}

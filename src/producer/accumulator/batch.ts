@@ -280,7 +280,8 @@ export class Batch<P extends Place = Place> {
 
   /**
    * Makes the bytes that will be sent, all but the producer's stamp: it takes no more records. Undefined if they are there
-   * at once; a promise if the codec answers later. Fails with a `CompressionError`.
+   * at once; a promise if the codec answers later. Fails with a `CompressionError`. There are none if it has ended
+   * meanwhile, or records were taken out of it.
    */
   encode(codec: Compressor | undefined, attributes: number): Promise<void> | undefined {
     this.close();
@@ -289,16 +290,11 @@ export class Batch<P extends Place = Place> {
       this.#finish(this.#buffer.subarray(0, this.length), attributes);
       return undefined;
     }
+    // Also while one is at work that answers at once: it may call back, and records be taken out meanwhile.
+    this.transition(ENCODING);
     const compressed = codec.compress(this.#buffer.subarray(BATCH_OVERHEAD, this.length));
-    if (!(compressed instanceof Uint8Array)) {
-      this.transition(ENCODING);
-      return compressed.then((bytes) => this.#finishCompressed(bytes, codec.id | attributes), (error) => {
-        if (this.#phase === ENCODING) this.transition(CLOSED);
-        throw error;
-      });
-    }
-    this.#finishCompressed(compressed, codec.id | attributes);
-    return undefined;
+    const finish = (bytes: Uint8Array): void => this.#finishCompressed(bytes, codec.id | attributes);
+    return compressed instanceof Uint8Array ? void finish(compressed) : compressed.then(finish);
   }
 
   /** Gives it a stamp: on the first drain, and again only after an epoch bump. */
@@ -464,10 +460,7 @@ export class Batch<P extends Place = Place> {
     // It has ended while the codec was at work.
     if (this.#phase === DONE) return;
     // A record was taken out meanwhile: it has to begin again.
-    if (this.#dropped !== undefined) {
-      if (this.#phase === ENCODING) this.transition(CLOSED);
-      return;
-    }
+    if (this.#dropped !== undefined) return this.transition(CLOSED);
     this.#writeHeader(bytes, attributes);
     this.wire = bytes;
     this.#sealedStamp = undefined;

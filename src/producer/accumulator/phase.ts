@@ -13,7 +13,7 @@ import { KafkaError } from "../../errors.ts";
 export const OPEN = 0;
 /** In the queue: it takes no more, and its bytes are to be made, for the first time or again. */
 export const CLOSED = 1;
-/** In the queue: a codec that answers later is at work on its bytes. */
+/** In the queue: a codec is at work on its bytes. */
 export const ENCODING = 2;
 /** In the queue: its bytes are made, and it waits for its turn, for the first time or to be sent again. */
 export const READY = 3;
@@ -38,7 +38,7 @@ export type Phase =
 export const PHASES: readonly { readonly name: string; readonly next: readonly Phase[] }[] = [
   { name: "open", next: [CLOSED, DONE] },
   { name: "closed", next: [ENCODING, READY, DONE] },
-  // Closed again: a record was taken out meanwhile, or the codec has failed.
+  // Closed again: a record was taken out meanwhile.
   { name: "encoding", next: [READY, CLOSED, DONE] },
   { name: "ready", next: [IN_FLIGHT, CLOSED, DONE] },
   // Closed: the broker has refused single records, and the rest needs other bytes.

@@ -33,9 +33,9 @@ export class Schedule implements DueListener {
   readonly #batchSize: number;
   #worker: Worker | undefined;
   /** Partitions with batches and without a leader that can be dialled. */
-  #stranded = new Set<Partition>();
+  readonly #stranded = new Set<Partition>();
   /** Partitions with a retry that waits for fresh metadata. */
-  #awaiting = new Set<Partition>();
+  readonly #awaiting = new Set<Partition>();
 
   /** Starts with nothing to do. */
   constructor(cluster: Cluster, agenda: Agenda, memory: BufferMemory, { lingerMs, batchSize }: LingerOptions) {
@@ -77,18 +77,12 @@ export class Schedule implements DueListener {
     return this.#stranded.size > 0;
   }
 
-  /** After a refresh: the partitions that had no leader. They are to be added again. */
-  takeStranded(): Iterable<Partition> {
-    const stranded = this.#stranded;
-    this.#stranded = new Set();
-    return stranded;
-  }
-
-  /** After a refresh: the partitions whose retry has waited for it. They are to be added again. */
-  takeAwaiting(): Iterable<Partition> {
-    const awaiting = this.#awaiting;
-    this.#awaiting = new Set();
-    return awaiting;
+  /** After a refresh: the partitions that had no leader, or whose retry has waited for it. They are to be added again. */
+  takeWaiting(): readonly Partition[] {
+    const waiting = [...this.#stranded, ...this.#awaiting];
+    this.#stranded.clear();
+    this.#awaiting.clear();
+    return waiting;
   }
 
   /** True when a batch need not wait for more records. */

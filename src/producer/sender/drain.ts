@@ -71,7 +71,8 @@ export class Drain {
       const partition = ready[visited]!;
       partition.scheduled = false;
       const size = this.#sendableBytes(lane, partition, nowMs);
-      if (size === 0) continue;
+      // A callback has put it on the list again, where it comes to its turn.
+      if (size === 0 || partition.scheduled) continue;
       // Until it is dispatched: a callback that sends meanwhile must not put it on the list a second time.
       partition.scheduled = true;
       const isLarge = lane.isLarge(partition, size, this.#options.clientId, nowMs);
@@ -162,22 +163,21 @@ export class Drain {
   }
 
   #encode(partition: Partition, batch: QueuedBatch): void {
-    let later: Promise<void> | undefined;
-    try {
-      later = batch.encode(partition.topic.codec, this.#stamping.attributes);
-    } catch (error) {
-      this.#settlement.failQueued(batch, error as KafkaError);
-      this.#schedule.add(partition);
-      return;
-    }
-    if (later === undefined) return;
-    later.then(() => {
+    const ended = (): void => {
       this.#accumulator.tidy(batch);
       this.#schedule.add(partition);
-    }, (error) => {
+    };
+    const failed = (error: KafkaError): void => {
       this.#settlement.failQueued(batch, error);
       this.#schedule.add(partition);
-    });
+    };
+    try {
+      const later = batch.encode(partition.topic.codec, this.#stamping.attributes);
+      if (later !== undefined) later.then(ended, failed);
+      else if (batch.wire === undefined) ended();
+    } catch (error) {
+      failed(error as KafkaError);
+    }
   }
 
   /** Leaves out what would make the frame too large; a batch that is too large by itself fails before any byte. */

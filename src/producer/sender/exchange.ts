@@ -28,8 +28,8 @@ const UNSUPPORTED_COMPRESSION_TYPE = 76;
 export interface ExchangeListener {
   /** An exchange has ended, with its batches settled: its slot is free. */
   onEnd(): void;
-  /** An answer after which the producer can't go on. */
-  onFatal(error: KafkaError): void;
+  /** Takes in an answer. What that throws is an error after which the producer can't go on. */
+  guard(run: () => void): void;
 }
 
 /** What exchanges work with. */
@@ -76,15 +76,21 @@ export class Exchange {
       lane.isLarge(partitions[0]!, batches[0]!.wire!.length, this.#options.clientId, this.#runtime.now());
     lane.inFlight += 1;
     this.#metrics.requestsInFlight += 1;
-    const lost = (reason: unknown): void => {
-      this.#freeSlot(lane);
-      const isBehind = lane.ended === connection && lane.endedForSize;
-      const error = this.#cutError(lane, connection, batches, reason) ?? reason;
-      for (const batch of batches) this.#settlement.onLost(batch, error, isBehind);
-      this.#listener.onEnd();
-    };
+    const end = (settle: () => void): void =>
+      this.#listener.guard(() => {
+        lane.freeSlot();
+        this.#metrics.requestsInFlight -= 1;
+        settle();
+        this.#listener.onEnd();
+      });
+    const lost = (reason: unknown): void =>
+      end(() => {
+        const isBehind = lane.ended === connection && lane.endedForSize;
+        const error = this.#cutError(lane, connection, batches, reason) ?? reason;
+        for (const batch of batches) this.#settlement.onLost(batch, error, isBehind);
+      });
     try {
-      this.#send(lane, connection, batches, lost);
+      this.#send(lane, connection, batches, end, lost);
     } catch (error) {
       // Later, as if a broker had said so: a drain isn't prepared for callbacks that send again.
       void Promise.resolve(error).then(lost);
@@ -92,7 +98,13 @@ export class Exchange {
   }
 
   /** Writes the request. When it ends, its slot is freed and its batches are settled. */
-  #send(lane: Lane, connection: Connection, batches: readonly QueuedBatch[], lost: (error: unknown) => void): void {
+  #send(
+    lane: Lane,
+    connection: Connection,
+    batches: readonly QueuedBatch[],
+    end: (settle: () => void) => void,
+    lost: (error: unknown) => void,
+  ): void {
     const { acks, requestTimeoutMs } = this.#options;
     const request = produceRequest(connection, batches, acks, requestTimeoutMs, this.#stamping);
     const { version, body } = request;
@@ -112,28 +124,23 @@ export class Exchange {
     }
     this.#metrics.requested(batches.length, records, queueMs, longestQueueMs, sentMs);
     if (acks === 0) {
-      connection.send(Produce, version, body, requestTimeoutMs).then((flushed) => {
-        this.#freeSlot(lane);
-        const nowMs = this.#runtime.now();
-        this.#metrics.answered(nowMs - sentMs, 0, nowMs);
-        for (const batch of batches) this.#settlement.onAccepted(batch, -1n, -1, "unacknowledged", flushed);
-        this.#listener.onEnd();
-      }, lost);
+      connection.send(Produce, version, body, requestTimeoutMs).then((flushed) =>
+        end(() => {
+          const nowMs = this.#runtime.now();
+          this.#metrics.answered(nowMs - sentMs, 0, nowMs);
+          for (const batch of batches) this.#settlement.onAccepted(batch, -1n, -1, "unacknowledged", flushed);
+        }), lost);
       return;
     }
-    connection.request(Produce, version, body, requestTimeoutMs).then((response) => {
-      this.#freeSlot(lane);
-      const nowMs = this.#runtime.now();
-      if (lane.limit.cuts > 0) lane.limit.onAnswer(frameSizeBound(batches, this.#options.clientId));
-      this.#metrics.answered(nowMs - sentMs, Math.min(response.throttleTimeMs, MAX_THROTTLE_MS), nowMs);
-      const answer = { version, response };
-      const results = resultsOf(request, response, batches);
-      batches.forEach((batch, index) => {
-        const fatal = this.#settlement.onResult(batch, results[index], answer, connection.address);
-        if (fatal !== undefined) this.#listener.onFatal(fatal);
-      });
-      this.#listener.onEnd();
-    }, lost);
+    connection.request(Produce, version, body, requestTimeoutMs).then((response) =>
+      end(() => {
+        const nowMs = this.#runtime.now();
+        if (lane.limit.cuts > 0) lane.limit.onAnswer(frameSizeBound(batches, this.#options.clientId));
+        this.#metrics.answered(nowMs - sentMs, Math.min(response.throttleTimeMs, MAX_THROTTLE_MS), nowMs);
+        const answer = { version, response };
+        const results = resultsOf(request, response, batches);
+        batches.forEach((batch, index) => this.#settlement.onResult(batch, results[index], answer, connection.address));
+      }), lost);
   }
 
   /**
@@ -177,10 +184,5 @@ export class Exchange {
       `much for the broker, send smaller records, set "batchSize" or "maxRequestSize" to less, or raise ` +
       `"socket.request.max.bytes" there.`;
     return new ConnectionError(message, { ...reason as KafkaErrorOptions, cause: reason });
-  }
-
-  #freeSlot(lane: Lane): void {
-    lane.freeSlot();
-    this.#metrics.requestsInFlight -= 1;
   }
 }

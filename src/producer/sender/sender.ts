@@ -95,30 +95,30 @@ export class Sender implements Worker, ExchangeListener {
 
   /** Linger, backoff or delivery timeout of a partition: fails what is late, schedules the rest. */
   onDue(partition: Partition): void {
-    const nowMs = this.#runtime.now();
-    this.#settlement.expire(partition, nowMs);
-    const head = partition.queue[0];
-    const due = head !== undefined && this.#schedule.isDue(head, nowMs) && nowMs >= partition.notBeforeMs;
-    if (due) this.#schedule.add(partition);
-    this.#schedule.watch(partition, nowMs);
+    this.guard(() => {
+      const nowMs = this.#runtime.now();
+      this.#settlement.expire(partition, nowMs);
+      const head = partition.queue[0];
+      const due = head !== undefined && this.#schedule.isDue(head, nowMs) && nowMs >= partition.notBeforeMs;
+      if (due) this.#schedule.add(partition);
+      this.#schedule.watch(partition, nowMs);
+    });
   }
 
   /** Metadata was refreshed, or could not be: what waited for it goes on. */
   onMetadata(): void {
-    for (const partition of this.#schedule.takeStranded()) {
-      this.#settlement.onRefreshed(partition);
-      this.#schedule.add(partition);
-    }
-    for (const partition of this.#schedule.takeAwaiting()) {
-      partition.awaitingMetadata = false;
-      this.#settlement.onRefreshed(partition);
-      const leader = partition.leader;
-      // A new leader has been elected since the attempt failed: there is nothing to back off from (KIP-951).
-      if (leader !== undefined && leader.leaderEpoch > partition.sentTo.leaderEpoch) partition.notBeforeMs = 0;
-      this.#schedule.add(partition);
-    }
-    // Also where no slot is free: a broker that has gone silent must not keep what another one leads by now.
-    for (const lane of this.#lanes.values()) this.#reroute(lane);
+    this.guard(() => {
+      for (const partition of this.#schedule.takeWaiting()) {
+        partition.awaitingMetadata = false;
+        this.#settlement.onRefreshed(partition);
+        const leader = partition.leader;
+        // A new leader has been elected since the attempt failed: there is nothing to back off from (KIP-951).
+        if (leader !== undefined && leader.leaderEpoch > partition.sentTo.leaderEpoch) partition.notBeforeMs = 0;
+        this.#schedule.add(partition);
+      }
+      // Also where no slot is free: a broker that has gone silent must not keep what another one leads by now.
+      for (const lane of this.#lanes.values()) this.#reroute(lane);
+    });
   }
 
   /** The connection to a broker has ended, and what the broker wished on it is forgotten. */
@@ -131,9 +131,20 @@ export class Sender implements Worker, ExchangeListener {
 
   /** Sends what is ready. Called once in a turn, and when an answer has freed a slot. */
   drain(): void {
-    if (this.#closed) return;
-    if (this.#lacksIdentity) return this.#drainLater();
-    for (const lane of this.#lanes.values()) if (lane.ready.length > 0) this.#drainLane(lane);
+    this.guard(() => {
+      if (this.#closed) return;
+      if (this.#lacksIdentity) return this.#drainLater();
+      for (const lane of this.#lanes.values()) if (lane.ready.length > 0) this.#drainLane(lane);
+    });
+  }
+
+  /** What is thrown ends the producer, and not the process, whose timers and answers lead here. */
+  guard(run: () => void): void {
+    try {
+      run();
+    } catch (error) {
+      this.#onFatal(error as KafkaError);
+    }
   }
 
   /** There is no producer id yet. */
@@ -253,13 +264,8 @@ export class Sender implements Worker, ExchangeListener {
 
   /** No attempt to connect will ever succeed, or none with these credentials: what waits for the broker fails. */
   #refuseLane(lane: Lane, error: KafkaError): void {
-    const partitions = lane.ready;
-    lane.ready = [];
-    for (const partition of partitions) {
-      partition.scheduled = false;
-      for (const batch of [...partition.queue]) this.#settlement.failQueued(batch, error);
-      this.#schedule.add(partition);
-    }
+    for (const { queue } of [...lane.ready]) for (const batch of [...queue]) this.#settlement.failQueued(batch, error);
+    this.#reroute(lane);
   }
 
   /** Sends a lane's partitions to where they belong by now. */
@@ -278,10 +284,10 @@ export class Sender implements Worker, ExchangeListener {
   }
 
   /** The producer can't go on: everything that waits fails. */
-  onFatal(error: KafkaError): void {
+  #onFatal(error: KafkaError): void {
     const reason = (persisted: "no" | "possibly", of?: Partition): KafkaError => {
       const own = { fatal: true, persisted, topic: of?.topic.name, partition: of?.index, cause: error };
-      return new KafkaError(error.message, { ...error as KafkaErrorOptions, ...own });
+      return new KafkaError(error.message, { code: "UNEXPECTED", ...error as KafkaErrorOptions, ...own });
     };
     this.#fatal = reason("no");
     this.#closed = true;

@@ -94,18 +94,17 @@ export class Settlement {
   /**
    * Takes in what a broker says of a batch; `undefined` if its answer leaves the batch out.
    *
-   * @returns the error after which the producer can't go on, if the answer was such a one
+   * @throws {KafkaError} the error after which the producer can't go on, if the answer was such a one
    */
   onResult(
     batch: QueuedBatch,
     result: PartitionResult | undefined,
     answer: ProduceAnswer,
     broker: Address,
-  ): KafkaError | undefined {
+  ): void {
     if (result === undefined) {
       const message = `The answer of ${formatAddress(broker)} leaves the partition out.`;
-      this.onLost(batch, new ConnectionError(message, { code: "MISSING_RESPONSE", persisted: "possibly" }));
-      return undefined;
+      return this.onLost(batch, new ConnectionError(message, { code: "MISSING_RESPONSE", persisted: "possibly" }));
     }
     batch.partition.logStartOffset = result.logStartOffset;
     if (result.errorCode !== NONE) this.#note(batch, result);
@@ -122,9 +121,8 @@ export class Settlement {
     } else if (verdict === "duplicate") {
       this.onAccepted(batch, result.errorCode === NONE ? result.baseOffset : -1n, -1, "duplicate");
     } else {
-      return this.#onRefused(batch, verdict, result, answer, broker);
+      this.#onRefused(batch, verdict, result, answer, broker);
     }
-    return undefined;
   }
 
   /** What an error says for good, whatever becomes of the batch. */
@@ -181,7 +179,7 @@ export class Settlement {
     result: PartitionResult,
     answer: ProduceAnswer,
     broker: Address,
-  ): KafkaError | undefined {
+  ): void {
     const { partition } = batch;
     const { errorCode, errorMessage } = result;
     const error = brokerError(errorCode, {
@@ -192,9 +190,8 @@ export class Settlement {
       persisted: batch.persisted,
     });
     const isHinted = this.#learnLeader(batch, result, answer, broker);
-    const fatal = this.#carryOut(batch, verdict, error, result, isHinted);
-    if (fatal === undefined) this.#schedule.add(partition);
-    return fatal;
+    this.#carryOut(batch, verdict, error, result, isHinted);
+    this.#schedule.add(partition);
   }
 
   #carryOut(
@@ -203,13 +200,13 @@ export class Settlement {
     error: KafkaError,
     result: PartitionResult,
     isHinted: boolean,
-  ): KafkaError | undefined {
+  ): undefined {
     switch (verdict) {
       case "gap":
         return this.#onGap(batch, error, result);
       case "fatal":
         batch.partition.removeInFlight(batch);
-        return error;
+        throw error;
       case "split":
         return this.#split(batch, error);
       case "retry":
@@ -256,7 +253,7 @@ export class Settlement {
   }
 
   /** The broker misses an earlier sequence (I10). What came before is to blame: it uses up none of the batch's retries. */
-  #onGap(batch: QueuedBatch, error: KafkaError, result: PartitionResult): KafkaError | undefined {
+  #onGap(batch: QueuedBatch, error: KafkaError, result: PartitionResult): undefined {
     const { partition } = batch;
     const verdict = this.#recovery.judge(batch, result);
     switch (verdict) {
@@ -267,10 +264,7 @@ export class Settlement {
         return partition.awaitProbe(batch);
       case "gap":
       case "known gap": {
-        if (verdict === "gap") {
-          const fatal = this.#onDataLoss(batch, error);
-          if (fatal !== undefined) return fatal;
-        }
+        if (verdict === "gap") this.#onDataLoss(batch, error);
         const ended = this.#recovery.onGap(batch, error);
         if (ended.length > 0) return this.#end(ended);
       }
@@ -296,15 +290,15 @@ export class Settlement {
     }
   }
 
-  /** Acknowledged records are missing. Returns the error after which the producer may not go on, if it may not. */
-  #onDataLoss(batch: QueuedBatch, error: KafkaError): KafkaError | undefined {
+  /** Acknowledged records are missing. Throws if the producer may not go on. */
+  #onDataLoss(batch: QueuedBatch, error: KafkaError): void {
     const { partition, stamp: { baseSequence }, recordCount: records } = batch;
     const where = { topic: partition.topic.name, partition: partition.index };
     this.#options.hooks.onDataLossSuspected?.({ ...where, baseSequence, records, error });
-    if (this.#options.onDataLoss !== "fatal") return undefined;
+    if (this.#options.onDataLoss !== "fatal") return;
     partition.removeInFlight(batch);
     const message = `Records that were acknowledged are missing (onDataLoss). ${error.message}`;
-    return new KafkaError(message, { ...error as KafkaErrorOptions, code: "DATA_LOSS_SUSPECTED", cause: error });
+    throw new KafkaError(message, { ...error as KafkaErrorOptions, code: "DATA_LOSS_SUSPECTED", cause: error });
   }
 
   /**
@@ -320,8 +314,7 @@ export class Settlement {
     partition.topic.batchSizeCap = Math.min(partition.topic.batchSizeCap, batch.length >> 1);
     const parts = batch.split();
     partition.replace(batch, parts);
-    this.#accumulator.replace(batch, parts);
-    this.#logSplit(batch);
+    this.#replace(batch, parts);
   }
 
   /**
@@ -336,13 +329,13 @@ export class Settlement {
     if (batch.persisted !== "no" && !batch.dividedInDoubt && batch.hangUps < HANG_UPS_IN_DOUBT) return false;
     const parts = batch.split();
     batch.partition.divide(batch, parts);
-    this.#accumulator.replace(batch, parts);
-    this.#logSplit(batch);
+    this.#replace(batch, parts);
     return true;
   }
 
-  #logSplit({ partition, recordCount: records, length: bytes }: QueuedBatch): void {
-    const { topic, index } = partition;
+  #replace(batch: QueuedBatch, parts: readonly QueuedBatch[]): void {
+    this.#accumulator.replace(batch, parts);
+    const { partition: { topic, index }, recordCount: records, length: bytes } = batch;
     this.#options.logger.info?.("batch_split", { topic: topic.name, partition: index, records, bytes });
   }
 
@@ -439,6 +432,7 @@ export class Settlement {
   completeExceptionally(batch: QueuedBatch, error: KafkaError, errors?: ReadonlyMap<number, KafkaError>): void {
     if (batch.outcome !== undefined || !this.#accumulator.incomplete.has(batch)) return;
     const { partition } = batch;
+    partition.removeFromQueue(batch);
     batch.outcome = { error, errors };
     this.#options.logger.warn?.("batch_failed", {
       topic: partition.topic.name,
@@ -447,7 +441,6 @@ export class Settlement {
       persisted: error.persisted,
       error,
     });
-    partition.removeFromQueue(batch);
     if (!batch.drained) {
       partition.incomplete.push(batch);
       batch.recycle();
