@@ -9,20 +9,12 @@ import { ConfigError } from "../errors.ts";
 import { show } from "../show.ts";
 import { builtinModule, isWorkerd } from "./builtin.ts";
 import { dial } from "./dial.ts";
+import { fromNodeSocket, isNodeStream, type NodeStream, NodeWire } from "./node_wire.ts";
 import type { ConnectOptions, Socket, SocketCapabilities, SocketEvents, SocketFactory } from "./runtime.ts";
+import { Relay, SocketWire } from "./socket_wire.ts";
 import { isTlsRefusal } from "./tls_refusal.ts";
-import {
-  type ByteStreams,
-  fromNodeSocket,
-  givenUp,
-  isNodeStream,
-  type NodeStream,
-  NodeWire,
-  Relay,
-  SocketWire,
-  WebWire,
-  type Wire,
-} from "./wire.ts";
+import { type ByteStreams, WebWire } from "./web_wire.ts";
+import { givenUp, type Wire } from "./wire.ts";
 
 /** Where a function is to connect to: a broker. */
 export interface ConnectAddress extends ConnectOptions {

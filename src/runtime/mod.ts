@@ -39,7 +39,9 @@ export type {
 export { selectRuntime, selectSockets, systemRuntime } from "./select.ts";
 export { socks5, type Socks5Options } from "./socks5.ts";
 export { checkTls } from "./tls.ts";
-export { type ByteStreams, fromNodeSocket, type NodeStream, type Wire } from "./wire.ts";
+export { fromNodeSocket, type NodeStream } from "./node_wire.ts";
+export { type ByteStreams } from "./web_wire.ts";
+export { type Wire } from "./wire.ts";
 export {
   type WebSocketClass,
   webSocketConnect,

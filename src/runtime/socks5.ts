@@ -10,9 +10,11 @@ import { isWorkerd } from "./builtin.ts";
 import { capabilities, type Connect, isConnect, openWire, wantsTls } from "./connectable.ts";
 import { dial, formatAddress } from "./dial.ts";
 import { nodeNet } from "./node_tls.ts";
+import { NodeWire } from "./node_wire.ts";
 import type { ConnectOptions, SocketFactory } from "./runtime.ts";
+import { Relay } from "./socket_wire.ts";
 import { isTlsRefusal } from "./tls_refusal.ts";
-import { givenUp, NodeWire, Relay, type Wire } from "./wire.ts";
+import { givenUp, type Wire } from "./wire.ts";
 import { workerdConnect } from "./workerd.ts";
 
 /** Where the proxy is, and who we are there. */

@@ -13,7 +13,7 @@ import type { Connectable } from "./connectable.ts";
 import { dial, formatAddress } from "./dial.ts";
 import type { ConnectOptions, SocketEvents, SocketFactory } from "./runtime.ts";
 import { tlsOptions } from "./tls.ts";
-import { type ByteStreams, WebWire } from "./wire.ts";
+import { type ByteStreams, WebWire } from "./web_wire.ts";
 
 /** In a variable and with a word for each of them, so that bundlers for other platforms leave the import alone. */
 const socketsModule = "cloudflare:sockets";

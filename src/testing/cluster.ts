@@ -7,7 +7,7 @@
 import { isList, readOptions, refuse } from "../call_options.ts";
 import { ConfigError } from "../errors.ts";
 import type { Runtime, SocketFactory } from "../runtime/runtime.ts";
-import type { ByteStreams } from "../runtime/wire.ts";
+import type { ByteStreams } from "../runtime/web_wire.ts";
 import { show } from "../show.ts";
 import { acceptStreams } from "./broker/accept.ts";
 import type { AnyApi } from "./broker/apis.ts";

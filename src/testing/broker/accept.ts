@@ -5,7 +5,7 @@
  */
 
 import type { SocketEvents } from "../../runtime/runtime.ts";
-import { type ByteStreams, WebWire } from "../../runtime/wire.ts";
+import { type ByteStreams, WebWire } from "../../runtime/web_wire.ts";
 import type { Broker } from "./broker.ts";
 
 /** Serves a connection until it has ended. The address that was dialled says which broker is meant, else the first is. */
