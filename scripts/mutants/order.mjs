@@ -42,12 +42,12 @@ export const order = [
     required: true,
     edits: [{
       file: "src/producer/sender/sender.ts",
-      find: `    for (const partition of this.#schedule.takeStranded()) {\n`,
-      replace: `    for (const { partition: each } of this.#accumulator.incomplete) {
-      if (each.topic.metadata.errorCode !== 3) continue;
-      Object.assign(each, { sequence: Reflect.construct(each.sequence.constructor, []) });
-    }
-    for (const partition of this.#schedule.takeStranded()) {\n`,
+      find: `      for (const partition of this.#schedule.takeWaiting()) {\n`,
+      replace: `      for (const { partition: each } of this.#accumulator.incomplete) {
+        if (each.topic.metadata.errorCode !== 3) continue;
+        Object.assign(each, { sequence: Reflect.construct(each.sequence.constructor, []) });
+      }
+      for (const partition of this.#schedule.takeWaiting()) {\n`,
     }],
   },
   {
