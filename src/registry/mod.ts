@@ -7,6 +7,7 @@
 export { avro, avroFormat, type AvroFormatOptions, type AvroOptions } from "./avro/codec.ts";
 export type { LongAs } from "./avro/decoder.ts";
 export { avsc, type AvscTypeLike } from "./avsc.ts";
+export type { FetchedResponse, FetchLike } from "../runtime/fetch.ts";
 export type { FetchedSchema, Schema, SchemaCodec, SchemaFormat, SchemaReference, SchemaType } from "./codec.ts";
 export {
   jsonSchema,
@@ -15,7 +16,7 @@ export {
   type ValidationLike,
   type ValidatorLike,
 } from "./json_schema.ts";
-export type { FetchedResponse, FetchLike, SchemaRegistryOptions } from "./options.ts";
+export type { SchemaRegistryOptions } from "./options.ts";
 export {
   type MessageLike,
   protobuf,

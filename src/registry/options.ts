@@ -6,39 +6,8 @@
 
 import { isObject, readOptions, refuse } from "../call_options.ts";
 import { ConfigError } from "../errors.ts";
+import type { FetchLike } from "../runtime/fetch.ts";
 import { show } from "../show.ts";
-
-/** What is used of an answer; that of the runtime's own `fetch` fits. */
-export interface FetchedResponse {
-  /** The HTTP status. */
-  readonly status: number;
-  /** The headers. */
-  readonly headers?: { get(name: string): string | null } | undefined;
-  /** The body, in pieces. */
-  readonly body?:
-    | {
-      getReader(): {
-        read(): Promise<{ readonly done: boolean; readonly value?: Uint8Array | undefined }>;
-        cancel(reason?: unknown): Promise<void>;
-      };
-    }
-    | null
-    | undefined;
-  /** The body, as text. */
-  text(): Promise<string>;
-}
-
-/** What is used of `fetch`. */
-export type FetchLike = (
-  url: string,
-  init: {
-    readonly method: string;
-    readonly headers: Record<string, string>;
-    readonly body?: string;
-    readonly signal: AbortSignal;
-    readonly redirect: "manual";
-  },
-) => Promise<FetchedResponse>;
 
 /** Options of a registry; only `url` must be given. */
 export interface SchemaRegistryOptions {

@@ -6,10 +6,11 @@
 
 import { AuthenticationError, AuthorizationError, ConnectionError, KafkaError, TimeoutError } from "../errors.ts";
 import { setTimer } from "../runtime/clock.ts";
+import { readText } from "../runtime/fetch.ts";
 import { onAbort } from "../runtime/on_abort.ts";
 import { withoutSecrets } from "../sasl/bytes.ts";
 import { excerpt, reasonOf, sentence } from "../show.ts";
-import type { FetchedResponse, ResolvedRegistryOptions } from "./options.ts";
+import type { ResolvedRegistryOptions } from "./options.ts";
 
 /** Schemas have some kilobytes; what is larger than this is no answer of a registry. */
 export const MAX_BODY_BYTES: number = 16 << 20;
@@ -97,7 +98,12 @@ export class Transport {
         redirect: "manual",
       });
       status = response.status;
-      text = await bodyOf(response, what);
+      const answer = await readText(response, MAX_BODY_BYTES);
+      if (answer === undefined) {
+        const message = `${what} was answered with more than ${MAX_BODY_BYTES} bytes.`;
+        throw new KafkaError(message, { code: "SCHEMA_REGISTRY" });
+      }
+      text = answer;
     } catch (cause) {
       if (cause instanceof KafkaError) throw cause;
       const reason = withoutSecrets(reasonOf(cause), secrets);
@@ -150,31 +156,6 @@ function errorOf(
   if (status === 401) return new AuthenticationError(text, options);
   if (status === 403) return new AuthorizationError(text, options);
   return new KafkaError(text, { ...options, retriable: status === 408 || status === 429 || status >= 500 });
-}
-
-/** The text of a body, as far as it isn't too long. */
-async function bodyOf(response: FetchedResponse, what: string): Promise<string> {
-  const tooLong = (): KafkaError =>
-    new KafkaError(`${what} was answered with more than ${MAX_BODY_BYTES} bytes.`, { code: "SCHEMA_REGISTRY" });
-  const reader = response.body?.getReader();
-  if (reader === undefined) {
-    const text = await response.text();
-    if (text.length > MAX_BODY_BYTES) throw tooLong();
-    return text;
-  }
-  const decoder = new TextDecoder();
-  let text = "";
-  let size = 0;
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return text + decoder.decode();
-    size += value?.length ?? 0;
-    if (size > MAX_BODY_BYTES) {
-      await reader.cancel().catch(() => {});
-      throw tooLong();
-    }
-    text += decoder.decode(value, { stream: true });
-  }
 }
 
 function parsed(text: string): Readonly<Record<string, unknown>> | undefined {

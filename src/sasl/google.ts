@@ -5,8 +5,9 @@
  */
 
 import { AuthenticationError, ConfigError } from "../errors.ts";
+import type { FetchLike } from "../runtime/fetch.ts";
 import { base64url, utf8 } from "./bytes.ts";
-import { askJson, type FetchLike } from "./http.ts";
+import { askJson } from "./http.ts";
 import { checkFields, checkText } from "./mechanism.ts";
 import { tokenOf } from "./oidc.ts";
 import type { TokenContext, TokenProvider } from "./token.ts";

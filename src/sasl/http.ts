@@ -5,28 +5,9 @@
  */
 
 import { AuthenticationError } from "../errors.ts";
+import { type FetchedResponse, type FetchLike, readText } from "../runtime/fetch.ts";
 import { withoutSecrets } from "./bytes.ts";
 import type { TokenContext } from "./token.ts";
-
-/** What is used of an answer; that of the runtime's own `fetch` fits. */
-export interface FetchedResponse {
-  /** The HTTP status. */
-  readonly status: number;
-  /** The body. */
-  text(): Promise<string>;
-}
-
-/** What is used of `fetch`. */
-export type FetchLike = (
-  url: string,
-  init: {
-    readonly method: string;
-    readonly headers: Record<string, string>;
-    readonly body?: string;
-    readonly signal: AbortSignal;
-    readonly redirect: "manual";
-  },
-) => Promise<FetchedResponse>;
 
 /** One request. */
 export interface HttpRequest {
@@ -46,7 +27,7 @@ export interface HttpRequest {
 const FIRST_BACKOFF_MS = 100;
 const MOST_ATTEMPTS = 4;
 /** Tokens have some kilobytes at most. */
-const MOST_CHARACTERS = 1 << 20;
+const MOST_BYTES = 1 << 20;
 
 /**
  * Asks until there is an answer with status 200, and resolves to its JSON. Statuses from 400 on are final, but for 408,
@@ -85,7 +66,7 @@ async function askOnce(request: HttpRequest, { signal }: TokenContext): Promise<
   if (ask === undefined) return { final: true, failure: { reason: "this runtime has no fetch." } };
   const time = AbortSignal.timeout(timeoutMs);
   let response: FetchedResponse;
-  let text: string;
+  let text: string | undefined;
   try {
     response = await ask(url, {
       method,
@@ -95,10 +76,13 @@ async function askOnce(request: HttpRequest, { signal }: TokenContext): Promise<
       // Not followed: it would get the secret. "error" is a word that workerd refuses.
       redirect: "manual",
     });
-    text = await response.text();
+    text = await readText(response, MOST_BYTES);
   } catch (cause) {
     if (time.aborted) return { final: false, failure: { reason: `it didn't answer within ${timeoutMs} ms.` } };
     return { final: false, failure: { reason: "it can't be reached.", cause } };
+  }
+  if (text === undefined) {
+    return { final: false, failure: { reason: `it answered with more than ${MOST_BYTES} bytes.` } };
   }
   return verdictOn(response.status, text, request);
 }
@@ -110,7 +94,7 @@ function isRedirect(status: number): boolean {
 
 /** What an answer means. */
 function verdictOn(status: number, text: string, request: HttpRequest): Attempt {
-  const json = text.length > MOST_CHARACTERS ? undefined : parsed(text);
+  const json = parsed(text);
   if (status === 200 && json !== undefined) return { json, final: false };
   if (status === 200) {
     return { final: false, failure: { reason: "it answered with something that is no JSON object." } };

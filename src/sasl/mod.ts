@@ -12,9 +12,9 @@
  * @module
  */
 
+export type { FetchedResponse, FetchLike } from "../runtime/fetch.ts";
 export type { AwsCredentials, AwsOptions } from "./aws.ts";
 export { type GoogleAccess, type GoogleOptions, googleToken } from "./google.ts";
-export type { FetchedResponse, FetchLike } from "./http.ts";
 export type { Provided, SaslExchange, SaslMechanism } from "./mechanism.ts";
 export { mskIam, mskToken } from "./msk.ts";
 export type { NamedSasl } from "./named.ts";

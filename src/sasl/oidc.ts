@@ -5,8 +5,9 @@
  */
 
 import { AuthenticationError, ConfigError } from "../errors.ts";
+import type { FetchLike } from "../runtime/fetch.ts";
 import { base64, utf8 } from "./bytes.ts";
-import { askJson, type FetchLike } from "./http.ts";
+import { askJson } from "./http.ts";
 import { checkFields, checkText, type Provided } from "./mechanism.ts";
 import type { TokenProvider } from "./token.ts";
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { FetchedResponse, FetchLike } from "../../src/registry/options.ts";
+import type { FetchedResponse, FetchLike } from "../../src/runtime/fetch.ts";
 
 /** A request as it came. */
 export interface Asked {

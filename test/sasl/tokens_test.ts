@@ -144,6 +144,25 @@ test("oidc: an overloaded endpoint and one that can't be reached are asked again
   assert.deepEqual(clock.sleptMs, [100, 200, 400]);
 });
 
+test("oidc: an answer that never ends is given up, and asked for again", async () => {
+  let read = 0;
+  let ended = 0;
+  const body = {
+    getReader: () => ({
+      read: () => Promise.resolve({ done: false, value: new Uint8Array(256 << 10) }).finally(() => read++),
+      cancel: () => Promise.reject(new Error("not even that")).finally(() => ended++),
+    }),
+  };
+  const fetch = () => Promise.resolve({ status: 200, text: () => Promise.resolve("{}"), body });
+  const { exchange } = scripted([]);
+  await assert.rejects(Promise.resolve(oidc({ ...application, fetch })(exchange)), (error) => {
+    assert.ok(error instanceof AuthenticationError);
+    assert.match(error.message, /\(4 attempts\): it answered with more than 1048576 bytes\.$/);
+    return true;
+  });
+  assert.deepEqual([read, ended], [20, 4]);
+});
+
 for (
   const [name, answer, attempts, retriable, wanted] of [
     [
