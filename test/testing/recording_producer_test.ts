@@ -203,3 +203,49 @@ test("recording producer: a flush completes what was there before it, not what c
   await s.run(p.flush());
   assert.deepEqual([p.records().length, p.pending.length], [1, 1]);
 });
+
+test("recording producer: calls back where the real one does, within a call or after it", async () => {
+  const logs: string[][] = [];
+  for (const kind of ["real", "recording"] as const) {
+    const s = stage({ topics: { greetings: 1 } });
+    const p: ProducerLike = kind === "real"
+      ? s.producer({ lingerMs: 1_000 })
+      : new RecordingProducer({ runtime: s.runtime, autoComplete: false });
+    const log: string[] = [];
+    const call = <T>(name: string, run: () => T): T => {
+      log.push(`> ${name}`);
+      const result = run();
+      log.push(`< ${name}`);
+      return result;
+    };
+    let tries = 0;
+    const refused = (): void => {
+      const count = ++tries;
+      // Far more than a stack has room for, unless each has a turn of its own.
+      if (count > 20_000) return;
+      const send = (): boolean =>
+        p.produce({ topic: "", value: "v" }, () => (count < 4 && log.push("refused"), refused()));
+      void (count < 4 ? call("produce", send) : send());
+    };
+    refused();
+    await s.run(Promise.resolve());
+    await s.runtime.advance(10_000);
+    log.push(`${tries} tries`);
+    const send = (value: string): Promise<unknown> =>
+      p.send({ topic: "greetings", value }, {
+        onDelivery: (error) => void log.push(`${value} ${error?.code ?? "there"}`),
+      });
+    void send("flushed");
+    const flushed = call("flush", () => p.flush());
+    await s.run(flushed);
+    log.push("flushed");
+    void send("closed");
+    const closed = call("close", () => p.close());
+    void send("too late");
+    await s.run(closed);
+    log.push("closed");
+    logs.push(log);
+  }
+  assert.deepEqual(logs[1], logs[0]);
+  assert.ok(logs[0]!.includes("20001 tries"), logs[0]!.join("; "));
+});

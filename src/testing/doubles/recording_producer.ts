@@ -117,9 +117,13 @@ export class RecordingProducer<K = string | Uint8Array, V = string | Uint8Array>
   readonly #failed: { readonly record: RecordedRecord<K, V>; readonly error: KafkaError }[] = [];
   readonly #failures: Error[] = [];
   readonly #pending = new Set<Pending<K, V>>();
+  /** Refusals that are told in a turn of their own. */
+  readonly #untold = new Set<() => void>();
   readonly #idle: (() => void)[] = [];
   readonly #waiting: (() => void)[] = [];
   #full = false;
+  /** The callbacks of a record that was refused are being called. */
+  #isRefusing = false;
   #closing: Promise<void> | undefined;
 
   /**
@@ -234,10 +238,16 @@ export class RecordingProducer<K = string | Uint8Array, V = string | Uint8Array>
 
   async #flush(timeoutMs: number | undefined, signal: AbortSignal | undefined): Promise<void> {
     if (signal !== undefined && isAborted(signal)) throw reasonOfSignal(signal);
-    const before = [...this.#pending];
     // Not what callbacks send meanwhile.
-    if (this.#options.autoComplete === false) { for (const entry of before) this.#settle(entry, undefined); }
-    const isDone = (): boolean => before.every((entry) => !this.#pending.has(entry));
+    const before = [...this.#pending];
+    const untold = [...this.#untold];
+    if (this.#options.autoComplete === false) {
+      // No answer comes within the call that asks for it.
+      await undefined;
+      for (const entry of before) this.#settle(entry, undefined);
+    }
+    const isDone = (): boolean =>
+      before.every((entry) => !this.#pending.has(entry)) && untold.every((say) => !this.#untold.has(say));
     if (isDone()) return;
     await new Promise<void>((resolve, reject) => {
       const end = (settle: () => void): void => {
@@ -341,10 +351,7 @@ export class RecordingProducer<K = string | Uint8Array, V = string | Uint8Array>
     resolve: (metadata: RecordedMetadata) => void,
     reject: (error: KafkaError) => void,
   ): void {
-    const refuse = (error: KafkaError): void => {
-      tell(callbacks, error, null);
-      reject(error);
-    };
+    const refuse = (error: KafkaError): void => this.#refuse(error, callbacks, reject);
     if (this.closed) return refuse(closedError());
     if (callbacks?.refusal !== undefined) return refuse(callbacks.refusal);
     let record: RecordedRecord<K, V>;
@@ -365,6 +372,27 @@ export class RecordingProducer<K = string | Uint8Array, V = string | Uint8Array>
     const { delayMs = 0 } = this.#options;
     if (delayMs > 0) this.#runtime.setTimer(() => this.#settle(entry, undefined), delayMs);
     else void Promise.resolve().then(() => this.#settle(entry, undefined));
+  }
+
+  /**
+   * Fails a record within the call that brought it, as the real producer does; what a callback of it sends in vain is told
+   * a turn later, or a caller who never stops trying would run out of stack.
+   */
+  #refuse(error: KafkaError, callbacks: Callbacks | undefined, reject: (error: KafkaError) => void): void {
+    const say = (): void => {
+      this.#isRefusing = true;
+      tell(callbacks, error, null);
+      this.#isRefusing = false;
+      reject(error);
+    };
+    const { onDelivery, onSuccess, onError } = callbacks ?? {};
+    if (!this.#isRefusing || (onDelivery ?? onSuccess ?? onError) === undefined) return say();
+    this.#untold.add(say);
+    this.#runtime.setTimer(() => {
+      say();
+      this.#untold.delete(say);
+      this.#lookIdle();
+    }, 0);
   }
 
   /** The record as it is now, each field read once. */
@@ -418,6 +446,10 @@ export class RecordingProducer<K = string | Uint8Array, V = string | Uint8Array>
       tell(callbacks, reason, null);
       entry.reject(reason);
     }
+    this.#lookIdle();
+  }
+
+  #lookIdle(): void {
     for (const look of this.#idle.splice(0)) look();
   }
 
