@@ -8,7 +8,8 @@ import { ConfigError } from "../errors.ts";
 import type { Position, ReadBatch, Reader, TopicPartition, TopicPartitionOffset } from "../reader/mod.ts";
 import { show } from "../show.ts";
 import { complain, explain } from "./complaint.ts";
-import { Troubles } from "./troubles.ts";
+import { tellWaiting, Troubles } from "./troubles.ts";
+import type { SetTimer } from "./warnings.ts";
 import { formatEnvelope } from "./envelope.ts";
 import { compileTemplate, type Printer } from "./escapes.ts";
 import type { CliIo } from "./io.ts";
@@ -24,11 +25,14 @@ export async function tail(
   command: TailCommand,
   io: CliIo,
   createReader: (options: TailCommand["reader"]) => TailReader,
+  setTimer?: SetTimer,
 ): Promise<number> {
   const print = printerOf(command, io);
   const troubles = new Troubles(io);
   const { onTrouble } = troubles;
   const reader = createReader(command.quiet ? command.reader : { ...command.reader, onTrouble });
+  // The reader tells of no trouble before it reads.
+  const answered = tellWaiting(io, { brokers: command.reader.brokers, quiet: command.quiet }, setTimer);
   let isInterrupted = false;
   const forget = io.onInterrupt(() => {
     isInterrupted = true;
@@ -37,7 +41,7 @@ export async function tail(
   });
   const output = new Output(io, () => void reader.close());
   try {
-    const ended = await new Tail(command, io, reader, output, print).toTheEnd();
+    const ended = await new Tail(command, io, reader, output, print, answered).toTheEnd();
     await output.flush();
     return ended || output.isGone || !hasEnd(command) ? 0 : 130;
   } catch (error) {
@@ -47,6 +51,7 @@ export async function tail(
     return error instanceof ConfigError ? 2 : 1;
   } finally {
     forget();
+    answered();
     troubles.end();
     await reader.close();
   }
@@ -70,9 +75,18 @@ class Tail {
   readonly #reader: TailReader;
   readonly #output: Output;
   readonly #print: Printer;
+  readonly #answered: () => void;
   #printed = 0;
 
-  constructor(command: TailCommand, io: CliIo, reader: TailReader, output: Output, print: Printer) {
+  constructor(
+    command: TailCommand,
+    io: CliIo,
+    reader: TailReader,
+    output: Output,
+    print: Printer,
+    answered: () => void,
+  ) {
+    this.#answered = answered;
     this.#command = command;
     this.#io = io;
     this.#reader = reader;
@@ -84,6 +98,7 @@ class Tail {
   async toTheEnd(): Promise<boolean> {
     const { count } = this.#command;
     const stretches = await this.#stretches();
+    this.#answered();
     const open = new Map(
       stretches.filter(({ start, stop }) => stop === undefined || start < stop).map((stretch) => {
         return [stretch.partition, stretch];

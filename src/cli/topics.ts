@@ -11,6 +11,8 @@ import { complain, explain } from "./complaint.ts";
 import type { CliIo } from "./io.ts";
 import { formatTable } from "./summary.ts";
 import type { TopicsCommand } from "./topics_command.ts";
+import { tellWaiting } from "./troubles.ts";
+import type { SetTimer } from "./warnings.ts";
 
 /** What of an admin client the command uses. */
 export type TopicsAdmin = Pick<
@@ -30,8 +32,10 @@ export async function topics(
   command: TopicsCommand,
   io: CliIo,
   createAdmin: (options: TopicsCommand["admin"]) => TopicsAdmin,
+  setTimer?: SetTimer,
 ): Promise<number> {
   const admin = createAdmin(command.admin);
+  const answered = tellWaiting(io, { brokers: command.admin.brokers, quiet: command.quiet }, setTimer);
   const stop = new AbortController();
   const forget = io.onInterrupt(() => stop.abort(new KafkaError("Interrupted", { code: "INTERRUPTED" })));
   try {
@@ -42,6 +46,7 @@ export async function topics(
     return error instanceof ConfigError ? 2 : 1;
   } finally {
     forget();
+    answered();
     await admin.close();
   }
 }

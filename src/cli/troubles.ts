@@ -13,6 +13,21 @@ import { setSystemTimer, type SetTimer } from "./warnings.ts";
 /** A leader that moves is back before that. */
 const HOLD_MS = 2_000;
 
+/**
+ * Says whose answer is waited for if it isn't there soon, as when nobody listens at an address. What it returns ends that:
+ * the answer is there.
+ */
+export function tellWaiting(
+  io: Pick<CliIo, "stderr">,
+  { brokers, quiet }: { readonly brokers: unknown; readonly quiet: boolean },
+  setTimer: SetTimer = setSystemTimer,
+): () => void {
+  if (quiet) return () => {};
+  return setTimer(() => {
+    io.stderr(`sluice: waiting for an answer from ${printable(String(brokers))}; Ctrl-C ends\n`);
+  }, HOLD_MS);
+}
+
 /** Tells of troubles, once each, and when they are over. */
 export class Troubles {
   /** For the reader. */

@@ -8,7 +8,7 @@ import type { TailCommand } from "../../src/cli/tail_command.ts";
 import { Reader } from "../../src/reader/mod.ts";
 import { EmbeddedCluster } from "../../src/testing/mod.ts";
 import { test } from "../harness.ts";
-import { type World, world } from "./world.ts";
+import { HandTimers, type World, world } from "./world.ts";
 
 const lineEnd = Uint8Array.of(10);
 
@@ -251,4 +251,34 @@ test("cli tail: what keeps it from reading is asked for, unless nothing is to be
     });
   }
   assert.deepEqual(asked, [true, false]);
+});
+
+test("cli tail: until there is an answer it says whose it waits for", async (t) => {
+  const { cluster, producer } = setting(t);
+  await producer.send({ topic: "orders", value: "v" });
+  const timers = new HandTimers();
+  const io = world([]);
+  let answer = (): void => {};
+  const running = tail(tailCommandOf("one:1"), io, (options) => {
+    const reader = new Reader({ ...options, brokers: cluster.bootstrap, connect: cluster.sockets });
+    const { partitionsOf } = reader;
+    reader.partitionsOf = async (...given) => {
+      await new Promise<void>((resolve) => answer = resolve);
+      return await partitionsOf.apply(reader, given);
+    };
+    const { assign } = reader;
+    reader.assign = (...given) => {
+      assert.equal(timers.waiting.size, 0, "it was answered");
+      assign.apply(reader, given);
+    };
+    return reader;
+  }, timers.set);
+  assert.deepEqual([...timers.waiting.values()], [2_000]);
+  timers.goOff();
+  answer();
+  assert.deepEqual([await running, io.out, io.err], [
+    0,
+    "v\n",
+    "sluice: waiting for an answer from one:1; Ctrl-C ends\n",
+  ]);
 });

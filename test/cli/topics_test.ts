@@ -6,7 +6,7 @@ import { topicsSpec } from "../../src/cli/options.ts";
 import { readWords } from "../../src/cli/words.ts";
 import { EmbeddedCluster } from "../../src/testing/mod.ts";
 import { test } from "../harness.ts";
-import { refusal, world } from "./world.ts";
+import { HandTimers, refusal, world } from "./world.ts";
 
 async function run(
   cluster: EmbeddedCluster,
@@ -99,3 +99,27 @@ test(
     }
   },
 );
+
+test("cli topics: while nobody answers it says for whose answer it waits", { needs: "command line" }, async () => {
+  const cluster = new EmbeddedCluster({ topics: { orders: 2 } });
+  for (const args of [[], ["--quiet"]]) {
+    const io = world([]);
+    const timers = new HandTimers();
+    const command = await parseTopics(readWords(topicsSpec, ["-b", "one:1,two:2", ...args]), io);
+    let answer = (): void => {};
+    const running = topics(command, io, () => {
+      const admin = createAdmin({ brokers: cluster.bootstrap, connect: cluster.sockets });
+      const { listTopics } = admin;
+      admin.listTopics = async (...given) => {
+        await new Promise<void>((resolve) => answer = resolve);
+        return await listTopics.apply(admin, given);
+      };
+      return admin;
+    }, timers.set);
+    assert.deepEqual([...timers.waiting.values()], args.length === 0 ? [2_000] : []);
+    timers.goOff();
+    assert.equal(io.err, args.length === 0 ? "sluice: waiting for an answer from one:1,two:2; Ctrl-C ends\n" : "");
+    answer();
+    assert.deepEqual([await running, timers.waiting.size], [0, 0]);
+  }
+});

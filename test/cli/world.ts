@@ -5,6 +5,7 @@ import { ConfigError } from "../../src/errors.ts";
 import type { InputOptions } from "../../src/cli/records.ts";
 import type { ProduceCommand } from "../../src/cli/produce_command.ts";
 import type { CliIo } from "../../src/cli/io.ts";
+import type { SetTimer } from "../../src/cli/warnings.ts";
 
 /** What can be asked of it afterwards. */
 export interface World extends CliIo {
@@ -73,6 +74,23 @@ export function world(chunks: AsyncIterable<Uint8Array> | readonly string[]): Wo
       for (const listener of listeners) listener();
     },
   };
+}
+
+/** Timers that go off when a test says so. */
+export class HandTimers {
+  /** What is waited for: in how many ms, and what is done then. */
+  readonly waiting: Map<() => void, number> = new Map();
+
+  readonly set: SetTimer = (callback, delayMs) => {
+    this.waiting.set(callback, delayMs);
+    return () => void this.waiting.delete(callback);
+  };
+
+  /** Lets all go off. */
+  goOff(): void {
+    for (const callback of this.waiting.keys()) callback();
+    this.waiting.clear();
+  }
 }
 
 /** `sluice produce -b b:1 -t t`, understood, but for what is given; also where no words can be read. */
