@@ -41,7 +41,7 @@ export async function tail(
   });
   const output = new Output(io, () => void reader.close());
   try {
-    const ended = await new Tail(command, io, reader, output, print, answered).toTheEnd();
+    const ended = await new Tail(command, io, { reader, output, print, answered }).toTheEnd();
     await output.flush();
     return ended || output.isGone || !hasEnd(command) ? 0 : 130;
   } catch (error) {
@@ -68,6 +68,15 @@ interface Stretch extends TopicPartition {
   readonly stop: bigint | undefined;
 }
 
+/** What a run works with. */
+interface TailParts {
+  readonly reader: TailReader;
+  readonly output: Output;
+  readonly print: Printer;
+  /** Hears that the cluster has answered. */
+  readonly answered: () => void;
+}
+
 /** One run. */
 class Tail {
   readonly #command: TailCommand;
@@ -78,20 +87,13 @@ class Tail {
   readonly #answered: () => void;
   #printed = 0;
 
-  constructor(
-    command: TailCommand,
-    io: CliIo,
-    reader: TailReader,
-    output: Output,
-    print: Printer,
-    answered: () => void,
-  ) {
-    this.#answered = answered;
+  constructor(command: TailCommand, io: CliIo, { reader, output, print, answered }: TailParts) {
     this.#command = command;
     this.#io = io;
     this.#reader = reader;
     this.#output = output;
     this.#print = print;
+    this.#answered = answered;
   }
 
   /** True when it came to its end, false when the reader was closed before. */
