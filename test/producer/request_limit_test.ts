@@ -263,6 +263,25 @@ test("request limit: a batch that was read behind the one that is too large is t
   await staged.run(producer.close());
 });
 
+test("request limit: with gapless, the second part of a batch that may be in the log fails with the first, and isn't sent", async () => {
+  const topics = { orders: { partitions: 1, config: { "cleanup.policy": "compact" } } };
+  const staged = stage({ topics, maxRequestBytes: 5_000 });
+  const producer = staged.producer({ gapless: true, deliveryTimeoutMs: 20_000 });
+  // A compacted topic takes nothing without a key; nor has its broker heard of this producer, so that it would take the
+  // second part whatever its sequence.
+  const refused = watch(staged, producer.send({ topic: "orders", value: "x".repeat(3_800) }));
+  const behind = watch(staged, producer.send({ topic: "orders", key: "k", value: "y".repeat(1_300) }));
+  await staged.run(producer.flush());
+  assert.deepEqual([refused, behind].map(({ error }) => `${error?.code} ${error?.persisted}`), [
+    "INVALID_RECORD possibly",
+    "EARLIER_RECORD_FAILED possibly",
+  ]);
+  assert.deepEqual(await valuesIn(staged.cluster, "orders", 0), []);
+  await staged.run(producer.send({ topic: "orders", key: "k", value: "next" }));
+  assert.deepEqual(await valuesIn(staged.cluster, "orders", 0), ["next"]);
+  await staged.run(producer.close());
+});
+
 test("request limit: a flush and signals follow the parts of a divided batch", async () => {
   const staged = stage({ topics: { orders: 1 }, maxRequestBytes: 20_000 });
   const producer = staged.producer({ deliveryTimeoutMs: 20_000, lingerMs: 1_000 });

@@ -218,11 +218,15 @@ export class Partition implements Entry, Place {
     for (const part of parts) this.#enqueue(part);
   }
 
-  /** A record has failed, and what was handed over behind it must not be sent, unless it may be in the log already. */
+  /**
+   * A record has failed, and what was handed over behind it must not be sent, unless it may be in the log already: then its
+   * sequence keeps it out if it isn't. Not so the second half of a batch in doubt, whose first half has failed: a broker
+   * that has taken nothing of this epoch takes any first sequence.
+   */
   openGap(cause: KafkaError, lastWaiting: number): QueuedBatch[] {
     this.gap = { ordinal: this.#ordinal, lastWaiting, cause };
     for (const batch of this.queue) batch.close();
-    return this.queue.filter(({ persisted }) => persisted === "no");
+    return this.queue.filter(({ dividedInDoubt, persisted }) => dividedInDoubt || persisted === "no");
   }
 
   /** Takes a batch out of the queue, for good. */
