@@ -97,15 +97,6 @@ export const edges = [
     }],
   },
   {
-    name: "A refused record is told behind those that come after it",
-    profile: "refused records",
-    edits: [{
-      file: batch,
-      find: `while (this.#refused[earlier]?.before === index) refused.push({ ...this.#refused[earlier++]!, before });`,
-      replace: `while (this.#refused[earlier]?.before === index) refused.push(this.#refused[earlier++]!);`,
-    }],
-  },
-  {
     name: "What is sent behind a request that is too large is lost with it again and again",
     profile: "large requests",
     edits: [{

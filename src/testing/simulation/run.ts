@@ -110,6 +110,8 @@ class Run {
       this.#surprises.push(error);
     });
     const stuck = await this.#drive(() => ended || ++this.#steps > MAX_STEPS);
+    // By now: signals are aborted sooner or later, and then nobody listens to them any more.
+    const listenersLeft = this.#workload.listeners;
     if (stuck === undefined && ended) {
       await this.#runtime.advance(AFTERMATH_MS).catch((error) => this.#surprises.push(error));
     }
@@ -124,7 +126,7 @@ class Run {
       unhealed: this.#unhealed,
       earlyFlushes: this.#earlyFlushes,
       leftToRest: this.#leftToRest,
-      listenersLeft: this.#workload.listeners,
+      listenersLeft,
       surprises: [
         ...this.#surprises,
         ...this.#workload.contradictions,
