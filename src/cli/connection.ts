@@ -65,11 +65,12 @@ async function readText(io: ConnectionIo, option: string, file: string): Promise
   }
 }
 
-/** Why a file can't be read. */
+/** Why a file can't be read, or not be written. */
 export function fileReasonOf(error: unknown): string {
   const { code } = error as { code?: string };
   if (code === "ENOENT") return "no such file";
   if (code === "EACCES") return "permission denied";
   if (code === "EISDIR") return "it is a directory";
+  if (code === "ENOSPC" || /os error 28/.test(String(error))) return "no space is left";
   return reasonOf(error);
 }

@@ -10,6 +10,8 @@ import process from "node:process";
 import { setImmediate, setTimeout } from "node:timers";
 import { createGunzip } from "node:zlib";
 import { ConfigError } from "../errors.ts";
+import { complain } from "./complaint.ts";
+import { fileReasonOf } from "./connection.ts";
 import type { CliIo, InputSource } from "./io.ts";
 
 const { versions } = process as unknown as { versions: Record<string, string | undefined> };
@@ -17,8 +19,21 @@ const { versions } = process as unknown as { versions: Record<string, string | u
 /** The world of this process. On Deno `setImmediate` comes back before any socket was looked at. */
 export function terminalIo(): CliIo {
   let isBroken = false;
-  // Who reads the output may have had enough of it (`sluice tail | head -1`), which is no reason to crash.
-  process.stdout.on("error", () => isBroken = true);
+  const onBroken = (error: unknown): void => {
+    // Who reads the output may have had enough of it (`sluice tail | head -1`); a full disk is something else.
+    if (!isBroken && (error as { code?: string }).code !== "EPIPE") onLostOutput(error);
+    isBroken = true;
+  };
+  process.stdout.on("error", onBroken);
+  const put = (output: string | Uint8Array, onDone: (error?: Error | null) => void): void => {
+    try {
+      process.stdout.write(output, onDone);
+    } catch (error) {
+      // Deno throws what a file answers.
+      onBroken(error);
+      onDone(error as Error);
+    }
+  };
   process.stderr.on("error", () => {});
   return {
     env: process.env,
@@ -26,12 +41,12 @@ export function terminalIo(): CliIo {
     isTTY: process.stderr.isTTY === true,
     isInputTTY: process.stdin.isTTY === true,
     isOutputTTY: process.stdout.isTTY === true,
-    stdout: (text) => void process.stdout.write(text),
+    stdout: (text) => put(text, () => {}),
     stderr: (text) => void process.stderr.write(text),
     write: (bytes) =>
       new Promise((resolve) => {
         if (isBroken) resolve(false);
-        else process.stdout.write(bytes, (error) => resolve(!error && !isBroken));
+        else put(bytes, (error) => resolve(!error && !isBroken));
       }),
     open: (file, { gunzip = false } = {}) => {
       const source = file === "-" ? Promise.resolve(standardInput()) : openFile(file);
@@ -55,6 +70,12 @@ export function terminalIo(): CliIo {
       };
     },
   };
+}
+
+/** The records would be missing from a file, and a script would go on with it. */
+function onLostOutput(error: unknown): void {
+  complain({ stderr: (text) => void process.stderr.write(text) }, `Cannot write the output: ${fileReasonOf(error)}`);
+  process.on("exit", () => process.exitCode ||= 1);
 }
 
 function standardInput(): InputSource {

@@ -5,6 +5,7 @@
  */
 
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { availableParallelism, tmpdir } from "node:os";
@@ -364,6 +365,20 @@ test("tail ends with its reader, and produce goes on without one", async ({ read
   tail.child.stdout.once("data", () => tail.child.stdout.destroy());
   assert.equal(await tail.closed, 0, tail.stderr());
   assert.equal(tail.stderr(), "");
+});
+
+test("output that can't be written is one line and exit code 1", async ({ sluice, topic, runtime }) => {
+  await sluice(["produce", "-b", topic.brokers, "-t", topic.name], { stdin: "a\nb\n" });
+  // Every write to it fails as on a disk that is full.
+  if (!existsSync("/dev/full")) return;
+  const quoted = runtime.command.map((word) => `'${word}'`).join(" ");
+  for (
+    const words of [`tail -b ${topic.brokers} ${topic.name} --from beginning --exit`, `topics -b ${topic.brokers} list`]
+  ) {
+    const result = await runProgram(["sh", "-c", `${quoted} ${words} > /dev/full`]);
+    assert.equal(result.code, 1, result.stderr);
+    assertComplaint(result, /Cannot write the output: no space is left/);
+  }
 });
 
 test("files, packed ones too, are read one after the other", async ({ sluice, read, topic, dir }) => {
