@@ -251,11 +251,12 @@ function checkLogOrder({ plan, ledger, sent, producers }: Observation, say: Say)
 }
 
 /** V4 in the telling: callbacks among themselves and promises among themselves. */
-function checkToldOrder({ sent, ledger, producers }: Observation, say: Say): void {
+function checkToldOrder({ plan, sent, ledger, producers }: Observation, say: Say): void {
   const last = new Map<string, [Sent, Told]>();
   for (const one of sent) {
     const first = one.calledBack[0] ?? one.promised[0];
-    if (first === undefined || isRefusedAtOnce(first, producers[one.plan.producer]!.plan.options)) continue;
+    const { options } = producers[one.plan.producer]!.plan;
+    if (first === undefined || isRefusedAtOnce(first, options) || hasNoTopic(plan, one, first, options)) continue;
     const partition = one.plan.partition ?? first.metadata?.partition ?? ledger.copies.get(one.plan.id)?.[0]?.partition;
     if (partition === undefined || isAbort(one)) continue;
     for (const [who, , [told]] of tellings(one)) {
@@ -432,6 +433,17 @@ function mostOfOne(copies: readonly Entry[]): readonly Entry[] {
 function isRefusedAtOnce({ error }: Told, { deliveryTimeoutMs, maxBlockMs }: PlannedOptions): boolean {
   const inLine = error?.code === "DELIVERY_TIMEOUT" && error.persisted === "no" && deliveryTimeoutMs < maxBlockMs;
   return inLine || REFUSED_AT_ONCE.has(error?.code);
+}
+
+/** Whether a record got to no partition because its topic was gone for all of its own time (O1). */
+function hasNoTopic(
+  plan: SimulationPlan,
+  { calledMs, plan: { topic } }: Sent,
+  told: Told,
+  own: PlannedOptions,
+): boolean {
+  return told.error?.code === "TIMEOUT" && told.error.persisted === "no" && told.atMs >= calledMs + own.maxBlockMs &&
+    isRecreated(plan, topic);
 }
 
 function isFailed(sent: Sent): boolean {
