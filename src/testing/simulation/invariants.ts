@@ -256,7 +256,7 @@ function checkToldOrder({ plan, sent, ledger, producers }: Observation, say: Say
   for (const one of sent) {
     const first = one.calledBack[0] ?? one.promised[0];
     const { options } = producers[one.plan.producer]!.plan;
-    if (first === undefined || isRefusedAtOnce(first, options) || hasNoTopic(plan, one, first, options)) continue;
+    if (first === undefined || entersNoBatch(plan, one, first, options)) continue;
     const partition = one.plan.partition ?? first.metadata?.partition ?? ledger.copies.get(one.plan.id)?.[0]?.partition;
     if (partition === undefined || isAbort(one)) continue;
     for (const [who, , [told]] of tellings(one)) {
@@ -435,13 +435,14 @@ function isRefusedAtOnce({ error }: Told, { deliveryTimeoutMs, maxBlockMs }: Pla
   return inLine || REFUSED_AT_ONCE.has(error?.code);
 }
 
-/** Whether a record got to no partition because its topic was gone for all of its own time (O1). */
-function hasNoTopic(
+/** Whether a record may have failed in line, or its topic was gone for all of its own time (O1). */
+function entersNoBatch(
   plan: SimulationPlan,
   { calledMs, plan: { topic } }: Sent,
   told: Told,
   own: PlannedOptions,
 ): boolean {
+  if (isRefusedAtOnce(told, own)) return true;
   return told.error?.code === "TIMEOUT" && told.error.persisted === "no" && told.atMs >= calledMs + own.maxBlockMs &&
     isRecreated(plan, topic);
 }
