@@ -11,6 +11,7 @@ import { printableJson, show } from "../../show.ts";
 import { checkCompression, type CompressionTypes } from "./compression.ts";
 import { KafkaJSNonRetriableError } from "./errors.ts";
 import type {
+  IHeaders,
   Message,
   PartitionerArgs,
   PartitionMetadata,
@@ -128,7 +129,11 @@ function timestampOf({ timestamp }: Message, nowMs: number): number {
 
 function headersOf({ headers }: Message): [string, string | Uint8Array | null][] | undefined {
   if (headers === undefined || headers === null) return undefined;
-  return Object.entries(headers).flatMap(([name, value]) => {
+  // KafkaJS writes none of a Map or of Headers, and says nothing.
+  const isMap = !Array.isArray(headers) &&
+    typeof (headers as Partial<Map<string, never>>)[Symbol.iterator] === "function";
+  const entries = isMap ? [...headers as unknown as Map<string, IHeaders[string]>] : Object.entries(headers);
+  return entries.flatMap(([name, value]) => {
     if (Array.isArray(value)) return value.map((each): [string, string | Uint8Array] => [name, each]);
     return value === undefined ? [] : [[name, value] as [string, string | Uint8Array]];
   });

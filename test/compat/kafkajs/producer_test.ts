@@ -43,6 +43,26 @@ test("compat kafkajs: an entry tells where the log starts, and the time of the b
   await run(producer.disconnect());
 });
 
+test("compat kafkajs: headers in a Map or in Headers are written, not left out", async () => {
+  const { cluster, kafka, run } = stage();
+  const producer = kafka().producer();
+  await run(producer.connect());
+  for (
+    const headers of [
+      new Map<string, string | string[]>([["a", ["1", "2"]], ["b", "3"]]),
+      new Headers({ a: "1", b: "3" }),
+    ]
+  ) {
+    await run(producer.send({ topic: "orders", messages: [{ value: "v", partition: 0, headers: headers as never }] }));
+  }
+  const [map, ofFetch] = (await cluster.records("orders")).map(({ headers }) =>
+    headers.map(([name, value]) => `${name}=${new TextDecoder().decode(value!)}`)
+  );
+  assert.deepEqual(map, ["a=1", "a=2", "b=3"]);
+  assert.deepEqual(ofFetch, ["a=1", "b=3"]);
+  await run(producer.disconnect());
+});
+
 test("compat kafkajs: keys, values, headers and timestamps arrive as they were passed", async () => {
   const { kafka, run, cluster } = stage({ topics: { orders: 1 } });
   const producer = kafka().producer();
