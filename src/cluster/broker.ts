@@ -164,6 +164,11 @@ export class Broker implements Seated {
     };
   }
 
+  /** Whether there is a connection, be it one that ends when its requests are answered. */
+  get isConnected(): boolean {
+    return (this.#connection ?? this.#retiring) !== undefined;
+  }
+
   /** True while an attempt to connect would have to wait. */
   get backingOff(): boolean {
     return this.#nextAttemptMs > this.#runtime.now();

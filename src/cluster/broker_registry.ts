@@ -116,7 +116,7 @@ export class BrokerRegistry {
     if (this.#brokers.size === this.#listed.size) return;
     const leading = leaders();
     for (const [nodeId, broker] of this.#brokers) {
-      const isUsed = broker.connection !== undefined || broker.connecting || leading.has(nodeId);
+      const isUsed = broker.isConnected || broker.connecting || leading.has(nodeId);
       if (!this.#listed.has(nodeId) && !isUsed) this.#brokers.delete(nodeId);
     }
   }

@@ -147,7 +147,8 @@ export function firstSuccess<T>(
         }
       });
     };
-    if (brokers.length === 0) return giveUp();
+    // Of a signal that is aborted already nobody would hear.
+    if (brokers.length === 0 || signal.aborted) return giveUp();
     ignore = onAbort(signal, giveUp);
     next();
   });

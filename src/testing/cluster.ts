@@ -245,8 +245,13 @@ export class EmbeddedCluster {
     const { bytesPerSecond, clientId } = readOptions("quota", options, ["bytesPerSecond", "clientId"]);
     checkNumber("bytesPerSecond", bytesPerSecond ?? null, 0);
     if (clientId !== undefined && typeof clientId !== "string") refuse("clientId", "text", clientId);
-    this.quotas.push(options);
-    return () => void this.quotas.splice(this.quotas.indexOf(options), 1);
+    // Its own, and what it is now: the same options may be passed twice, and changed.
+    const quota = { bytesPerSecond, ...(clientId === undefined ? {} : { clientId }) };
+    this.quotas.push(quota);
+    return () => {
+      const index = this.quotas.indexOf(quota);
+      if (index >= 0) this.quotas.splice(index, 1);
+    };
   }
 
   /** The broker with an id. */

@@ -6,6 +6,7 @@ import { BrokerRegistry } from "../../src/cluster/broker_registry.ts";
 import { Greetings } from "../../src/cluster/greeting.ts";
 import { DialPace } from "../../src/cluster/pace.ts";
 import { Seats } from "../../src/cluster/seats.ts";
+import { Produce } from "../../src/protocol/messages/mod.ts";
 import { VirtualRuntime } from "../../src/testing/mod.ts";
 import { test } from "../harness.ts";
 
@@ -14,7 +15,10 @@ const listed = (...hosts: string[]) => hosts.map((host, index) => ({ nodeId: ind
 
 /** A registry of real brokers that nobody has dialled. */
 function registry(...servers: string[]): BrokerRegistry {
-  const runtime = new VirtualRuntime();
+  return registryOn(new VirtualRuntime(), servers);
+}
+
+function registryOn(runtime: VirtualRuntime, servers: readonly string[]): BrokerRegistry {
   const context = {
     backoff: new Backoff(50, 1_000, () => 0.5),
     pace: new DialPace(runtime),
@@ -53,6 +57,27 @@ test("broker registry: whoever leads a partition is remembered though no list na
   brokers.list(listed("a"), "boot:9092");
   brokers.forgetUnlisted(() => new Set([3]));
   assert.deepEqual([1, 2, 3].map((nodeId) => brokers.get(nodeId)?.address.host), ["a", undefined, "c"]);
+});
+
+test("broker registry: who is listed no more is closed with the others while a connection to him ends", async () => {
+  const runtime = new VirtualRuntime();
+  const brokers = registryOn(runtime, ["boot"]);
+  brokers.list(listed("a", "b"), "boot:9092");
+  const closed: string[] = [];
+  const connection = {
+    ...{ versions: new Map(), requests: 0, bytesSent: 0, bytesReceived: 0, retire: () => {} },
+    onMisfit: (_: unknown): boolean => false,
+    close: () => void closed.push("b"),
+  };
+  brokers.get(2)!.adopt(connection as never);
+  // It speaks no version that we need: it ends as soon as its requests are answered.
+  connection.onMisfit(Produce);
+  await runtime.advance(1);
+  assert.equal(brokers.get(2)!.connection, undefined);
+  brokers.list(listed("a"), "boot:9092");
+  brokers.forgetUnlisted(() => new Set());
+  for (const broker of brokers.all()) broker.close();
+  assert.deepEqual(closed, ["b"]);
 });
 
 test("broker registry: an address that the user has written down himself is advertised by nobody", () => {

@@ -79,6 +79,14 @@ test("tour: goes on at once after a failure and after a second of silence, and t
   assert.equal((await tour({})).outcome, "BROKERS_UNREACHABLE: Tried nobody");
 });
 
+test("tour: one that is over before it begins is told at once, and nobody is asked", async () => {
+  const runtime = new VirtualRuntime();
+  const ask = (): Promise<string> => assert.fail("somebody was asked");
+  const tour = firstSuccess(runtime, [broker("a")], ask, 1_000, AbortSignal.abort());
+  const error = await runtime.runUntil(tour.catch((each) => each), 1_000);
+  assert.deepEqual([error.code, runtime.pendingTimers], ["BROKERS_UNREACHABLE", 0]);
+});
+
 test("tour: while some hang, those that have failed get another chance, one a second", async () => {
   const back = (attempt: number): Promise<string> => attempt < 3 ? refuses() : Promise.resolve("back");
   assert.deepEqual(await tour({ a: back, b: never, c: refuses }), {

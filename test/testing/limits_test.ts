@@ -43,6 +43,21 @@ test("quota: is each client's own, in every version", async () => {
   assert.ok(runtime.now() - startMs > 9_000);
 });
 
+test("quota: ending one twice leaves those of others, and its options may be used again", async () => {
+  const { cluster, connect } = stage();
+  cluster.quota({ bytesPerSecond: 1000 });
+  const options = { bytesPerSecond: 1_000_000, clientId: "somebody else" };
+  const stop = cluster.quota(options);
+  stop();
+  stop();
+  assert.ok(await throttle(await connect(), 20_000) > 0);
+  const first = cluster.quota(options);
+  cluster.quota(options);
+  first();
+  first();
+  assert.equal(cluster.quotas.length, 2);
+});
+
 test("quota: is forgotten eleven seconds later", async () => {
   const { cluster, connect, runtime } = stage();
   cluster.quota({ bytesPerSecond: 1000 });

@@ -154,11 +154,11 @@ export class TransactionCalls {
       return;
     }
     if (this.#keepsFeatures || this.#runtime.now() - this.#featuresOfMs < FEATURES_MAX_AGE_MS) return;
-    const version = connection.version(ApiVersions, API_VERSIONS_WITHOUT_ADDRESSEE);
-    if (version < API_VERSIONS_WITH_FEATURES) return;
     const body = { clientSoftwareName: SOFTWARE_NAME, clientSoftwareVersion: SOFTWARE_VERSION };
     const timeoutMs = Math.min(this.#options.requestTimeoutMs, Math.max(1, deadlineMs - this.#runtime.now()));
     try {
+      const version = connection.version(ApiVersions, API_VERSIONS_WITHOUT_ADDRESSEE);
+      if (version < API_VERSIONS_WITH_FEATURES) return;
       const { errorCode, finalizedFeatures } = await connection.request(ApiVersions, version, body, timeoutMs);
       if (errorCode !== 0) return;
       this.#features = new Map(finalizedFeatures.map(({ name, maxVersionLevel }) => [name, maxVersionLevel]));
