@@ -5,6 +5,7 @@
  */
 
 import { AuthenticationError, ConnectionError, KafkaError } from "../errors.ts";
+import { ILLEGAL_SASL_STATE, UNSUPPORTED_SASL_MECHANISM } from "../protocol/error_code_names.ts";
 import { SaslAuthenticate } from "../protocol/messages/sasl_authenticate.ts";
 import { SaslHandshake } from "../protocol/messages/sasl_handshake.ts";
 import type { AnyApi, RequestInputOf, ResponseOf } from "../protocol/schema.ts";
@@ -36,9 +37,6 @@ export interface AuthenticationOptions {
   readonly follow?: () => void;
 }
 
-/** The answer to SaslHandshake with a mechanism that the broker doesn't offer; it lists those that it does. */
-export const UNSUPPORTED_SASL_MECHANISM = 33;
-const ILLEGAL_SASL_STATE = 34;
 /** Version 0 means messages without a frame of Kafka's, which went out with Kafka 1.0. */
 const HANDSHAKE_VERSION = 1;
 /** Offered since Kafka 2.2, and the first that tells how long a session lives (KIP-368). */

@@ -407,7 +407,10 @@ export class Broker implements Seated {
 
   #refuseIfClosed(): void {
     if (this.#closed) {
-      throw new ConnectionError(`The client was closed; ${formatAddress(this.address)} isn't dialled.`);
+      const address = formatAddress(this.address);
+      throw new ConnectionError(
+        `${address} isn't dialled: the client was closed, or another broker coordinates by now.`,
+      );
     }
   }
 }

@@ -175,7 +175,9 @@ export class Cluster {
       if (error !== undefined) throw error;
     }
     const broker = this.#registry.next();
-    if (broker === undefined) throw new ConnectionError("No broker is known.", { code: "BROKERS_UNREACHABLE" });
+    if (broker === undefined) {
+      throw new ConnectionError("Look at the brokers' logs: the metadata names none.", { code: "BROKERS_UNREACHABLE" });
+    }
     try {
       return await broker.connect();
     } catch (error) {

@@ -75,7 +75,8 @@ interface InFlight {
 
 /**
  * From which version on a broker answers before it throttles, so that the client has to hold back (KIP-219).
- * Below it the broker has done the waiting itself.
+ * Below it the broker has done the waiting itself. An API that isn't listed is heeded in every version: with a broker
+ * before Kafka 2.0 it is waited for twice.
  */
 const CLIENT_THROTTLES_FROM: Readonly<Record<string, number>> = {
   Produce: 6,

@@ -1,5 +1,6 @@
 /**
- * From nothing to a connection that can be used: socket, then ApiVersions, within one deadline.
+ * From nothing to a connection that can be used: socket, ApiVersions and SASL, within one deadline. Looking why that
+ * failed takes up to a second more for each probe.
  *
  * @module
  */
@@ -14,6 +15,7 @@ import {
   TimeoutError,
 } from "../errors.ts";
 import { nextApiVersionsVersion } from "../protocol/api.ts";
+import { REBOOTSTRAP_REQUIRED, UNSUPPORTED_SASL_MECHANISM, UNSUPPORTED_VERSION } from "../protocol/error_code_names.ts";
 import { brokerError } from "../protocol/error_codes.ts";
 import { ApiVersions } from "../protocol/messages/api_versions.ts";
 import { SaslHandshake } from "../protocol/messages/sasl_handshake.ts";
@@ -23,14 +25,11 @@ import type { Runtime } from "../runtime/runtime.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { Connection, type ConnectionOptions, type VersionRange } from "./connection.ts";
 import { neverArrived } from "./advice.ts";
-import { authenticate, mechanismList, UNSUPPORTED_SASL_MECHANISM } from "./authentication.ts";
+import { authenticate, mechanismList } from "./authentication.ts";
 import { API_VERSIONS_WITH_ADDRESSEE, Greeting } from "./greeting.ts";
 import type { DialPace } from "./pace.ts";
 import { show } from "../show.ts";
 import { SOFTWARE_NAME, SOFTWARE_VERSION } from "./software.ts";
-
-const UNSUPPORTED_VERSION = 35;
-const REBOOTSTRAP_REQUIRED = 129;
 
 /** To whom a client believes to talk: a node of a cluster. A broker that is somebody else says so (KIP-1242). */
 export interface Addressee {

@@ -82,7 +82,7 @@ export const BOUNDS: Readonly<Record<BoundName, Bound>> = {
   throttle: { most: MAX_INT32, why: "no time is negative" },
   /** A list of brokers. */
   brokers: { most: MAX_BROKERS, why: "no cluster has a tenth of that" },
-  /** A list of topics, or of partitions that records were sent to. */
+  /** A list of what the request has named: topics, partitions, groups, coordinators. */
   entries: { most: "entries", why: "nobody was asked for more" },
   /** A broker's id. */
   nodeId: { most: MAX_INT32, why: "the ids of brokers begin with 0" },

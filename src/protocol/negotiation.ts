@@ -12,8 +12,8 @@ import { INVALID_REQUEST, UNSUPPORTED_VERSION } from "./error_code_names.ts";
 /**
  * The highest version that the client, the broker and `cap` allow; undefined when there is none.
  *
- * The broker's minimum is no promise: Kafka 4 advertises Produce from 0 and refuses 0 to 2 (KAFKA-18659), so only
- * the client's own range decides what is low enough.
+ * A broker's minimum can be lower than what it takes (Kafka 4 advertises Produce from 0 and refuses 0 to 2,
+ * KAFKA-18659), so it can only raise the client's own.
  */
 export function sharedVersion(
   api: AnyApi,
@@ -37,7 +37,8 @@ export function chooseVersion(api: AnyApi, brokerMin: number, brokerMax: number,
   const [clientMin, clientMax] = api.clientVersions;
   const own = `${clientMin} to ${Math.min(clientMax, cap)}`;
   throw new UnsupportedVersionError(
-    `Choosing a version of ${api.name}: the broker speaks ${brokerMin} to ${brokerMax}, wanted one of ${own}.`,
+    `Use another release of the broker or of this client: the broker speaks ${api.name} ${brokerMin} to ` +
+      `${brokerMax}, wanted one of ${own}.`,
   );
 }
 

@@ -246,7 +246,7 @@ export class EmbeddedCluster {
     checkNumber("bytesPerSecond", bytesPerSecond ?? null, 0);
     if (clientId !== undefined && typeof clientId !== "string") refuse("clientId", "text", clientId);
     // Its own, and what it is now: the same options may be passed twice, and changed.
-    const quota = { bytesPerSecond, ...(clientId === undefined ? {} : { clientId }) };
+    const quota = { ...options };
     this.quotas.push(quota);
     return () => {
       const index = this.quotas.indexOf(quota);

@@ -33,7 +33,7 @@ test("protocol: without a shared version the error names the API and both ranges
       assert.match(error.message, /Produce/);
       assert.match(
         error.message,
-        new RegExp(`broker speaks ${min} to ${max}, wanted one of 3 to ${Math.min(13, cap)}`),
+        new RegExp(`broker speaks Produce ${min} to ${max}, wanted one of 3 to ${Math.min(13, cap)}`),
       );
       assert.equal(error.retriable, false);
       return true;

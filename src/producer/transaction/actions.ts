@@ -6,15 +6,27 @@
 
 import { errorOf } from "../../protocol/error_codes.ts";
 import {
+  CLUSTER_AUTHORIZATION_FAILED,
   CONCURRENT_TRANSACTIONS,
   COORDINATOR_LOAD_IN_PROGRESS,
   COORDINATOR_NOT_AVAILABLE,
+  FENCED_INSTANCE_ID,
+  GROUP_AUTHORIZATION_FAILED,
+  GROUP_ID_NOT_FOUND,
+  ILLEGAL_GENERATION,
   INVALID_PRODUCER_EPOCH,
+  INVALID_TRANSACTION_TIMEOUT,
   NOT_COORDINATOR,
   OPERATION_NOT_ATTEMPTED,
   PRODUCER_FENCED,
   REQUEST_TIMED_OUT,
+  STALE_MEMBER_EPOCH,
+  TOPIC_AUTHORIZATION_FAILED,
   TRANSACTION_ABORTABLE,
+  TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+  UNKNOWN_MEMBER_ID,
+  UNKNOWN_PRODUCER_ID,
+  UNKNOWN_TOPIC_OR_PARTITION,
 } from "../../protocol/error_code_names.ts";
 
 /** The calls that a transaction is made of. */
@@ -47,46 +59,46 @@ const ACTIONS: Readonly<Record<TransactionCall, Readonly<Record<number, Action>>
   InitProducerId: {
     ...COORDINATION,
     ...FENCED,
-    31: "uninitialized", // CLUSTER_AUTHORIZATION_FAILED
-    53: "uninitialized", // TRANSACTIONAL_ID_AUTHORIZATION_FAILED
-    50: "fatal", // INVALID_TRANSACTION_TIMEOUT
+    [CLUSTER_AUTHORIZATION_FAILED]: "uninitialized",
+    [TRANSACTIONAL_ID_AUTHORIZATION_FAILED]: "uninitialized",
+    [INVALID_TRANSACTION_TIMEOUT]: "fatal",
     [TRANSACTION_ABORTABLE]: "uninitialized",
   },
   AddPartitionsToTxn: {
     ...COORDINATION,
     ...FENCED,
-    3: "retry", // UNKNOWN_TOPIC_OR_PARTITION: it was created just now
-    29: "abortable", // TOPIC_AUTHORIZATION_FAILED
-    55: "abortable", // OPERATION_NOT_ATTEMPTED: because of another partition
-    59: "abortable", // UNKNOWN_PRODUCER_ID
+    [UNKNOWN_TOPIC_OR_PARTITION]: "retry", // it was created just now
+    [TOPIC_AUTHORIZATION_FAILED]: "abortable",
+    [OPERATION_NOT_ATTEMPTED]: "abortable", // because of another partition
+    [UNKNOWN_PRODUCER_ID]: "abortable",
     [TRANSACTION_ABORTABLE]: "abortable",
   },
   AddOffsetsToTxn: {
     ...COORDINATION,
     ...FENCED,
-    30: "abortable", // GROUP_AUTHORIZATION_FAILED
-    59: "abortable",
+    [GROUP_AUTHORIZATION_FAILED]: "abortable",
+    [UNKNOWN_PRODUCER_ID]: "abortable",
     [TRANSACTION_ABORTABLE]: "abortable",
   },
   TxnOffsetCommit: {
     ...COORDINATION,
     ...FENCED,
-    3: "retry",
+    [UNKNOWN_TOPIC_OR_PARTITION]: "retry",
     [REQUEST_TIMED_OUT]: "find",
-    22: "abortable", // ILLEGAL_GENERATION
-    25: "abortable", // UNKNOWN_MEMBER_ID
-    30: "abortable",
-    69: "abortable", // GROUP_ID_NOT_FOUND
-    82: "abortable", // FENCED_INSTANCE_ID
-    113: "abortable", // STALE_MEMBER_EPOCH
+    [ILLEGAL_GENERATION]: "abortable",
+    [UNKNOWN_MEMBER_ID]: "abortable",
+    [GROUP_AUTHORIZATION_FAILED]: "abortable",
+    [GROUP_ID_NOT_FOUND]: "abortable",
+    [FENCED_INSTANCE_ID]: "abortable",
+    [STALE_MEMBER_EPOCH]: "abortable",
     [TRANSACTION_ABORTABLE]: "abortable",
   },
   EndTxn: {
     ...COORDINATION,
     ...FENCED,
-    30: "abortable",
-    59: "abortable",
-    // Of an abort that is refused with it, another abort would be, too: that ends in `endTransaction`.
+    [GROUP_AUTHORIZATION_FAILED]: "abortable",
+    [UNKNOWN_PRODUCER_ID]: "abortable",
+    // An abort that is refused with it would be refused again: `TransactionLife` ends the producer then.
     [TRANSACTION_ABORTABLE]: "abortable",
   },
 };

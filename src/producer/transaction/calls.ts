@@ -256,7 +256,11 @@ export class TransactionCalls {
   #within<T>(promise: Promise<T>, deadlineMs: number): Promise<T> {
     return new Promise((resolve, reject) => {
       const timer = this.#runtime.setTimer(() => {
-        reject(new TimeoutError("The coordinator could not be reached in time.", { code: "COORDINATOR_UNREACHABLE" }));
+        reject(
+          new TimeoutError("Look whether the coordinator can be reached from here: it could not be in time.", {
+            code: "COORDINATOR_UNREACHABLE",
+          }),
+        );
       }, Math.max(0, deadlineMs - this.#runtime.now()));
       promise.then(resolve, reject).finally(() => timer.cancel());
     });

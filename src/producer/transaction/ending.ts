@@ -12,6 +12,7 @@ import {
   PRODUCER_FENCED,
 } from "../../protocol/error_code_names.ts";
 import { EndTxn } from "../../protocol/messages/end_txn.ts";
+import { TRANSACTION_V1_CAPS } from "../../protocol/negotiation.ts";
 import type { Identity } from "../idempotence/identity.ts";
 import { type Attempt, DecidedError, type TransactionCalls, UndecidedError } from "./calls.ts";
 import type { TransactionalIdentity } from "./identity.ts";
@@ -39,7 +40,6 @@ export interface EndingHost {
   hasCertainly(): boolean;
 }
 
-const LAST_OF_V1 = 4;
 /** Refusals of a commit that may come after it was carried out, or after the broker's time-out. */
 const DOUBTFUL: readonly number[] = [INVALID_TXN_STATE, PRODUCER_FENCED, INVALID_PRODUCER_EPOCH];
 
@@ -136,7 +136,7 @@ export class Ending {
       name: "EndTxn",
       api: EndTxn,
       coordinator: this.#calls.coordinator,
-      cap: () => version === 1 ? LAST_OF_V1 : undefined,
+      cap: () => version === 1 ? TRANSACTION_V1_CAPS.EndTxn : undefined,
       deadlineMs: this.#host.deadline(),
       body: () => ({
         transactionalId: this.#transactionalId,

@@ -11,15 +11,12 @@ import { EndTxn } from "../../protocol/messages/end_txn.ts";
 import { InitProducerId } from "../../protocol/messages/init_producer_id.ts";
 import { Produce } from "../../protocol/messages/produce.ts";
 import { TxnOffsetCommit } from "../../protocol/messages/txn_offset_commit.ts";
+import { TRANSACTION_V1_CAPS } from "../../protocol/negotiation.ts";
 import type { Identity } from "../idempotence/identity.ts";
 import type { TransactionCalls } from "./calls.ts";
 
 const FEATURE = "transaction.version";
 const VERSION_2_LEVEL = 2;
-/** Versions that mean version 2 of transactions: clients of version 1 stay below. */
-const PRODUCE_OF_V2 = 12;
-const END_TXN_OF_V2 = 5;
-const OFFSET_COMMIT_OF_V2 = 5;
 const INIT_WITH_IDENTITY = 3;
 
 /** What the identity needs to know of the options. */
@@ -84,9 +81,9 @@ export class TransactionalIdentity {
   /** By the finalized feature; a broker, or a proxy, that can't do version 2 keeps all to version 1. */
   chooseVersion(): void {
     const level = this.#calls.featureLevel(FEATURE);
-    const isOffered = this.#cluster.everyBrokerOffers(Produce, PRODUCE_OF_V2) &&
-      this.#cluster.everyBrokerOffers(EndTxn, END_TXN_OF_V2) &&
-      this.#cluster.everyBrokerOffers(TxnOffsetCommit, OFFSET_COMMIT_OF_V2);
+    const isOffered = this.#cluster.everyBrokerOffers(Produce, TRANSACTION_V1_CAPS.Produce + 1) &&
+      this.#cluster.everyBrokerOffers(EndTxn, TRANSACTION_V1_CAPS.EndTxn + 1) &&
+      this.#cluster.everyBrokerOffers(TxnOffsetCommit, TRANSACTION_V1_CAPS.TxnOffsetCommit + 1);
     this.version = level >= VERSION_2_LEVEL && isOffered ? 2 : 1;
   }
 

@@ -13,13 +13,13 @@ import { byTopic } from "../../protocol/by_topic.ts";
 import { UNKNOWN_TOPIC_ID } from "../../protocol/error_code_names.ts";
 import { AddOffsetsToTxn } from "../../protocol/messages/add_offsets_to_txn.ts";
 import { TxnOffsetCommit } from "../../protocol/messages/txn_offset_commit.ts";
+import { TRANSACTION_V1_CAPS } from "../../protocol/negotiation.ts";
 import type { RequestInputOf, ResponseOf } from "../../protocol/schema.ts";
 import type { Attempt, TransactionCalls } from "./calls.ts";
 import type { TransactionalIdentity } from "./identity.ts";
 import type { CommittedOffset } from "./offsets.ts";
 import { judgePlaces, keyOf } from "./places.ts";
 
-const LAST_OF_V1 = 4;
 const WITH_IDS = 6;
 const WITH_MEMBERS = 3;
 
@@ -109,7 +109,7 @@ export class OffsetCommits {
       deadlineMs,
       isWanted: this.#isWanted,
       cap: () => {
-        if (this.#identity.version === 1) return LAST_OF_V1;
+        if (this.#identity.version === 1) return TRANSACTION_V1_CAPS.TxnOffsetCommit;
         return topics.haveIds(offsets) ? undefined : WITH_IDS - 1;
       },
       body: (version) => this.#bodyOf(version, [...left.values()], group, topics),

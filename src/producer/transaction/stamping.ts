@@ -5,13 +5,12 @@
  */
 
 import { KafkaError, type KafkaErrorOptions } from "../../errors.ts";
+import { TRANSACTION_V1_CAPS } from "../../protocol/negotiation.ts";
 import { TRANSACTIONAL_BIT } from "../../protocol/record_batch_layout.ts";
 import type { Stamping } from "../idempotence/stamping.ts";
 import type { Identity } from "../idempotence/identity.ts";
 import type { TransactionLife } from "./life.ts";
 
-/** Produce 12 and later mean version 2 of transactions to a broker, whatever else is said. */
-const LAST_PRODUCE_OF_V1 = 11;
 const ABORTED = "ABORTED";
 
 /** Stamps with the identity of a transaction's producer. */
@@ -37,7 +36,7 @@ export class TransactionStamping implements Stamping {
   }
 
   get produceCap(): number | undefined {
-    return this.#life.identity.version === 1 ? LAST_PRODUCE_OF_V1 : undefined;
+    return this.#life.identity.version === 1 ? TRANSACTION_V1_CAPS.Produce : undefined;
   }
 
   async ensure(): Promise<KafkaError | undefined> {
