@@ -11,12 +11,18 @@ import { builtinModule } from "./builtin.ts";
 
 /** What is used of `node:async_hooks`. */
 interface AsyncHooks {
-  readonly AsyncLocalStorage: { snapshot?(): Run };
+  readonly AsyncLocalStorage: (new () => Store) & { snapshot?(): Run };
   readonly AsyncResource: new (type: string, options: typeof UNTRACKED) => Context;
 }
 
 /** Half as dear: nobody asks to be told when it is collected. */
 const UNTRACKED = { requireManualDestroy: true } as const;
+
+interface Store {
+  run<R>(mark: object, callback: () => R): R;
+  getStore(): object | undefined;
+  disable?(): void;
+}
 
 type Run = <A extends unknown[], R>(callback: (...args: A) => R, ...args: A) => R;
 
@@ -46,3 +52,31 @@ export function callersContext(): Context | undefined {
 export const dropContext: (context: Context) => void = "Deno" in globalThis
   ? (context) => void context.emitDestroy()
   : () => {};
+
+/** A call of somebody else's function: tells those calls apart that come back out of it. */
+export class Marked {
+  readonly #store: Store | undefined = hooks && new hooks.AsyncLocalStorage();
+  #mark: object | undefined;
+
+  /** True while a function runs. */
+  get isRunning(): boolean {
+    return this.#mark !== undefined;
+  }
+
+  /** True when it is called by the function that runs; where the runtime keeps no account, by anybody meanwhile. */
+  get isInside(): boolean {
+    return this.isRunning && (this.#store === undefined || this.#store.getStore() === this.#mark);
+  }
+
+  /** Runs a function; one at a time. */
+  async run(callback: () => unknown): Promise<void> {
+    const mark = this.#mark = {};
+    try {
+      await (this.#store === undefined ? callback() : this.#store.run(mark, callback));
+    } finally {
+      this.#mark = undefined;
+      // Before Node 24 every promise of the process is dearer while a store is in use.
+      this.#store?.disable?.();
+    }
+  }
+}

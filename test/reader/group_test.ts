@@ -417,6 +417,34 @@ test("group reader: it may be closed in the middle of the iteration, and by its 
   await until(() => cluster.groups.get("g")!.hasNobody);
 });
 
+test("group reader: a listener may close what is being closed already, and all others wait until the listener has ended", async () => {
+  const { cluster, fill, member, run, runtime } = groupStage(1);
+  await fill(1);
+  const events: string[] = [];
+  let release = (): void => {};
+  const gate = new Promise<void>((resolve) => release = resolve);
+  const one = member({
+    onRevoked: async () => {
+      await one.close();
+      events.push("closed inside");
+      await gate;
+      await one.commit();
+      events.push("committed");
+    },
+  });
+  await run(one[Symbol.asyncIterator]().next());
+  const first = one.close().then(() => void events.push("closed"));
+  await runtime.advance(1_000);
+  const second = one.close().then(() => void events.push("closed again"));
+  await runtime.advance(1_000);
+  assert.deepEqual(events, ["closed inside"]);
+  release();
+  await run(Promise.all([first, second]));
+  assert.deepEqual(events.slice(0, 2), ["closed inside", "committed"]);
+  assert.equal(events.length, 4);
+  assert.equal(cluster.groups.committed("g", "orders", 0), 1n);
+});
+
 test("group reader: a commit that is refused for the generation says so, and the member joins again", async () => {
   const { cluster, failure, fill, member, run, until } = groupStage(1);
   await fill(1);

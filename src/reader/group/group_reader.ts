@@ -210,7 +210,11 @@ export class GroupReader implements AsyncIterable<ReadRecord> {
    * a listener.
    */
   close(): Promise<void> {
-    return this.#closing ??= this.#close();
+    this.#closing ??= this.#close();
+    if (!this.#membership.isCalledByListener) return this.#closing;
+    // The listener would wait for itself.
+    this.#closing.catch(() => {});
+    return Promise.resolve();
   }
 
   /** Closes, for `await using`. */
@@ -220,10 +224,7 @@ export class GroupReader implements AsyncIterable<ReadRecord> {
 
   async #close(): Promise<void> {
     this.#membership.close();
-    const rest = this.#endMembership();
-    // The listener that closes would wait for itself.
-    if (this.#membership.isInListener) rest.catch(() => {});
-    else await this.#inner.outstanding.during(rest);
+    await this.#inner.outstanding.during(this.#endMembership());
   }
 
   async #endMembership(): Promise<void> {

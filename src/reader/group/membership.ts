@@ -26,7 +26,7 @@ import {
   REBALANCE_IN_PROGRESS,
   UNKNOWN_MEMBER_ID,
 } from "../../protocol/error_code_names.ts";
-import { outside } from "../../runtime/async_context.ts";
+import { Marked, outside } from "../../runtime/async_context.ts";
 import { onAbort } from "../../runtime/on_abort.ts";
 import { show } from "../../show.ts";
 import type { Cursor } from "../cursor.ts";
@@ -79,7 +79,7 @@ export class Membership {
   #state: MembershipState = "out";
   #running: Promise<void> | undefined;
   #attempts = 0;
-  #isInListener = false;
+  readonly #listening = new Marked();
   /** It has asked to join, and its metadata may be that of a generation before. */
   #isBetween = false;
   readonly #closing = new AbortController();
@@ -161,7 +161,12 @@ export class Membership {
 
   /** True while the user's listener is at work. */
   get isInListener(): boolean {
-    return this.#isInListener;
+    return this.#listening.isRunning;
+  }
+
+  /** True for a call that the user's listener makes, which may wait for everything but the end of itself. */
+  get isCalledByListener(): boolean {
+    return this.#listening.isInside;
   }
 
   async #run(): Promise<void> {
@@ -393,11 +398,9 @@ export class Membership {
     const { listener } = this.#options;
     const listen = event === "onLost" ? listener.onLost ?? listener.onRevoked : listener[event];
     if (listen === undefined) return;
-    this.#isInListener = true;
     try {
-      await listen(places.map(({ topic, partition }) => ({ topic, partition })));
+      await this.#listening.run(() => listen(places.map(({ topic, partition }) => ({ topic, partition }))));
     } finally {
-      this.#isInListener = false;
       this.#inner.wake();
     }
   }
