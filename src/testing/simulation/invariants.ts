@@ -324,7 +324,9 @@ function checkProgress({ plan, producers }: Observation, sent: Sent, say: Say): 
   const idleMs = Math.min(toldMs, busyMs.find((atMs) => atMs > lastMs) ?? toldMs) - lastMs;
   // With acks 0 a broker says no by hanging up; a client that was dialling so often pauses for the rest of the second.
   const isPaced = dialsMs.filter((atMs) => atMs > lastMs - 1_000 && atMs <= lastMs).length >= PACED_DIALS;
-  if (idleMs > patienceMs + (isPaced ? 1_000 : 0)) say("V11", `Nothing was done for ${idleMs} ms while it waited.`, sent.plan.id);
+  if (idleMs > patienceMs + (isPaced ? 1_000 : 0)) {
+    say("V11", `Nothing was done for ${idleMs} ms while it waited.`, sent.plan.id);
+  }
 }
 
 /** The index of the first time that is later. */
