@@ -7,7 +7,7 @@
  * @module
  */
 
-import { builtinModule } from "./builtin.ts";
+import { builtinModule, isWorkerd } from "./builtin.ts";
 
 /** What is used of `node:async_hooks`. */
 interface AsyncHooks {
@@ -75,8 +75,8 @@ export class Marked {
       await (this.#store === undefined ? callback() : this.#store.run(mark, callback));
     } finally {
       this.#mark = undefined;
-      // Before Node 24 every promise of the process is dearer while a store is in use.
-      this.#store?.disable?.();
+      // Before Node 24 every promise of the process is dearer while a store is in use. On workerd it throws.
+      if (!isWorkerd()) this.#store?.disable?.();
     }
   }
 }
