@@ -342,34 +342,40 @@ class ClientSchedule {
       try {
         void tx.send({ topic: "out", value: `${this.#serial++}` }).catch(() => {});
         await tx.sendOffsets(offset, "g");
-        await tx.commit();
+        await tx.commit().catch(async (error) => {
+          if ((error as KafkaError).code !== "COMMIT_UNKNOWN") throw error;
+          // Nothing else is legal then.
+          await tx.commit();
+        });
         this.#delivered += 1;
       } catch (error) {
-        // Nothing else is legal then, and abort() is what is left of all others.
-        if ((error as KafkaError).code === "COMMIT_UNKNOWN") await tx.commit();
-        else await tx.abort();
+        if ((error as KafkaError).code !== "COMMIT_UNKNOWN") await tx.abort();
+        throw error;
+      }
+    };
+    // Whoever gives up a commit of which nobody knows makes another producer: this one waits for the same call again.
+    const onceOrAnew = async (): Promise<void> => {
+      try {
+        await once();
+      } catch (error) {
+        const { code, fatal } = error as KafkaError;
+        if (fatal || code === "COMMIT_UNKNOWN") {
+          await producer.close({ timeoutMs: 1_000 }).catch(() => {});
+          producer = make();
+        }
         throw error;
       }
     };
     return {
       use: () => {
         // A transaction is several calls, each with its own time.
-        if (!isBusy) void once().catch(() => {}).finally(() => isBusy = false);
+        if (!isBusy) void onceOrAnew().catch(() => {}).finally(() => isBusy = false);
         isBusy = true;
         return [];
       },
       probe: async () => {
         while (isBusy) await this.#pause();
-        try {
-          await once();
-        } catch (error) {
-          const { code, fatal } = error as KafkaError;
-          if (fatal || code === "COMMIT_UNKNOWN") {
-            await producer.close({ timeoutMs: 1_000 }).catch(() => {});
-            producer = make();
-          }
-          throw error;
-        }
+        await onceOrAnew();
       },
       close: () => producer.close({ timeoutMs: 5_000 }),
     };
