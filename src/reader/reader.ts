@@ -12,6 +12,7 @@ import { isUsable } from "../cluster/metadata.ts";
 import { sleep } from "../cluster/sleep.ts";
 import { CompressionError, ConfigError, KafkaError, ProtocolError, TimeoutError } from "../errors.ts";
 import { byTopic } from "../protocol/by_topic.ts";
+import { UNKNOWN_MEMBER_ID } from "../protocol/error_code_names.ts";
 import { brokerError, errorOf } from "../protocol/error_codes.ts";
 import { OffsetCommit } from "../protocol/messages/offset_commit.ts";
 import { OffsetFetch } from "../protocol/messages/offset_fetch.ts";
@@ -84,6 +85,7 @@ const LAST_OFFSET_FETCH_WITH_NAMES = 9;
 const LAST_OFFSET_COMMIT_WITH_NAMES = 9;
 const COORDINATOR_ERRORS: readonly number[] = [15, 16];
 const NO_OFFSET = -1n;
+const HAS_MEMBERS = "the group has members, and takes offsets of them only: pass what groupMetadata() of one returns";
 
 /**
  * Reads records of Kafka topics.
@@ -434,7 +436,9 @@ export class Reader implements AsyncIterable<ReadRecord> {
       for (const { topic, partition } of wanted) {
         const errorCode = answers.get(keyOf({ topic, partition }));
         if (errorCode === undefined) throw leftOut("OffsetCommit", topic, partition);
-        throwError(errorCode, "OffsetCommit", topic, partition);
+        // Nobody has asked as a member of the group.
+        const detail = errorCode === UNKNOWN_MEMBER_ID && memberId === "" ? HAS_MEMBERS : undefined;
+        if (errorCode !== 0) throw brokerError(errorCode, { api: "OffsetCommit", topic, partition, detail });
       }
     });
   }

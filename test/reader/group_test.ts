@@ -314,13 +314,18 @@ test("group reader: partitions that are added to a topic are divided as well", a
   await run(one.close());
 });
 
-test("group reader: a topic that isn't there yet is read when it is", async () => {
-  const { cluster, member, run, until } = groupStage(2);
-  const one = member({ topics: ["orders", "later"], metadataMaxAgeMs: 10_000 });
+test("group reader: a topic that isn't there yet is told, and read when it is", async () => {
+  const { cluster, member, run, runtime, until } = groupStage(2);
+  const told: (string | null)[] = [];
+  const onTrouble = (trouble: KafkaError | null): void => void told.push(trouble && trouble.message);
+  const one = member({ topics: ["orders", "later"], metadataMaxAgeMs: 10_000, onTrouble });
   await run(one.join());
   assert.equal(one.assignment.length, 2);
+  await runtime.advance(10);
+  assert.deepEqual(told.map((text) => text?.slice(0, 38)), ['Topic "later" of group "g" isn\'t there']);
   cluster.createTopic("later", { partitions: 1 });
-  await until(() => one.assignment.length === 3);
+  await until(() => one.assignment.length === 3 && told.length === 2);
+  assert.equal(told[1], null);
   await run(one.close());
 });
 
@@ -565,6 +570,26 @@ test("group reader: options are read where a class has them, and the iterator's 
   await run(iterator.return());
   assert.deepEqual(await run(waiting), { done: true, value: undefined });
   await run(one.close());
+});
+
+test("group reader: what a coordinator refuses says what to set", async () => {
+  const { cluster, failure, fill, member, reader, run } = groupStage(1);
+  await fill(1);
+  const short = member({ sessionTimeoutMs: 100, heartbeatIntervalMs: 10 });
+  assert.match(
+    (await failure(short.join())).message,
+    /INVALID_SESSION_TIMEOUT \(26\): set "sessionTimeoutMs" to .* 6000/,
+  );
+  const one = member({ assignors: ["range"] });
+  await run(one.join());
+  const other = member({ assignors: ["cooperative-sticky"] });
+  assert.match((await failure(other.join())).message, /INCONSISTENT_GROUP_PROTOCOL \(23\): .* "assignors"/);
+  const alone = reader();
+  const offsets = [{ topic: "orders", partition: 0, offset: 1n }];
+  assert.match((await failure(alone.commit("g", offsets))).message, /UNKNOWN_MEMBER_ID \(25\): .* groupMetadata\(\)/);
+  cluster.control(JoinGroup, { error: 81 }, { times: 1 });
+  assert.match((await failure(member({ groupId: "full" }).join())).message, /group\.max\.size/);
+  for (const each of [short, other, one, alone]) await run(each.close());
 });
 
 test("group reader: a member that hasn't joined has nothing to hand to a transaction", () => {

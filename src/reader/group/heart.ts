@@ -7,10 +7,10 @@
 
 import type { Coordinator } from "../../cluster/coordinator.ts";
 import type { KafkaError } from "../../errors.ts";
-import { brokerError } from "../../protocol/error_codes.ts";
 import { ILLEGAL_GENERATION, REBALANCE_IN_PROGRESS, UNKNOWN_MEMBER_ID } from "../../protocol/error_code_names.ts";
 import { Heartbeat } from "../../protocol/messages/heartbeat.ts";
 import type { Runtime, Timer } from "../../runtime/runtime.ts";
+import { groupError } from "./group_error.ts";
 
 /** Who beats. */
 export interface Pulse {
@@ -80,7 +80,7 @@ export class Heart {
       const connection = await this.#coordinator.connection();
       const version = connection.version(Heartbeat);
       const { errorCode } = await connection.request(Heartbeat, version, pulse, this.#requestTimeoutMs);
-      if (errorCode !== 0) throw brokerError(errorCode, { api: "Heartbeat" });
+      if (errorCode !== 0) throw groupError(errorCode, "Heartbeat");
     } catch (error) {
       if (this.#pulse !== pulse) return;
       const { errorCode, retriable } = error as KafkaError;

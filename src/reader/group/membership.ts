@@ -40,6 +40,7 @@ import {
   writeAssignment,
   writeSubscription,
 } from "../../protocol/consumer_protocol.ts";
+import { groupError } from "./group_error.ts";
 import { Heart } from "./heart.ts";
 import type { ResolvedGroupOptions } from "./options.ts";
 
@@ -76,6 +77,8 @@ export class Membership {
   #verdict: KafkaError | undefined;
   /** Partitions by topic when this member divided them; undefined for those who don't lead. */
   #counts: ReadonlyMap<string, number> | undefined;
+  /** Stands for topics that aren't there where troubles are told. */
+  readonly #missing: object = {};
   #state: MembershipState = "out";
   #running: Promise<void> | undefined;
   #attempts = 0;
@@ -214,6 +217,7 @@ export class Membership {
     if (!isComplete) return;
     this.#state = "member";
     this.#inner.tell(this, null);
+    this.#tellMissing();
     this.#inner.wake();
     while (this.#verdict === undefined && !this.#closing.signal.aborted) await this.#inner.nextEvent();
   }
@@ -244,7 +248,7 @@ export class Membership {
         this.#memberId = answer.memberId;
         continue;
       }
-      if (answer.errorCode !== 0) throw brokerError(answer.errorCode, { api: "JoinGroup" });
+      if (answer.errorCode !== 0) throw groupError(answer.errorCode, "JoinGroup");
       this.#memberId = answer.memberId;
       this.#generationId = answer.generationId;
       return answer;
@@ -262,7 +266,7 @@ export class Membership {
       ...{ groupId, memberId: this.#memberId, generationId: this.#generationId, groupInstanceId, assignments },
       ...{ protocolType: PROTOCOL_TYPE, protocolName: joined.protocolName },
     }, Math.max(this.#inner.options.requestTimeoutMs, rebalanceTimeoutMs + JOIN_GRACE_MS)));
-    if (answer.errorCode !== 0) throw brokerError(answer.errorCode, { api: "SyncGroup" });
+    if (answer.errorCode !== 0) throw groupError(answer.errorCode, "SyncGroup");
     this.#metadata = {
       ...{ groupId, memberId: this.#memberId, generationId: this.#generationId },
       ...(groupInstanceId === null ? {} : { groupInstanceId }),
@@ -314,6 +318,17 @@ export class Membership {
       const metadata = cluster.use(topic);
       return [topic, isUsable(metadata) ? metadata.partitions.length : 0];
     }));
+  }
+
+  /** A slip of the pen in a topic's name would be waited out in silence; the leader, who looks them up, tells it. */
+  #tellMissing(): void {
+    const topic = this.#options.topics.find((name) => this.#counts?.get(name) === 0);
+    if (topic === undefined) return this.#inner.tell(this.#missing, null);
+    const reason =
+      `Topic ${show(topic)} of group ${show(this.#options.groupId)} isn't there, and is read as soon as it is. ` +
+      "Look at the name, or create the topic.";
+    const code = "UNKNOWN_TOPIC_OR_PARTITION";
+    this.#inner.tell(this.#missing, new KafkaError(reason, { code, errorCode: UNKNOWN_TOPIC, retriable: true, topic }));
   }
 
   /** Takes an assignment. False if partitions were given up for others: then the group has to meet again. */
