@@ -15,7 +15,7 @@ import { Broker, type VersionRange } from "./broker/broker.ts";
 import { BrokerConnection } from "./broker/broker_connection.ts";
 import { checkNumber } from "./check_number.ts";
 import { type EmbeddedClusterOptions, readClusterOptions, readReplicationOptions } from "./cluster_options.ts";
-import { type ClusterRuntime, realRuntime, runtimeWith } from "./cluster_runtime.ts";
+import { clocksOf, type ClusterRuntime, runtimeWith } from "./cluster_runtime.ts";
 import { type ControlAction, type ControlFunction, type ControlOptions, Controls } from "./broker/control.ts";
 import { Controller } from "./control/controller.ts";
 import { Coordinators, type CoordinatorType, type MoveCoordinatorOptions } from "./coordination/coordinators.ts";
@@ -105,6 +105,8 @@ export class EmbeddedCluster {
   /** Errors of control functions and other surprises; a test that wants none checks that it is empty. */
   readonly failures: unknown[] = [];
   readonly #options: EmbeddedClusterOptions;
+  /** The clock of clients that are given {@link runtime}: nothing but their timers keeps a process alive for them. */
+  readonly #callersClock: ClusterRuntime;
   readonly #random: () => number;
   readonly #unlisten = new Map<number, () => void>();
   readonly #listening = new Set<Listening>();
@@ -117,7 +119,9 @@ export class EmbeddedCluster {
   constructor(given?: EmbeddedClusterOptions) {
     const options = readClusterOptions(given);
     this.#options = options;
-    this.clock = options.runtime ?? realRuntime();
+    const { brokers: clock, callers } = clocksOf(options.runtime);
+    this.clock = clock;
+    this.#callersClock = callers;
     this.network = new MemoryNetwork(this.clock, options.network);
     this.release = options.release ?? "4.1";
     this.#finalizedFeatures = options.finalizedFeatures ?? RELEASES[this.release].finalizedFeatures;
@@ -179,7 +183,7 @@ export class EmbeddedCluster {
 
   /** The cluster's clock, timers and randomness with the sockets that dial it. */
   get runtime(): Runtime {
-    return runtimeWith(this.clock, this.sockets);
+    return runtimeWith(this.#callersClock, this.sockets);
   }
 
   /** The topics, in the order of their creation. */

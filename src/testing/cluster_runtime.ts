@@ -5,7 +5,7 @@
  */
 
 import { ConfigError } from "../errors.ts";
-import type { Runtime, SocketFactory } from "../runtime/runtime.ts";
+import type { Runtime, SocketFactory, Timer } from "../runtime/runtime.ts";
 import { systemRuntime } from "../runtime/select.ts";
 
 /** Time and chance, what a cluster takes from a runtime. */
@@ -20,6 +20,23 @@ const noSockets: SocketFactory = {
 /** The time and chance of this runtime. */
 export function realRuntime(): ClusterRuntime {
   return systemRuntime(noSockets);
+}
+
+/** The clock of a cluster's brokers, and that of clients which are given the cluster's runtime. */
+export function clocksOf(given: ClusterRuntime | undefined): {
+  readonly brokers: ClusterRuntime;
+  readonly callers: ClusterRuntime;
+} {
+  if (given !== undefined) return { brokers: given, callers: given };
+  const callers = realRuntime();
+  // Real brokers are in other processes and keep none alive: a reader that a test has forgotten would ask them, and be
+  // answered half a second later, for ever.
+  const setTimer = (callback: () => void, delayMs: number): Timer => {
+    const timer = callers.setTimer(callback, delayMs);
+    timer.unref?.();
+    return timer;
+  };
+  return { brokers: { ...callers, setTimer }, callers };
 }
 
 /** A whole runtime for a client: a cluster's time and chance, and sockets. */

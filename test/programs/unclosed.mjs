@@ -128,6 +128,11 @@ test("it keeps nothing of the contexts of those who called first", async (runtim
   });
 });
 
+test("it ends though it has forgotten readers of a broker in its memory, and not before an iteration that waits", async (runtime) => {
+  const { stdout, code } = await run(runtime, "in.memory:9092", "embedded").ended;
+  assert.deepEqual([stdout, code], ["read\n", 0]);
+});
+
 test("its idle connection is asked for after a minute whether it is still there", async (runtime) => {
   // Elsewhere the system doesn't tell.
   if (process.platform !== "linux") return;

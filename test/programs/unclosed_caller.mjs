@@ -10,6 +10,11 @@ const options = JSON.parse(json);
 const producer = new Producer({ brokers, ...options });
 const record = (value) => ({ topic: "orders", value: String(value) });
 
+/** Another entry point of the package that the producer is of. */
+function beside(name) {
+  return new URL(library.endsWith(".ts") ? `src/${name}/mod.ts` : `${name}.js`, library).href;
+}
+
 const plays = {
   /** Waits for each record. */
   async awaited() {
@@ -65,6 +70,24 @@ const plays = {
       else globalThis.gc();
     }
     console.log(stores.map((store) => store.deref()?.name ?? "free").join(" "));
+  },
+  /** Reads from a broker in its own memory, and forgets its readers. */
+  async embedded() {
+    const { GroupReader, Reader } = await import(beside("reader"));
+    const { EmbeddedCluster } = await import(beside("testing"));
+    const cluster = new EmbeddedCluster({ topics: { orders: 1 } });
+    const own = { brokers: cluster.bootstrap, connect: cluster.sockets };
+    await new Producer(own).send(record("v"));
+    const reader = new Reader(own);
+    reader.assign([{ topic: "orders", partition: 0 }]);
+    for await (const { offset } of reader) if (offset === 0n) break;
+    for await (const { offset } of new GroupReader({ ...own, groupId: "g", topics: ["orders"] })) {
+      if (offset === 0n) break;
+    }
+    // Answered by a timer of the broker alone.
+    const next = reader.batches().next();
+    setTimeout(() => reader.close(), 700);
+    console.log((await next).done ? "read" : "more than was written");
   },
   /** Stays, with an idle connection, until its standard input ends. */
   async idle() {
