@@ -24,6 +24,11 @@ const METADATA_WITH_TOPIC_IDS = 10;
 const PRODUCE_WITH_RECORD_ERRORS = 8;
 const BATCH_REFUSALS: ReadonlySet<string> = new Set(["INVALID_RECORD", "INVALID_TIMESTAMP"]);
 
+/** A broker that hangs up on large requests has been found out and given small ones in this time, with room to spare. */
+const TIME_TO_DIVIDE_MS = 8_000;
+/** Most that a request with one record has beside its value. */
+const REQUEST_OVERHEAD = 300;
+
 /** How much later than its deadline an outcome may be told, in ms. */
 const SLACK_MS = 5;
 /** Attempts to connect and metadata requests of a producer within any second, beside one for each broker. */
@@ -142,9 +147,22 @@ function checkFate({ ledger, producers, plan }: Observation, sent: Sent, say: Sa
   if (code !== undefined && !isBatchRefusal(plan, code) && isForOthers(plan, sent, code, persisted, options)) {
     say("V10", `It failed with ${code}, and there is nothing wrong with it.`, id);
   }
+  if (code === "DELIVERY_TIMEOUT" && keepsSizes(plan, options)) {
+    say("V10", `It failed with ${code}, though no record is too large for a request.`, id);
+  }
   if (options.idempotent && OF_SEQUENCES.has(told.error?.code) && !losesState(plan)) {
     say("V7", `It failed with ${told.error?.code}, which says nothing to a caller.`, id);
   }
+}
+
+/** Whether nothing stands in the way of a producer but a limit of requests, which every record keeps by itself. */
+function keepsSizes(
+  { cluster: { maxRequestBytes }, faults, sends }: SimulationPlan,
+  { deliveryTimeoutMs, retries }: PlannedOptions,
+): boolean {
+  if (maxRequestBytes === undefined || faults.length > 0) return false;
+  if (deliveryTimeoutMs < TIME_TO_DIVIDE_MS || retries >= 0) return false;
+  return sends.every(({ bytes }) => bytes + REQUEST_OVERHEAD < maxRequestBytes);
 }
 
 /** Whether a record has failed for others of its batch. */
