@@ -5,8 +5,6 @@ const partition = "src/producer/accumulator/partition.ts";
 const settlement = "src/producer/sender/settlement.ts";
 const recovery = "src/producer/sender/recovery.ts";
 const verdict = "src/producer/sender/verdict.ts";
-const sender = "src/producer/sender/sender.ts";
-const drain = "src/producer/sender/drain.ts";
 
 export const edges = [
   {
@@ -95,15 +93,6 @@ export const edges = [
       find: `partition.sequence.shortened(stamp, recordCount, batch.recordCount);`,
       replace: `void stamp, recordCount;`,
     }],
-  },
-  {
-    name: "What is sent behind a request that is too large is lost with it again and again",
-    profile: "large requests",
-    edits: [{
-      file: drain,
-      find: `if (isLarge && chosen.length === 0 && lane.inFlight > 0) {`,
-      replace: `if (isLarge && chosen.length === 0 && lane.inFlight < 0) {`,
-    }, { file: sender, find: `!lane.isTrying &&`, replace: `` }],
   },
   {
     name: "A batch on which the broker hangs up is not divided",

@@ -127,6 +127,32 @@ test("request limit: a single record that is too large fails at its deadline wit
   await staged.run(producer.close());
 });
 
+test("request limit: what is sent while a record that is too large is tried again and again isn't lost with it", async () => {
+  const staged = stage({ topics: { orders: 10 }, maxRequestBytes: 20_000, network: { latencyMs: 20 } });
+  const retried = new Map<number, number>();
+  const producer = staged.producer({
+    deliveryTimeoutMs: 30_000,
+    lingerMs: 0,
+    hooks: { onRetry: ({ partition }) => retried.set(partition, (retried.get(partition) ?? 0) + 1) },
+  });
+  const small = (partition: number) => producer.send({ topic: "orders", partition, value: "x".repeat(2_000) });
+  await staged.run(Promise.all(Array.from({ length: 10 }, (_, partition) => small(partition))));
+  const large = watch(staged, producer.send({ topic: "orders", partition: 0, value: "x".repeat(30_000) }));
+  const sent: Promise<unknown>[] = [];
+  // Until the broker has hung up so often that it must be the size.
+  for (let turn = 0; large.state === "pending"; turn++) {
+    sent.push(small(1 + turn % 9));
+    await staged.runtime.advance(5);
+  }
+  assert.equal(large.error?.code, "RECORD_TOO_LARGE");
+  await staged.run(Promise.all(sent));
+  const tries = retried.get(0)!;
+  const most = Math.max(...[...retried].filter(([partition]) => partition > 0).map(([, times]) => times));
+  // A first end may have any reason; from the second on, the large one is alone on its connection.
+  assert.ok(tries >= 4 && most <= 2, `the large one was tried again ${tries} times, a small one ${most}`);
+  await staged.run(producer.close());
+});
+
 test("request limit: a broker that answers smaller requests is not asked for a record that is too large until the deadline", async () => {
   const staged = stage({ topics: { orders: 10 }, maxRequestBytes: 20_000, network: { latencyMs: 5 } });
   const producer = staged.producer({ deliveryTimeoutMs: 30_000, lingerMs: 0 });

@@ -80,6 +80,7 @@ export function checkInvariants(observation: Observation): Violation[] {
   for (const sent of observation.sent) {
     checkSettled(observation, sent, say);
     checkFate(observation, sent, say);
+    checkStarved(observation, sent, say);
     checkProgress(observation, sent, say);
   }
   checkForeign(observation, say);
@@ -147,12 +148,16 @@ function checkFate({ ledger, producers, plan }: Observation, sent: Sent, say: Sa
   if (code !== undefined && !isBatchRefusal(plan, code) && isForOthers(plan, sent, code, persisted, options)) {
     say("V10", `It failed with ${code}, and there is nothing wrong with it.`, id);
   }
-  if (code === "DELIVERY_TIMEOUT" && keepsSizes(plan, options)) {
-    say("V10", `It failed with ${code}, though no record is too large for a request.`, id);
-  }
   if (options.idempotent && OF_SEQUENCES.has(told.error?.code) && !losesState(plan)) {
     say("V7", `It failed with ${told.error?.code}, which says nothing to a caller.`, id);
   }
+}
+
+/** V10: a batch that is too large for a broker is divided. */
+function checkStarved({ plan, producers }: Observation, { plan: { id, producer }, ...sent }: Sent, say: Say): void {
+  const code = (sent.calledBack[0] ?? sent.promised[0])?.error?.code;
+  if (code !== "DELIVERY_TIMEOUT" || !keepsSizes(plan, producers[producer]!.plan.options)) return;
+  say("V10", `It failed with ${code}, though no record is too large for a request.`, id);
 }
 
 /** Whether nothing stands in the way of a producer but a limit of requests, which every record keeps by itself. */
