@@ -16,6 +16,8 @@ import {
   READY,
   transition,
 } from "../../src/producer/accumulator/phase.ts";
+import type { Codec } from "../../src/codec/codec.ts";
+import { InitProducerId } from "../../src/protocol/messages/init_producer_id.ts";
 import { Produce } from "../../src/protocol/messages/produce.ts";
 import { stage } from "../stage.ts";
 import { test } from "../harness.ts";
@@ -201,16 +203,24 @@ test("phase: a codec that answers later leaves a batch ready, closed when a reco
 test("phase: a batch that takes a way that there isn't ends the producer and says so, wherever that comes up", async (t) => {
   const unhandled = unhandledIn(t);
   const { transition: way } = Batch.prototype;
-  // When it is taken for a request, when its answer comes, when that is lost, and when its time is over.
+  // When it is taken for a request, its answer comes, that is lost, its time is over, its codec fails, and all fail.
   const faults = [
     ["sent", READY, IN_FLIGHT],
     ["answered", IN_FLIGHT, DONE],
     ["lost", IN_FLIGHT, READY],
     ["expired", OPEN, DONE],
+    ["compressed", ENCODING, DONE],
+    ["refused an identity", OPEN, DONE],
   ] as const;
   for (const [what, from, to] of faults) {
     const s = stage({ network: { latencyMs: 5 } });
-    const p = s.producer({ deliveryTimeoutMs: 2_000, requestTimeoutMs: 1_500 });
+    const failing: Codec = {
+      ...{ name: "lz4", id: 3, decompress: (bytes) => bytes },
+      compress: () => Promise.reject(new RangeError("boom")),
+    };
+    const compressed = what === "compressed" ? { compression: "lz4", codecs: { lz4: failing } } as const : {};
+    if (what === "refused an identity") s.cluster.control(InitProducerId, { error: 31 });
+    const p = s.producer({ deliveryTimeoutMs: 2_000, requestTimeoutMs: 1_500, ...compressed });
     await s.run(p.partitionsFor("orders"));
     let isBroken = true;
     Batch.prototype.transition = function (this: Batch<never>, next: Phase): void {

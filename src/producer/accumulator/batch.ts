@@ -293,8 +293,10 @@ export class Batch<P extends Place = Place> {
     // Also while one is at work that answers at once: it may call back, and records be taken out meanwhile.
     this.transition(ENCODING);
     const compressed = codec.compress(this.#buffer.subarray(BATCH_OVERHEAD, this.length));
-    const finish = (bytes: Uint8Array): void => this.#finishCompressed(bytes, codec.id | attributes);
-    return compressed instanceof Uint8Array ? void finish(compressed) : compressed.then(finish);
+    const all = codec.id | attributes;
+    if (!(compressed instanceof Uint8Array)) return compressed.then((bytes) => this.#finishCompressed(bytes, all));
+    this.#finishCompressed(compressed, all);
+    return undefined;
   }
 
   /** Gives it a stamp: on the first drain, and again only after an epoch bump. */

@@ -14,6 +14,7 @@ import { ENCODING } from "../accumulator/phase.ts";
 import type { Schedule } from "../accumulator/schedule.ts";
 import type { Stamping } from "../idempotence/stamping.ts";
 import type { ResolvedOptions } from "../options/options.ts";
+import type { ExchangeListener } from "./exchange.ts";
 import { type Gate, gateOf, stampedGateOf } from "./gates.ts";
 import type { Lane } from "./lane.ts";
 import { frameSize, frameSizeBound, overheadBound, produceRequest } from "./produce_request.ts";
@@ -45,9 +46,10 @@ export class Drain {
   readonly #stamping: Stamping;
   readonly #recovery: Recovery;
   readonly #settlement: Settlement;
+  readonly #listener: Pick<ExchangeListener, "guard">;
 
   /** Chooses among the batches of one producer. */
-  constructor(options: ResolvedOptions, parts: DrainParts) {
+  constructor(options: ResolvedOptions, parts: DrainParts, listener: Pick<ExchangeListener, "guard">) {
     this.#options = options;
     this.#runtime = parts.runtime;
     this.#schedule = parts.schedule;
@@ -55,6 +57,7 @@ export class Drain {
     this.#stamping = parts.stamping;
     this.#recovery = parts.recovery;
     this.#settlement = parts.settlement;
+    this.#listener = listener;
   }
 
   /** The partitions whose first batch goes into the next request: at most one batch of each. */
@@ -163,21 +166,22 @@ export class Drain {
   }
 
   #encode(partition: Partition, batch: QueuedBatch): void {
-    const ended = (): void => {
-      this.#accumulator.tidy(batch);
-      this.#schedule.add(partition);
-    };
-    const failed = (error: KafkaError): void => {
-      this.#settlement.failQueued(batch, error);
-      this.#schedule.add(partition);
-    };
     try {
       const later = batch.encode(partition.topic.codec, this.#stamping.attributes);
-      if (later !== undefined) later.then(ended, failed);
-      else if (batch.wire === undefined) ended();
+      if (later !== undefined) void later.then(() => this.#onEncoded(batch), (error) => this.#onEncoded(batch, error));
+      else if (batch.wire === undefined) this.#onEncoded(batch);
     } catch (error) {
-      failed(error as KafkaError);
+      this.#onEncoded(batch, error as KafkaError);
     }
+  }
+
+  /** A codec has done its work, or has failed. */
+  #onEncoded(batch: QueuedBatch, error?: KafkaError): void {
+    this.#listener.guard(() => {
+      if (error === undefined) this.#accumulator.tidy(batch);
+      else this.#settlement.failQueued(batch, error);
+      this.#schedule.add(batch.partition);
+    });
   }
 
   /** Leaves out what would make the frame too large; a batch that is too large by itself fails before any byte. */

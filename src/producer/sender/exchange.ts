@@ -28,7 +28,7 @@ const UNSUPPORTED_COMPRESSION_TYPE = 76;
 export interface ExchangeListener {
   /** An exchange has ended, with its batches settled: its slot is free. */
   onEnd(): void;
-  /** Takes in an answer. What that throws is an error after which the producer can't go on. */
+  /** Takes in an answer, or what a codec has done. What that throws is an error after which the producer can't go on. */
   guard(run: () => void): void;
 }
 
@@ -76,21 +76,14 @@ export class Exchange {
       lane.isLarge(partitions[0]!, batches[0]!.wire!.length, this.#options.clientId, this.#runtime.now());
     lane.inFlight += 1;
     this.#metrics.requestsInFlight += 1;
-    const end = (settle: () => void): void =>
-      this.#listener.guard(() => {
-        lane.freeSlot();
-        this.#metrics.requestsInFlight -= 1;
-        settle();
-        this.#listener.onEnd();
-      });
     const lost = (reason: unknown): void =>
-      end(() => {
+      this.#end(lane, () => {
         const isBehind = lane.ended === connection && lane.endedForSize;
         const error = this.#cutError(lane, connection, batches, reason) ?? reason;
         for (const batch of batches) this.#settlement.onLost(batch, error, isBehind);
       });
     try {
-      this.#send(lane, connection, batches, end, lost);
+      this.#send(lane, connection, batches, lost);
     } catch (error) {
       // Later, as if a broker had said so: a drain isn't prepared for callbacks that send again.
       void Promise.resolve(error).then(lost);
@@ -98,13 +91,7 @@ export class Exchange {
   }
 
   /** Writes the request. When it ends, its slot is freed and its batches are settled. */
-  #send(
-    lane: Lane,
-    connection: Connection,
-    batches: readonly QueuedBatch[],
-    end: (settle: () => void) => void,
-    lost: (error: unknown) => void,
-  ): void {
+  #send(lane: Lane, connection: Connection, batches: readonly QueuedBatch[], lost: (error: unknown) => void): void {
     const { acks, requestTimeoutMs } = this.#options;
     const request = produceRequest(connection, batches, acks, requestTimeoutMs, this.#stamping);
     const { version, body } = request;
@@ -125,7 +112,7 @@ export class Exchange {
     this.#metrics.requested(batches.length, records, queueMs, longestQueueMs, sentMs);
     if (acks === 0) {
       connection.send(Produce, version, body, requestTimeoutMs).then((flushed) =>
-        end(() => {
+        this.#end(lane, () => {
           const nowMs = this.#runtime.now();
           this.#metrics.answered(nowMs - sentMs, 0, nowMs);
           for (const batch of batches) this.#settlement.onAccepted(batch, -1n, -1, "unacknowledged", flushed);
@@ -133,7 +120,7 @@ export class Exchange {
       return;
     }
     connection.request(Produce, version, body, requestTimeoutMs).then((response) =>
-      end(() => {
+      this.#end(lane, () => {
         const nowMs = this.#runtime.now();
         if (lane.limit.cuts > 0) lane.limit.onAnswer(frameSizeBound(batches, this.#options.clientId));
         this.#metrics.answered(nowMs - sentMs, Math.min(response.throttleTimeMs, MAX_THROTTLE_MS), nowMs);
@@ -141,6 +128,15 @@ export class Exchange {
         const results = resultsOf(request, response, batches);
         batches.forEach((batch, index) => this.#settlement.onResult(batch, results[index], answer, connection.address));
       }), lost);
+  }
+
+  #end(lane: Lane, settle: () => void): void {
+    this.#listener.guard(() => {
+      lane.freeSlot();
+      this.#metrics.requestsInFlight -= 1;
+      settle();
+      this.#listener.onEnd();
+    });
   }
 
   /**

@@ -75,7 +75,7 @@ export class Sender implements Worker, ExchangeListener {
     const recovery = new Recovery(parts.stamping);
     this.#settlement = new Settlement(options, { ...parts, recovery });
     const more = { ...parts, recovery, settlement: this.#settlement };
-    this.#drain = new Drain(options, more);
+    this.#drain = new Drain(options, more, this);
     this.#exchange = new Exchange(options, more, this);
     this.#schedule.serve(this);
   }
@@ -133,8 +133,11 @@ export class Sender implements Worker, ExchangeListener {
   drain(): void {
     this.guard(() => {
       if (this.#closed) return;
-      if (this.#lacksIdentity) return this.#drainLater();
-      for (const lane of this.#lanes.values()) if (lane.ready.length > 0) this.#drainLane(lane);
+      const ready = [...this.#lanes.values()].filter((lane) => lane.ready.length > 0);
+      if (!this.#lacksIdentity) return ready.forEach((lane) => this.#drainLane(lane));
+      // The leaders are dialled meanwhile, and first: one of them is asked for the id, so that it takes no other broker.
+      for (const lane of ready) if (this.#cluster.broker(lane.nodeId)?.connection === undefined) this.#connect(lane);
+      if (ready.length > 0) void this.#ensureIdentity();
     });
   }
 
@@ -145,14 +148,6 @@ export class Sender implements Worker, ExchangeListener {
     } catch (error) {
       this.#onFatal(error as KafkaError);
     }
-  }
-
-  /** There is no producer id yet. */
-  #drainLater(): void {
-    const ready = [...this.#lanes.values()].filter((lane) => lane.ready.length > 0);
-    // The leaders are dialled meanwhile, and first: one of them is asked for the id, so that it takes no other broker.
-    for (const lane of ready) if (this.#cluster.broker(lane.nodeId)?.connection === undefined) this.#connect(lane);
-    if (ready.length > 0) void this.#ensureIdentity();
   }
 
   /** Fails everything that has no outcome, and stops. */
@@ -207,10 +202,12 @@ export class Sender implements Worker, ExchangeListener {
       return this.drain();
     }
     // Refused for good: what waits fails. A later send asks again, for rights can be granted (I1).
-    for (const batch of [...this.#accumulator.incomplete]) {
-      if (batch.phase !== IN_FLIGHT) this.#settlement.failQueued(batch, error);
-    }
-    for (const lane of this.#lanes.values()) this.#reroute(lane);
+    this.guard(() => {
+      for (const batch of [...this.#accumulator.incomplete]) {
+        if (batch.phase !== IN_FLIGHT) this.#settlement.failQueued(batch, error);
+      }
+      for (const lane of this.#lanes.values()) this.#reroute(lane);
+    });
   }
 
   #drainLane(lane: Lane): void {
@@ -264,8 +261,12 @@ export class Sender implements Worker, ExchangeListener {
 
   /** No attempt to connect will ever succeed, or none with these credentials: what waits for the broker fails. */
   #refuseLane(lane: Lane, error: KafkaError): void {
-    for (const { queue } of [...lane.ready]) for (const batch of [...queue]) this.#settlement.failQueued(batch, error);
-    this.#reroute(lane);
+    this.guard(() => {
+      for (const { queue } of [...lane.ready]) {
+        for (const batch of [...queue]) this.#settlement.failQueued(batch, error);
+      }
+      this.#reroute(lane);
+    });
   }
 
   /** Sends a lane's partitions to where they belong by now. */
