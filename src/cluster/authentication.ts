@@ -87,9 +87,15 @@ export async function authenticate(
       port: address.port,
       signal,
       send,
-      wallNow: () => runtime.wallNow(),
-      sleep: (delayMs) => sleep(runtime, delayMs, signal),
-      random: () => runtime.random(),
+      wallNow() {
+        return runtime.wallNow();
+      },
+      sleep(delayMs) {
+        return sleep(runtime, delayMs, signal);
+      },
+      random() {
+        return runtime.random();
+      },
     });
     refuseHandshake(broker, name, await shaken);
   } catch (error) {

@@ -165,7 +165,9 @@ export class BrokerRegistry {
     const servers = new Set(this.servers.map(({ address }) => formatAddress(address)));
     return tourOrder(brokers, {
       random: this.#context.random,
-      isServer: ({ address }) => servers.has(formatAddress(address)),
+      isServer({ address }) {
+        return servers.has(formatAddress(address));
+      },
       isSilent: (broker) => this.isSilent(broker),
     });
   }

@@ -120,8 +120,12 @@ export class Cluster {
     const context = this.#brokerContext();
     this.#registry = new BrokerRegistry(options.bootstrap, {
       silenceMs,
-      random: () => runtime.random(),
-      newBroker: (nodeId, address) => new Broker(runtime, nodeId, address, brokerOptions, context),
+      random() {
+        return runtime.random();
+      },
+      newBroker(nodeId, address) {
+        return new Broker(runtime, nodeId, address, brokerOptions, context);
+      },
     });
     if (options.snapshot !== undefined) this.#restore(options.snapshot);
   }

@@ -125,7 +125,9 @@ export class Enquiry {
     return {
       guesses,
       write: (connection) => writes.forEach((write) => write(connection)),
-      lost: () => extra?.lost(),
+      lost() {
+        return extra?.lost();
+      },
       refuted: () => this.#sequential = true,
     };
   }

@@ -138,9 +138,20 @@ export class MetadataLoop<Answer> {
     // What one turn asks for is asked for in one request.
     await new Promise<void>((resolve) => this.#runtime.defer(resolve));
     while (this.#next !== undefined) {
-      await this.#pause();
-      const refresh: Refresh | undefined = this.#next;
-      if (refresh === undefined) break;
+      const untilMs = Math.max(this.#heldUntilMs, this.#isHasty ? 0 : this.#notBeforeMs);
+      const leftMs = untilMs - this.#runtime.now();
+      if (leftMs > 0) {
+        await new Promise<void>((resolve) => {
+          const timer = this.#runtime.setTimer(resolve, leftMs);
+          this.#wake = () => {
+            timer.cancel();
+            // What one turn has to ask for is asked for in one request, as at the beginning.
+            this.#runtime.defer(resolve);
+          };
+        });
+        continue;
+      }
+      const refresh = this.#next;
       this.#next = undefined;
       const error = await this.#refresh();
       if (this.#closing.aborted) {
@@ -151,22 +162,6 @@ export class MetadataLoop<Answer> {
       if (this.#tasks.ended(error)) this.#next ??= newRefresh();
     }
     this.#isRunning = false;
-  }
-
-  async #pause(): Promise<void> {
-    for (;;) {
-      const untilMs = Math.max(this.#heldUntilMs, this.#isHasty ? 0 : this.#notBeforeMs);
-      const leftMs = untilMs - this.#runtime.now();
-      if (leftMs <= 0 || this.#closing.aborted) return;
-      await new Promise<void>((resolve) => {
-        const timer = this.#runtime.setTimer(resolve, leftMs);
-        this.#wake = () => {
-          timer.cancel();
-          // What one turn has to ask for is asked for in one request, as at the beginning.
-          this.#runtime.defer(resolve);
-        };
-      });
-    }
   }
 
   async #refresh(): Promise<KafkaError | undefined> {

@@ -115,8 +115,12 @@ export async function openWire(
     secureTransport,
     allowHalfOpen: true,
     signal: cancelled,
-    onData: (chunk) => relay.onData(chunk),
-    onClose: (error) => relay.onClose(error),
+    onData(chunk) {
+      return relay.onData(chunk);
+    },
+    onClose(error) {
+      return relay.onClose(error);
+    },
   };
   const opened = await (typeof connect === "function" ? connect(address, details) : connect.connect(address, details));
   const wire = wireOf(opened, relay);

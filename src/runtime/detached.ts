@@ -24,13 +24,23 @@ export function detached(runtime: Runtime): Runtime {
     get sockets(): SocketFactory {
       return runtime.sockets;
     },
-    now: () => runtime.now(),
-    wallNow: () => runtime.wallNow(),
-    setTimer: (callback, delayMs) => outside(setTimer, callback, delayMs),
-    defer: (callback) => outside(defer, callback),
+    now() {
+      return runtime.now();
+    },
+    wallNow() {
+      return runtime.wallNow();
+    },
+    setTimer(callback, delayMs) {
+      return outside(setTimer, callback, delayMs);
+    },
+    defer(callback) {
+      return outside(defer, callback);
+    },
     turnsPerPoll: runtime.turnsPerPoll,
     maxConnections: runtime.maxConnections,
-    random: () => runtime.random(),
+    random() {
+      return runtime.random();
+    },
     ...(runtime.newHold === undefined ? {} : { newHold: () => runtime.newHold!() }),
   };
 }

@@ -29,10 +29,16 @@ export function nodeSink(stream: Duplex & { unref?(): unknown }): SegmentSink {
       stream.write(segments[last]!, sent);
       stream.uncork();
     },
-    shutdown: () => void stream.end(),
-    kill: () => void stream.destroy(),
+    shutdown() {
+      stream.end();
+    },
+    kill() {
+      stream.destroy();
+    },
     // A write that is under way keeps the process alive by itself.
-    unref: () => void stream.unref?.(),
+    unref() {
+      stream.unref?.();
+    },
   };
 }
 

@@ -40,12 +40,16 @@ export function systemRuntime(connect?: Connect): Runtime {
     name,
     sockets,
     now: monotonicNow,
-    wallNow: () => Date.now(),
+    wallNow() {
+      return Date.now();
+    },
     setTimer,
     defer: deferral(name === "workerd"),
     // 61, and some for turns that are not the caller's.
     turnsPerPoll: name === "deno" ? 64 : 1,
-    random: () => Math.random(),
+    random() {
+      return Math.random();
+    },
     ...(name === "workerd"
       ? { newScope: () => new RequestScope(), maxConnections: WORKERD_CONNECTIONS }
       : { newHold: () => new SystemHold() }),

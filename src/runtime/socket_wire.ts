@@ -49,7 +49,7 @@ export class SocketWire implements Wire {
     }
     const socket = this.#socket;
     const duplex = new streams.Duplex({
-      read: () => {},
+      read() {},
       write(chunk: Uint8Array, _, done) {
         // A copy: TLS uses its buffers again.
         if (socket.write(chunk.slice())) done();
@@ -65,7 +65,9 @@ export class SocketWire implements Wire {
       },
     });
     this.#relay.to({
-      onData: (chunk) => void duplex.push(chunk.slice()),
+      onData(chunk) {
+        duplex.push(chunk.slice());
+      },
       onClose: (error) => error === undefined ? void duplex.push(null) : void duplex.destroy(error),
     });
     return await new NodeWire(duplex).startTls(options);

@@ -23,7 +23,9 @@ export function workerdSockets(): SocketFactory {
   const factory: SocketFactory = {
     name: "workerd",
     can: { ca: false, clientCert: false, serverName: false, skipHostname: false, insecure: false, detached: false },
-    connect: (options, events) => dial(factory, options, (cancelled) => open(options, events, cancelled)),
+    connect(options, events) {
+      return dial(factory, options, (cancelled) => open(options, events, cancelled));
+    },
   };
   return factory;
 }

@@ -103,11 +103,19 @@ export const unstamped: Stamping = {
   transactionalId: null,
   attributes: 0,
   produceCap: undefined,
-  ensure: () => Promise.resolve(undefined),
-  pipelined: () => undefined,
-  admit: () => undefined,
-  onGap: () => undefined,
-  onFailed: () => {},
-  onUnanswered: () => {},
-  close: () => {},
+  ensure() {
+    return Promise.resolve(undefined);
+  },
+  pipelined() {
+    return undefined;
+  },
+  admit() {
+    return undefined;
+  },
+  onGap() {
+    return undefined;
+  },
+  onFailed() {},
+  onUnanswered() {},
+  close() {},
 };

@@ -78,12 +78,12 @@ export class Diagnostics {
 
   /** Why there is no metadata, or no connection to any broker. */
   ofCluster(): Diagnosis {
-    return { cause: "metadata", explain: () => this.#explainCluster() };
+    return waitsFor("metadata", () => this.#explainCluster());
   }
 
   /** Why there is no producer id. */
   ofIdentity(): Diagnosis {
-    return { cause: "producer_id", explain: () => this.#explainIdentity() };
+    return waitsFor("producer_id", () => this.#explainIdentity());
   }
 
   /** Why records of a topic, or whoever asks for its partitions, can't go on. */
@@ -93,15 +93,12 @@ export class Diagnostics {
     // An answer of long ago says little when nobody can be asked any more.
     if (errorCode === 0 || this.#cluster.lastError !== undefined) return this.ofCluster();
     const isMissing = errorCode === UNKNOWN_TOPIC_OR_PARTITION;
-    return {
-      cause: isMissing ? "topic_missing" : "topic_unavailable",
-      explain: () => {
-        const error = brokerError(errorCode, { topic: topic.name });
-        const times = topic.unknownAnswers > 1 ? ` (${topic.unknownAnswers} times)` : "";
-        const advice = isMissing ? CREATE_TOPIC : ADVICE[errorCode] ?? BROKER_LOG;
-        return { reason: error.message.replace(/\.$/, `${times}.`), advice, error };
-      },
-    };
+    return waitsFor(isMissing ? "topic_missing" : "topic_unavailable", () => {
+      const error = brokerError(errorCode, { topic: topic.name });
+      const times = topic.unknownAnswers > 1 ? ` (${topic.unknownAnswers} times)` : "";
+      const advice = isMissing ? CREATE_TOPIC : ADVICE[errorCode] ?? BROKER_LOG;
+      return { reason: error.message.replace(/\.$/, `${times}.`), advice, error };
+    });
   }
 
   /** Why the first batch of a partition has no outcome yet. */
@@ -128,12 +125,11 @@ export class Diagnostics {
   ofMemory(totalBytes: number, oldest: Partition | undefined): Diagnosis {
     const advice = 'Send slower, or raise "bufferMemory".';
     const taken = `All ${totalBytes} bytes of the buffer are taken (bufferMemory).`;
-    const explain = (): Explanation => {
+    return waitsFor("memory", () => {
       if (oldest === undefined) return { reason: taken, advice };
       const { reason, error } = this.ofPartition(oldest).explain();
       return { reason: `${taken} ${reason}`, advice, error };
-    };
-    return { cause: "memory", explain };
+    });
   }
 
   #explainCluster(): Explanation {
@@ -173,89 +169,85 @@ export class Diagnostics {
   }
 }
 
+function waitsFor(cause: WaitCause, explain: () => Explanation): Diagnosis {
+  return { cause, explain };
+}
+
 function throttled(broker: Broker | undefined): Diagnosis | undefined {
   const connection = broker?.connection;
   // Made only for a connection that is throttled.
   const error = connection?.throttleError;
   if (error === undefined) return undefined;
-  const explain = (): Explanation => ({
+  return waitsFor("throttled", () => ({
     reason: sentence(error.message),
     advice: "Send slower, or raise the quota of this client.",
     error,
-  });
-  return { cause: "throttled", explain };
+  }));
 }
 
 function partitionMissing({ name, metadata: { partitions } }: Topic, partition: number | undefined): Diagnosis {
   const wanted = partition === undefined ? "" : `, not ${partition}`;
-  const explain = (): Explanation => ({
+  return waitsFor("partition_missing", () => ({
     reason: `Topic ${show(name)} has partitions 0 to ${partitions.length - 1}${wanted}.`,
     advice: "Choose another partition, or add partitions to the topic.",
-  });
-  return { cause: "partition_missing", explain };
+  }));
 }
 
 function leaderless({ topic: { name: topic, metadata }, index: partition }: Partition): Diagnosis {
-  const explain = (): Explanation => {
+  return waitsFor("no_leader", () => {
     const errorCode = metadata.partitions[partition]?.errorCode ?? metadata.errorCode;
     const advice = "Bring back a broker that holds a replica of the partition.";
     const reason = `Topic ${show(topic)} partition ${partition} has no leader`;
     if (errorCode === 0) return { reason: `${reason}.`, advice };
     const error = brokerError(errorCode, { topic, partition });
     return { reason: `${reason}: the broker tells ${errorOf(errorCode).name} (${errorCode}) of it.`, advice, error };
-  };
-  return { cause: "no_leader", explain };
+  });
 }
 
 function unlisted({ topic, index }: Partition, leaderId: number): Diagnosis {
-  const explain = (): Explanation => ({
+  return waitsFor("no_leader", () => ({
     reason:
       `Topic ${show(topic.name)} partition ${index} has no leader that can be dialled: it is broker ${leaderId}, and ` +
       "the metadata doesn't tell where that listens.",
     advice: `Look whether broker ${leaderId} is up.`,
-  });
-  return { cause: "no_leader", explain };
+  }));
 }
 
 function unreachable({ topic, index }: Partition, broker: Broker): Diagnosis {
-  const explain = (): Explanation => {
+  return waitsFor("unreachable", () => {
     const which = `Broker ${broker.nodeId} leads topic ${show(topic.name)} partition ${index}.`;
     if (broker.lastError === undefined) {
       const { reason, advice } = dialling(broker);
       return { reason: `${which} ${reason}`, advice };
     }
     return { reason: `${which} ${failuresOf(broker)}`, advice: adviceOf(broker), error: broker.lastError };
-  };
-  return { cause: "unreachable", explain };
+  });
 }
 
 function unanswered(broker: Broker | undefined): Diagnosis | undefined {
   const silentMs = broker?.connection?.silentMs ?? 0;
   if (broker === undefined || silentMs < SILENT_MS) return undefined;
-  const explain = (): Explanation => ({
+  return waitsFor("no_answer", () => ({
     reason: `The broker at ${formatAddress(broker.address)} has not answered for ${Math.round(silentMs)} ms.`,
     advice: "Look whether the broker is overloaded or has stopped.",
-  });
-  return { cause: "no_answer", explain };
+  }));
 }
 
 function retried({ incomplete, queue }: Partition): Diagnosis {
   const head = incomplete.find(({ outcome }) => outcome === undefined) ?? queue[0];
   const error = head?.lastError;
   if (head === undefined || error === undefined) {
-    const explain = (): Explanation => ({
+    return waitsFor("backlog", () => ({
       reason: "The broker answers, and there is more than it takes.",
       advice: "Send slower, or let more brokers and partitions share the work.",
-    });
-    return { cause: "backlog", explain };
+    }));
   }
-  const explain = (): Explanation => {
+  return waitsFor("refused", () => {
     const times = head.attempts > 1
       ? `${head.attempts} attempts have failed, the last: `
       : "The last attempt has failed: ";
     return { reason: `${times}${sentence(error.message)}`, advice: ADVICE[error.errorCode ?? 0] ?? BROKER_LOG, error };
-  };
-  return { cause: "refused", explain };
+  });
 }
 
 function failuresOf(broker: Broker): string {
