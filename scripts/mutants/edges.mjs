@@ -5,6 +5,7 @@ const partition = "src/producer/accumulator/partition.ts";
 const settlement = "src/producer/sender/settlement.ts";
 const recovery = "src/producer/sender/recovery.ts";
 const verdict = "src/producer/sender/verdict.ts";
+const drain = "src/producer/sender/drain.ts";
 
 export const edges = [
   {
