@@ -73,48 +73,64 @@ function roundRobin(members: readonly GroupMemberView[], counts: ReadonlyMap<str
  */
 function cooperativeSticky(members: readonly GroupMemberView[], counts: ReadonlyMap<string, number>): Division {
   const ordered = inOrder(members);
-  const division = emptyDivision(ordered);
   const owners = ownersOf(ordered);
-  const wants = new Map(ordered.map(({ memberId, topics }) => [memberId, new Set(topics)]));
+  const shares = new Map(ordered.map((member) => [member.memberId, new Share(member)]));
   const homeless: TopicPartition[] = [];
   for (const place of allPartitions(counts)) {
-    const owner = owners.get(keyOf(place));
-    if (owner !== undefined && wants.get(owner)!.has(place.topic)) division.get(owner)!.push(place);
+    const share = shares.get(owners.get(keyOf(place))!);
+    if (share?.wants.has(place.topic)) share.add(place);
     else homeless.push(place);
   }
-  const load = (memberId: string): number => division.get(memberId)!.length;
-  const idlest = (topic: string): string | undefined => {
-    let best: string | undefined;
-    for (const { memberId } of ordered) {
-      if (wants.get(memberId)!.has(topic) && (best === undefined || load(memberId) < load(best))) best = memberId;
+  const idlest = (topic: string): Share | undefined => {
+    let best: Share | undefined;
+    for (const share of shares.values()) {
+      if (share.wants.has(topic) && (best === undefined || share.size < best.size)) best = share;
     }
     return best;
   };
-  for (const place of homeless) {
-    const member = idlest(place.topic);
-    if (member !== undefined) division.get(member)!.push(place);
+  for (const place of homeless) idlest(place.topic)?.add(place);
+  while (moveOne([...shares.values()], idlest));
+  return new Map([...shares].map(([memberId, { byTopic }]) => {
+    return [
+      memberId,
+      [...byTopic.values()].flat().filter((place) => (owners.get(keyOf(place)) ?? memberId) === memberId),
+    ];
+  }));
+}
+
+/** What a member is to read, by topic: the leader holds up its group for as long as it takes to divide. */
+class Share {
+  readonly wants: ReadonlySet<string>;
+  readonly byTopic: Map<string, TopicPartition[]> = new Map();
+  size = 0;
+
+  constructor({ topics }: GroupMemberView) {
+    this.wants = new Set(topics);
   }
-  while (moveOne(ordered, division, idlest));
-  for (const [memberId, places] of division) {
-    division.set(memberId, places.filter((place) => (owners.get(keyOf(place)) ?? memberId) === memberId));
+
+  add(place: TopicPartition): void {
+    const places = this.byTopic.get(place.topic);
+    if (places === undefined) this.byTopic.set(place.topic, [place]);
+    else places.push(place);
+    this.size += 1;
   }
-  return division;
+
+  takeLast(topic: string): TopicPartition {
+    const places = this.byTopic.get(topic)!;
+    const place = places.pop()!;
+    if (places.length === 0) this.byTopic.delete(topic);
+    this.size -= 1;
+    return place;
+  }
 }
 
 /** Moves a partition to a member that has at least two less; false if there is none. */
-function moveOne(
-  members: readonly GroupMemberView[],
-  division: Division,
-  idlest: (topic: string) => string | undefined,
-): boolean {
-  const byLoad = [...members].sort((a, b) => division.get(b.memberId)!.length - division.get(a.memberId)!.length);
-  for (const { memberId } of byLoad) {
-    const places = division.get(memberId)!;
-    for (const topic of new Set(places.map((place) => place.topic))) {
+function moveOne(shares: Share[], idlest: (topic: string) => Share | undefined): boolean {
+  for (const share of shares.sort((a, b) => b.size - a.size)) {
+    for (const topic of share.byTopic.keys()) {
       const other = idlest(topic);
-      if (other === undefined || division.get(other)!.length > places.length - 2) continue;
-      const at = places.findLastIndex((place) => place.topic === topic);
-      division.get(other)!.push(...places.splice(at, 1));
+      if (other === undefined || other.size > share.size - 2) continue;
+      other.add(share.takeLast(topic));
       return true;
     }
   }
