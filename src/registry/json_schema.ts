@@ -6,7 +6,7 @@
  */
 
 import { ConfigError, SerializationError } from "../errors.ts";
-import { excerpt, reasonOf, show } from "../show.ts";
+import { excerpt, reasonOf, sentenceOf, show } from "../show.ts";
 import type { SchemaCodec, SchemaFormat } from "./codec.ts";
 
 /** What a validator answers, as that of `@cfworker/json-schema` does. */
@@ -42,7 +42,7 @@ export function jsonSchema<T = unknown>(schema: string | object, options: JsonSc
     schema: typeof schema === "string" ? schema : JSON.stringify(schema),
     ...(typeof title === "string" && title !== "" ? { recordName: title } : {}),
     encode: (value) => {
-      const text = JSON.stringify(value);
+      const text = written(value);
       if (text === undefined) {
         throw new SerializationError(`Pass something that has a JSON form: ${show(value)} has none.`);
       }
@@ -71,6 +71,17 @@ export function jsonSchemaFormat(options: JsonSchemaOptions = {}): SchemaFormat 
       };
     },
   };
+}
+
+/** JSON; undefined where a value has none. A bigint and a circle have none either, and throw. */
+function written(value: unknown): string | undefined {
+  try {
+    return JSON.stringify(value);
+  } catch (cause) {
+    throw new SerializationError(`Pass something that has a JSON form: writing it failed. ${sentenceOf(cause)}`, {
+      cause,
+    });
+  }
 }
 
 function checkerOf(schema: unknown, { validator }: JsonSchemaOptions): (value: unknown) => void {

@@ -207,10 +207,14 @@ export class SchemaRegistry {
     for (const format of readFormats(given)) formats.set(format.schemaType, format);
     // By the schema itself: it is the same object for as long as it is kept.
     const decoders = new WeakMap<FetchedSchema, (bytes: Uint8Array) => unknown>();
-    return async (bytes, context = {}) => {
+    return async (bytes, context) => {
       if (bytes === null) return null;
-      const { headers = [], part = "value" } = context;
-      const header = [...headers].findLast(([name]) => name === headerName(part))?.[1];
+      // Of whatever realm, which is another one in Jest.
+      if (!ArrayBuffer.isView(bytes)) {
+        throw new SerializationError(`Pass the bytes of a key or a value, or null: ${show(bytes)} is neither.`);
+      }
+      const { headers, part = "value" } = context ?? {};
+      const header = [...headers ?? []].findLast(([name]) => name === headerName(part))?.[1];
       const { bytes: rest, guid, id } = readSchemaKey(bytes, header);
       const schema = guid === undefined ? await this.schemaById(id!) : await this.schemaByGuid(guid);
       let decode = decoders.get(schema);
@@ -235,13 +239,14 @@ export class SchemaRegistry {
     options: { readonly normalize?: boolean | undefined },
   ): Promise<RegisteredSchema> {
     let body: ReturnType<typeof wireOf>;
+    let isNormal: boolean;
     try {
       checkText("subject", subject);
       body = wireOf(given);
+      isNormal = flag("normalize", options?.normalize, false);
     } catch (error) {
       return Promise.reject(error);
     }
-    const isNormal = options.normalize === true;
     const key = JSON.stringify([action, isNormal, subject, body]);
     const known = this.#registered.get(key);
     if (known !== undefined) return known;

@@ -106,7 +106,10 @@ export class Transport {
       text = answer;
     } catch (cause) {
       if (cause instanceof KafkaError) throw cause;
-      const reason = withoutSecrets(reasonOf(cause), secrets);
+      // Node says "fetch failed", and what has failed in the cause.
+      const inner = (cause as Error | undefined)?.cause;
+      const words = inner instanceof Error ? `${reasonOf(cause)}: ${reasonOf(inner)}` : reasonOf(cause);
+      const reason = withoutSecrets(words, secrets);
       // Not the cause itself: what an error of another library holds of the request isn't known.
       throw new ConnectionError(`${what} found no registry. ${sentence(reason)}`);
     }

@@ -317,6 +317,31 @@ test("registry: JSON is checked by the validator that is passed in, both ways", 
   await assert.rejects(deserialize(Uint8Array.of(0, 0, 0, 0, 1, 0x7b)), { name: "SerializationError" });
 });
 
+test("registry: what is no value, no bytes and no options is told in words, and so is what a fetch failed of", async () => {
+  const { fake, registry } = stage();
+  const serialize = await registry.serializer({ topic: "orders", codec: jsonSchema({ type: "object" }) });
+  const circle: { self?: unknown } = {};
+  circle.self = circle;
+  for (const value of [{ n: 1n }, circle]) {
+    assert.throws(() => serialize(value), { code: "SERIALIZATION", message: /^Pass something that has a JSON form: / });
+  }
+  const deserialize = registry.deserializer({ formats: [jsonSchemaFormat()] });
+  for (const bytes of [undefined, "text", 5] as never[]) {
+    assert.equal((await failure(deserialize(bytes))).code, "SERIALIZATION");
+  }
+  const bytes = serialize({ a: 1 });
+  for (const context of [null, undefined, {}, { headers: null }] as never[]) {
+    assert.deepEqual(await deserialize(bytes, context), { a: 1 });
+  }
+  const schema = { schemaType: "JSON", schema: "true" } as const;
+  assert.equal((await registry.register("s", schema, null as never)).id, 2);
+  assert.equal((await failure(registry.register("s", schema, { normalize: "yes" as never }))).code, "CONFIG");
+  fake.override = () => new TypeError("fetch failed", { cause: new Error("connect ECONNREFUSED 192.0.2.1:8081") });
+  const { registry: alone } = stage({ retries: 0 }, fake);
+  const { message } = await failure(alone.schemaById(77));
+  assert.match(message, /found no registry\. fetch failed: connect ECONNREFUSED 192\.0\.2\.1:8081\.$/);
+});
+
 test("registry: options are checked when it is made, and no address is shown that may hold a password", () => {
   const { fetch } = fake;
   const refused = (options: unknown, message: RegExp) => {
