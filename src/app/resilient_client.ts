@@ -132,7 +132,7 @@ export function createResilientClient<K = string | Uint8Array, V = string | Uint
 ): ResilientClient<K, V> {
   const isProducer = isObject(producer) && typeof producer.send === "function" &&
     typeof producer.metrics === "function";
-  if (!isProducer) refuse("producer", "a producer, for createResilientClient,", producer);
+  if (!isProducer) refuse("producer", "a producer, for createResilientClient", producer);
   const { retry = RETRY, breaker = {} } = readOptions("createResilientClient", options, [
     "retry",
     "breaker",

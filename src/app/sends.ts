@@ -15,7 +15,7 @@ export type Sends<K = string | Uint8Array, V = string | Uint8Array> = Pick<Produ
 /** Refuses what can't send. */
 export function checkSends(call: string, value: unknown): void {
   const isSender = isObject(value) && typeof (value as { readonly send?: unknown }).send === "function";
-  if (!isSender) refuse("producer", `something with a method send, for ${call},`, value);
+  if (!isSender) refuse("producer", `something with a method send, for ${call}`, value);
 }
 
 /** An error as the callbacks of a send take it: whatever was thrown, a {@link KafkaError}. */

@@ -67,7 +67,7 @@ export function instrument<P extends Instrumentable>(
 ): P {
   const isTarget = isObject(producer) &&
     (typeof producer.send === "function" || typeof producer.transaction === "function");
-  if (!isTarget) refuse("producer", "a producer, for instrument,", producer);
+  if (!isTarget) refuse("producer", "a producer, for instrument", producer);
   const target = producer as unknown as Target;
   const snapshot = (): ClusterSnapshot | undefined => {
     const { snapshot: take } = target;

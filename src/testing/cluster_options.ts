@@ -113,6 +113,7 @@ export function readClusterOptions(options: unknown): EmbeddedClusterOptions {
   for (const name of OBJECTS) {
     if (read[name] !== undefined && !isObject(read[name])) refuse(name, "an object", read[name]);
   }
+  checkTopics(read["topics"]);
   for (const name of LAGS) checkLag(name, read[name]);
   if (read["record"] !== false) checkNumber("record", read["record"], 0);
   const { racks, release } = read;
@@ -124,6 +125,11 @@ export function readClusterOptions(options: unknown): EmbeddedClusterOptions {
   return Object.fromEntries(
     Object.entries(read).filter(([, value]) => value !== undefined).map(([name, value]) => [name, copied(name, value)]),
   );
+}
+
+/** Partitions, or more, by topic: a list of names would make topics called 0 and 1. */
+function checkTopics(topics: unknown): void {
+  if (isList(topics)) refuse("topics", "an object such as { orders: 3 }", topics);
 }
 
 /** A list of names by topic or feature as it is now; all else as it is. */

@@ -72,3 +72,8 @@ test("embedded cluster: every option of its constructor with every odd value is 
     }
   }
 });
+
+test("embedded cluster: topics in a list are refused by their own name", () => {
+  const wanted = { option: "topics", message: /Set "topics" to an object such as \{ orders: 3 \}: a list is not/ };
+  assert.throws(() => new EmbeddedCluster({ topics: ["orders"] as never }), wanted);
+});
