@@ -95,7 +95,7 @@ export async function makePackage(dist) {
   const { dts } = await importTool("rollup-plugin-dts/dist/rollup-plugin-dts.mjs");
   const entries = await entryPoints();
   const { imports } = await readJson("src/package.json");
-  const classes = await classNames(Object.values(entries).map((file) => join(dist, file.replace(/\.ts$/, ".js"))));
+  const classes = await publicClasses(dist, Object.values(entries));
   await Promise.all([
     writeModules(rollup, join(dist, "esm"), "es", { ...entries, bin: "./src/cli/bin.ts" }, imports, classes),
     writeModules(rollup, join(dist, "cjs"), "cjs", entries, imports, classes),
@@ -171,11 +171,21 @@ function erase() {
   };
 }
 
-/** The names of the classes that the compiled entry points export. */
-async function classNames(files) {
-  const modules = await Promise.all(files.map((file) => import(pathToFileURL(file).href)));
+/**
+ * Resolves to a function that tells which of these classes of a source file the entry points export: others may have the
+ * same names.
+ */
+async function publicClasses(dist, entries) {
+  const compiled = (file) => import(pathToFileURL(join(dist, file.replace(/\.ts$/, ".js"))).href);
+  const modules = await Promise.all(entries.map(compiled));
   const isClass = (value) => typeof value === "function" && /^class\b/.test(Function.prototype.toString.call(value));
-  return new Set(modules.flatMap((module) => Object.values(module).filter(isClass).map(({ name }) => name)));
+  const classes = modules.flatMap((module) => Object.values(module).filter(isClass));
+  return async (file, names) => {
+    const known = names.filter((name) => classes.some((each) => each.name === name));
+    if (known.length === 0) return [];
+    const module = await compiled(file);
+    return known.filter((name) => classes.includes(module[name]));
+  };
 }
 
 /**
@@ -190,27 +200,29 @@ function brands(classes) {
     name: "brands",
     resolveId: (source) => source === helper ? helper : null,
     load: (id) =>
-      id !== helper ? null : `export function hasBrand(asked, own, brand, value) {
+      id !== helper ? null : `export function hasBrand(asked, own, value) {
   if (asked !== own) return Function.prototype[Symbol.hasInstance].call(asked, value);
   if (typeof value !== "object" || value === null) return false;
+  const brand = own.prototype["${key}"];
   for (let each = Object.getPrototypeOf(value); each !== null; each = Object.getPrototypeOf(each)) {
     if (Object.hasOwn(each, "${key}") && each["${key}"] === brand) return true;
   }
   return false;
 }
 `,
-    transform(code, id) {
-      const path = relative(root, id).replaceAll("\\", "/").replace(/\.ts$/, "");
-      let found = false;
-      const branded = code.replace(/^export class (\w+)[^{\n]* \{$/gm, (head, name) => {
-        if (!classes.has(name)) return head;
-        found = true;
-        const brand = `"${path}:${name}"`;
-        return `${head}
-  static [Symbol.hasInstance](value) { return hasBrand(this, ${name}, ${brand}, value); }
-  get "${key}"() { return ${brand}; }`;
+    async transform(code, id) {
+      const file = relative(root, id).replaceAll("\\", "/");
+      const path = file.replace(/\.ts$/, "");
+      const head = /^export class (\w+)[^{\n]* \{$/gm;
+      const names = await classes(file, [...code.matchAll(head)].map(([, name]) => name));
+      if (names.length === 0) return null;
+      const branded = code.replace(head, (line, name) => {
+        if (!names.includes(name)) return line;
+        return `${line}
+  static [Symbol.hasInstance](value) { return hasBrand(this, ${name}, value); }
+  get "${key}"() { return "${path}:${name}"; }`;
       });
-      return found ? { code: `import { hasBrand } from ${JSON.stringify(helper)};\n${branded}`, map: null } : null;
+      return { code: `import { hasBrand } from ${JSON.stringify(helper)};\n${branded}`, map: null };
     },
   };
 }

@@ -194,10 +194,11 @@ export class Broker implements Seated {
     const connection = this.#connection;
     this.#connection = undefined;
     if (connection !== undefined) {
-      connection.onClose = () => {};
-      connection.onSilence = () => {};
-      connection.onIdle = () => {};
-      connection.onMisfit = () => true;
+      connection.onClose =
+        connection.onSilence =
+        connection.onIdle =
+        connection.onMisfit =
+          undefined;
     }
     return connection;
   }
@@ -399,7 +400,7 @@ export class Broker implements Seated {
   /** Ends the present connection once nothing is in flight; who connects meanwhile waits for that. */
   #end(connection: Connection, error: KafkaError, isForRoom: boolean): void {
     this.#connection = undefined;
-    let end = (): void => {};
+    let end!: () => void;
     const ended = new Promise<void>((resolve) => end = resolve);
     this.#retiring = { connection, ended, end, isForRoom };
     connection.retire(error);

@@ -106,20 +106,20 @@ export class Connection {
   /** Where it leads. */
   readonly address: Address;
   /** Called once, when the connection has ended. */
-  onClose: (error: KafkaError) => void = () => {};
+  onClose: ((error: KafkaError) => void) | undefined;
   /** Called once, when the socket is gone: after an orderly end the peer has ended as well. */
-  onGone: () => void = () => {};
+  onGone: (() => void) | undefined;
   /** The socket is gone. */
   isGone = false;
   /** Called when everything is answered. */
-  onIdle: () => void = () => {};
+  onIdle: (() => void) | undefined;
   /** Called while the broker owes answers and keeps silent. */
-  onSilence: () => void = () => {};
+  onSilence: (() => void) | undefined;
   /**
    * Called when the broker offers no version of an API that the client speaks. Returns false if the table is in doubt
    * and is going to be asked for anew, so that the same request may succeed later.
    */
-  onMisfit: (api: AnyApi, cap: number | undefined) => boolean = () => true;
+  onMisfit: ((api: AnyApi, cap: number | undefined) => boolean) | undefined;
   /** The answer to a request of ours could not be read: the other end speaks Kafka, but not in this version. */
   isMisread = false;
   /** Until when the broker asked not to be sent anything, on the monotonic clock. */
@@ -229,7 +229,7 @@ export class Connection {
 
   #refuse(api: AnyApi, range: VersionRange | undefined, cap: number | undefined): never {
     const broker = formatAddress(this.address);
-    const retriable = !this.onMisfit(api, cap);
+    const retriable = this.onMisfit?.(api, cap) === false;
     try {
       if (range !== undefined) chooseVersion(api, range.min, range.max, cap);
     } catch (error) {
@@ -446,7 +446,7 @@ export class Connection {
     if (this.#inFlight.length === 0) this.#armTimer(this.#lastUsedMs + this.#options.connectionMaxIdleMs);
     entry.resolve(body as never);
     if (this.inFlight > 0) return;
-    if (this.#retirement === undefined) this.onIdle();
+    if (this.#retirement === undefined) this.onIdle?.();
     else this.#end(this.#retirement, false);
   }
 
@@ -492,7 +492,7 @@ export class Connection {
       true,
     );
     this.isGone = true;
-    this.onGone();
+    this.onGone?.();
   }
 
   #end(error: KafkaError, abruptly: boolean): void {
@@ -513,7 +513,7 @@ export class Connection {
       this.#tellResponse(entry, errors[index]);
     }
     if (this.#ready) this.#options.hooks?.onDisconnect?.({ broker: formatAddress(this.address), error });
-    this.onClose(error);
+    this.onClose?.(error);
   }
 
   /** The error of a request that began at the given byte: its fate is unknown only if a byte of it may have left. */
@@ -566,7 +566,7 @@ export class Connection {
     const dueMs = Math.max(nowMs - this.silentMs + this.#silenceMs, this.#remindAtMs);
     if (dueMs > nowMs) return dueMs;
     this.#remindAtMs = nowMs + Math.max(LEAST_REMINDER_MS, Math.min(this.#silenceMs, REMINDER_MS));
-    this.onSilence();
+    this.onSilence?.();
     return this.#remindAtMs;
   }
 

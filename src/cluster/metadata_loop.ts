@@ -197,7 +197,7 @@ export class MetadataLoop<Answer> {
 }
 
 function newRefresh(): Refresh {
-  let end: Refresh["end"] = () => {};
+  let end!: Refresh["end"];
   const ended = new Promise<KafkaError | undefined>((resolve) => end = resolve);
   return { ended, end };
 }

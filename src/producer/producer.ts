@@ -62,7 +62,7 @@ export interface PartitionInfo {
 }
 
 /** The executor of every record's promise. One function for all: a closure for each record would cost more. */
-let takenResolve: Resolve = () => {};
+let takenResolve!: Resolve;
 function takeResolve(resolve: (metadata: RecordMetadata | PromiseLike<RecordMetadata>) => void): void {
   takenResolve = resolve as Resolve;
 }

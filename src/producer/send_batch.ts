@@ -17,7 +17,7 @@ export class BatchDelivery implements PromiseLike<PromiseSettledResult<RecordMet
   readonly #outcomes: (Parameters<Resolve>[0] | undefined)[] = [];
   readonly #results: PromiseSettledResult<RecordMetadata>[] = [];
   readonly #settled: Promise<PromiseSettledResult<RecordMetadata>[]>;
-  #resolveSettled: (results: PromiseSettledResult<RecordMetadata>[]) => void = () => {};
+  #resolveSettled: ((results: PromiseSettledResult<RecordMetadata>[]) => void) | undefined;
   #left: number;
   /** Made when somebody wants them: a promise per record costs more than all else that happens to it. */
   #promises: readonly Promise<RecordMetadata>[] | undefined;
@@ -31,7 +31,7 @@ export class BatchDelivery implements PromiseLike<PromiseSettledResult<RecordMet
     this.#settled = refusal === undefined
       ? new Promise((resolve) => this.#resolveSettled = resolve)
       : rejectedPromise(refusal);
-    if (size === 0) this.#resolveSettled([]);
+    if (size === 0) this.#resolveSettled?.([]);
     else this.#outcomes.length = size;
   }
 
@@ -81,6 +81,6 @@ export class BatchDelivery implements PromiseLike<PromiseSettledResult<RecordMet
     this.#results[index] = result;
     this.#left -= 1;
     if (result.status === "rejected") { for (const reject of this.#rejects.splice(0)) reject(result.reason); }
-    if (this.#left === 0) this.#resolveSettled(this.#results);
+    if (this.#left === 0) this.#resolveSettled?.(this.#results);
   }
 }

@@ -34,10 +34,10 @@ export function within<T>(
   return new Promise((resolve, reject) => {
     let timer: Timer | undefined;
     const giveUp = (): void => end(() => reject(reasonOfSignal(signal!)));
-    let ignore = (): void => {};
+    let ignore: (() => void) | undefined;
     const end = (settle: () => void): void => {
       timer?.cancel();
-      ignore();
+      ignore?.();
       settle();
     };
     promise.then((value) => end(() => resolve(value)), (error) => end(() => reject(error)));

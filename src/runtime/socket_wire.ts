@@ -128,18 +128,18 @@ export class Relay implements SocketEvents {
   #target: SocketEvents | undefined;
   readonly #chunks: Uint8Array[] = [];
   #end: { readonly error: Error | undefined } | undefined;
-  #wake: () => void = () => {};
+  #wake: (() => void) | undefined;
 
   onData(chunk: Uint8Array): void {
     if (this.#target !== undefined) return this.#target.onData(chunk);
     this.#chunks.push(chunk.slice());
-    this.#wake();
+    this.#wake?.();
   }
 
   onClose(error?: Error): void {
     if (this.#target !== undefined) return this.#target.onClose(error);
     this.#end = { error };
-    this.#wake();
+    this.#wake?.();
   }
 
   async read(): Promise<Uint8Array | undefined> {

@@ -8,7 +8,7 @@
 export class Barrier {
   /** Resolves when nothing is left. */
   readonly opened: Promise<void>;
-  #open: () => void = () => {};
+  #open!: () => void;
   #left = 1;
 
   /** Starts with one to count down, so that it can't open while it is being filled. */

@@ -134,7 +134,7 @@ export class IdRequest {
     if (waiting.size === 0 || this.#isHeld) return;
     let refusal: KafkaError | undefined;
     let isLate = false;
-    let giveUp = (): void => {};
+    let giveUp!: () => void;
     const timeout = new Promise<void>((resolve) => giveUp = resolve);
     const timer = this.#runtime.setTimer(() => {
       isLate = true;
@@ -184,7 +184,7 @@ class PipelinedRequest {
   error: unknown;
   hasEnded = false;
   readonly ended: Promise<void>;
-  end: (error: unknown) => void = () => {};
+  end!: (error: unknown) => void;
 
   constructor() {
     this.ended = new Promise((resolve) => {
