@@ -5,6 +5,7 @@
  */
 
 import { KafkaError, type KafkaErrorOptions } from "./errors.ts";
+import { sentenceOf } from "./show.ts";
 
 /** True for an error of ours. Other than `instanceof` it never throws: what was caught may be a proxy that does. */
 export function isKafkaError(error: unknown): error is KafkaError {
@@ -13,6 +14,13 @@ export function isKafkaError(error: unknown): error is KafkaError {
   } catch {
     return false;
   }
+}
+
+/** What a record is told that an error keeps from being sent: the error itself if it is one of ours. */
+export function reasonFor(error: unknown): KafkaError {
+  if (isKafkaError(error)) return error;
+  const message = `Send the record again, and report it if that fails too: ${sentenceOf(error)}`;
+  return new KafkaError(message, { code: "UNEXPECTED", cause: error });
 }
 
 /** An error of the same class and with the same fields, but for the message and what is given. */

@@ -464,7 +464,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   }
 
   #submitAbortable(record: ProducerRecord<K, V>, receipt: Receipt, signal: AbortSignal): void {
-    this.#signals ??= new AbortSignals((aborted, by) => this.#admission.abort(aborted, by));
+    this.#signals ??= new AbortSignals((aborted, by) => this.#abort(aborted, by));
     const refusal = signalRefusal(signal, () => topicOf(record));
     if (refusal !== undefined) return this.#rejections.reject(refusal, receipt);
     let send: AbortableSend;
@@ -475,7 +475,11 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     }
     this.#admission.submit(record, send, true);
     // Aborted from within a serializer or a partitioner.
-    if (isAborted(signal) && !send.told) this.#admission.abort(send, signal);
+    if (isAborted(signal) && !send.told) this.#abort(send, signal);
+  }
+
+  #abort(send: AbortableSend, signal: AbortSignal): void {
+    this.#sender.guard(() => this.#admission.abort(send, signal));
   }
 
   /** The error of a call that has waited for records, and why it has. */

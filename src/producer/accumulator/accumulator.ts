@@ -169,7 +169,12 @@ export class Accumulator {
       for (const barrier of batch.barriers ?? []) barrier.done();
       this.#memory.release(batch.reservedBytes);
     } else if (batch.liveCount * 2 <= batch.recordCount) {
-      batch.compact();
+      try {
+        batch.compact();
+      } catch {
+        // There is no buffer to be had. That is tried once more before it is sent.
+        return;
+      }
       this.releaseSpare(batch);
     }
   }

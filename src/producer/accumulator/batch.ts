@@ -216,12 +216,14 @@ export class Batch<P extends Place = Place> {
     if (this.#phase === READY) this.transition(CLOSED);
   }
 
-  /** Rewrites the batch without the records that were taken out. It keeps what it has of the buffer memory. */
+  /**
+   * Rewrites the batch without the records that were taken out. It keeps what it has of the buffer memory. When it throws,
+   * because there is no buffer to be had, the batch is as it was; so it is with {@link refuse}.
+   */
   compact(): void {
-    const dropped = this.#dropped;
-    if (dropped === undefined) return;
+    if (this.#dropped === undefined) return;
+    this.#rewrite(this.#dropped);
     this.#dropped = undefined;
-    this.#rewrite(dropped);
   }
 
   /** How many records the broker has refused one by one that are yet to be settled. */
@@ -250,21 +252,22 @@ export class Batch<P extends Place = Place> {
         before += 1;
         continue;
       }
-      const receipt = this.#receipts[index];
-      if (typeof receipt === "object") receipt.left?.();
-      refused.push({ before, error, receipt });
+      refused.push({ before, error, receipt: this.#receipts[index] });
     }
-    this.#refused = refused;
     this.#rewrite(errors);
+    this.#refused = refused;
+    for (const { receipt } of refused) if (typeof receipt === "object") receipt.left?.();
     this.wire = undefined;
   }
 
   #rewrite(without: { has(index: number): boolean }): void {
     const records = this.#decode();
-    const [buffer, receipts] = [this.#buffer, this.#receipts.splice(0)];
+    const buffer = this.#buffer;
+    // First, because it is all that can fail.
+    this.#buffer = this.#pool.take(this.length);
+    const receipts = this.#receipts.splice(0);
     const { reservedBytes } = this;
     this.#timestampDeltas = NO_DELTAS;
-    this.#buffer = this.#pool.take(this.length);
     this.recordCount = 0;
     this.length = BATCH_OVERHEAD;
     this.chargedBytes = BATCH_OVERHEAD;

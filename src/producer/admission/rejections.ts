@@ -4,8 +4,8 @@
  * @module
  */
 
-import { isKafkaError } from "../../error_like.ts";
-import { AbortError, KafkaError } from "../../errors.ts";
+import { reasonFor } from "../../error_like.ts";
+import { AbortError, type KafkaError } from "../../errors.ts";
 import type { Stamping } from "../idempotence/stamping.ts";
 import type { Logger } from "../observe/logger.ts";
 import type { Metrics } from "../observe/metrics.ts";
@@ -44,9 +44,7 @@ export class Rejections {
   /** Fails a record. */
   reject(error: unknown, receipt: Receipt): void {
     this.#metrics.failed(1);
-    const reason = isKafkaError(error)
-      ? error
-      : new KafkaError("The record can't be sent.", { code: "UNEXPECTED", cause: error });
+    const reason = reasonFor(error);
     this.#stamping.onFailed(reason, 1);
     // A caller that takes its record back needs no warning of it.
     if (!(reason instanceof AbortError)) {

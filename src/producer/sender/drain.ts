@@ -6,7 +6,8 @@
 
 import type { Connection } from "../../cluster/connection.ts";
 import type { PartitionMetadata } from "../../cluster/metadata.ts";
-import { type KafkaError, RecordTooLargeError } from "../../errors.ts";
+import { reasonFor } from "../../error_like.ts";
+import { RecordTooLargeError } from "../../errors.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import type { Accumulator } from "../accumulator/accumulator.ts";
 import type { Partition, QueuedBatch } from "../accumulator/partition.ts";
@@ -171,15 +172,15 @@ export class Drain {
       if (later !== undefined) void later.then(() => this.#onEncoded(batch), (error) => this.#onEncoded(batch, error));
       else if (batch.wire === undefined) this.#onEncoded(batch);
     } catch (error) {
-      this.#onEncoded(batch, error as KafkaError);
+      this.#onEncoded(batch, error);
     }
   }
 
   /** A codec has done its work, or has failed. */
-  #onEncoded(batch: QueuedBatch, error?: KafkaError): void {
+  #onEncoded(batch: QueuedBatch, error?: unknown): void {
     this.#listener.guard(() => {
       if (error === undefined) this.#accumulator.tidy(batch);
-      else this.#settlement.failQueued(batch, error);
+      else this.#settlement.failQueued(batch, reasonFor(error));
       this.#schedule.add(batch.partition);
     });
   }

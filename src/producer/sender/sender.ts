@@ -162,11 +162,13 @@ export class Sender implements Worker, ExchangeListener {
 
   /** Fails all records that have not been drained; what was drained goes on. */
   failUndrained(error: KafkaError): void {
-    // First, or they would enter batches with the memory that the others give back.
-    this.#waitingRoom.dropAll(error);
-    for (const batch of [...this.#accumulator.incomplete]) {
-      if (!batch.drained) this.#settlement.failQueued(batch, error);
-    }
+    this.guard(() => {
+      // First, as above.
+      this.#waitingRoom.dropAll(error);
+      for (const batch of [...this.#accumulator.incomplete]) {
+        if (!batch.drained) this.#settlement.failQueued(batch, error);
+      }
+    });
   }
 
   #deferDrain(): void {
