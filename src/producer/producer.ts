@@ -156,7 +156,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
       maxResponseSize: MAX_RESPONSE_SIZE,
     }, {
       onMetadata: () => {
-        this.#admission.onMetadata();
+        this.#sender.guard(() => this.#admission.onMetadata());
         this.#sender.onMetadata();
         this.#watch.onMetadata();
       },

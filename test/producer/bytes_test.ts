@@ -417,6 +417,10 @@ test("bytes: a record for which there is no buffer is refused, and the producer 
       BufferPool.prototype.take = take;
     }
     assert.equal(refused.error?.code, "UNEXPECTED", wayName);
+    assert.match(
+      refused.error!.message,
+      /^Send the record again, and report it if that fails too: .*allocation failed/,
+    );
     assert.match(String(refused.error?.cause), /allocation failed/);
     await s.run(producer.send({ topic: "orders", value: "last" }));
     await assertLeavesNothing(s, producer);

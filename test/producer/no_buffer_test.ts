@@ -2,11 +2,13 @@
 
 import assert from "node:assert/strict";
 import { BufferPool } from "../../src/producer/accumulator/buffer_pool.ts";
+import type { Producer } from "../../src/producer/producer.ts";
+import type { RecordMetadata } from "../../src/producer/record/delivery.ts";
 import { Produce } from "../../src/protocol/messages/produce.ts";
 import { test } from "../harness.ts";
-import { stage } from "../stage.ts";
+import { type Stage, stage } from "../stage.ts";
 import { unhandledIn } from "./unhandled.ts";
-import { assertLeavesNothing, states, storedLz4, valuesIn, warmUp, watch } from "./wire.ts";
+import { assertLeavesNothing, states, storedLz4, valuesIn, warmUp, watch, type Watched } from "./wire.ts";
 
 function exhausted(): never {
   throw new RangeError("Array buffer allocation failed");
@@ -17,6 +19,18 @@ function withoutPool(): () => void {
   const { take } = BufferPool.prototype;
   BufferPool.prototype.take = exhausted;
   return () => void (BufferPool.prototype.take = take);
+}
+
+/** Nothing of so many bytes can be had until the returned call. */
+function without(length: number): () => void {
+  const whole = globalThis.Uint8Array;
+  globalThis.Uint8Array = new Proxy(whole, {
+    construct: (target, args, newTarget) =>
+      args.length === 1 && args[0] === length
+        ? exhausted()
+        : Reflect.construct(target, args, newTarget === globalThis.Uint8Array ? target : newTarget),
+  });
+  return () => void (globalThis.Uint8Array = whole);
 }
 
 /** A turn of the event loop, for what the runtime reports. */
@@ -125,3 +139,56 @@ test("no buffer: when a broker refuses records of a batch that can't be written 
   assert.deepEqual(told, ["0 UNEXPECTED", "1 UNEXPECTED", "2 UNEXPECTED"]);
   await assertLeavesNothing(s, p);
 });
+
+const BYTES = 777;
+
+/** Ways for a record to be copied because it has to wait; resolves to what became of it. */
+const WAITS: Readonly<Record<string, (s: Stage) => Promise<[Watched<RecordMetadata>, Producer]>>> = {
+  "for its topic": async (s) => {
+    const p = s.producer();
+    const restore = without(BYTES);
+    const refused = watch(s, p.send({ topic: "orders", value: "x".repeat(BYTES) }));
+    await s.runtime.settle();
+    restore();
+    return [refused, p];
+  },
+  "for memory": async (s) => {
+    const p = s.producer({ bufferMemory: 2_000, lingerMs: 5 });
+    const restore = without(16_384);
+    const first = watch(s, p.send({ topic: "orders", value: "f".repeat(1_700) }));
+    const refused = watch(s, p.send({ topic: "orders", value: "x".repeat(BYTES) }));
+    restore();
+    await s.runtime.advance(1_000);
+    assert.equal(first.state, "resolved");
+    return [refused, p];
+  },
+  "for memory, and then for its topic": async (s) => {
+    const p = s.producer({ bufferMemory: 2_000, lingerMs: 5, unknownTopicRetries: 0, allowAutoTopicCreation: false });
+    // Its memory goes to the next in line while an answer of metadata is taken in.
+    const unknown = watch(s, p.send({ topic: "nowhere", value: "f".repeat(1_700) }));
+    const refused = watch(s, p.send({ topic: "elsewhere", value: "x".repeat(BYTES) }));
+    const next = watch(s, p.send({ topic: "orders", value: "next" }));
+    const restore = without(BYTES);
+    await s.runtime.advance(1_000);
+    restore();
+    assert.equal(unknown.error?.code, "UNKNOWN_TOPIC_OR_PARTITION");
+    await s.runtime.advance(1_000);
+    assert.equal(next.state, "resolved");
+    return [refused, p];
+  },
+};
+
+for (const [what, wait] of Object.entries(WAITS)) {
+  test(`no buffer: a record that waits ${what} is refused, and the producer goes on`, async (t) => {
+    const unhandled = unhandledIn(t);
+    const s = stage({ topics: { orders: 1 } });
+    const [{ state, error }, p] = await wait(s);
+    await turn();
+    assert.deepEqual(unhandled, []);
+    assert.deepEqual([state, error?.code, error?.persisted], ["rejected", "UNEXPECTED", "no"]);
+    assert.match(String(error!.cause), /allocation failed/);
+    assert.doesNotMatch(error!.message, /Pass a record/);
+    await s.run(p.send({ topic: "orders", value: "last" }));
+    await assertLeavesNothing(s, p);
+  });
+}

@@ -165,14 +165,17 @@ export class BufferMemory {
   serve(): void {
     if (this.#serving) return;
     this.#serving = true;
-    while (this.contended) {
-      const waiter = this.#line[this.#head]!;
-      if (waiter.bytesWanted > this.availableBytes) break;
-      this.reserve(waiter.bytesWanted);
-      if (waiter.isLast) this.#shift();
-      waiter.onMemory();
+    try {
+      while (this.contended) {
+        const waiter = this.#line[this.#head]!;
+        if (waiter.bytesWanted > this.availableBytes) break;
+        this.reserve(waiter.bytesWanted);
+        if (waiter.isLast) this.#shift();
+        waiter.onMemory();
+      }
+    } finally {
+      this.#serving = false;
     }
-    this.#serving = false;
   }
 
   #setInUse(inUse: boolean): void {

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { reasonFor } from "../../error_like.ts";
 import { explainRefusal } from "../../other_clients.ts";
 import { maxSizeOfRecord, type RecordBytes, sizeOfRecordBody } from "../../protocol/record_batch.ts";
 import { BATCH_OVERHEAD } from "../../protocol/record_batch_layout.ts";
@@ -99,7 +100,7 @@ export class Admission {
     if (wantedPartition !== undefined || timestamp !== undefined) {
       checkRecordNumbers(name, wantedPartition, timestamp);
     }
-    if (!mayWait && headers !== undefined && isIterator(headers)) {
+    if (!mayWait && isIterator(headers)) {
       if (!this.#memory.has(1)) return 1;
       mayWait = true;
     }
@@ -108,17 +109,22 @@ export class Admission {
     encoder.encode(name, key, value, this.#showsRecords ? shown.headers : headers);
     let wanted = BATCH_OVERHEAD + chargeFor(maxSizeOfRecord(encoder));
     if (wanted > this.#limit) wanted = this.#wantedAtMost(wanted, encoder, name);
-    if (this.#router.isReady(topic) && this.#memory.has(wanted)) {
-      const partition = this.#router.choose(topic, wantedPartition, shown, encoder);
-      if (partition !== undefined) {
-        const { nowMs, wallMs } = this.#clock;
-        this.#accumulator.append(topic, partition, encoder, timestamp ?? wallMs, nowMs, receipt, 0);
-        return 0;
+    try {
+      if (this.#router.isReady(topic) && this.#memory.has(wanted)) {
+        const partition = this.#router.choose(topic, wantedPartition, shown, encoder);
+        if (partition !== undefined) {
+          const { nowMs, wallMs } = this.#clock;
+          this.#accumulator.append(topic, partition, encoder, timestamp ?? wallMs, nowMs, receipt, 0);
+          return 0;
+        }
       }
+      if (!mayWait && !this.#memory.has(wanted)) return wanted;
+      this.#waitingRoom.add(topic, wantedPartition, timestamp, shown, encoder, wanted, receipt);
+      return 0;
+    } catch (error) {
+      // It has been read, so the record is not to blame.
+      throw reasonFor(error);
     }
-    if (!mayWait && !this.#memory.has(wanted)) return wanted;
-    this.#waitingRoom.add(topic, wantedPartition, timestamp, shown, encoder, wanted, receipt);
-    return 0;
   }
 
   /** A barrier behind all that was handed over so far; nothing of it waits for more records any longer. */

@@ -217,8 +217,7 @@ export class WaitingRoom implements Entry {
     }
     if (waiter.gone) return;
     this.#leave(waiter);
-    this.#reject(waiter.waiting, error);
-    this.#memory.release(waiter.reservedBytes);
+    this.#refuse(waiter.waiting, error, waiter.reservedBytes);
   }
 
   /** Ends the waiting of all. */
@@ -260,7 +259,13 @@ export class WaitingRoom implements Entry {
       const partition = this.#router.choose(topic, waiting.partition, NO_RECORD, bytes);
       if (partition !== undefined) return this.#enter(topic, partition, since, waiting, bytes, reservedBytes);
     }
-    const send = new WaitingSend(topic, since, waiting, copyOf(bytes), reservedBytes, this);
+    let copy: RecordBytes;
+    try {
+      copy = copyOf(bytes);
+    } catch (error) {
+      return this.#refuse(waiting, error, reservedBytes);
+    }
+    const send = new WaitingSend(topic, since, waiting, copy, reservedBytes, this);
     if (waiting.receipt instanceof AbortableSend) waiting.receipt.waiting = send;
     this.#withMemory.add(send);
     this.#watch(since);
@@ -341,20 +346,21 @@ export class WaitingRoom implements Entry {
     const { ordinal, timestamp = since.wallMs, receipt } = waiting;
     for (const gap of [partition.gap, topic.gap]) {
       if (gap === undefined || ordinal > gap.lastWaiting) continue;
-      this.#reject(waiting, earlierFailed({ partition, persisted: "no" }, gap.cause));
-      this.#memory.release(reserved);
-      return;
+      return this.#refuse(waiting, earlierFailed({ partition, persisted: "no" }, gap.cause), reserved);
     }
     let batch: QueuedBatch;
     try {
       batch = this.#accumulator.append(topic, index, bytes, timestamp, since.nowMs, receipt, reserved);
     } catch (error) {
-      // There is no buffer to be had for it. That must not harm other records.
-      this.#reject(waiting, error);
-      this.#memory.release(reserved);
-      return;
+      return this.#refuse(waiting, error, reserved);
     }
     this.#countDown(ordinal, batch);
+  }
+
+  /** Fails a record that has its memory, often because there is no buffer to be had: that must not harm other records. */
+  #refuse(waiting: Waiting, error: unknown, reservedBytes: number): void {
+    this.#reject(waiting, error);
+    this.#memory.release(reservedBytes);
   }
 
   #dropFirst(run: WaitingRun, error: KafkaError): void {
