@@ -7,7 +7,8 @@
  *
  * What an implementation may rely on:
  *
- * - Every method is called from the producer's own turns, never re-entrantly from another method of the same object.
+ * - Every method is called from the producer's own turns. Only `onFailed` may be called again from within itself: by
+ *   whoever hears there of the failure, and takes back a record.
  * - `identity` is read again for each batch. A partition takes a new identity over by itself, as soon as none of its
  *   batches that were stamped under the old one is unanswered or waits to be sent again, and starts at sequence 0 then.
  *   So an implementation changes `identity` and tells no partition.

@@ -207,7 +207,7 @@ export class TransactionLife {
     if (kind === "abort" && !isAgain) {
       this.states.transition("aborting");
       this.#registration.drop();
-      this.#host.failUndrained(this.#notSent());
+      await this.#dropUndrained();
     } else {
       this.states.transition(kind === "commit" ? "committing" : "aborting");
     }
@@ -281,7 +281,7 @@ export class TransactionLife {
     return this.states.current === "fatal" ? this.#fatalError() : notSent(this.failure);
   }
 
-  /** Fails what was not sent, on a turn of its own: whoever tells of a failure may be in the midst of a list. */
+  /** Fails what was not sent, on a turn of its own: who tells of a failure, or aborts for one, is in the midst of a list. */
   #dropUndrained(): Promise<void> {
     return this.#dropping ??= Promise.resolve().then(() => {
       this.#dropping = undefined;

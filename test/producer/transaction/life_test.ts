@@ -285,6 +285,42 @@ test("transaction life: a transaction says where it stands, and its signal why i
   await run(client.close());
 });
 
+test("transaction life: when its signal, a hook or a log line is what aborts, a record that failed is told before those it stops", async () => {
+  for (const what of ["signal", "onBatch", "warn"] as const) {
+    const { runtime, cluster, producer, run } = stage("4.1");
+    let stop = (): void => {};
+    const client = producer({
+      maxInFlight: 1,
+      hooks: { onBatch: ({ error }) => void (what === "onBatch" && error && stop()) },
+      logger: { warn: (event: string) => void (what === "warn" && event === "batch_failed" && stop()) },
+    });
+    const tx: Transaction = await run(client.begin());
+    await run(tx.send(record));
+    let aborted: Promise<void> | undefined;
+    stop = () => void (aborted ??= tx.abort());
+    if (what === "signal") tx.signal.addEventListener("abort", stop);
+    const told: string[] = [];
+    const send = (value: string): void => {
+      tx.send({ ...record, value }, { onError: ({ code }) => void told.push(`${value} ${code}`) }).catch(({ code }) =>
+        told.push(`${value} rejected ${code}`)
+      );
+    };
+    // One in flight, and one behind it.
+    cluster.control(Produce, { error: 10, delayMs: 20 }, { times: 1 });
+    send("a");
+    await runtime.settle();
+    send("b");
+    await run(tx.flush());
+    await run(aborted!);
+    assert.deepEqual(told, [
+      ...["a MESSAGE_TOO_LARGE", "b TRANSACTION_ABORTED"],
+      ...["a rejected MESSAGE_TOO_LARGE", "b rejected TRANSACTION_ABORTED"],
+    ], what);
+    assert.equal(client.state, "ready");
+    await run(client.close());
+  }
+});
+
 for (const release of ["3.9", "4.1"] as const) {
   test(`transaction life: on Kafka ${release} a function that has committed by itself has committed, one that has aborted is told so`, async () => {
     const { producer, run, failure, committed } = stage(release);
