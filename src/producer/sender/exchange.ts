@@ -126,7 +126,16 @@ export class Exchange {
         this.#metrics.answered(nowMs - sentMs, Math.min(response.throttleTimeMs, MAX_THROTTLE_MS), nowMs);
         const answer = { version, response };
         const results = resultsOf(request, response, batches);
-        batches.forEach((batch, index) => this.#settlement.onResult(batch, results[index], answer, connection.address));
+        const fatal: unknown[] = [];
+        batches.forEach((batch, index) => {
+          try {
+            this.#settlement.onResult(batch, results[index], answer, connection.address);
+          } catch (error) {
+            // What else stands in the answer counts all the same.
+            fatal.push(error);
+          }
+        });
+        if (fatal.length > 0) throw fatal[0];
       }), lost);
   }
 
