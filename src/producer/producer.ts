@@ -516,7 +516,6 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     } catch (error) {
       late = error;
     }
-    this.#waitingRoom.dropAll(closedError("The record was never sent.", "no"));
     this.#sender.abandon((fate) => {
       const detail = fate === "no" ? "The record was never sent." : "The record may be in the log.";
       return closedError(detail, fate);

@@ -151,9 +151,11 @@ export class Sender implements Worker, ExchangeListener {
   }
 
   /** Fails everything that has no outcome, and stops. */
-  abandon(reason: (persisted: "no" | "possibly", partition: Partition) => KafkaError): void {
+  abandon(reason: (persisted: "no" | "possibly", partition?: Partition) => KafkaError): void {
     this.#closed = true;
     this.#schedule.serve(undefined);
+    // First, or they would enter batches with the memory that the others give back.
+    this.#waitingRoom.dropAll(reason("no"));
     for (const batch of [...this.#accumulator.incomplete]) {
       const fate = batch.phase === IN_FLIGHT || batch.persisted !== "no" ? "possibly" : "no";
       this.#settlement.completeExceptionally(batch, reason(fate, batch.partition));
@@ -292,10 +294,8 @@ export class Sender implements Worker, ExchangeListener {
       const own = { fatal: true, persisted, topic: of?.topic.name, partition: of?.index, cause: error };
       return new KafkaError(error.message, { code: "UNEXPECTED", ...error as KafkaErrorOptions, ...own });
     };
-    this.#fatal = reason("no");
-    this.#closed = true;
-    this.#schedule.serve(undefined);
-    this.#waitingRoom.dropAll(this.#fatal);
+    // The first is told, whatever other answers still come.
+    this.#fatal ??= reason("no");
     this.abandon(reason);
   }
 }
