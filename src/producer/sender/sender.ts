@@ -137,7 +137,7 @@ export class Sender implements Worker, ExchangeListener {
       if (!this.#lacksIdentity) return ready.forEach((lane) => this.#drainLane(lane));
       // The leaders are dialled meanwhile, and first: one of them is asked for the id, so that it takes no other broker.
       for (const lane of ready) if (this.#cluster.broker(lane.nodeId)?.connection === undefined) this.#connect(lane);
-      if (ready.length > 0) void this.#ensureIdentity();
+      if (ready.length > 0) this.#ensureIdentity();
     });
   }
 
@@ -195,23 +195,23 @@ export class Sender implements Worker, ExchangeListener {
     return this.#stamping.stamps && this.#stamping.identity === undefined;
   }
 
-  async #ensureIdentity(): Promise<void> {
+  #ensureIdentity(): void {
     if (this.#acquiring) return;
     this.#acquiring = true;
-    const error = await this.#stamping.ensure();
-    this.#acquiring = false;
-    if (this.#closed) return;
-    if (error === undefined) {
-      for (const batch of this.#accumulator.incomplete) this.#schedule.add(batch.partition);
-      return this.drain();
-    }
-    // Refused for good: what waits fails. A later send asks again, for rights can be granted (I1).
-    this.guard(() => {
-      for (const batch of [...this.#accumulator.incomplete]) {
-        if (batch.phase !== IN_FLIGHT) this.#settlement.failQueued(batch, error);
-      }
-      for (const lane of this.#lanes.values()) this.#reroute(lane);
-    });
+    this.#stamping.ensure().then((error) =>
+      this.guard(() => {
+        this.#acquiring = false;
+        if (this.#closed) return;
+        if (error === undefined) {
+          for (const batch of this.#accumulator.incomplete) this.#schedule.add(batch.partition);
+          return this.drain();
+        }
+        // Refused for good: what waits fails. A later send asks again, for rights can be granted (I1).
+        for (const batch of [...this.#accumulator.incomplete]) {
+          if (batch.phase !== IN_FLIGHT) this.#settlement.failQueued(batch, error);
+        }
+        for (const lane of this.#lanes.values()) this.#reroute(lane);
+      }), (error) => this.#onFatal(error));
   }
 
   #drainLane(lane: Lane): void {
@@ -227,7 +227,7 @@ export class Sender implements Worker, ExchangeListener {
       // Nothing chosen though there is something left: a batch was too large for any request, and has failed.
       const chosen = this.#drain.choose(lane, connection);
       // The epochs of the last id are used up, and a partition waits for a new one.
-      if (this.#lacksIdentity) void this.#ensureIdentity();
+      if (this.#lacksIdentity) this.#ensureIdentity();
       if (chosen.length > 0) this.#exchange.begin(lane, connection, chosen);
     }
   }
