@@ -139,7 +139,7 @@ const ERRORS: Readonly<
 };
 
 for (const [when, run] of Object.entries(ERRORS)) {
-  test(`fatal: an error of our own ${when} ends the producer`, async (t) => {
+  test(`fatal: an error of our own ${when} ends the producer, and says what to do`, async (t) => {
     const unhandled = unhandledIn(t);
     const s = stage({ network: { latencyMs: 5 } });
     const [p, sent] = await run(s, t);
@@ -148,7 +148,10 @@ for (const [when, run] of Object.entries(ERRORS)) {
     assert.deepEqual(unhandled, []);
     for (const { error } of sent) {
       assert.deepEqual([error?.code, error?.retriable], ["UNEXPECTED", false]);
-      assert.match(error!.message, /x is undefined/);
+      assert.match(
+        error!.message,
+        /^Make a new producer, and please report it: this is an error in the client\. x is undefined\.$/,
+      );
     }
     const later = await s.failure(p.send({ topic: "orders", value: "v" }));
     assert.deepEqual([later.code, later.fatal], ["UNEXPECTED", true]);

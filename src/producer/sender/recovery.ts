@@ -184,7 +184,9 @@ export class Recovery {
     for (const batch of partition.queue) {
       if (!batch.drained || batch.persisted === "no" || !(rewrite || batch.misnumbered)) continue;
       const { topic: { name: topic }, index } = partition;
-      const message = `The record may be in the log of topic ${show(topic)} partition ${index}: its broker can't tell.`;
+      const message =
+        `Look whether the record is in the log of topic ${show(topic)} partition ${index} before you send ` +
+        "it again: its broker can't tell.";
       const options = { code: "OUTCOME_UNKNOWN", persisted: "possibly", topic, partition: index, cause } as const;
       ended.push({ batch, error: new KafkaError(message, options) });
     }

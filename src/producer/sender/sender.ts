@@ -10,8 +10,10 @@
 
 import { endsWaiting } from "../../cluster/advice.ts";
 import type { Cluster } from "../../cluster/cluster.ts";
+import { isKafkaError } from "../../error_like.ts";
 import { KafkaError, type KafkaErrorOptions } from "../../errors.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
+import { sentenceOf } from "../../show.ts";
 import type { Accumulator } from "../accumulator/accumulator.ts";
 import type { Agenda } from "../accumulator/agenda.ts";
 import type { BufferMemory } from "../accumulator/buffer_memory.ts";
@@ -146,7 +148,7 @@ export class Sender implements Worker, ExchangeListener {
     try {
       run();
     } catch (error) {
-      this.#onFatal(error as KafkaError);
+      this.#onFatal(error);
     }
   }
 
@@ -289,10 +291,13 @@ export class Sender implements Worker, ExchangeListener {
   }
 
   /** The producer can't go on: everything that waits fails. */
-  #onFatal(error: KafkaError): void {
+  #onFatal(error: unknown): void {
+    const message = isKafkaError(error)
+      ? error.message
+      : `Make a new producer, and please report it: this is an error in the client. ${sentenceOf(error)}`;
     const reason = (persisted: "no" | "possibly", of?: Partition): KafkaError => {
       const own = { fatal: true, persisted, topic: of?.topic.name, partition: of?.index, cause: error };
-      return new KafkaError(error.message, { code: "UNEXPECTED", ...error as KafkaErrorOptions, ...own });
+      return new KafkaError(message, { code: "UNEXPECTED", ...error as KafkaErrorOptions, ...own });
     };
     // The first is told, whatever other answers still come.
     this.#fatal ??= reason("no");
