@@ -70,7 +70,8 @@ export class Accumulator {
 
   /**
    * Writes a record into the open batch of a partition. `reserved` is what it has of the buffer memory already; the rest
-   * is taken. When it throws, because there is no buffer to be had, nothing has changed.
+   * is taken. When it throws, because there is no buffer to be had, no record is affected: at most the open batch takes
+   * no more.
    */
   append(
     topic: TopicQueues,

@@ -221,7 +221,7 @@ export interface ResolvedOptions {
   readonly sasl: SaslMechanism | undefined;
   readonly connect: SocketFactory | undefined;
   readonly logger: Logger;
-  /** As the caller gave them; see {@link guardedHooks}. */
+  /** As the caller gave them, until the producer puts {@link guardedHooks} in their place. */
   readonly hooks: ProducerHooks;
   readonly snapshot: ClusterSnapshot | undefined;
   readonly telemetry: Telemetry | undefined;

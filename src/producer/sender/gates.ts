@@ -1,5 +1,9 @@
 /**
- * Why the first batch of a partition must wait. Two pure functions: they look at an attempt and change nothing.
+ * Why the first batch of a partition must wait, for reasons of the partition's own. Two pure functions: they look at an
+ * attempt and change nothing.
+ *
+ * There are other reasons: it lingers (`Schedule.isDue`), it has no leader (`Schedule.add`), or it would make the request
+ * too large (`Drain.choose`); or the lane of its broker has no connection, is throttled, or has no free slot (`Sender`).
  *
  * Each gate has one event that ends it and puts the partition back on the schedule. The ids are those of
  * `docs/delivery.md`.
