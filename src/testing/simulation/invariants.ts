@@ -472,8 +472,10 @@ function entersNoBatch(
   own: PlannedOptions,
 ): boolean {
   if (isRefusedAtOnce(told, own)) return true;
-  return told.error?.code === "TIMEOUT" && told.error.persisted === "no" && told.atMs >= calledMs + own.maxBlockMs &&
-    isRecreated(plan, topic);
+  const isGone = isRecreated(plan, topic) ||
+    plan.faults.some((fault) => fault.kind === "topic is not in metadata" && fault.topic === topic);
+  return isGone && told.error?.code === "TIMEOUT" && told.error.persisted === "no" &&
+    told.atMs >= calledMs + own.maxBlockMs;
 }
 
 function isFailed(sent: Sent): boolean {
