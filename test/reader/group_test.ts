@@ -632,3 +632,41 @@ test("group reader: onTrouble is told why the group can't be joined, once, and t
   assert.deepEqual(told, ["TimeoutError", null]);
   await run(other.close());
 });
+
+for (
+  const [who, names, victim] of [
+    ["the leader", ["a"], "a"],
+    ["another one than the leader", ["z", "a"], "a"],
+  ] as const
+) {
+  test(`group reader: partitions that a static member was about to give up when it was killed go to the next one, ${who}`, async () => {
+    const { cluster, member, process, run, runtime, until } = groupStage(4);
+    const { kill, runtime: mortal } = process();
+    let isGivingUp = false;
+    const common = { brokers: cluster.bootstrap, groupId: "g", topics: ["orders"] };
+    const onRevoked = (): Promise<void> => {
+      isGivingUp = true;
+      return new Promise(() => {});
+    };
+    const members: GroupReader[] = [];
+    for (const name of names) {
+      const one = name === victim
+        ? new GroupReader({ ...common, groupInstanceId: name, onRevoked }, mortal)
+        : member({ groupInstanceId: name });
+      members.push(one);
+      await run(one.join());
+    }
+    await until(() => members.every(({ assignment }) => assignment.length === 4 / members.length));
+    const late = member({ groupInstanceId: "later" });
+    await run(late.join());
+    await until(() => isGivingUp);
+    kill();
+    const again = member({ groupInstanceId: victim });
+    const all = [...members.slice(0, -1), again, late];
+    await run(again.join());
+    const startMs = runtime.now();
+    await until(() => indexesOf(all.flatMap(({ assignment }) => assignment)).join() === "0,1,2,3");
+    assert.ok(runtime.now() - startMs < 10_000, `It took ${runtime.now() - startMs} ms`);
+    for (const one of all) await run(one.close());
+  });
+}

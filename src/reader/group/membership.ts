@@ -28,6 +28,7 @@ import {
 } from "../../protocol/error_code_names.ts";
 import { Marked, outside } from "../../runtime/async_context.ts";
 import { onAbort } from "../../runtime/on_abort.ts";
+import type { Timer } from "../../runtime/runtime.ts";
 import { show } from "../../show.ts";
 import type { Cursor } from "../cursor.ts";
 import { keyOf } from "../fetcher.ts";
@@ -47,6 +48,7 @@ import type { ResolvedGroupOptions } from "./options.ts";
 type Joined = ResponseOf<typeof JoinGroup>;
 
 const PROTOCOL_TYPE = "consumer";
+const COOPERATIVE = "cooperative-sticky";
 const COORDINATOR_ERRORS: readonly number[] = [15, 16];
 const UNKNOWN_TOPIC = 3;
 /** The coordinator answers a join when the rebalance is over, and that may take a little longer than it is allowed to. */
@@ -79,6 +81,11 @@ export class Membership {
   #counts: ReadonlyMap<string, number> | undefined;
   /** Stands for topics that aren't there where troubles are told. */
   readonly #missing: object = {};
+  /**
+   * Partitions are nobody's, or may be: their owner is to give them up and join again. A static member that is killed
+   * meanwhile and comes back doesn't know of it, so the leader sees to it.
+   */
+  #isPartial = false;
   #state: MembershipState = "out";
   #running: Promise<void> | undefined;
   #attempts = 0;
@@ -100,7 +107,7 @@ export class Membership {
     // A connection of its own, beside that of commits: they don't wait behind a join.
     this.#coordinator = new Coordinator(cluster, "group", options.groupId, requestTimeoutMs);
     this.#backoff = new Backoff(retryBackoffMs, retryBackoffMaxMs, () => runtime.random());
-    this.#isCooperative = options.assignors.every((name) => name === "cooperative-sticky");
+    this.#isCooperative = options.assignors.every((name) => name === COOPERATIVE);
     this.#heart = new Heart(runtime, this.#coordinator, options, () => this.#onBeat(), (error) => this.#decide(error));
     this.#inner.onMetadata = () => this.#onMetadata();
   }
@@ -219,7 +226,16 @@ export class Membership {
     this.#inner.tell(this, null);
     this.#tellMissing();
     this.#inner.wake();
+    const timer = this.#isPartial ? this.#againLater() : undefined;
     while (this.#verdict === undefined && !this.#closing.signal.aborted) await this.#inner.nextEvent();
+    timer?.cancel();
+  }
+
+  /** The group meets again, unless it does before. */
+  #againLater(): Timer {
+    const { heartbeatIntervalMs } = this.#options;
+    const again = (): void => this.#decide(brokerError(REBALANCE_IN_PROGRESS, { api: "SyncGroup" }));
+    return this.#inner.runtime.setTimer(again, heartbeatIntervalMs);
   }
 
   async #enter(): Promise<TopicPartition[]> {
@@ -259,7 +275,10 @@ export class Membership {
     const { groupId, groupInstanceId, rebalanceTimeoutMs, topics } = this.#options;
     const isLeader = joined.leader === joined.memberId;
     const assignments = isLeader ? await this.#divide(joined) : [];
-    if (!isLeader) this.#counts = undefined;
+    if (!isLeader) {
+      this.#counts = undefined;
+      this.#isPartial = false;
+    }
     const connection = await this.#coordinator.connection();
     const version = connection.version(SyncGroup);
     const answer = await this.#interruptible(connection.request(SyncGroup, version, {
@@ -284,14 +303,19 @@ export class Membership {
     });
     const counts = await this.#countsOf([...new Set(views.flatMap(({ topics }) => topics))]);
     this.#counts = counts;
-    if (skipAssignment) return [];
+    if (skipAssignment) {
+      // It has come back as a static member, and what its predecessor has divided isn't told.
+      this.#isPartial = protocolName === COOPERATIVE;
+      return [];
+    }
     const assignor = ASSIGNORS[protocolName as AssignorName];
     if (assignor === undefined) {
       throw new KafkaError(`The group divides by ${show(protocolName)}, which this member never offered.`);
     }
-    return [...assignor(views, counts)].map(([memberId, places]) => {
-      return { memberId, assignment: writeAssignment(places) };
-    });
+    const division = [...assignor(views, counts)];
+    const sum = (numbers: Iterable<number>): number => [...numbers].reduce((total, each) => total + each, 0);
+    this.#isPartial = sum(division.map(([, places]) => places.length)) < sum(counts.values());
+    return division.map(([memberId, places]) => ({ memberId, assignment: writeAssignment(places) }));
   }
 
   /** Partitions by topic; a topic that isn't there has none, and the group divides anew when it is. */
