@@ -148,7 +148,7 @@ export function consumerMembers(count: number): unknown[] {
   const topicPartitions = [{ topicId: "a".repeat(32), topicName: "orders", partitions: [0] }];
   return Array.from({ length: count }, (_, index) => ({
     ...{ memberId: `m${index}`, memberEpoch: 1, clientId: "c", clientHost: "h", subscribedTopicNames: ["orders"] },
-    ...{ assignment: { topicPartitions }, targetAssignment: { topicPartitions: [] } },
+    ...{ assignment: { topicPartitions }, targetAssignment: { topicPartitions } },
   }));
 }
 
