@@ -5,11 +5,13 @@
  */
 
 import type { KafkaError } from "../../errors.ts";
-import { FENCED_INSTANCE_ID, INVALID_SESSION_TIMEOUT } from "../../protocol/error_code_names.ts";
+import {
+  FENCED_INSTANCE_ID,
+  GROUP_MAX_SIZE_REACHED,
+  INCONSISTENT_GROUP_PROTOCOL,
+  INVALID_SESSION_TIMEOUT,
+} from "../../protocol/error_code_names.ts";
 import { brokerError } from "../../protocol/error_codes.ts";
-
-const INCONSISTENT_GROUP_PROTOCOL = 23;
-const GROUP_MAX_SIZE_REACHED = 81;
 
 /** What to do about it; only members meet these codes, so they stand here and not in the table of all. */
 const ADVICE: Readonly<Record<number, string>> = {

@@ -20,11 +20,14 @@ import { LeaveGroup } from "../../protocol/messages/leave_group.ts";
 import { SyncGroup } from "../../protocol/messages/sync_group.ts";
 import type { ResponseOf } from "../../protocol/schema.ts";
 import {
+  COORDINATOR_NOT_AVAILABLE,
   FENCED_INSTANCE_ID,
   ILLEGAL_GENERATION,
   MEMBER_ID_REQUIRED,
+  NOT_COORDINATOR,
   REBALANCE_IN_PROGRESS,
   UNKNOWN_MEMBER_ID,
+  UNKNOWN_TOPIC_OR_PARTITION,
 } from "../../protocol/error_code_names.ts";
 import { Marked, outside } from "../../runtime/async_context.ts";
 import { onAbort } from "../../runtime/on_abort.ts";
@@ -49,8 +52,7 @@ type Joined = ResponseOf<typeof JoinGroup>;
 
 const PROTOCOL_TYPE = "consumer";
 const COOPERATIVE = "cooperative-sticky";
-const COORDINATOR_ERRORS: readonly number[] = [15, 16];
-const UNKNOWN_TOPIC = 3;
+const COORDINATOR_ERRORS: readonly number[] = [COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR];
 /** The coordinator answers a join when the rebalance is over, and that may take a little longer than it is allowed to. */
 const JOIN_GRACE_MS = 5_000;
 /** A topic that was just created isn't known everywhere yet. */
@@ -334,7 +336,7 @@ export class Membership {
     }
     for (const topic of unknown()) {
       const { errorCode } = cluster.use(topic);
-      if (errorCode !== UNKNOWN_TOPIC && !errorOf(errorCode).retriable && errorCode !== 0) {
+      if (errorCode !== UNKNOWN_TOPIC_OR_PARTITION && !errorOf(errorCode).retriable && errorCode !== 0) {
         throw brokerError(errorCode, { api: "Metadata", topic });
       }
     }
@@ -352,7 +354,10 @@ export class Membership {
       `Topic ${show(topic)} of group ${show(this.#options.groupId)} isn't there, and is read as soon as it is. ` +
       "Look at the name, or create the topic.";
     const code = "UNKNOWN_TOPIC_OR_PARTITION";
-    this.#inner.tell(this.#missing, new KafkaError(reason, { code, errorCode: UNKNOWN_TOPIC, retriable: true, topic }));
+    this.#inner.tell(
+      this.#missing,
+      new KafkaError(reason, { code, errorCode: UNKNOWN_TOPIC_OR_PARTITION, retriable: true, topic }),
+    );
   }
 
   /** Takes an assignment. False if partitions were given up for others: then the group has to meet again. */
