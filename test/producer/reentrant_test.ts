@@ -253,7 +253,8 @@ test("callbacks that send again: a flush waits for refusals that wait for their 
   await assertLeavesNothing(s, p);
 });
 
-test("callbacks that send again: close tells what a callback has sent in vain before the interceptors end", async () => {
+/** Closes a producer that can't deliver, and tells what its interceptor has heard. */
+async function heardAtClose(send: (producer: SimpleProducer) => void): Promise<string[]> {
   const s = stage();
   const order: string[] = [];
   const p = s.producer({
@@ -263,28 +264,28 @@ test("callbacks that send again: close tells what a callback has sent in vain be
     }],
   });
   s.cluster.stopBroker(1);
-  const record = { topic: "orders", value: "x" };
-  const again = (): void => void p.send(record, { onError: () => {} });
-  void p.send(record, { onError: again });
+  send(p);
   await s.failure(p.close({ timeoutMs: 100 }));
+  return order;
+}
+
+type SimpleProducer = ReturnType<ReturnType<typeof stage>["producer"]>;
+
+test("callbacks that send again: close tells what a callback has sent in vain before the interceptors end", async () => {
+  const record = { topic: "orders", value: "x" };
+  const order = await heardAtClose((p) => {
+    void p.send(record, { onError: () => void p.send(record, { onError: () => {} }) });
+  });
   assert.deepEqual(order, ["outcome", "outcome", "interceptor closes"]);
 });
 
 test("callbacks that send again: interceptors hear before they end also of what those who waited have sent in vain", async () => {
-  const s = stage();
-  const order: string[] = [];
-  const p = s.producer({
-    interceptors: [{
-      onAcknowledgement: () => void order.push("outcome"),
-      close: () => void order.push("interceptor closes"),
-    }],
-  });
-  s.cluster.stopBroker(1);
   const record = { topic: "orders", value: "x" };
-  const last = (): void => void p.send(record, { onError: () => {} });
-  // The second is sent once the promise of the first has told, and its callback sends the third.
-  p.send(record).catch(() => p.send(record, { onError: last })).catch(() => {});
-  await s.failure(p.close({ timeoutMs: 100 }));
+  const order = await heardAtClose((p) => {
+    const last = (): void => void p.send(record, { onError: () => {} });
+    // The second is sent once the promise of the first has told, and its callback sends the third.
+    p.send(record).catch(() => p.send(record, { onError: last })).catch(() => {});
+  });
   assert.deepEqual(order, ["outcome", "outcome", "outcome", "interceptor closes"]);
 });
 
