@@ -135,8 +135,11 @@ export class Sender implements Worker, ExchangeListener {
   drain(): void {
     this.guard(() => {
       if (this.#closed) return;
+      if (!this.#lacksIdentity) {
+        for (const lane of this.#lanes.values()) if (lane.ready.length > 0) this.#drainLane(lane);
+        return;
+      }
       const ready = [...this.#lanes.values()].filter((lane) => lane.ready.length > 0);
-      if (!this.#lacksIdentity) return ready.forEach((lane) => this.#drainLane(lane));
       // The leaders are dialled meanwhile, and first: one of them is asked for the id, so that it takes no other broker.
       for (const lane of ready) if (this.#cluster.broker(lane.nodeId)?.connection === undefined) this.#connect(lane);
       if (ready.length > 0) this.#ensureIdentity();
