@@ -36,6 +36,8 @@ const MAX_DIALS = 20;
 /** From so many on in a second, less the first of each broker, a client spreads its dials. */
 const PACED_DIALS = 15;
 const MAX_METADATA = 8;
+/** From so many requests for metadata on in a second, a client spreads them. */
+const PACED_METADATA = 4;
 
 /** Errors that say nothing of a batch: the record was refused before it was in one, and that is told at once. */
 const REFUSED_AT_ONCE: ReadonlySet<string | undefined> = new Set([
@@ -334,7 +336,7 @@ function isSameMoment(one: Told, other: Told): boolean {
 function checkProgress({ plan, producers }: Observation, sent: Sent, say: Say): void {
   const { faults, cluster: { maxLatencyMs, replicationLagMs, maxRequestBytes } } = plan;
   if (faults.length > 0 || maxRequestBytes !== undefined) return;
-  const { plan: { options }, busyMs, dialsMs } = producers[sent.plan.producer]!;
+  const { plan: { options }, busyMs, dialsMs, metadataMs } = producers[sent.plan.producer]!;
   const toldMs = (sent.calledBack[0] ?? sent.promised[0])?.atMs;
   if (toldMs === undefined) return;
   const patienceMs = options.lingerMs + 4 * maxLatencyMs + replicationLagMs + 1.3 * options.retryBackoffMs + 100;
@@ -346,7 +348,10 @@ function checkProgress({ plan, producers }: Observation, sent: Sent, say: Say): 
   }
   const idleMs = Math.min(toldMs, busyMs.find((atMs) => atMs > lastMs) ?? toldMs) - lastMs;
   // With acks 0 a broker says no by hanging up; a client that was dialling so often pauses for the rest of the second.
-  const isPaced = dialsMs.filter((atMs) => atMs > lastMs - 1_000 && atMs <= lastMs).length >= PACED_DIALS;
+  // One that has asked for metadata so often, because leaders hang up or time out, does the same.
+  const ofLastSecond = (timesMs: readonly number[]): number =>
+    timesMs.filter((atMs) => atMs > lastMs - 1_000 && atMs <= lastMs).length;
+  const isPaced = ofLastSecond(dialsMs) >= PACED_DIALS || ofLastSecond(metadataMs) >= PACED_METADATA;
   if (idleMs > patienceMs + (isPaced ? 1_000 : 0)) {
     say("V11", `Nothing was done for ${idleMs} ms while it waited.`, sent.plan.id);
   }
