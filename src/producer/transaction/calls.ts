@@ -24,6 +24,8 @@ import { type Action, actionOf, concurrentPauseMs, type TransactionCall } from "
 
 /** So old may what is known of finalized features be when a transaction begins. */
 const FEATURES_MAX_AGE_MS = 1_000;
+/** Whoever hangs up on the question, or doesn't answer, costs a connection: it is asked again so much later. */
+const FEATURES_RETRY_MS = 600_000;
 const API_VERSIONS_WITH_FEATURES = 3;
 const API_VERSIONS_WITHOUT_ADDRESSEE = 4;
 
@@ -100,8 +102,8 @@ export class TransactionCalls {
   /** The cluster's finalized features, as the coordinator has told them at last, and when that was. */
   #features: ReadonlyMap<string, number> = new Map();
   #featuresOfMs = -Infinity;
-  /** A broker, or whatever is in front of it, doesn't want to be asked for its features again. */
-  #keepsFeatures = false;
+  /** Nobody is asked for features before, on the monotonic clock: the last one asked has not answered. */
+  #featuresNotBeforeMs = -Infinity;
 
   readonly #runtime: Runtime;
   readonly #cluster: Cluster;
@@ -153,9 +155,10 @@ export class TransactionCalls {
       await this.#within(this.coordinator.connection(), deadlineMs).then((it) => this.#use(it), () => {});
       return;
     }
-    if (this.#keepsFeatures || this.#runtime.now() - this.#featuresOfMs < FEATURES_MAX_AGE_MS) return;
+    const nowMs = this.#runtime.now();
+    if (nowMs < Math.max(this.#featuresNotBeforeMs, this.#featuresOfMs + FEATURES_MAX_AGE_MS)) return;
     const body = { clientSoftwareName: SOFTWARE_NAME, clientSoftwareVersion: SOFTWARE_VERSION };
-    const timeoutMs = Math.min(this.#options.requestTimeoutMs, Math.max(1, deadlineMs - this.#runtime.now()));
+    const timeoutMs = Math.min(this.#options.requestTimeoutMs, Math.max(1, deadlineMs - nowMs));
     try {
       const version = connection.version(ApiVersions, API_VERSIONS_WITHOUT_ADDRESSEE);
       if (version < API_VERSIONS_WITH_FEATURES) return;
@@ -164,7 +167,7 @@ export class TransactionCalls {
       this.#features = new Map(finalizedFeatures.map(({ name, maxVersionLevel }) => [name, maxVersionLevel]));
       this.#featuresOfMs = this.#runtime.now();
     } catch {
-      this.#keepsFeatures = true;
+      this.#featuresNotBeforeMs = this.#runtime.now() + FEATURES_RETRY_MS;
     }
   }
 

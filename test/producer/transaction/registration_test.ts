@@ -446,8 +446,8 @@ test("transaction parts: transaction.version may be raised and lowered in the li
   await run(client.close());
 });
 
-test("transaction parts: features are asked for once a second at most, and by no one who hangs up on the question", async () => {
-  const { cluster, producer, run, runtime } = stage("4.1");
+test("transaction parts: features are asked for once a second at most, and long after whoever hangs up on the question", async () => {
+  const { cluster, producer, run, runtime } = stage("4.1", { finalizedFeatures: { "transaction.version": 0 } });
   const client = producer();
   const after = (ms: number): Promise<void> => run(new Promise<void>((resolve) => runtime.setTimer(resolve, ms)));
   const next = (): Promise<void> => run(client.transaction((tx) => void tx.send(record)));
@@ -466,6 +466,17 @@ test("transaction parts: features are asked for once a second at most, and by no
   const late = asked();
   await next();
   assert.equal(asked(), late);
+  // The connection that lives on would never tell of a feature that is finalized later: it has to be asked.
+  cluster.finalizeFeature("transaction.version", 2);
+  for (let minute = 1; minute < 10; minute++) {
+    await after(60_000);
+    await next();
+  }
+  assert.equal(asked(), late);
+  await after(60_000);
+  await next();
+  assert.equal(asked(), late + 1);
+  assert.ok(cluster.requestsOf(Produce).at(-1)!.version >= 12);
   await run(client.close());
 });
 
