@@ -12,26 +12,26 @@ import {
   AuthenticationError,
   BrokerError,
   ConnectionError,
-  KafkaError,
+  type KafkaError,
   ProtocolError,
   TimeoutError,
-  UnsupportedVersionError,
 } from "../errors.ts";
 import {
-  chooseVersion,
   decodeAnswerFrame,
   encodeRequestFrame,
   readCorrelationId,
   sharedVersion,
+  versionError,
 } from "../protocol/api.ts";
-import { FrameAssembler, TLS_ALERT } from "../protocol/frame_assembler.ts";
+import { FrameAssembler } from "../protocol/frame_assembler.ts";
 import type { AnyApi, RequestInputOf, ResponseOf } from "../protocol/schema.ts";
 import type { Runtime, Socket, Timer, TlsOptions } from "../runtime/runtime.ts";
 import { type Address, formatAddress } from "./address.ts";
 import type { SaslMechanism } from "../sasl/mechanism.ts";
 import { type Ask, authenticate } from "./authentication.ts";
+import { answerError, lateError } from "./connection_errors.ts";
 import type { ConnectionHooks } from "./hooks.ts";
-import { sleep } from "./sleep.ts";
+import { WriteGate } from "./write_gate.ts";
 
 /** What every connection of a client has in common. */
 export interface ConnectionOptions {
@@ -73,28 +73,6 @@ interface InFlight {
   readonly reject: (error: KafkaError) => void;
 }
 
-/**
- * From which version on a broker answers before it throttles, so that the client has to hold back (KIP-219).
- * Below it the broker has done the waiting itself. An API that isn't listed is heeded in every version: with a broker
- * before Kafka 2.0 it is waited for twice.
- */
-const CLIENT_THROTTLES_FROM: Readonly<Record<string, number>> = {
-  Produce: 6,
-  Metadata: 6,
-  ApiVersions: 2,
-  InitProducerId: 1,
-};
-
-/**
- * Longer than this a broker isn't left alone, whatever it says: an answer that can't be told from a wrong one must not
- * stop all traffic for days. Kafka counts quotas in windows of 11 s unless told otherwise; whoever is five windows ahead
- * is left unread by the broker itself, for as long as it likes.
- */
-export const MAX_THROTTLE_MS = 60_000;
-
-/** When a session is renewed, in shares of its life: at random from the first number on, as Java does. */
-const LEAST_SESSION_SHARE = 0.85;
-const SESSION_JITTER = 0.1;
 /** While a broker stays silent, it is reported again after so long. */
 const REMINDER_MS = 2_000;
 const LEAST_REMINDER_MS = 100;
@@ -122,10 +100,6 @@ export class Connection {
   onMisfit: ((api: AnyApi, cap: number | undefined) => boolean) | undefined;
   /** The answer to a request of ours could not be read: the other end speaks Kafka, but not in this version. */
   isMisread = false;
-  /** Until when the broker asked not to be sent anything, on the monotonic clock. */
-  throttledUntilMs = 0;
-  /** Why: the last answer that asked for it. */
-  #throttle: { readonly api: string; readonly throttleMs: number } | undefined;
   /** What the broker offers, by API key; empty until the handshake is done. */
   versions: ReadonlyMap<number, VersionRange> = new Map();
   /** The levels of the cluster's features (KIP-584), as of the handshake. */
@@ -147,7 +121,9 @@ export class Connection {
   readonly #options: ConnectionOptions;
   readonly #frames: FrameAssembler;
   readonly #inFlight: InFlight[] = [];
-  readonly #ended = new AbortController();
+  readonly #gate: WriteGate;
+  /** The address in words. */
+  readonly #broker: string;
   #socket: Socket | undefined;
   #error: KafkaError | undefined;
   /** It was closed in an orderly way: the socket goes on with what it still holds. */
@@ -156,13 +132,6 @@ export class Connection {
   #lastUsedMs: number;
   #heardMs: number;
   #remindAtMs = 0;
-  /** What waits for the end of a throttle or of a re-authentication, in order. */
-  #held: (() => void)[] = [];
-  /** The session is being renewed: everything else waits. */
-  #renewal: Promise<void> | undefined;
-  /** The session is to be renewed before the next request. */
-  #isRenewalDue = false;
-  #sessionTimer: Timer | undefined;
   #timer: Timer | undefined;
   #timerAtMs = Infinity;
   /** The handshake is done. */
@@ -175,6 +144,8 @@ export class Connection {
     this.#runtime = runtime;
     this.address = address;
     this.#options = options;
+    this.#broker = formatAddress(address);
+    this.#gate = new WriteGate(runtime, (signal) => this.#authenticate(signal));
     this.sinceMs = this.#lastUsedMs = this.#heardMs = runtime.now();
     this.#frames = new FrameAssembler(options.maxResponseSize, (frame) => this.#onFrame(frame));
   }
@@ -186,12 +157,17 @@ export class Connection {
 
   /** Requests that wait for an answer, or for the end of a throttle. */
   get inFlight(): number {
-    return this.#inFlight.length + this.#held.length;
+    return this.#inFlight.length + this.#gate.held;
+  }
+
+  /** Until when the broker asked not to be sent anything, on the monotonic clock. */
+  get throttledUntilMs(): number {
+    return this.#gate.throttledUntilMs;
   }
 
   /** Since when nothing is wanted of it; undefined while something is, or while the broker wants to be left alone. */
   get idleSinceMs(): number | undefined {
-    if (this.inFlight > 0 || this.isSending || this.throttledUntilMs > this.#runtime.now()) return undefined;
+    if (this.inFlight > 0 || this.isSending || this.#gate.isThrottled) return undefined;
     return this.#lastUsedMs;
   }
 
@@ -228,17 +204,7 @@ export class Connection {
   }
 
   #refuse(api: AnyApi, range: VersionRange | undefined, cap: number | undefined): never {
-    const broker = formatAddress(this.address);
-    const retriable = this.onMisfit?.(api, cap) === false;
-    try {
-      if (range !== undefined) chooseVersion(api, range.min, range.max, cap);
-    } catch (error) {
-      throw new UnsupportedVersionError((error as Error).message, { broker, retriable });
-    }
-    throw new UnsupportedVersionError(`Use another broker: ${broker} doesn't offer ${api.name} at all.`, {
-      broker,
-      retriable,
-    });
+    throw versionError(api, range, cap, { broker: this.#broker, retriable: this.onMisfit?.(api, cap) === false });
   }
 
   /** Sends a request and resolves with its answer; rejects when the connection ends first. */
@@ -249,8 +215,9 @@ export class Connection {
     timeoutMs: number,
   ): Promise<ResponseOf<A>> {
     return new Promise((resolve, reject) => {
-      if (!this.#mustWait()) return this.#request(api, version, body, timeoutMs, resolve, reject);
-      this.#hold(() => this.#request(api, version, body, timeoutMs, resolve, reject));
+      const isDead = this.#error !== undefined;
+      if (isDead || !this.#gate.mustWait()) return this.#request(api, version, body, timeoutMs, resolve, reject);
+      this.#gate.hold(() => this.#request(api, version, body, timeoutMs, resolve, reject));
     });
   }
 
@@ -290,46 +257,20 @@ export class Connection {
     this.#tellRequest(api, version, correlationId, startByte);
   }
 
-  /** True while nothing may be written: during a throttle, a re-authentication, and behind those who wait already. */
-  #mustWait(): boolean {
-    if (this.#error !== undefined) return false;
-    if (this.#isRenewalDue) this.#renew();
-    const isThrottled = this.throttledUntilMs > 0 && this.throttledUntilMs > this.#runtime.now();
-    return isThrottled || this.#renewal !== undefined || this.#held.length > 0;
-  }
-
-  /**
-   * The broker wants to see the credentials again within `lifetimeMs`, or it closes the connection (KIP-368). A
-   * connection that is in use renews its session at 85 to 95 % of that, an idle one before its next request.
-   */
+  /** The broker wants to see the credentials again within `lifetimeMs` (KIP-368). */
   keepSession(lifetimeMs: number): void {
-    this.#sessionTimer?.cancel();
-    if (lifetimeMs <= 0 || this.#error !== undefined) return;
-    const share = LEAST_SESSION_SHARE + SESSION_JITTER * this.#runtime.random();
     const usedMs = this.#lastUsedMs;
-    this.#sessionTimer = this.#runtime.setTimer(() => {
-      this.#isRenewalDue = true;
-      if (this.inFlight > 0 || this.#lastUsedMs > usedMs) this.#renew();
-    }, lifetimeMs * share);
+    this.#gate.keepSession(lifetimeMs, () => this.inFlight > 0 || this.#lastUsedMs > usedMs);
   }
 
-  /** What is in flight is answered first, for a broker answers in order; what comes later waits. */
-  #renew(): void {
-    this.#isRenewalDue = false;
+  /** Shows the credentials again. What is in flight is answered first, for a broker answers in order. */
+  #authenticate(signal: AbortSignal): Promise<void> | undefined {
     const { sasl: mechanism, connectTimeoutMs: timeoutMs } = this.#options;
-    if (mechanism === undefined || this.#renewal !== undefined || this.#error !== undefined) return;
+    if (mechanism === undefined || this.#error !== undefined) return undefined;
     const ask: Ask = (api, version, body, timeoutMs) =>
       new Promise((resolve, reject) => this.#request(api, version, body, timeoutMs, resolve, reject));
-    const { signal } = this.#ended;
-    this.#renewal = authenticate(this.#runtime, this.address, ask, {
-      mechanism,
-      signal,
-      timeoutMs,
-      versions: this.versions,
-    }).then(
-      (lifetimeMs) => this.keepSession(lifetimeMs),
-      (error) => this.destroy(error),
-    ).finally(() => this.#renewal = undefined);
+    return authenticate(this.#runtime, this.address, ask, { mechanism, signal, timeoutMs, versions: this.versions })
+      .then((lifetimeMs) => this.keepSession(lifetimeMs), (error) => this.destroy(error));
   }
 
   /**
@@ -362,9 +303,9 @@ export class Connection {
         });
       };
       // A throttle is the business of the sender, which holds back by itself.
-      if (this.#isRenewalDue && this.#error === undefined) this.#renew();
-      if (this.#renewal === undefined) write();
-      else void this.#renewal.then(write).catch(reject);
+      const renewal = this.#gate.renewal();
+      if (renewal === undefined) write();
+      else void renewal.then(write).catch(reject);
     });
   }
 
@@ -375,7 +316,7 @@ export class Connection {
 
   /** Ends in an orderly way; what is in flight is failed. */
   close(): void {
-    this.#end(new ConnectionError(`The connection to ${formatAddress(this.address)} was closed by the client.`), false);
+    this.#end(new ConnectionError(`The connection to ${this.#broker} was closed by the client.`), false);
   }
 
   /** Ends in an orderly way, for the given reason, as soon as nothing is in flight. */
@@ -397,32 +338,13 @@ export class Connection {
     return this.#socket!.write(parts);
   }
 
-  #hold(write: () => void): void {
-    this.#held.push(write);
-    if (this.#held.length > 1) return;
-    void this.#untilFree().then(() => {
-      const held = this.#held;
-      this.#held = [];
-      for (const write of held) write();
-    });
-  }
-
-  async #untilFree(): Promise<void> {
-    for (let leftMs = 1; (leftMs > 0 || this.#renewal !== undefined) && this.#error === undefined;) {
-      await this.#renewal;
-      await sleep(this.#runtime, this.throttledUntilMs - this.#runtime.now(), this.#ended.signal);
-      // Meanwhile an answer may have prolonged it.
-      leftMs = this.throttledUntilMs - this.#runtime.now();
-    }
-  }
-
   #onData(chunk: Uint8Array): void {
     if (this.#error !== undefined) return;
     this.bytesReceived += chunk.length;
     try {
       this.#frames.push(chunk);
     } catch (error) {
-      this.destroy(this.#named(error));
+      this.destroy(answerError(error, this.#broker, this.#ready));
     }
   }
 
@@ -450,37 +372,29 @@ export class Connection {
     else this.#end(this.#retirement, false);
   }
 
-  /** The broker leaves later requests unread for that long, so those in flight get as much more time. */
-  #heedThrottle(entry: InFlight, body: { throttleTimeMs?: number }): void {
-    const throttleMs = Math.min(body.throttleTimeMs ?? 0, MAX_THROTTLE_MS);
-    if (throttleMs <= 0 || entry.version < (CLIENT_THROTTLES_FROM[entry.api.name] ?? 0)) return;
-    const api = entry.api.name;
-    this.throttledUntilMs = Math.max(this.throttledUntilMs, this.#lastUsedMs + throttleMs);
-    this.#throttle = { api, throttleMs };
+  /** The broker leaves later requests unread for as long as it asks for quiet, so those in flight get more time. */
+  #heedThrottle({ api: { name: api }, version }: InFlight, { throttleTimeMs = 0 }: { throttleTimeMs?: number }): void {
+    const throttleMs = this.#gate.throttle(api, version, throttleTimeMs, this.#lastUsedMs);
+    if (throttleMs === 0) return;
     for (const other of this.#inFlight) {
       // Answers that ask for quiet again and again don't add up: each request has its time once the quiet is over.
       other.deadlineMs = Math.min(other.deadlineMs + throttleMs, this.throttledUntilMs + other.timeoutMs);
     }
-    this.#options.hooks?.onThrottle?.({ broker: formatAddress(this.address), api, throttleMs });
+    this.#options.hooks?.onThrottle?.({ broker: this.#broker, api, throttleMs });
   }
 
   /** What to tell of a wait that is the broker's wish; undefined while it has none. */
   get throttleError(): KafkaError | undefined {
-    if (this.throttledUntilMs <= this.#runtime.now()) return undefined;
-    const broker = formatAddress(this.address);
+    if (!this.#gate.isThrottled) return undefined;
+    const broker = this.#broker;
     return new BrokerError(
-      `The broker at ${broker} ${this.#throttleNote}: look at its quotas for this client.`,
+      `The broker at ${broker} ${this.#gate.throttleNote}: look at its quotas for this client.`,
       { code: "THROTTLED", retriable: true, broker },
     );
   }
 
-  get #throttleNote(): string {
-    const { api, throttleMs } = this.#throttle!;
-    return `wants to be sent nothing for ${throttleMs} ms (throttle_time_ms of its answer to ${api})`;
-  }
-
   #onSocketClose(cause: Error | undefined): void {
-    const name = formatAddress(this.address);
+    const name = this.#broker;
     this.endedByPeer = this.#error === undefined;
     // With TLS 1.3 a client has finished before the server has judged its certificate: the refusal comes later.
     if (cause instanceof AuthenticationError && !this.#ready) return this.#end(cause, true);
@@ -499,10 +413,9 @@ export class Connection {
     if (this.#error !== undefined) return;
     this.#error = error;
     this.#timer?.cancel();
-    this.#sessionTimer?.cancel();
     this.endedQuietly = this.#inFlight.length === 0 && !(error instanceof ProtocolError) &&
       this.#runtime.now() - this.#lastUsedMs >= QUIET_MS;
-    this.#ended.abort();
+    this.#gate.end();
     const failed = this.#inFlight.splice(0);
     this.#lingers = !abruptly;
     const errors = failed.map((entry) => this.#errorFor(entry.startByte));
@@ -512,7 +425,7 @@ export class Connection {
       entry.reject(errors[index]!);
       this.#tellResponse(entry, errors[index]);
     }
-    if (this.#ready) this.#options.hooks?.onDisconnect?.({ broker: formatAddress(this.address), error });
+    if (this.#ready) this.#options.hooks?.onDisconnect?.({ broker: this.#broker, error });
     this.onClose?.(error);
   }
 
@@ -521,7 +434,7 @@ export class Connection {
     const reason = this.#error!;
     const left = this.#flushedBytes() > startByte;
     const options = {
-      broker: formatAddress(this.address),
+      broker: this.#broker,
       persisted: left ? "possibly" : "no",
       retriable: true,
       cause: reason,
@@ -577,7 +490,7 @@ export class Connection {
   #tellRequest(api: AnyApi, version: number, correlationId: number, startByte: number): void {
     const bytes = this.bytesSent - startByte;
     this.#options.hooks?.onRequest?.({
-      broker: formatAddress(this.address),
+      broker: this.#broker,
       api: api.name,
       version,
       correlationId,
@@ -587,7 +500,7 @@ export class Connection {
 
   #tellResponse({ api, version, correlationId, sentMs }: InFlight, error?: KafkaError): void {
     this.#options.hooks?.onResponse?.({
-      broker: formatAddress(this.address),
+      broker: this.#broker,
       api: api.name,
       version,
       correlationId,
@@ -599,7 +512,7 @@ export class Connection {
   /** Starts the clock of idleness; called when the handshake is done. */
   watchIdle(): void {
     this.#ready = true;
-    this.#options.hooks?.onConnect?.({ broker: formatAddress(this.address) });
+    this.#options.hooks?.onConnect?.({ broker: this.#broker });
     this.#armTimer(this.#runtime.now() + this.#options.connectionMaxIdleMs);
   }
 
@@ -609,26 +522,6 @@ export class Connection {
   }
 
   #lateError(api: AnyApi, what: "answer" | "read", sinceMs: number): TimeoutError {
-    const broker = formatAddress(this.address);
-    const note = this.throttledUntilMs < sinceMs || this.#throttle === undefined
-      ? ""
-      : ` It ${this.#throttleNote.replace("wants", "wanted")}.`;
-    const message = `The broker at ${broker} didn't ${what} ${api.name} in time (requestTimeoutMs).${note}`;
-    return new TimeoutError(message, { code: "REQUEST_TIMED_OUT", broker });
-  }
-
-  #named(error: unknown): KafkaError {
-    const broker = formatAddress(this.address);
-    if (error instanceof ProtocolError && error.code === TLS_ALERT && !this.#ready) {
-      return new AuthenticationError(
-        `Set "tls" to true, or to an object with its options: ${broker} looks like a TLS port, for it answers plain ` +
-          `text with a TLS alert.`,
-        { code: "TLS_PORT", broker, cause: error },
-      );
-    }
-    if (error instanceof KafkaError) {
-      return new ProtocolError(`The answer of ${broker} can't be right. ${error.message}`, { broker, cause: error });
-    }
-    return new ProtocolError(`The answer of ${broker} can't be read.`, { broker, cause: error });
+    return lateError(api, what, this.#broker, this.throttledUntilMs < sinceMs ? "" : this.#gate.throttleNote);
   }
 }

@@ -14,7 +14,8 @@ import { formatAddress } from "./address.ts";
 import type { Broker } from "./broker.ts";
 import type { Connection, ConnectionOptions } from "./connection.ts";
 import type { Greetings } from "./greeting.ts";
-import { type Flight, saslPortError } from "./handshake.ts";
+import type { Flight } from "./handshake.ts";
+import { saslPortError } from "./port_probe.ts";
 import { Pace } from "./pace.ts";
 import { sleep } from "./sleep.ts";
 

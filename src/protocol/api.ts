@@ -21,6 +21,7 @@ export {
   PRODUCE_WITH_ZSTD,
   sharedVersion,
   TRANSACTION_V1_CAPS,
+  versionError,
 } from "./negotiation.ts";
 export type { AnyApi, Api, RequestInputOf, RequestOf, ResponseInputOf, ResponseOf } from "./schema.ts";
 

@@ -26,20 +26,32 @@ export function sharedVersion(
   return version >= Math.max(clientMin, broker.min) ? version : undefined;
 }
 
+/** That there is no {@link sharedVersion}, with the ranges of both ends. */
+export function versionError(
+  api: AnyApi,
+  range: { readonly min: number; readonly max: number } | undefined,
+  cap: number = Infinity,
+  options: { readonly broker?: string; readonly retriable?: boolean } = {},
+): UnsupportedVersionError {
+  const [clientMin, clientMax] = api.clientVersions;
+  return new UnsupportedVersionError(
+    range === undefined
+      ? `Use another broker: ${options.broker} doesn't offer ${api.name} at all.`
+      : `Use another release of the broker or of this client: the broker speaks ${api.name} ${range.min} to ` +
+        `${range.max}, wanted one of ${clientMin} to ${Math.min(clientMax, cap)}.`,
+    options,
+  );
+}
+
 /**
  * The {@link sharedVersion}.
  *
  * @throws UnsupportedVersionError naming the API and both ranges, when there is none
  */
-export function chooseVersion(api: AnyApi, brokerMin: number, brokerMax: number, cap: number = Infinity): number {
-  const version = sharedVersion(api, { min: brokerMin, max: brokerMax }, cap);
-  if (version !== undefined) return version;
-  const [clientMin, clientMax] = api.clientVersions;
-  const own = `${clientMin} to ${Math.min(clientMax, cap)}`;
-  throw new UnsupportedVersionError(
-    `Use another release of the broker or of this client: the broker speaks ${api.name} ${brokerMin} to ` +
-      `${brokerMax}, wanted one of ${own}.`,
-  );
+export function chooseVersion(api: AnyApi, min: number, max: number, cap?: number): number {
+  const version = sharedVersion(api, { min, max }, cap);
+  if (version === undefined) throw versionError(api, { min, max }, cap);
+  return version;
 }
 
 /**

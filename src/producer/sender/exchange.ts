@@ -4,7 +4,8 @@
  * @module
  */
 
-import { type Connection, MAX_THROTTLE_MS } from "../../cluster/connection.ts";
+import type { Connection } from "../../cluster/connection.ts";
+import { MAX_THROTTLE_MS } from "../../cluster/write_gate.ts";
 import { ConnectionError, type KafkaError, type KafkaErrorOptions, RecordTooLargeError } from "../../errors.ts";
 import { PRODUCE_WITH_TOPIC_NAMES, PRODUCE_WITH_ZSTD } from "../../protocol/api.ts";
 import { brokerError } from "../../protocol/error_codes.ts";
