@@ -87,6 +87,15 @@ class Liar extends Uint8Array {
   }
 }
 
+/** What Jest's sandboxes and frames of a page hand over: bytes, though no instance of the class that is known here. */
+function ofAnotherRealm(content: Uint8Array): Uint8Array {
+  const foreign = Object.create(
+    Object.getPrototypeOf(Uint8Array.prototype) as object,
+    Object.getOwnPropertyDescriptors(Uint8Array.prototype),
+  ) as object;
+  return Object.setPrototypeOf(content.slice(), foreign) as Uint8Array;
+}
+
 const KINDS: Record<string, Kind> = {
   "a Uint8Array": (content) => overwritten(content.slice()),
   "the middle of a pool": (content) => {
@@ -103,6 +112,7 @@ const KINDS: Record<string, Kind> = {
     }
     return overwritten(bytes);
   },
+  "a Uint8Array of another realm": (content) => overwritten(ofAnotherRealm(content)),
   "memory that grows afterwards": (content) => {
     const { buffer, memory } = resizable(content.length, 4 * content.length);
     const bytes = filled(new Uint8Array(memory), content);

@@ -375,3 +375,27 @@ test("codecs that call back: what is sent, flushed or closed while a batch is co
     await assertLeavesNothing(s, { close: () => p.close().catch(() => {}), metrics: () => p.metrics() });
   }
 });
+
+test("refused in a callback: however much it is, it waits for one turn", async () => {
+  const turns: number[] = [];
+  for (const count of [2, 20]) {
+    const s = stage();
+    const p = s.producer();
+    await s.run(p.close());
+    const defer = s.runtime.defer.bind(s.runtime);
+    let deferred = 0;
+    s.runtime.defer = (callback) => {
+      deferred += 1;
+      defer(callback);
+    };
+    let told = 0;
+    p.produce({ topic: "orders", value: "first" }, () => {
+      for (let i = 0; i < count; i++) p.produce({ topic: "orders", value: "again" }, () => void (told += 1));
+      assert.equal(told, 0);
+    });
+    await s.runtime.settle();
+    assert.equal(told, count);
+    turns.push(deferred);
+  }
+  assert.deepEqual(turns, [1, 1]);
+});

@@ -42,9 +42,9 @@ function misadvertise(
   return "bootstrap.test:9092";
 }
 
-/** Makes a partition leaderless in the metadata, with the error that brokers tell of it then. */
-function takeLeader(s: Stage, errorCode: number): void {
-  s.cluster.control(Metadata, {
+/** Makes a partition leaderless in the metadata, with the error that brokers tell of it then, until what it returns is called. */
+function takeLeader(s: Stage, errorCode: number): () => void {
+  return s.cluster.control(Metadata, {
     respond: {
       brokers: [{ nodeId: 1, host: "broker-1.test", port: 9092 }],
       topics: [{
@@ -216,6 +216,22 @@ test("watch: a partition without a leader is named with the broker's own code, i
     assert.match(of("waiting")[0]!.fields.reason as string, new RegExp(name));
     await s.run(p.close());
   }
+});
+
+test("watch: a record for a partition that has had no leader for long asks at once whether it has one by now", async () => {
+  const s = stage();
+  const p = s.producer();
+  const giveBack = takeLeader(s, 5);
+  await s.failure(p.send({ topic: "orders", partition: 0, value: "lost" }));
+  await s.run(new Promise<void>((resolve) => s.runtime.setTimer(resolve, 10_000)));
+  const before = s.cluster.requestsOf(Metadata).length;
+  await s.run(new Promise<void>((resolve) => s.runtime.setTimer(resolve, 10_000)));
+  assert.equal(s.cluster.requestsOf(Metadata).length, before, "nobody waits, so nobody asks");
+  giveBack();
+  const startMs = s.runtime.now();
+  await s.run(p.send({ topic: "orders", partition: 0, value: "kept" }));
+  assert.ok(s.runtime.now() - startMs < 1_000);
+  await s.run(p.close());
 });
 
 test("watch: a leader that the metadata doesn't list is no leader that can be dialled", async () => {
