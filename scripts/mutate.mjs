@@ -20,6 +20,8 @@ const layers = ["producer", "cluster", "protocol", "codec", "runtime"];
 const wholeWay = ["producer/delivery", "producer/retry", "producer/ordering", "producer/close", "producer/rules"];
 /** A mutant that never ends is caught by that; on a busy machine tests take some minutes. */
 const secondsOfOneRun = 600;
+/** One that stands still, or runs in circles, is caught by that: so long no test has ended. */
+const secondsOfSilence = 120;
 /**
  * What is looked for in code, and what it becomes.
  *
@@ -199,6 +201,7 @@ function passes(cwd, tests, seconds = secondsOfOneRun) {
       if (isOver) return;
       isOver = true;
       clearTimeout(timer);
+      clearTimeout(silence);
       try {
         process.kill(-child.pid, "SIGKILL");
       } catch {
@@ -207,7 +210,10 @@ function passes(cwd, tests, seconds = secondsOfOneRun) {
       resolve(passed);
     };
     const timer = setTimeout(() => end(false), seconds * 1_000);
+    let silence = setTimeout(() => end(false), seconds * 1_000);
     child.stdout.on("data", (chunk) => {
+      clearTimeout(silence);
+      silence = setTimeout(() => end(false), secondsOfSilence * 1_000);
       lastFailure = /^(?:✖|not ok) .*/m.exec(chunk.toString())?.[0] ?? lastFailure;
       if (/^(✖|not ok) /m.test(chunk.toString())) end(false);
     });
