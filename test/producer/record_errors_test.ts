@@ -99,6 +99,39 @@ test("record errors: batches that are in flight behind the refused one are numbe
   await staged.run(producer.close());
 });
 
+test("record errors: a batch that was numbered anew is sent again like any other when its answer is lost", async () => {
+  for (const drop of ["before", "after"] as const) {
+    const staged = stage({ ...COMPACTED, network: { latencyMs: 10 } });
+    let bumps = 0;
+    const producer = await warm(staged, {
+      lingerMs: 0,
+      hooks: {
+        onEpochBump: () => {
+          bumps += 1;
+          staged.cluster.control(Produce, { drop }, { times: 1 });
+        },
+      },
+    });
+    const sends: Promise<{ offset: bigint }>[] = [];
+    for (const burst of [["1", "bad"], ["2"]]) {
+      for (const value of burst) sends.push(producer.send(record(value)));
+      await staged.runtime.advance(1);
+    }
+    const results = await staged.run(Promise.allSettled(sends));
+    assert.deepEqual(
+      results.map((result) => result.status === "fulfilled" ? result.value.offset : result.reason.code),
+      [
+        1n,
+        "INVALID_RECORD",
+        2n,
+      ],
+    );
+    assert.equal(bumps, 1);
+    assert.deepEqual(await valuesIn(staged.cluster, "compacted", 0), ["first", "1", "2"]);
+    await staged.run(producer.close());
+  }
+});
+
 test("record errors: outcomes are told in the order of the sends, and a flush waits for all of them", async () => {
   const staged = stage(COMPACTED);
   const producer = await warm(staged);
