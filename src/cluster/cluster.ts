@@ -9,7 +9,6 @@
  */
 
 import { AuthenticationError, ConfigError, ConnectionError, type KafkaError, TimeoutError } from "../errors.ts";
-import type { AnyApi } from "../protocol/schema.ts";
 import { REBOOTSTRAP_REQUIRED } from "../protocol/error_code_names.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { type Address, formatAddress } from "./address.ts";
@@ -191,11 +190,9 @@ export class Cluster {
     }
   }
 
-  /** True unless a broker is known to offer an API up to less than this version, or not at all. */
-  everyBrokerOffers({ key }: AnyApi, version: number): boolean {
-    return this.#registry.listed.every(({ versions }) =>
-      versions === undefined || (versions.get(key)?.max ?? -1) >= version
-    );
+  /** The brokers that the metadata lists. */
+  get listed(): readonly Broker[] {
+    return this.#registry.listed;
   }
 
   /** A broker with a connection of its own, beside the one that everybody shares; the caller closes it. */

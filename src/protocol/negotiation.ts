@@ -31,15 +31,15 @@ export function versionError(
   api: AnyApi,
   range: { readonly min: number; readonly max: number } | undefined,
   cap: number = Infinity,
-  options: { readonly broker?: string; readonly retriable?: boolean } = {},
+  { broker, retriable = false }: { readonly broker?: string; readonly retriable?: boolean } = {},
 ): UnsupportedVersionError {
   const [clientMin, clientMax] = api.clientVersions;
   return new UnsupportedVersionError(
     range === undefined
-      ? `Use another broker: ${options.broker} doesn't offer ${api.name} at all.`
+      ? `Use another broker: ${broker} doesn't offer ${api.name} at all.`
       : `Use another release of the broker or of this client: the broker speaks ${api.name} ${range.min} to ` +
         `${range.max}, wanted one of ${clientMin} to ${Math.min(clientMax, cap)}.`,
-    options,
+    { broker, retriable },
   );
 }
 

@@ -81,9 +81,11 @@ export class TransactionalIdentity {
   /** By the finalized feature; a broker, or a proxy, that can't do version 2 keeps all to version 1. */
   chooseVersion(): void {
     const level = this.#calls.featureLevel(FEATURE);
-    const isOffered = this.#cluster.everyBrokerOffers(Produce, TRANSACTION_V1_CAPS.Produce + 1) &&
-      this.#cluster.everyBrokerOffers(EndTxn, TRANSACTION_V1_CAPS.EndTxn + 1) &&
-      this.#cluster.everyBrokerOffers(TxnOffsetCommit, TRANSACTION_V1_CAPS.TxnOffsetCommit + 1);
+    const caps = TRANSACTION_V1_CAPS;
+    const capped = [[Produce, caps.Produce], [EndTxn, caps.EndTxn], [TxnOffsetCommit, caps.TxnOffsetCommit]] as const;
+    const isOffered = this.#cluster.listed.every(({ versions }) =>
+      versions === undefined || capped.every(([{ key }, cap]) => (versions.get(key)?.max ?? -1) > cap)
+    );
     this.version = level >= VERSION_2_LEVEL && isOffered ? 2 : 1;
   }
 
