@@ -68,6 +68,6 @@ export const network = [
   },
   {
     name: "Timers outlive the producer",
-    edits: [{ file: "src/producer/producer.ts", find: `    this.#agenda.clear();\n`, replace: "" }],
+    edits: [{ file: "src/producer/closing.ts", find: `  parts.agenda.clear();\n`, replace: "" }],
   },
 ];

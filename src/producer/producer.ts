@@ -5,48 +5,33 @@
  */
 
 import { formatAddress } from "../cluster/address.ts";
-import { Cluster } from "../cluster/cluster.ts";
 import type { ClusterSnapshot } from "../cluster/snapshot.ts";
-import { loadCodec } from "../codec/guarded_compressor.ts";
 import { isAborted, readSendOptions, type SendCall } from "../call_options.ts";
-import { ConfigError, type KafkaError, ProducerClosedError, TimeoutError } from "../errors.ts";
+import { ConfigError, type KafkaError, TimeoutError } from "../errors.ts";
 import { copyOfRecords, notDisconnect } from "../other_clients.ts";
 import { callersContext, type Context, outside } from "../runtime/async_context.ts";
-import { detached } from "../runtime/detached.ts";
 import type { Runtime, Scope } from "../runtime/runtime.ts";
-import { selectRuntime, systemRuntime } from "../runtime/select.ts";
 import { show } from "../show.ts";
+import type { BufferMemory } from "./accumulator/buffer_memory.ts";
 import { type AbortableSend, AbortSignals, signalRefusal } from "./admission/abortable_send.ts";
-import { Accumulator } from "./accumulator/accumulator.ts";
-import { Agenda } from "./accumulator/agenda.ts";
-import { BufferMemory } from "./accumulator/buffer_memory.ts";
-import { Schedule } from "./accumulator/schedule.ts";
-import { Admission } from "./admission/admission.ts";
-import { Rejections } from "./admission/rejections.ts";
-import { Router } from "./admission/router.ts";
-import { WaitingRoom } from "./admission/waiting_room.ts";
-import type { Callbacks, Receipt, Resolve } from "./record/receipt.ts";
-import { Diagnostics } from "./observe/diagnosis.ts";
-import { guardedHooks } from "./observe/hooks.ts";
-import { InterceptorChain } from "./record/interceptor.ts";
-import { keep } from "./record/kept_record.ts";
-import { PacedLogger } from "./observe/logger.ts";
-import { Metrics, type ProducerMetrics } from "./observe/metrics.ts";
-import { type ProducerOptions, readProducerOptions, type ResolvedOptions, resolveOptions } from "./options/options.ts";
-import { Outstanding } from "../runtime/outstanding.ts";
-import type { DeliveryCallback, ProducerRecord, SendOptions } from "./record/record.ts";
+import type { Admission } from "./admission/admission.ts";
+import type { Rejections } from "./admission/rejections.ts";
+import type { Router } from "./admission/router.ts";
+import { assemble, type ProducerParts } from "./assembly.ts";
+import { close, closedError } from "./closing.ts";
+import type { Stamping, StampingParts } from "./idempotence/stamping.ts";
+import type { ProducerMetrics } from "./observe/metrics.ts";
+import type { ProducerOptions } from "./options/options.ts";
+import { type Names, NO_NAMES } from "./options/security.ts";
 import type { RecordMetadata } from "./record/delivery.ts";
+import type { InterceptorChain } from "./record/interceptor.ts";
+import { keep } from "./record/kept_record.ts";
+import type { Callbacks, Receipt, Resolve } from "./record/receipt.ts";
+import type { DeliveryCallback, ProducerRecord, SendOptions } from "./record/record.ts";
 import { checkTopicName } from "./record/record_encoder.ts";
 import { BatchDelivery } from "./send_batch.ts";
-import { type Names, NO_NAMES } from "./options/security.ts";
-import { Sender } from "./sender/sender.ts";
-import { Idempotence } from "./idempotence/idempotence.ts";
-import { type Stamping, type StampingParts, unstamped } from "./idempotence/stamping.ts";
-import { TurnClock } from "./accumulator/turn_clock.ts";
-import { LAST_PUSH_MS, type TelemetrySession } from "./observe/telemetry.ts";
-import { Watch } from "./observe/watch.ts";
+import type { Sender } from "./sender/sender.ts";
 import { readWaitOptions, type WaitOptions, within } from "./within.ts";
-import { TopicLookup } from "./topic_lookup.ts";
 import { writableOf } from "./writable.ts";
 
 /** A partition, as {@link Producer.partitionsFor} tells of it. */
@@ -85,29 +70,15 @@ function ignore(): void {}
  * ```
  */
 export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
-  readonly #runtime: Runtime;
-  readonly #options: ResolvedOptions;
-  readonly #logger: PacedLogger;
-  readonly #cluster: Cluster;
-  readonly #agenda: Agenda;
+  readonly #parts: ProducerParts;
+  // What each record needs has a field of its own.
+  readonly #scope: Scope | undefined;
   readonly #memory: BufferMemory;
-  readonly #schedule: Schedule;
   readonly #router: Router;
-  readonly #accumulator: Accumulator;
-  readonly #waitingRoom: WaitingRoom;
   readonly #admission: Admission;
   readonly #rejections: Rejections;
   readonly #sender: Sender;
-  readonly #stamping: Stamping;
-  readonly #metrics: Metrics;
   readonly #interceptors: InterceptorChain;
-  readonly #outstanding: Outstanding;
-  /** The request that the producer belongs to, on workerd. */
-  readonly #scope: Scope | undefined;
-  readonly #diagnostics: Diagnostics;
-  readonly #watch: Watch;
-  readonly #telemetry: TelemetrySession | undefined;
-  readonly #lookup: TopicLookup;
   /** Made for the first send with a signal. */
   #signals: AbortSignals | undefined;
   #closing: Promise<void> | undefined;
@@ -127,91 +98,17 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     options: ProducerOptions<K, V>,
     runtime?: Runtime,
     names: Names = NO_NAMES,
-    stampingOf: (parts: StampingParts) => Stamping = stampingByOptions,
+    stampingOf?: (parts: StampingParts) => Stamping,
   ) {
-    const read = readProducerOptions(options);
-    const given = runtime ?? (read.connect === undefined ? selectRuntime() : systemRuntime(read.connect));
-    const resolved = resolveOptions(read, given.sockets, names);
-    const own = detached(given);
-    const now = (): number => own.now();
-    this.#logger = new PacedLogger(resolved.logger, now);
-    const guarded = guardedHooks(resolved.hooks, this.#logger, resolved.clientId);
-    this.#telemetry = resolved.telemetry?.begin({
-      ...{ runtime: own, cluster: () => this.#cluster, codecs: resolved.codecs, hooks: guarded, logger: this.#logger },
-      requestTimeoutMs: resolved.requestTimeoutMs,
-      transactionalId: () => this.#stamping.transactionalId,
-    });
-    const hooks = this.#telemetry?.hooks ?? guarded;
-    this.#options = { ...resolved, logger: this.#logger, hooks };
-    this.#runtime = own;
-    this.#outstanding = new Outstanding(given);
-    this.#scope = given.newScope?.();
-    this.#metrics = new Metrics(now);
-    this.#metrics.telemetry = this.#telemetry;
-    this.#interceptors = new InterceptorChain(this.#options.interceptors, this.#options.logger);
-    const agenda = new Agenda(own);
-    this.#cluster = new Cluster(own, {
-      ...this.#options,
-      bootstrap: this.#options.brokers,
-      maxResponseSize: MAX_RESPONSE_SIZE,
-    }, {
-      onMetadata: () => {
-        this.#sender.guard(() => this.#admission.onMetadata());
-        this.#sender.onMetadata();
-        this.#watch.onMetadata();
-      },
-      wantsMetadata: () => this.#router.wantsMetadata || this.#schedule.wantsMetadata,
-      usesTopic: (name) => this.#router.topics.get(name)?.busy === true,
-      isOvertaken: (nodeId) => {
-        for (const { partition } of this.#accumulator.incomplete) if (partition.isOvertaken(nodeId)) return true;
-        return false;
-      },
-      ahead: () => this.#stamping.pipelined(),
-      onDisconnect: (nodeId) => this.#sender.onDisconnect(nodeId),
-      onRebootstrap: (reason) => this.#options.logger.warn?.("rebootstrap", { reason }),
-    });
-    this.#stamping = stampingOf({
-      runtime: own,
-      cluster: this.#cluster,
-      options: this.#options,
-      failUndrained: (error) => this.#sender.failUndrained(error),
-    });
-    const clock = new TurnClock(own);
-    const random = (): number => own.random();
-    const memory = new BufferMemory(this.#options.bufferMemory, clock, (inUse) => {
-      if (inUse) {
-        this.#outstanding.begin();
-        this.#watch.begin();
-      } else {
-        this.#outstanding.end();
-        this.#watch.rest();
-      }
-    });
-    const diagnostics = new Diagnostics(this.#cluster, this.#stamping);
-    const rejections = new Rejections(this.#logger, this.#stamping, this.#metrics, (callback) => own.defer(callback));
-    const schedule = new Schedule(this.#cluster, agenda, memory, this.#options);
-    const router = new Router(this.#options, this.#cluster, schedule, random);
-    const accumulator = new Accumulator(this.#options, schedule, memory, clock, this.#stamping, this.#metrics);
-    const parts = {
-      ...{ runtime: own, cluster: this.#cluster, clock, agenda, memory, schedule, accumulator, router, rejections },
-      ...{ diagnostics, stamping: this.#stamping, metrics: this.#metrics },
-    };
-    const waitingRoom = new WaitingRoom(this.#options, parts);
-    this.#admission = new Admission(this.#options, clock, memory, router, accumulator, waitingRoom, rejections);
-    this.#sender = new Sender(this.#options, { ...parts, waitingRoom });
-    this.#lookup = new TopicLookup(this.#options, parts);
-    this.#watch = new Watch({ ...parts, waitingRoom }, this.#logger, now, this.#options.lingerMs);
-    this.#agenda = agenda;
-    this.#memory = memory;
-    this.#diagnostics = diagnostics;
-    this.#rejections = rejections;
-    this.#schedule = schedule;
-    this.#router = router;
-    this.#accumulator = accumulator;
-    this.#waitingRoom = waitingRoom;
-    for (const [event, fields] of this.#options.remarks) this.#options.logger.warn?.(event, fields);
-    // Lazy modules are fetched while the first connection is made; whether that went well, the first batch tells.
-    for (const codec of this.#options.codecs) loadCodec(codec).catch(ignore);
+    const parts = assemble(options, runtime, names, stampingOf);
+    this.#parts = parts;
+    this.#scope = parts.scope;
+    this.#memory = parts.memory;
+    this.#router = parts.router;
+    this.#admission = parts.admission;
+    this.#rejections = parts.rejections;
+    this.#sender = parts.sender;
+    this.#interceptors = parts.interceptors;
   }
 
   /**
@@ -224,16 +121,15 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   async connect(options?: { readonly signal?: AbortSignal | undefined }): Promise<void> {
     const { signal } = readWaitOptions("connect", options, ["signal"]);
     this.#refuseIfClosed();
-    const connected = within(this.#runtime, this.#connect(), { timeoutMs: this.#options.maxBlockMs, signal }, () => {
-      const { brokers, maxBlockMs } = this.#options;
+    const { runtime, cluster, diagnostics, options: { brokers, maxBlockMs }, outstanding } = this.#parts;
+    const connected = within(runtime, this.#connect(), { timeoutMs: maxBlockMs, signal }, () => {
       const servers = brokers.map(formatAddress).join(", ");
-      const isReached = this.#cluster.isReached;
-      const diagnosis = isReached ? this.#diagnostics.ofIdentity() : this.#diagnostics.ofCluster();
+      const diagnosis = cluster.isReached ? diagnostics.ofIdentity() : diagnostics.ofCluster();
       const { reason, advice, error } = diagnosis.explain();
       const message = `Connecting to ${servers} took longer than ${maxBlockMs} ms (maxBlockMs). ${reason} ${advice}`;
       return new TimeoutError(message, { cause: error });
     });
-    await this.#outstanding.during(connected);
+    await outstanding.during(connected);
   }
 
   /**
@@ -308,7 +204,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     const bytesWanted = Math.max(this.#bytesRefused, Math.min(memory.totalBytes, READY_BYTES));
     if (memory.has(bytesWanted)) return Promise.resolve();
     return new Promise((resolve, reject) => {
-      this.#accumulator.waitForMemory({
+      this.#parts.accumulator.waitForMemory({
         bytesWanted,
         isLast: true,
         gone: false,
@@ -331,13 +227,9 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     const waitOptions = readWaitOptions("flush", options, ["timeoutMs", "signal"]);
     const { timeoutMs } = waitOptions;
     this.#refuseElsewhere();
-    const { opened } = this.#admission.barrier();
-    await within(
-      this.#runtime,
-      opened,
-      waitOptions,
-      () => this.#late(`Flushing took longer than ${timeoutMs} ms (timeoutMs).`),
-    );
+    const { runtime, watch } = this.#parts;
+    const late = (): TimeoutError => watch.lateError(`Flushing took longer than ${timeoutMs} ms (timeoutMs).`);
+    await within(runtime, this.#admission.barrier().opened, waitOptions, late);
   }
 
   /**
@@ -351,8 +243,9 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     try {
       const { timeoutMs } = readWaitOptions("close", options, ["timeoutMs"]);
       this.#refuseElsewhere();
-      return this.#closing ??= this.#outstanding.during(outside(() => this.#close(timeoutMs))).finally(() =>
-        this.#outstanding.close()
+      const { outstanding } = this.#parts;
+      return this.#closing ??= outstanding.during(outside(() => close(this.#parts, timeoutMs))).finally(() =>
+        outstanding.close()
       );
     } catch (error) {
       return Promise.reject(error);
@@ -402,7 +295,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   /** The partitions of a topic. Waits for metadata up to `maxBlockMs`. */
   async partitionsFor(topic: string): Promise<PartitionInfo[]> {
     this.#refuseIfClosed();
-    const known = await this.#outstanding.during(this.#lookup.find(topic));
+    const known = await this.#parts.outstanding.during(this.#parts.lookup.find(topic));
     return known.metadata.partitions.map(({ leaderId, leaderEpoch }, partition) => ({
       topic,
       partition,
@@ -422,19 +315,20 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   async refreshMetadata(topic?: string): Promise<void> {
     this.#refuseIfClosed();
     if (topic !== undefined) this.#router.isKnown(this.#router.topic(topic));
-    const error = await this.#outstanding.during(this.#cluster.requestUpdate());
+    const { outstanding, cluster } = this.#parts;
+    const error = await outstanding.during(cluster.requestUpdate());
     if (error !== undefined) throw error;
   }
 
   /** A snapshot of the counters. */
   metrics(): ProducerMetrics {
-    const { recordsInBatches, incomplete } = this.#accumulator;
-    return this.#metrics.snapshot({
-      availableBytes: this.#memory.availableBytes,
-      totalBytes: this.#memory.totalBytes,
-      recordsPending: this.#waitingRoom.size + recordsInBatches,
-      batchesPending: incomplete.size,
-      brokers: this.#cluster.health(),
+    const { accumulator, memory, waitingRoom, cluster } = this.#parts;
+    return this.#parts.metrics.snapshot({
+      availableBytes: memory.availableBytes,
+      totalBytes: memory.totalBytes,
+      recordsPending: waitingRoom.size + accumulator.recordsInBatches,
+      batchesPending: accumulator.incomplete.size,
+      brokers: cluster.health(),
     });
   }
 
@@ -443,12 +337,12 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
    * dials the leaders at once. What has become of the cluster since costs a retry at most.
    */
   snapshot(): ClusterSnapshot {
-    return this.#cluster.snapshot();
+    return this.#parts.cluster.snapshot();
   }
 
   /** True once a producer id is held: from then on, retries can't duplicate. */
   isIdempotent(): boolean {
-    return this.#stamping.identity !== undefined;
+    return this.#parts.stamping.identity !== undefined;
   }
 
   /** Returns 0; or, when `mayWait` is false and nothing was taken, the bytes of memory that there weren't. */
@@ -482,68 +376,13 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     this.#sender.guard(() => this.#admission.abort(send, signal));
   }
 
-  /** The error of a call that has waited for records, and why it has. */
-  #late(what: string): TimeoutError {
-    const { text, cause } = this.#watch.summary();
-    return new TimeoutError(`${what} ${text}`, { cause });
-  }
-
   async #connect(): Promise<void> {
-    const error = await this.#cluster.requestUpdate();
+    const { cluster, stamping } = this.#parts;
+    const error = await cluster.requestUpdate();
     if (error !== undefined) throw error;
-    await outside(() => this.#cluster.reach());
-    const refusal = await outside(() => this.#stamping.ensure());
+    await outside(() => cluster.reach());
+    const refusal = await outside(() => stamping.ensure());
     if (refusal !== undefined) throw refusal;
-  }
-
-  async #close(timeoutMs: number | undefined): Promise<void> {
-    const { acks, waitForOutcome, deliveryTimeoutMs, requestTimeoutMs } = this.#options;
-    // Whoever waits for outcomes without end must still be able to close.
-    const limitMs = timeoutMs ?? (waitForOutcome ? deliveryTimeoutMs + requestTimeoutMs : undefined);
-    const { opened } = this.#admission.barrier();
-    const startMs = this.#runtime.now();
-    const leftMs = (): number | undefined => limitMs && Math.max(0, startMs + limitMs - this.#runtime.now());
-    const limit = timeoutMs === undefined ? `${limitMs} ms` : `${limitMs} ms (timeoutMs)`;
-    const overdue = (why: string) => (): TimeoutError => new TimeoutError(`Closing took longer than ${limit}. ${why}`);
-    let late: unknown;
-    try {
-      await within(
-        this.#runtime,
-        opened,
-        { timeoutMs: limitMs },
-        () => this.#late(`Closing took longer than ${limit}.`),
-      );
-    } catch (error) {
-      late = error;
-    }
-    this.#sender.abandon((fate) => {
-      const detail = fate === "no" ? "The record was never sent." : "The record may be in the log.";
-      return closedError(detail, fate);
-    });
-    // Callbacks may have sent again, in vain.
-    await this.#admission.barrier().opened;
-    this.#stamping.close();
-    // With acks 0 nobody answers, so what was sent last may still be here: a process that ends now would lose it.
-    if (acks === 0) {
-      const why = "The operating system has not taken all bytes (acks 0): the broker reads too slowly, or not at all.";
-      await within(this.#runtime, this.#cluster.flushed(), { timeoutMs: leftMs() ?? requestTimeoutMs }, overdue(why))
-        .catch((error) => {
-          if (limitMs !== undefined) late ??= error;
-        });
-    }
-    await this.#telemetry?.close(Math.min(leftMs() ?? LAST_PUSH_MS, LAST_PUSH_MS));
-    this.#cluster.close();
-    this.#agenda.clear();
-    this.#logger.settle();
-    this.#lookup.close(closedError("No topic is looked up any more.", "no"));
-    if (!this.#interceptors.isEmpty) {
-      // So may others who were told of a failure: interceptors hear of that, too, before they end.
-      await new Promise<void>((resolve) => this.#runtime.defer(resolve));
-      await this.#admission.barrier().opened;
-    }
-    const why = "An interceptor's close() has not ended.";
-    await within(this.#runtime, this.#interceptors.close(), { timeoutMs: leftMs() }, overdue(why));
-    if (late !== undefined) throw late;
   }
 
   #refusal(): KafkaError | undefined {
@@ -562,9 +401,6 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     if (refusal !== undefined) throw refusal;
   }
 }
-
-/** Cap on an answer: what is longer is no answer (KIP-498). */
-const MAX_RESPONSE_SIZE = 104_857_600;
 
 /** How much room `ready` waits for: a batch's worth, so that the caller isn't woken for each record. */
 const READY_BYTES = 16_384;
@@ -587,15 +423,7 @@ function topicOf(record: ProducerRecord<unknown, unknown>): string | undefined {
   }
 }
 
-function stampingByOptions({ runtime, cluster, options }: StampingParts): Stamping {
-  return options.idempotent ? new Idempotence(runtime, cluster, options) : unstamped;
-}
-
 function noCallback(value: unknown): ConfigError {
   const message = `Pass produce a function to call back: ${show(value)} is not. Its second argument is onDelivery.`;
   return new ConfigError("onDelivery", message);
-}
-
-function closedError(detail: string, persisted: "no" | "possibly"): ProducerClosedError {
-  return new ProducerClosedError(`The producer was closed. ${detail}`, { persisted });
 }

@@ -7,7 +7,7 @@
  * @module
  */
 
-import type { KafkaError } from "../../errors.ts";
+import { type KafkaError, TimeoutError } from "../../errors.ts";
 import { printable } from "../../show.ts";
 import type { Accumulator } from "../accumulator/accumulator.ts";
 import type { Agenda, Entry } from "../accumulator/agenda.ts";
@@ -144,21 +144,19 @@ export class Watch implements Entry {
     return groups;
   }
 
-  /** What still waits, and why, in sentences for an error; and the first error behind it. */
-  summary(): { readonly text: string; readonly cause: KafkaError | undefined } {
+  /** The error of a call that has waited for records until now: what still waits, and why. */
+  lateError(what: string): TimeoutError {
     const groups = [...this.groups().values()].sort((a, b) => b.records - a.records);
     let cause: KafkaError | undefined;
     const records = groups.reduce((sum, group) => sum + group.records, 0);
-    const parts = groups.slice(0, MOST_CAUSES).map((group) => {
+    const reasons = groups.slice(0, MOST_CAUSES).map((group) => {
       const share = groups.length > 1 ? `${counted(group.records, "record")}: ` : "";
       const { reason, error } = group.explain();
       cause ??= error;
-      return `${share}${reason}`;
+      return ` ${share}${reason}`;
     });
-    const text = [`${counted(records, "record")} ${records === 1 ? "is" : "are"} still on the way.`, ...parts].join(
-      " ",
-    );
-    return { text, cause };
+    const still = `${counted(records, "record")} ${records === 1 ? "is" : "are"} still on the way.`;
+    return new TimeoutError(`${what} ${still}${reasons.join("")}`, { cause });
   }
 
   get #isAnyMissing(): boolean {
