@@ -523,6 +523,11 @@ export class EmbeddedCluster {
     this.#listening.clear();
   }
 
+  /** Closes, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
   /** @internal */
   nextConnectionId(): number {
     return ++this.#connections;

@@ -25,8 +25,14 @@ import {
   KafkaJSProtocolError,
   logLevel,
 } from "@sluice/kafka/compat/kafkajs";
-import { Reader } from "@sluice/kafka/reader";
+import { type Admin, createAdmin } from "@sluice/kafka/admin";
+import { createEventPublisher, type EventPublisher } from "@sluice/kafka/app";
+import { type CloudEvent, encodeCloudEvent } from "@sluice/kafka/headers";
+import { instrument } from "@sluice/kafka/otel";
+import { GroupReader, Reader } from "@sluice/kafka/reader";
 import { plain, type SaslMechanism, scramSha256 } from "@sluice/kafka/sasl";
+import { avro, createSchemaRegistry, type SchemaSerializer } from "@sluice/kafka/schema-registry";
+import { clientTelemetry } from "@sluice/kafka/telemetry";
 import { EmbeddedCluster, RecordingProducer, VirtualRuntime } from "@sluice/kafka/testing";
 import { simulate } from "@sluice/kafka/testing/simulation";
 import { main } from "@sluice/kafka/cli";
@@ -66,6 +72,23 @@ export async function go(): Promise<bigint> {
   }
   await new RetryPolicy({ retries: 1 }).run(async () => await core.close());
   return metadata.offset;
+}
+
+interface Events {
+  OrderPlaced: { id: string };
+}
+
+export async function around(): Promise<number> {
+  await using own = new EmbeddedCluster({ topics: { orders: 1 } });
+  const traced: Producer = instrument(new Producer({ brokers: own.bootstrap, connect: own.sockets }));
+  const admin: Admin = createAdmin({ brokers: own.bootstrap, connect: own.sockets });
+  const key = ({ id }: { id: string }): string => id;
+  const publisher: EventPublisher<Events> = createEventPublisher<Events>(traced, { topic: "orders", key });
+  const registry = createSchemaRegistry({ url: "http://localhost:8081" });
+  const codec = avro<{ id: string }>({ type: "record", name: "Order", fields: [{ name: "id", type: "string" }] });
+  const serializer: Promise<SchemaSerializer<{ id: string }>> = registry.serializer({ topic: "orders", codec });
+  const event: CloudEvent = { id: "1", source: "/shop", type: "placed" };
+  return use(admin, publisher, serializer.catch(() => {}), encodeCloudEvent(event), clientTelemetry(), GroupReader);
 }
 
 function use(...values: unknown[]): number {

@@ -7,10 +7,12 @@
  */
 
 import assert from "node:assert/strict";
-import { cp, mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import { spawnSync } from "node:child_process";
+import { chmod, cp, mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { install } from "../../scripts/lib/install.mjs";
+import { startProgram } from "../../scripts/lib/program.mjs";
 import { cacheDir, root, run, runtimeBinary } from "../../scripts/lib/tools.mjs";
 
 const folder = join(root, "test/consumers");
@@ -166,16 +168,13 @@ const programs = {
     const args = ["run", "--no-prompt", "--no-lock", "--node-modules-dir=manual", "-A", "both.cjs"];
     assert.match(await succeed(runtimeBinary("deno"), args, { cwd: dir }), /^delivered twice$/m);
   },
-  "Deno: the command line": async (dir) => {
-    await write(dir, "package.json", {});
-    await write(dir, "deno.json", { nodeModulesDir: "manual" });
-    const args = ["run", "--no-prompt", "--no-lock", "-A", "npm:@sluice/kafka/cli", "--version"];
-    await write(dir, "package.json", { dependencies: { "@sluice/kafka": "*" } });
-    await mkdir(join(dir, "node_modules/@sluice"), { recursive: true });
-    await cp(join(modules, "@sluice/kafka"), join(dir, "node_modules/@sluice/kafka"), { recursive: true });
-    await cp(join(modules, "fflate"), join(dir, "node_modules/fflate"), { recursive: true });
-    assert.match(await succeed(runtimeBinary("deno"), args, { cwd: dir }), /\d+\.\d+\.\d+/);
+  "Node: npx sluice": (dir) => commandLine(dir, ["npx", "--no-install", "sluice"], [process.execPath, program]),
+  "Bun: bunx sluice": (dir) => {
+    const bun = runtimeBinary("bun");
+    return commandLine(dir, [bun, "x", "--bun", "sluice"], [bun, program]);
   },
+  "Deno: npm:@sluice/kafka": (dir) => commandLine(dir, denoRun("npm:@sluice/kafka")),
+  "Deno: npm:@sluice/kafka/cli": (dir) => commandLine(dir, denoRun("npm:@sluice/kafka/cli")),
   "the stack of an error names what it leads through": async (dir) => {
     const code = `import { Producer } from "@sluice/kafka";
 try { new Producer({ brokers: 7 }); } catch (error) { console.log(error.stack); }`;
@@ -185,7 +184,9 @@ try { new Producer({ brokers: 7 }); } catch (error) { console.log(error.stack); 
 };
 
 const both = `${check}
-const paths = ["", "/core", "/codecs", "/sockets", "/testing", "/testing/simulation", "/cli", "/compat/kafkajs"];
+const entries = require(require.resolve("@sluice/kafka").replace(/dist.*$/, "package.json")).exports;
+const paths = Object.keys(entries).filter((path) => path !== "./package.json").map((path) => path.slice(1));
+if (paths.length < 16) throw new Error("only " + paths);
 (async () => {
   for (const path of paths) {
     const [required, imported] = [require("@sluice/kafka" + path), await import("@sluice/kafka" + path)];
@@ -214,7 +215,89 @@ const paths = ["", "/core", "/codecs", "/sockets", "/testing", "/testing/simulat
 })().catch((error) => { console.error(error); process.exit(1); });
 `;
 
+/** What a package manager makes of the package's `bin`. */
+const program = "node_modules/.bin/sluice";
+
+function denoRun(name) {
+  return [runtimeBinary("deno"), "run", "--no-prompt", "--no-lock", "-A", name];
+}
+
+/**
+ * A broker, records into it and out of it by a command; `lasting` is how the broker is started where the command is not
+ * the program itself, and would leave it behind.
+ */
+async function commandLine(dir, [first, ...words], lasting = [first, ...words]) {
+  await installInto(dir);
+  const ask = (args, input = "") => {
+    const { stdout, stderr, status } = spawnSync(first, [...words, ...args], {
+      ...{ cwd: dir, input, encoding: "utf8", timeout: 60_000, env: { ...process.env, NO_COLOR: "1" } },
+    });
+    assert.equal(status, 0, `${args.join(" ")}: ${stderr}`);
+    return stdout;
+  };
+  assert.match(ask(["--version"]), /^\d+\.\d+\.\d+\n$/);
+  const broker = startProgram([...lasting, "broker", "--port", "0", "--topic", "orders:1"], { cwd: dir });
+  try {
+    const brokers = await broker.line(/^Listening on (\S+)\n/m);
+    ask(["produce", "-b", brokers, "-t", "orders", "-K", ":"], "o-1:hello\no-2:world\n");
+    const tail = ["tail", "-b", brokers, "orders", "--from", "beginning", "--exit", "--format", "%o %k %s\\n"];
+    assert.equal(ask(tail), "0 o-1 hello\n1 o-2 world\n");
+  } finally {
+    await broker.stop();
+  }
+}
+
+/** As a package manager leaves it: packages of its own, and a program for each `bin`. */
+async function installInto(dir) {
+  await write(dir, "package.json", { type: "module", dependencies: { "@sluice/kafka": "*" } });
+  for (const name of ["@sluice/kafka", "fflate"]) {
+    await cp(join(modules, name), join(dir, "node_modules", name), { recursive: true });
+  }
+  const { bin: programs } = JSON.parse(await readFile(join(dir, "node_modules/@sluice/kafka/package.json"), "utf8"));
+  await mkdir(join(dir, "node_modules/.bin"));
+  for (const [name, path] of Object.entries(programs)) {
+    await chmod(join(dir, "node_modules/@sluice/kafka", path), 0o755);
+    await symlink(join("../@sluice/kafka", path), join(dir, "node_modules/.bin", name));
+  }
+}
+
+/** What is the same for each runner of tests in TypeScript: in memory and on a port, with `await using`. */
+const ownTests = (test, equal) => `
+import { Producer } from "@sluice/kafka";
+import { EmbeddedCluster } from "@sluice/kafka/testing";
+
+${test}("in memory", async () => {
+  await using cluster = new EmbeddedCluster({ topics: { orders: 3 } });
+  await using producer = new Producer({ brokers: cluster.bootstrap, connect: cluster.sockets });
+  await producer.send({ topic: "orders", key: "o-1", value: "hello" });
+  const [record] = await cluster.records("orders", { count: 1 });
+  ${equal("record?.text()", '"hello"')};
+});
+
+${test}("on a port", async () => {
+  await using cluster = new EmbeddedCluster({ topics: { orders: 3 } });
+  const { address } = await cluster.listen();
+  await using producer = new Producer({ brokers: address });
+  await producer.send({ topic: "orders", value: JSON.stringify({ cents: 5 }) });
+  const [record] = await cluster.records("orders", { count: 1 });
+  ${equal("JSON.stringify(record?.json())", `'{"cents":5}'`)};
+});
+`;
+
 const testers = {
+  "bun test: its defaults": async (dir) => {
+    await installInto(dir);
+    const code = ownTests("test", (is, wanted) => `expect(${is}).toBe(${wanted})`);
+    await write(dir, "orders.test.ts", `import { expect, test } from "bun:test";${code}`);
+    assert.match(await succeed(runtimeBinary("bun"), ["test"], { cwd: dir }), /\b2 pass\b/);
+  },
+  "deno test: its defaults, which check types, count what is left open, and grant the network alone": async (dir) => {
+    await installInto(dir);
+    const code = ownTests("Deno.test", (is, wanted) => `if (${is} !== ${wanted}) throw new Error(String(${is}))`);
+    await write(dir, "orders_test.ts", code);
+    const args = ["test", "--no-prompt", "--no-lock", "--allow-net"];
+    assert.match(await succeed(runtimeBinary("deno"), args, { cwd: dir }), /\b2 passed\b/);
+  },
   "Jest: its defaults, CommonJS": async (dir) => {
     await write(dir, "package.json", {});
     await write(

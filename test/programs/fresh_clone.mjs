@@ -54,7 +54,8 @@ async function quickStart(dir, tarball) {
   const [, tail] = /`(npx @sluice\/kafka tail [^`]*)`/.exec(screen);
   const [programName, testName] = [program, test].map((code) => /^\/\/ (\S+)$/m.exec(code)[1]);
   const empty = join(dir, "empty");
-  await mkdir(empty);
+  // npm installs into the nearest folder above that has packages: what lies in the temporary folder is none of ours.
+  await mkdir(join(empty, "node_modules"), { recursive: true });
   await copyFile(tarball, join(empty, basename(tarball)));
   await succeed("sh", ["-c", install], empty);
   const broker = spawn("sh", ["-c", `exec ${start} --port 0`], { cwd: empty, detached: true });
