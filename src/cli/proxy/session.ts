@@ -211,9 +211,7 @@ export class Session {
     broker.on("data", (chunk: Uint8Array) => {
       this.#count(chunk.length);
       if (this.#isClosing) return;
-      if (this.#write(OPCODES.binary, chunk)) return;
-      broker.pause();
-      this.#client.once("drain", () => broker.resume());
+      if (!this.#write(OPCODES.binary, chunk)) holdUp(broker, this.#client);
     });
     let failure: string | undefined;
     broker.on("error", (error: Error) => failure = sentenceOf(error));
@@ -235,8 +233,7 @@ export class Session {
     this.#count(bytes.length);
     // Each chunk of a stream is memory of its own, so that it may be kept until it has left.
     if (this.#isClosing || bytes.length === 0 || broker.write(bytes)) return;
-    this.#client.pause();
-    broker.once("drain", () => this.#client.resume());
+    holdUp(this.#client, broker);
   }
 
   #count(bytes: number): void {
@@ -284,6 +281,13 @@ export class Session {
     this.#timer.cancel();
     this.#timer = setTimer(() => this.end(), END_MS);
   }
+}
+
+/** Reads no more of a stream until the other one has sent what waits; a chunk that was read already may hold many frames. */
+function holdUp(from: Stream, to: Stream): void {
+  if (from.isPaused()) return;
+  from.pause();
+  to.once("drain", () => from.resume());
 }
 
 /** Compared by digests, so that how long it takes tells nothing of the token. */

@@ -10,7 +10,7 @@ import { type WebSocketClass, webSocketConnect } from "../../../src/runtime/mod.
 import { EmbeddedCluster } from "../../../src/testing/mod.ts";
 import { test, type TestContext } from "../../harness.ts";
 import { clientFrame, RawWebSocket, upgradeHead } from "../../runtime/raw_web_socket.ts";
-import { bytesOf, Peer } from "../../runtime/peer.ts";
+import { bytesOf, Peer, serverPorts } from "../../runtime/peer.ts";
 import { world } from "../world.ts";
 
 /** Code 1002 of a close frame. */
@@ -235,4 +235,60 @@ test("proxy: sluice proxy says where it listens, and ends when it is interrupted
   assert.match(io.out, /^Listening on ws:\/\/127\.0\.0\.1:\d+\n$/);
   io.interrupt();
   assert.equal(await running, 0);
+});
+
+test("proxy: a broker, or the proxy, that goes away in the middle is told in words, and no place is kept", {
+  needs: "listen",
+}, async (t) => {
+  const { cluster, producer, proxy } = await scene(t);
+  const lost: string[] = [];
+  const p = producer("secret", {
+    ...{ deliveryTimeoutMs: 500, requestTimeoutMs: 500 },
+    hooks: {
+      onDisconnect: ({ error }) => void lost.push(`${error.message} ${(error.cause as Error | undefined)?.message}`),
+    },
+  });
+  await p.send({ topic: "orders", value: "before" });
+  cluster.killBroker(1);
+  while (proxy.connections > 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  const error = await failureOf(p.send({ topic: "orders", value: "after" }));
+  assert.match(lost.join(), /closed the connection/);
+  assert.match(error.message, /never sent; it is not in the log/);
+  cluster.startBroker(1);
+  await p.send({ topic: "orders", value: "again" });
+  await proxy.close();
+  const gone = await failureOf(p.send({ topic: "orders", value: "after" }));
+  assert.match(lost.at(-1)!, /through the proxy at "ws:.* was lost: it can't be reached, or has gone/);
+  assert.match(gone.message, /failed: the proxy at "ws:.*: it can't be reached, or has gone/);
+  assert.equal(proxy.connections, 0);
+});
+
+test("proxy: a client that gives up while a broker keeps silent leaves its place, and a dial has its own limit", {
+  needs: "listen",
+}, async (t) => {
+  const hung = serverPorts().hung;
+  const { producer, proxy } = await scene(t, { allow: [`127.0.0.1:${hung}`], connectTimeoutMs: 300 });
+  const brokers = `127.0.0.1:${hung}`;
+  const message = (await failureOf(producer("secret", { brokers, maxBlockMs: 1_000 }).connect())).message;
+  assert.match(message, /it can't reach the broker: It took longer than 300 ms/);
+  const stuck = producer("secret", { brokers });
+  const connecting = failureOf(stuck.connect());
+  while (proxy.connections === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  await stuck.close({ timeoutMs: 0 }).catch(() => {});
+  await connecting;
+  while (proxy.connections > 0) await new Promise((resolve) => setTimeout(resolve, 1));
+});
+
+test("proxy: a connection on which nothing goes is ended in words", { needs: "listen" }, async (t) => {
+  const { producer, proxy } = await scene(t, { maxIdleMs: 20 });
+  const lost: string[] = [];
+  const p = producer("secret", {
+    hooks: {
+      onDisconnect: ({ error }) => void lost.push(`${error.message} ${(error.cause as Error | undefined)?.message}`),
+    },
+  });
+  await p.send({ topic: "orders", value: "v" });
+  while (proxy.connections > 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  assert.match(lost[0]!, /the proxy ends what is idle \(sluice proxy --max-idle-ms\)/);
+  await p.send({ topic: "orders", value: "w" });
 });
