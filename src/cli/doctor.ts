@@ -20,6 +20,7 @@ import { isAddress } from "../runtime/dial.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { namedMechanism } from "../sasl/named.ts";
 import { printable, printableJson, reasonOf, sentence, show } from "../show.ts";
+import { fold } from "./fold.ts";
 import type { CliIo } from "./io.ts";
 import type { DoctorCommand } from "./doctor_command.ts";
 
@@ -296,7 +297,7 @@ class Visit {
     }
     const finding = { step, target, ms: Math.round((performance.now() - startedMs) * 10) / 10, ...found };
     this.findings.push(finding);
-    if (!this.#command.json) this.#io.stdout(formatFinding(finding));
+    if (!this.#command.json) this.#io.stdout(fold(formatFinding(finding), this.#io.columns));
     return finding.status === "failed" ? undefined : finding;
   }
 }

@@ -26,6 +26,8 @@ export interface CliIo {
   readonly isInputTTY: boolean;
   /** Whether standard output is a terminal, which obeys what is written to it. */
   readonly isOutputTTY: boolean;
+  /** How many columns the terminal has that shows standard output; undefined where it is none. */
+  readonly columns?: number | undefined;
   /** Writes to standard output. */
   stdout(text: string): void;
   /** Writes to standard error. */

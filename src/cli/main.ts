@@ -18,6 +18,7 @@ import { complain, explain } from "./complaint.ts";
 import { completionFor } from "./completion.ts";
 import { doctor } from "./doctor.ts";
 import { parseDoctor } from "./doctor_command.ts";
+import { fold } from "./fold.ts";
 import type { CliIo } from "./io.ts";
 import { foreignCommand } from "./foreign.ts";
 import {
@@ -76,7 +77,7 @@ export async function main(argv: readonly string[], io?: CliIo): Promise<number>
 async function dispatch(argv: readonly string[], io: CliIo): Promise<number> {
   const [name, ...rest] = argv;
   if (name === undefined || name === "--help" || name === "-h" || name === "help") {
-    (name === undefined ? io.stderr : io.stdout).call(io, overview(version));
+    (name === undefined ? io.stderr : io.stdout).call(io, fold(overview(version), io.columns));
     return name === undefined ? 2 : 0;
   }
   if (name === "--version" || name === "-V") {
@@ -86,7 +87,7 @@ async function dispatch(argv: readonly string[], io: CliIo): Promise<number> {
   const spec = commandSpecs.find((candidate) => candidate.name === name) ?? refuseCommand(name);
   const words = readWords(spec, rest);
   if (words.has("help")) {
-    io.stdout(helpOf(spec));
+    io.stdout(fold(helpOf(spec), io.columns));
     return 0;
   }
   const command = commands[spec.name]!;

@@ -12,6 +12,7 @@ import { createGunzip } from "node:zlib";
 import { ConfigError } from "../errors.ts";
 import { complain } from "./complaint.ts";
 import { fileReasonOf } from "./connection.ts";
+import { fold } from "./fold.ts";
 import type { CliIo, InputSource } from "./io.ts";
 
 const { versions } = process as unknown as { versions: Record<string, string | undefined> };
@@ -41,8 +42,10 @@ export function terminalIo(): CliIo {
     isTTY: process.stderr.isTTY === true,
     isInputTTY: process.stdin.isTTY === true,
     isOutputTTY: process.stdout.isTTY === true,
+    columns: process.stdout.isTTY === true ? process.stdout.columns : undefined,
     stdout: (text) => put(text, () => {}),
-    stderr: (text) => void process.stderr.write(text),
+    // Only people read it there.
+    stderr: (text) => void process.stderr.write(process.stderr.isTTY ? fold(text, process.stderr.columns) : text),
     write: (bytes) =>
       new Promise((resolve) => {
         if (isBroken) resolve(false);
@@ -57,7 +60,9 @@ export function terminalIo(): CliIo {
     sleep: (durationMs) => new Promise((resolve) => void setTimeout(resolve, durationMs)),
     onInterrupt(callback) {
       let asked = false;
-      const listener = () => {
+      const listener = (signal: string) => {
+        // Behind the ^C that the terminal shows.
+        if (signal === "SIGINT" && process.stdin.isTTY && process.stderr.isTTY) process.stderr.write("\n");
         if (asked) process.exit(130); // asked twice: now
         asked = true;
         callback();
