@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { copyOf } from "../../src/producer/admission/waiting_send.ts";
 import { checkRecordNumbers, checkTopicName, RecordEncoder } from "../../src/producer/record/record_encoder.ts";
+import { stringSerializer } from "../../src/producer/record/serializer.ts";
 import { seededRandom } from "../../src/testing/mod.ts";
 import { dice } from "../stage.ts";
 import { assertBytes } from "../bytes.ts";
@@ -176,6 +177,16 @@ test("record encoder: headers of every count and size are written as their parts
       expect(value === null ? [1] : sized(typeof value === "string" ? utf8.encode(value) : value));
     }
     assert.equal(at, found.length);
+  }
+});
+
+test("record encoder: what serializers return is text like any other: no lone surrogate in a key, U+FFFD in a value", () => {
+  const text = "a\ud800b";
+  for (const serializer of [stringSerializer(), (value: string): string => value]) {
+    const encoder = new RecordEncoder(serializer as never, serializer as never, LIMITS);
+    encoder.encode("t", "k", text, undefined);
+    assertBytes(encoder.value!.subarray(0, encoder.valueLength), utf8.encode("a\ufffdb"), "value");
+    assert.throws(() => encoder.encode("t", text, "v", undefined), /key.*lone surrogate/);
   }
 });
 

@@ -248,3 +248,13 @@ test("avro: schemas may refer to others, which are parsed first", () => {
   assert.equal(codec.recordName, "com.Price");
   assert.equal(hexOf(codec.encode({ money: { cents: 1 } })), "02");
 });
+
+test("avro: a lone surrogate, which UTF-8 can't carry, is U+FFFD in size and in bytes, as TextEncoder has it", () => {
+  const text = "a\ud800b\udc00";
+  const wanted = new TextEncoder().encode(text);
+  assert.equal(wanted.length, 8);
+  assert.deepEqual(avro("string").encode(text), Uint8Array.of(2 * wanted.length, ...wanted));
+  assert.equal(read("string", avro("string").encode(text)), "a\ufffdb\ufffd");
+  const map = { type: "map", values: "string" };
+  assert.deepEqual(read(map, avro(map).encode({ [text]: text })), { "a\ufffdb\ufffd": "a\ufffdb\ufffd" });
+});

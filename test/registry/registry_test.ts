@@ -366,3 +366,10 @@ test("registry: options are checked when it is made, and no address is shown tha
   refused({ url: "http://x", auth: "hunter2" }, /^Remove the option "auth": createSchemaRegistry has no such option/);
   refused({ url: "http://x", fetch, retries: -1 }, /^Set "retries" to a whole number from 0 to 100/);
 });
+
+test("registry: JSON keeps a lone surrogate, as an escape", () => {
+  const bytes = jsonSchema({ type: "string" }).encode("a\ud800");
+  assert.equal(new TextDecoder().decode(bytes), '"a\\ud800"');
+  const decode = jsonSchemaFormat().decoder({ schemaType: "JSON", schema: '{"type":"string"}', resolved: [] });
+  assert.equal(decode(bytes), "a\ud800");
+});
