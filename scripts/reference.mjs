@@ -253,14 +253,9 @@ async function errorsPage(entries) {
     const sample = sampleOf(errors, it.name);
     const { doc } = byName(entries, it.name);
     const shown = ["KafkaError", "BrokerError"].includes(it.name) ? "" : code(sample.code);
-    return [
-      code(it.name),
-      shown,
-      yes(sample.retriable),
-      yes(sample.fatal),
-      yes(sample.requiresAbort),
-      cell(doc.split("\n\n")[0]),
-    ];
+    // A column for each would be empty but for a few.
+    const is = ["retriable", "fatal", "requiresAbort"].filter((flag) => sample[flag]).map(code).join(", ");
+    return [code(it.name), shown, is, cell(doc.split("\n\n")[0])];
   });
   const met = [...ERROR_CODES.values()].filter(({ name, reason }) => name === "NONE" || reason !== "");
   const files = await listFiles("src", (path) => path.endsWith(".ts") && !/^src\/(testing|cli|compat)\//.test(path));
@@ -293,7 +288,7 @@ How to act on them: [delivery and errors](../guides/delivery.md).`,
       ) => [code(it.name), code(it.type), cell(it.doc)]),
     ),
     "## Classes",
-    table(["class", "`code`", "retriable", "fatal", "requiresAbort", "when"], classRows),
+    table(["class", "`code`", "is", "when"], classRows),
     "## Codes of the client",
     "An error that comes of another one may have its code. *Depends* is what the error itself says when it happens.",
     table(
