@@ -84,7 +84,7 @@ async function dispatch(argv: readonly string[], io: CliIo): Promise<number> {
     io.stdout(`${version}\n`);
     return 0;
   }
-  const spec = commandSpecs.find((candidate) => candidate.name === name) ?? refuseCommand(name);
+  const spec = commandSpecs.find((candidate) => candidate.name === name) ?? refuseCommand(argv);
   const words = readWords(spec, rest);
   if (words.has("help")) {
     io.stdout(fold(helpOf(spec), io.columns));
@@ -98,11 +98,14 @@ async function dispatch(argv: readonly string[], io: CliIo): Promise<number> {
   return await command.run(words, io);
 }
 
-function refuseCommand(name: string): never {
+function refuseCommand([name = "", ...rest]: readonly string[]): never {
   const kind = name.startsWith("-") ? "option" : "command";
   const names = commandSpecs.map((known) => known.name);
   const near = names.find((known) => distance(known, name) <= 2);
-  const wanted = foreignCommand(name) ?? `${names.slice(0, -1).join(", ")} or ${names.at(-1)} (see sluice --help)`;
+  // kcat is told anywhere what it is to do.
+  const kcat = name.startsWith("-") ? rest.find((word) => /^-[A-Z]$/.test(word) && foreignCommand(word)) : undefined;
+  const wanted = foreignCommand(kcat ?? name) ??
+    `${names.slice(0, -1).join(", ")} or ${names.at(-1)} (see sluice --help)`;
   const hint = near === undefined ? `wanted ${wanted}` : `did you mean ${near}?`;
   throw new ConfigError(kind, `Unknown ${kind} ${show(name)}, ${hint}`);
 }

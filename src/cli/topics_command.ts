@@ -54,7 +54,10 @@ export async function parseTopics(words: Words, io: ConnectionIo): Promise<Topic
   }
   const names = Object.values(OPTIONS_OF_ACTIONS).flat();
   const foreign = names.find((name) => words.has(name) && !OPTIONS_OF_ACTIONS[action].includes(name));
-  if (foreign !== undefined) throw new ConfigError(foreign, `Option --${foreign} does not go with ${action}`);
+  if (foreign !== undefined) {
+    const actions = TOPIC_ACTIONS.filter((known) => OPTIONS_OF_ACTIONS[known].includes(foreign)).join(" or ");
+    throw new ConfigError(foreign, `Option --${foreign} does not go with ${action}, but with ${actions}`);
+  }
   if (action === "list" && topics.length > 0) {
     throw new ConfigError("topic", `Found ${show(topics[0])} behind list, wanted nothing, or describe`);
   }

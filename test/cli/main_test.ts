@@ -39,6 +39,7 @@ test(
       [["prodce"], /^sluice: Unknown command "prodce", did you mean produce\?\n$/],
       [["consume"], /^sluice: Unknown command "consume", wanted sluice tail\.\n$/],
       [["-P", "-b", "b:1"], /^sluice: Unknown option "-P", wanted sluice produce\.\n$/],
+      [["-b", "b:1", "-t", "orders", "-P"], /^sluice: Unknown option "-b", wanted sluice produce\.\n$/],
       [["--topic"], /^sluice: Unknown option "--topic", /],
       [[...base, "--nosuch"], /^sluice: Unknown option "--nosuch", /],
       [[...base, "-X", "nosuch=1"], /^sluice: .*nosuch.*\n$/],
