@@ -253,9 +253,10 @@ async function errorsPage(entries) {
     const sample = sampleOf(errors, it.name);
     const { doc } = byName(entries, it.name);
     const shown = ["KafkaError", "BrokerError"].includes(it.name) ? "" : code(sample.code);
-    // A column for each would be empty but for a few.
+    // Columns for the flags would be empty but for a few.
     const is = ["retriable", "fatal", "requiresAbort"].filter((flag) => sample[flag]).map(code).join(", ");
-    return [code(it.name), shown, is, cell(doc.split("\n\n")[0])];
+    const when = cell(doc.split("\n\n")[0]).replace(/ Fatal\.$/, "");
+    return [`${code(it.name)} ${shown}`.trim(), is === "" ? when : `${when} It is ${is}.`];
   });
   const met = [...ERROR_CODES.values()].filter(({ name, reason }) => name === "NONE" || reason !== "");
   const files = await listFiles("src", (path) => path.endsWith(".ts") && !/^src\/(testing|cli|compat)\//.test(path));
@@ -288,7 +289,7 @@ How to act on them: [delivery and errors](../guides/delivery.md).`,
       ) => [code(it.name), code(it.type), cell(it.doc)]),
     ),
     "## Classes",
-    table(["class", "`code`", "is", "when"], classRows),
+    table(["class and `code`", "when"], classRows),
     "## Codes of the client",
     "An error that comes of another one may have its code. *Depends* is what the error itself says when it happens.",
     table(

@@ -54,7 +54,10 @@ export async function produce(
   makeRecords?: () => Iterator<InputRecord>,
 ): Promise<number> {
   const printer = printerOf(command, io);
-  const warnings = new Warnings(io, command.progress === "json");
+  // Records that are made up, and those of files, are typed by nobody.
+  const isTyped = io.isInputTTY && command.files.some(({ name }) => name === "-");
+  const { isTTY } = io;
+  const warnings = new Warnings({ stderr: (text) => io.stderr(text), isTTY, isTyped }, command.progress === "json");
   // `--property logger=…` is another wish.
   const sink = createSink({ logger: warnings.logger, ...command.producer });
   const sources: InputSource[] = [];
@@ -69,7 +72,7 @@ export async function produce(
       return 2;
     }
   }
-  const run = new Run({ command, io, sink, sources, warnings, printer, made: makeRecords?.() });
+  const run = new Run({ command, io, isTyped, sink, sources, warnings, printer, made: makeRecords?.() });
   return await run.toTheEnd();
 }
 
@@ -81,6 +84,8 @@ function printerOf({ output }: ProduceCommand, io: CliIo): Printer | undefined {
 interface RunParts {
   readonly command: ProduceCommand;
   readonly io: CliIo;
+  /** Somebody types the records. */
+  readonly isTyped: boolean;
   readonly sink: RecordSink;
   readonly sources: readonly InputSource[];
   readonly warnings: Warnings;
@@ -106,6 +111,7 @@ function* some<T>(from: Iterator<T>): Iterable<T> {
 class Run {
   readonly #command: ProduceCommand;
   readonly #io: CliIo;
+  readonly #isTyped: boolean;
   readonly #sink: RecordSink;
   readonly #sources: readonly InputSource[];
   readonly #warnings: Warnings;
@@ -120,9 +126,10 @@ class Run {
   #startedMs = performance.now();
   #settledMs = 0;
 
-  constructor({ command, io, sink, sources, warnings, printer, made }: RunParts) {
+  constructor({ command, io, isTyped, sink, sources, warnings, printer, made }: RunParts) {
     this.#command = command;
     this.#io = io;
+    this.#isTyped = isTyped;
     this.#sink = sink;
     this.#sources = sources;
     this.#warnings = warnings;
@@ -137,7 +144,7 @@ class Run {
     const { quiet, json, progress: when } = this.#command;
     const forget = this.#io.onInterrupt(() => this.#stop.abort(interrupted));
     // Where somebody types, nothing may overwrite it.
-    const isAsked = when === "auto" ? this.#io.isTTY && !this.#io.isInputTTY : when !== "never";
+    const isAsked = when === "auto" ? this.#io.isTTY && !this.#isTyped : when !== "never";
     const progress = !quiet && isAsked
       ? new Progress((text) => this.#io.stderr(text), when === "json", () => this.#progress())
       : undefined;
@@ -318,8 +325,6 @@ class Run {
     const tally = this.#tally;
     const { topic, dryRun, quiet } = this.#command;
     const isInterrupted = error === interrupted;
-    // Behind the ^C, and what was typed before it.
-    if (isInterrupted && this.#io.isTTY && this.#io.isInputTTY) this.#io.stderr("\n");
     if (error !== undefined && !isInterrupted) {
       complain(this.#io, explain(error, topic), tally, dryRun);
     } else if (tally.failed > 0) {

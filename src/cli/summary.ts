@@ -124,7 +124,9 @@ export function formatSummary(summary: ProduceSummary): string {
   }
   const lines = [
     `${summary.interrupted ? "Interrupted: delivered" : "Delivered"} ${what}${where} in ${seconds.toFixed(2)} s: ` +
-    `${formatCount(summary.recordsPerSecond)} records/s, ${formatBytes(summary.bytesPerSecond)}/s`,
+    `${formatCount(summary.recordsPerSecond)} ${summary.recordsPerSecond === 1 ? "record" : "records"}/s, ${
+      formatBytes(summary.bytesPerSecond)
+    }/s`,
   ];
   if (summary.failed > 0) {
     const possibly = summary.possiblyPersisted;

@@ -25,7 +25,10 @@ export const setSystemTimer: SetTimer = (callback, delayMs) => {
 };
 
 /** What of the world is needed. */
-export type WarningsIo = Pick<CliIo, "stderr" | "isTTY" | "isInputTTY">;
+export interface WarningsIo extends Pick<CliIo, "stderr" | "isTTY"> {
+  /** Somebody types on the terminal. */
+  readonly isTyped: boolean;
+}
 
 /** Shows warnings until the run ends. */
 export class Warnings {
@@ -67,7 +70,7 @@ export class Warnings {
     const parts = [reason ?? error?.message, advice].filter((part) => part !== undefined && part !== "");
     const text = parts.map((part) => sentence(part!)).join(" ") || event;
     // The line of progress is written anew a moment later; where somebody types there is none.
-    const wipe = this.#io.isTTY && !this.#io.isInputTTY ? "\r\x1b[K" : "";
+    const wipe = this.#io.isTTY && !this.#io.isTyped ? "\r\x1b[K" : "";
     this.#io.stderr(`${wipe}sluice: warning: ${printable(text)}\n`);
   }
 }

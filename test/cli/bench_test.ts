@@ -46,6 +46,13 @@ test("cli bench: no keys, empty values and a rate", async () => {
   assert.equal(io.slept.length, 2);
 });
 
+test("cli bench: on a terminal it shows how far it has come: nobody types the records", async () => {
+  const io = Object.assign(world([]), { isTTY: true, isInputTTY: true });
+  const { exitCode } = await run({}, io);
+  assert.equal(exitCode, 0);
+  assert.ok(io.err.endsWith("\r\x1b[K"), JSON.stringify(io.err));
+});
+
 test("cli bench: an interrupt ends it with what was delivered, exit code 130", async () => {
   const io = world([]);
   io.turn = () => {

@@ -317,10 +317,13 @@ test("cli produce: tee prints the values and output a template, and the summary 
   assert.match(output.err, /^Delivered 2 records/);
 });
 
-test("cli produce: where somebody types nothing is written to the terminal meanwhile", async () => {
+test("cli produce: where somebody types nothing is written to the terminal meanwhile, and progress where files are read", async () => {
   const io = Object.assign(world(["a\n"]), { isTTY: true, isInputTTY: true });
   assert.equal(await produce(command({ json: false }), io, () => new FakeSink()), 0);
   assert.equal(io.err, "");
+  const files = [{ name: "file", gunzip: false, input: { format: "lines" } as const }];
+  assert.equal(await produce(command({ json: false, files }), io, () => new FakeSink()), 0);
+  assert.ok(io.err.endsWith("\r\x1b[K"), JSON.stringify(io.err));
 });
 
 test("cli produce: a dry run counts and complains, and says that nothing was sent", async () => {

@@ -26,9 +26,9 @@ test("cli warnings: a topic that is missing is told while the run waits for it, 
 
 test("cli warnings: lines of JSON where progress is, a clean line on a terminal, and nothing a terminal would obey", () => {
   const fields = { reason: "No \u001b[2Jleader", advice: "Wait.", records: 3 };
-  const shown = (isTTY: boolean, asJson: boolean, isInputTTY = false): string => {
+  const shown = (isTTY: boolean, asJson: boolean, isTyped = false): string => {
     let text = "";
-    const { logger } = new Warnings({ isTTY, isInputTTY, stderr: (more) => void (text += more) }, asJson);
+    const { logger } = new Warnings({ isTTY, isTyped, stderr: (more) => void (text += more) }, asJson);
     logger.warn!("waiting", fields);
     logger.warn!("batch_failed", fields);
     return text;
@@ -44,7 +44,7 @@ test("cli warnings: that a server can't be dialled is told only while the run go
   const runtime = new VirtualRuntime();
   let text = "";
   const warnings = new Warnings(
-    { isTTY: false, isInputTTY: false, stderr: (more) => void (text += more) },
+    { isTTY: false, isTyped: false, stderr: (more) => void (text += more) },
     false,
     (callback, delayMs) => {
       const timer = runtime.setTimer(callback, delayMs);

@@ -225,8 +225,13 @@ function denoRun(name) {
 /**
  * A broker, records into it and out of it by a command; `lasting` is how the broker is started where the command is not
  * the program itself, and would leave it behind.
+ *
+ * @param {string} dir
+ * @param {string[]} command
+ * @param {string[]} [lasting]
  */
-async function commandLine(dir, [first, ...words], lasting = [first, ...words]) {
+async function commandLine(dir, command, lasting = command) {
+  const [first, ...words] = command;
   await installInto(dir);
   const ask = (args, input = "") => {
     const { stdout, stderr, status } = spawnSync(first, [...words, ...args], {
