@@ -24,3 +24,9 @@ export const CONNECTION_NUMBERS: Readonly<Record<Reconnecting, NumberBounds>> = 
   reconnectBackoffMaxMs: [1_000, 0, MAX_INT32],
   connectionMaxIdleMs: [540_000, 1, MAX_INT32],
 };
+
+/** What each of these numbers is unless it is given, for clients that can't be told. */
+export function defaultsOf<N extends string>(numbers: Readonly<Record<N, NumberBounds>>): Record<N, number> {
+  const entries = Object.entries<NumberBounds>(numbers).map(([name, [fallback]]) => [name, fallback]);
+  return Object.fromEntries(entries) as Record<N, number>;
+}

@@ -20,3 +20,19 @@ export function sleep(runtime: Pick<Runtime, "setTimer">, delayMs: number, signa
     const ignore = onAbort(signal, wake);
   });
 }
+
+/** What a promise settles to, or undefined at the given time; what becomes of it after that is nobody's business. */
+export async function settledBy<T>(
+  runtime: Pick<Runtime, "setTimer" | "now">,
+  deadlineMs: number,
+  promise: Promise<T>,
+): Promise<T | undefined> {
+  const ended = new AbortController();
+  promise.catch(() => {});
+  try {
+    const late = sleep(runtime, deadlineMs - runtime.now(), ended.signal).then(() => undefined);
+    return await Promise.race([promise, late]);
+  } finally {
+    ended.abort();
+  }
+}

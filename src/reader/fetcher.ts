@@ -29,6 +29,7 @@ import type { ResponseOf } from "../protocol/schema.ts";
 import { LEADER_NOT_AVAILABLE, OFFSET_OUT_OF_RANGE } from "../protocol/error_code_names.ts";
 import type { Runtime, Timer } from "../runtime/runtime.ts";
 import { wholeBatches } from "./batch_decoder.ts";
+import type { Changes } from "./changes.ts";
 import type { Cursor } from "./cursor.ts";
 import type { ResolvedReaderOptions } from "./options.ts";
 import type { Position } from "./record.ts";
@@ -47,18 +48,13 @@ const MOST_ATTEMPTS_AT_DAMAGE = 3;
 
 type FetchedPartition = ResponseOf<typeof Fetch>["responses"][number]["partitions"][number];
 
-/** What a fetcher tells its reader. */
-export interface FetcherEvents {
-  /** There is something to hand out, a position was found, or a cursor has failed. */
-  onArrival(): void;
-}
-
 /** Fetches for all cursors of a reader. */
 export class Fetcher {
   readonly #runtime: Runtime;
   readonly #cluster: Cluster;
   readonly #options: ResolvedReaderOptions;
-  readonly #events: FetcherEvents;
+  /** Told of something to hand out, a position that was found, a cursor that has failed. */
+  readonly #changes: Changes;
   readonly #backoff: Backoff;
   readonly #cursors = new Map<string, Cursor>();
   /** Leaders that owe an answer. */
@@ -71,11 +67,11 @@ export class Fetcher {
   #closed = false;
 
   /** Makes a fetcher without partitions. */
-  constructor(runtime: Runtime, cluster: Cluster, options: ResolvedReaderOptions, events: FetcherEvents) {
+  constructor(runtime: Runtime, cluster: Cluster, options: ResolvedReaderOptions, changes: Changes) {
     this.#runtime = runtime;
     this.#cluster = cluster;
     this.#options = options;
-    this.#events = events;
+    this.#changes = changes;
     this.#backoff = new Backoff(options.retryBackoffMs, options.retryBackoffMaxMs, () => runtime.random());
   }
 
@@ -293,7 +289,7 @@ export class Fetcher {
         if (cursor.isProbe) this.relieve(cursor);
       }
     }
-    this.#events.onArrival();
+    this.#changes.tell();
   }
 
   /** After an election the position may lie behind the end of the new leader's log (KIP-320). */
@@ -458,7 +454,7 @@ export class Fetcher {
     this.#bufferedBytes += length;
     cursor.fetchOffset = nextOffset;
     cursor.lastEpoch = epoch;
-    this.#events.onArrival();
+    this.#changes.tell();
   }
 
   /** What is buffered before it is in hand, and is handed out first. */
@@ -544,7 +540,7 @@ export class Fetcher {
   #fail(cursor: Cursor, error: Error): void {
     cursor.error = error;
     this.relieve(cursor);
-    this.#events.onArrival();
+    this.#changes.tell();
   }
 
   #isolationLevel(): 0 | 1 {

@@ -5,17 +5,9 @@
  */
 
 import { Cluster } from "../cluster/cluster.ts";
+import { CONNECTION_NUMBERS, defaultsOf } from "../cluster/connection_numbers.ts";
 import type { GroupMetadata } from "../cluster/group_metadata.ts";
-import { Coordinator } from "../cluster/coordinator.ts";
-import { Backoff } from "../cluster/backoff.ts";
-import { isUsable } from "../cluster/metadata.ts";
-import { sleep } from "../cluster/sleep.ts";
-import { CompressionError, ConfigError, KafkaError, ProtocolError, TimeoutError } from "../errors.ts";
-import { byTopic } from "../protocol/by_topic.ts";
-import { UNKNOWN_MEMBER_ID } from "../protocol/error_code_names.ts";
-import { brokerError, errorOf } from "../protocol/error_codes.ts";
-import { OffsetCommit } from "../protocol/messages/offset_commit.ts";
-import { OffsetFetch } from "../protocol/messages/offset_fetch.ts";
+import { CompressionError, ConfigError, type KafkaError, ProtocolError } from "../errors.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { detached } from "../runtime/detached.ts";
 import { Outstanding } from "../runtime/outstanding.ts";
@@ -29,12 +21,15 @@ import {
   checkPartition,
   checkPartitions,
   checkPosition,
-  checkTopic,
 } from "./arguments.ts";
 import { readChunk } from "./batch_decoder.ts";
+import { Changes } from "./changes.ts";
 import { Cursor } from "./cursor.ts";
 import { Fetcher, keyOf } from "./fetcher.ts";
+import { GroupOffsets } from "./group_offsets.ts";
+import { OffsetLookup } from "./offset_lookup.ts";
 import { type ReaderOptions, type ResolvedReaderOptions, resolveReaderOptions } from "./options.ts";
+import { closedError } from "./reader_errors.ts";
 import type { Assignment, Position, ReadBatch, ReadRecord, TopicPartition, TopicPartitionOffset } from "./record.ts";
 
 /** @internal What the group of a reader works with. */
@@ -79,13 +74,8 @@ interface Iteration {
 export let innerOf: (reader: Reader) => ReaderInner;
 
 const MAX_RESPONSE_SIZE = 1 << 30;
-/** From this version on OffsetFetch asks for several groups at once, and from 10 on for topics by id. */
-const OFFSET_FETCH_WITH_GROUPS = 8;
-const LAST_OFFSET_FETCH_WITH_NAMES = 9;
-const LAST_OFFSET_COMMIT_WITH_NAMES = 9;
-const COORDINATOR_ERRORS: readonly number[] = [15, 16];
-const NO_OFFSET = -1n;
-const HAS_MEMBERS = "the group has members, and takes offsets of them only: pass what groupMetadata() of one returns";
+/** A topic that nothing was read of for so long is asked for no more. */
+const METADATA_MAX_IDLE_MS = 300_000;
 
 /**
  * Reads records of Kafka topics.
@@ -121,15 +111,12 @@ export class Reader implements AsyncIterable<ReadRecord> {
   readonly #options: ResolvedReaderOptions;
   readonly #cluster: Cluster;
   readonly #fetcher: Fetcher;
-  /** That one, and those of calls that look up offsets. */
-  readonly #fetchers = new Set<Fetcher>();
-  readonly #backoff: Backoff;
-  readonly #coordinators = new Map<string, Coordinator>();
+  readonly #lookup: OffsetLookup;
+  readonly #groupOffsets: GroupOffsets;
+  readonly #changes = new Changes();
   readonly #closing = new AbortController();
   /** An iteration, or a call, that waits keeps the process alive; a reader that nobody reads from doesn't. */
   readonly #outstanding: Outstanding;
-  /** Those who wait for something to hand out. */
-  #waiting: (() => void)[] = [];
   /** Chunks that were handed out. */
   #turns = 0;
   readonly #inner: ReaderInner;
@@ -145,27 +132,29 @@ export class Reader implements AsyncIterable<ReadRecord> {
       (this.#options.connect === undefined ? selectRuntime() : systemRuntime(this.#options.connect));
     this.#runtime = detached(given);
     this.#outstanding = new Outstanding(given);
-    const { retryBackoffMs, retryBackoffMaxMs } = this.#options;
-    this.#backoff = new Backoff(retryBackoffMs, retryBackoffMaxMs, () => this.#runtime.random());
     this.#cluster = new Cluster(this.#runtime, {
       ...this.#options,
-      connectionMaxIdleMs: 540_000,
-      reconnectBackoffMs: 50,
-      reconnectBackoffMaxMs: 1_000,
-      metadataMaxIdleMs: 300_000,
+      ...defaultsOf(CONNECTION_NUMBERS),
+      metadataMaxIdleMs: METADATA_MAX_IDLE_MS,
       allowAutoTopicCreation: false,
       maxResponseSize: MAX_RESPONSE_SIZE,
     }, {
       onMetadata: () => {
-        for (const fetcher of this.#fetchers) fetcher.wake();
-        this.#wakeAll();
+        this.#fetcher.wake();
+        this.#lookup.wake();
+        this.#changes.tell();
         this.#inner.onMetadata();
       },
-      wantsMetadata: () => [...this.#fetchers].some(({ wantsMetadata }) => wantsMetadata),
+      wantsMetadata: () => this.#fetcher.wantsMetadata || this.#lookup.wantsMetadata,
       usesTopic: (name) =>
         this.#inner.topics.has(name) || [...this.#fetcher.cursors.values()].some(({ topic }) => topic === name),
     });
-    this.#fetcher = this.#newFetcher();
+    const own = this.#runtime;
+    const closing = this.#closing.signal;
+    const parts = { runtime: own, cluster: this.#cluster, options: this.#options, changes: this.#changes, closing };
+    this.#fetcher = new Fetcher(own, this.#cluster, this.#options, this.#changes);
+    this.#lookup = new OffsetLookup(parts);
+    this.#groupOffsets = new GroupOffsets(parts);
     this.#inner = {
       runtime: this.#runtime,
       cluster: this.#cluster,
@@ -191,8 +180,8 @@ export class Reader implements AsyncIterable<ReadRecord> {
       },
       records: (begin = () => {}) => this.#iterate(begin, (call) => this.#records(call)),
       batches: (begin = () => {}) => this.#iterate(begin, (call) => this.#batches(call)),
-      nextEvent: () => this.#nextEvent(),
-      wake: () => this.#wakeAll(),
+      nextEvent: () => this.#changes.next(),
+      wake: () => this.#changes.tell(),
     };
   }
 
@@ -218,33 +207,7 @@ export class Reader implements AsyncIterable<ReadRecord> {
 
   /** The number of partitions of a topic. Waits for metadata up to `maxBlockMs`. */
   partitionsOf(topic: string): Promise<number> {
-    return this.#outstanding.during(this.#partitionsOf(topic));
-  }
-
-  async #partitionsOf(
-    topic: string,
-    deadlineMs: number = this.#runtime.now() + this.#options.maxBlockMs,
-  ): Promise<number> {
-    this.#refuseIfClosed();
-    checkTopic(topic);
-    const metadata = this.#cluster.topic(topic) ?? this.#cluster.use(topic);
-    while (!isUsable(metadata)) {
-      const error = await this.#until(deadlineMs, this.#cluster.requestUpdate());
-      this.#refuseIfClosed();
-      if (isUsable(metadata)) break;
-      const { errorCode } = metadata;
-      // When time is up before a refresh has ended, the one before it tells what is wrong.
-      const reason = error ?? (errorCode === 0 ? this.#cluster.trouble : brokerError(errorCode, { topic }));
-      if (reason !== undefined && !reason.retriable && !errorOf(errorCode).retriable) throw reason;
-      if (this.#runtime.now() >= deadlineMs) {
-        const why = reason?.message ?? "No broker knows it.";
-        throw new TimeoutError(`Looking up topic ${show(topic)} took longer than maxBlockMs. ${why}`, {
-          topic,
-          cause: reason,
-        });
-      }
-    }
-    return metadata.partitions.length;
+    return this.#outstanding.during(this.#lookup.partitionsOf(topic));
   }
 
   /** Goes to another place of a partition. What was fetched of it and not handed out is dropped. */
@@ -265,7 +228,7 @@ export class Reader implements AsyncIterable<ReadRecord> {
   resume(partitions: Iterable<TopicPartition>): void {
     for (const cursor of this.#cursorsOf(partitions)) cursor.paused = false;
     this.#fetcher.wake();
-    this.#wakeAll();
+    this.#changes.tell();
   }
 
   /** The offset behind everything that was handed out of a partition; undefined before its beginning was looked up. */
@@ -317,91 +280,14 @@ export class Reader implements AsyncIterable<ReadRecord> {
 
   /** The offset of the first record at or behind a place, for each of the partitions. */
   offsetsOf(partitions: Iterable<TopicPartition>, position: Position): Promise<TopicPartitionOffset[]> {
-    return this.#outstanding.during(this.#offsetsOf(partitions, position));
-  }
-
-  async #offsetsOf(partitions: Iterable<TopicPartition>, position: Position): Promise<TopicPartitionOffset[]> {
-    this.#refuseIfClosed();
-    const wanted = checkPartitions(partitions);
-    const start = checkPosition(position);
-    // One for each, however often it is named.
-    const byKey = new Map(
-      wanted.map((each) => [keyOf(each), new Cursor(each.topic, each.partition, start, 1, true)] as const),
-    );
-    const probes = [...byKey.values()];
-    // Looked up by a fetcher of its own, whose partitions are never read.
-    const fetcher = this.#newFetcher();
-    const { maxBlockMs } = this.#options;
-    const deadlineMs = this.#runtime.now() + maxBlockMs;
-    const timer = this.#runtime.setTimer(() => this.#wakeAll(), maxBlockMs);
-    try {
-      for (const probe of probes) {
-        await this.#partitionsOf(probe.topic, deadlineMs);
-        fetcher.add(probe);
-      }
-      while (probes.some(({ position }) => position === undefined)) {
-        const failed = probes.find(({ error }) => error !== undefined);
-        if (failed !== undefined) throw failed.error;
-        this.#refuseIfClosed();
-        if (this.#runtime.now() >= deadlineMs) {
-          const late = probes.find(({ position }) => position === undefined)!;
-          throw this.#lateLookup(late, fetcher.troubleOf(late));
-        }
-        await this.#nextEvent();
-      }
-    } finally {
-      timer.cancel();
-      fetcher.close();
-      this.#fetchers.delete(fetcher);
-    }
-    return wanted.map((each) => ({ ...each, offset: byKey.get(keyOf(each))!.position! }));
-  }
-
-  /** Why an offset wasn't found in time, as far as that is known. */
-  #lateLookup({ topic, partition }: Cursor, trouble: KafkaError | undefined): TimeoutError {
-    const count = this.#cluster.topic(topic)?.partitions.length ?? 0;
-    const why = partition >= count
-      ? `The topic has ${count}, counted from 0.`
-      : trouble?.message ?? "No broker answered.";
-    const message = `Looking up an offset of topic ${show(topic)} partition ${partition} took longer than maxBlockMs. `;
-    return new TimeoutError(message + why, { topic, partition, cause: trouble });
+    return this.#outstanding.during(this.#lookup.offsetsOf(partitions, position));
   }
 
   /** The offsets that a group has committed; a partition without one is left out. Rejects after `maxBlockMs`. */
   async committed(groupId: string, partitions: Iterable<TopicPartition>): Promise<TopicPartitionOffset[]> {
     checkGroupId(groupId);
     const wanted = checkPartitions(partitions);
-    const topics = byTopic(wanted, ({ partition }) => partition)
-      .map(([name, partitionIndexes]) => ({ name, partitionIndexes }));
-    const offsets = await this.#withCoordinator(groupId, "committed", async (coordinator) => {
-      const connection = await coordinator.connection();
-      const version = connection.version(OffsetFetch, LAST_OFFSET_FETCH_WITH_NAMES);
-      const hasGroups = version >= OFFSET_FETCH_WITH_GROUPS;
-      // What a transaction has committed and not ended yet may still be taken back (KIP-447).
-      const body = {
-        ...(hasGroups ? { groups: [{ groupId, topics }] } : { groupId, topics }),
-        requireStable: version >= 7,
-      };
-      const answer = await connection.request(OffsetFetch, version, body as never, this.#options.requestTimeoutMs);
-      const group = hasGroups ? answer.groups.find((each) => each.groupId === groupId) : answer;
-      if (group === undefined) {
-        throw new KafkaError("OffsetFetch left out the group that it was asked for.", { retriable: true });
-      }
-      throwError(group.errorCode, "OffsetFetch");
-      const answers = new Map(
-        group.topics.flatMap(({ name, partitions }) =>
-          partitions.map((each) => [keyOf({ topic: name, partition: each.partitionIndex }), each] as const)
-        ),
-      );
-      return wanted.map(({ topic, partition }) => {
-        const found = answers.get(keyOf({ topic, partition }));
-        // Taken for a partition without an offset, it would be read from elsewhere.
-        if (found === undefined) throw leftOut("OffsetFetch", topic, partition);
-        throwError(found.errorCode, "OffsetFetch", topic, partition);
-        return { topic, partition, offset: found.committedOffset };
-      });
-    });
-    return offsets.filter(({ offset }) => offset > NO_OFFSET);
+    return await this.#outstanding.during(this.#groupOffsets.committed(groupId, wanted));
   }
 
   /**
@@ -409,38 +295,9 @@ export class Reader implements AsyncIterable<ReadRecord> {
    * read. With the metadata of a membership only while that is valid. Rejects after `maxBlockMs`.
    */
   async commit(group: string | GroupMetadata, offsets?: Iterable<TopicPartitionOffset>): Promise<void> {
-    const { groupId, memberId = "", generationId = -1, groupInstanceId = null } = checkGroup(group);
+    const member = checkGroup(group);
     const wanted = offsets === undefined ? positionsOf(this.#fetcher.cursors) : checkOffsets(offsets);
-    if (wanted.length === 0) return;
-    await this.#withCoordinator(groupId, "commit", async (coordinator) => {
-      const connection = await coordinator.connection();
-      const version = connection.version(OffsetCommit, LAST_OFFSET_COMMIT_WITH_NAMES);
-      const answer = await connection.request(OffsetCommit, version, {
-        groupId,
-        memberId,
-        generationIdOrMemberEpoch: generationId,
-        groupInstanceId: version >= 7 ? groupInstanceId : null,
-        topics: byTopic(wanted, ({ partition, offset }) => ({
-          partitionIndex: partition,
-          committedOffset: offset,
-          committedMetadata: "",
-        })).map(([name, list]) => ({ name, partitions: list })),
-      } as never, this.#options.requestTimeoutMs);
-      const answers = new Map(
-        answer.topics.flatMap(({ name, partitions }) =>
-          partitions.map(({ partitionIndex, errorCode }) =>
-            [keyOf({ topic: name, partition: partitionIndex }), errorCode] as const
-          )
-        ),
-      );
-      for (const { topic, partition } of wanted) {
-        const errorCode = answers.get(keyOf({ topic, partition }));
-        if (errorCode === undefined) throw leftOut("OffsetCommit", topic, partition);
-        // Nobody has asked as a member of the group.
-        const detail = errorCode === UNKNOWN_MEMBER_ID && memberId === "" ? HAS_MEMBERS : undefined;
-        if (errorCode !== 0) throw brokerError(errorCode, { api: "OffsetCommit", topic, partition, detail });
-      }
-    });
+    if (wanted.length > 0) await this.#outstanding.during(this.#groupOffsets.commit(member, wanted));
   }
 
   /** Ends iterations and calls, and closes every connection. Idempotent. */
@@ -448,9 +305,9 @@ export class Reader implements AsyncIterable<ReadRecord> {
     if (!this.#closing.signal.aborted) {
       this.#closing.abort();
       this.#fetcher.close();
-      for (const coordinator of this.#coordinators.values()) coordinator.forget();
+      this.#groupOffsets.close();
       this.#cluster.close();
-      this.#wakeAll();
+      this.#changes.tell();
       this.#outstanding.close();
     }
     return Promise.resolve();
@@ -473,7 +330,7 @@ export class Reader implements AsyncIterable<ReadRecord> {
     const records = run(call);
     const ended = <A extends unknown[], R>(end: (...args: A) => R) => (...args: A): R => {
       call.isOver = true;
-      this.#wakeAll();
+      this.#changes.tell();
       return end.apply(records, args);
     };
     return Object.assign(records, { return: ended(records.return), throw: ended(records.throw) });
@@ -485,7 +342,7 @@ export class Reader implements AsyncIterable<ReadRecord> {
       const cursor = this.#nextCursor();
       if (cursor === undefined) {
         if (this.#inner.failure !== undefined) throw this.#inner.failure;
-        await this.#outstanding.during(this.#nextEvent());
+        await this.#outstanding.during(this.#changes.next());
         continue;
       }
       if (cursor.error !== undefined && cursor.chunks.length === 0) throw cursor.error;
@@ -497,7 +354,7 @@ export class Reader implements AsyncIterable<ReadRecord> {
       } finally {
         cursor.holders -= 1;
         if (cursor.holder === holder) cursor.holder = undefined;
-        this.#wakeAll();
+        this.#changes.tell();
       }
     }
   }
@@ -536,12 +393,6 @@ export class Reader implements AsyncIterable<ReadRecord> {
     return next;
   }
 
-  #newFetcher(): Fetcher {
-    const fetcher = new Fetcher(this.#runtime, this.#cluster, this.#options, { onArrival: () => this.#wakeAll() });
-    this.#fetchers.add(fetcher);
-    return fetcher;
-  }
-
   #newCursor({ topic, partition, start }: Assignment): Cursor {
     const { onMissingOffset, maxPartitionBytes } = this.#options;
     const fallback = onMissingOffset === "fail" ? "beginning" : onMissingOffset;
@@ -560,79 +411,9 @@ export class Reader implements AsyncIterable<ReadRecord> {
     return checkPartitions(partitions).map((partition) => this.#cursorOf(partition));
   }
 
-  #withCoordinator<T>(groupId: string, call: string, ask: (coordinator: Coordinator) => Promise<T>): Promise<T> {
-    return this.#outstanding.during(this.#askCoordinator(groupId, call, ask));
-  }
-
-  async #askCoordinator<T>(groupId: string, call: string, ask: (coordinator: Coordinator) => Promise<T>): Promise<T> {
-    this.#refuseIfClosed();
-    const { requestTimeoutMs, maxBlockMs } = this.#options;
-    let coordinator = this.#coordinators.get(groupId);
-    if (coordinator === undefined) {
-      coordinator = new Coordinator(this.#cluster, "group", groupId, requestTimeoutMs);
-      this.#coordinators.set(groupId, coordinator);
-    }
-    const deadlineMs = this.#runtime.now() + maxBlockMs;
-    for (let attempt = 1;; attempt++) {
-      try {
-        const answer = await this.#until(deadlineMs, ask(coordinator).then((value) => ({ value })));
-        if (answer !== undefined) return answer.value;
-        coordinator.forget();
-        throw new KafkaError("The coordinator didn't answer.", { code: "REQUEST_TIMED_OUT", retriable: true });
-      } catch (error) {
-        if (this.#closing.signal.aborted) throw closedError();
-        if (!(error instanceof KafkaError) || !error.retriable) throw error;
-        const { errorCode } = error;
-        if (errorCode === undefined || COORDINATOR_ERRORS.includes(errorCode)) coordinator.forget();
-        const delayMs = this.#backoff.delayMs(attempt);
-        if (this.#runtime.now() + delayMs >= deadlineMs) {
-          const message = `${call}() for group ${show(groupId)} took longer than maxBlockMs. ${error.message}`;
-          throw new TimeoutError(message, { cause: error });
-        }
-        await sleep(this.#runtime, delayMs, this.#closing.signal);
-      }
-    }
-  }
-
-  /** Waits for a promise until the deadline; undefined when that has passed. */
-  async #until<T>(deadlineMs: number, promise: Promise<T>): Promise<T | undefined> {
-    const ended = new AbortController();
-    promise.catch(() => {});
-    try {
-      const late = sleep(this.#runtime, deadlineMs - this.#runtime.now(), ended.signal).then(() => undefined);
-      return await Promise.race([promise, late]);
-    } finally {
-      ended.abort();
-    }
-  }
-
-  /** Resolves when there may be something to hand out, when metadata was refreshed, and when the reader is closed. */
-  #nextEvent(): Promise<void> {
-    return new Promise((resolve) => this.#waiting.push(resolve));
-  }
-
-  #wakeAll(): void {
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const wake of waiting) wake();
-  }
-
   #refuseIfClosed(): void {
     if (this.#closing.signal.aborted) throw closedError();
   }
-}
-
-function closedError(): KafkaError {
-  return new KafkaError("The reader was closed.", { code: "READER_CLOSED" });
-}
-
-function leftOut(api: string, topic: string, partition: number): KafkaError {
-  const message = `${api} left out topic ${show(topic)} partition ${partition}, which it was asked for.`;
-  return new KafkaError(message, { code: "PROTOCOL", retriable: true, topic, partition });
-}
-
-function throwError(errorCode: number, api: string, topic?: string, partition?: number): void {
-  if (errorCode !== 0) throw brokerError(errorCode, { api, topic, partition });
 }
 
 /** @internal Where all partitions stand whose beginning was looked up. */
