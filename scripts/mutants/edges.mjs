@@ -52,11 +52,12 @@ export const edges = [
     }],
   },
   {
-    name: "Records of batches that have failed stay counted as pending",
+    name: "Batches that have failed stay counted as pending",
     edits: [{
       file: "src/producer/accumulator/accumulator.ts",
-      find: `this.recordsInBatches -= batch.liveCount + batch.refusedCount;`,
-      replace: `if ("result" in batch.outcome!) this.recordsInBatches -= batch.liveCount + batch.refusedCount;`,
+      find: `      const batch = takeFirst(incomplete);\n      this.incomplete.delete(batch);`,
+      replace:
+        `      const batch = takeFirst(incomplete);\n      if ("result" in batch.outcome!) this.incomplete.delete(batch);`,
     }],
   },
   {

@@ -90,7 +90,7 @@ export const outcomes = [
   },
   {
     name: "A record that was taken back is sent all the same",
-    edits: [{ file: accumulator, find: `    batch.drop(index);\n`, replace: "" }],
+    edits: [{ file: "src/producer/admission/admission.ts", find: `    batch.drop(index);\n`, replace: "" }],
   },
   {
     name: "sendBatch gives a record the outcome of another",

@@ -322,12 +322,14 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
 
   /** A snapshot of the counters. */
   metrics(): ProducerMetrics {
-    const { accumulator, memory, waitingRoom, cluster } = this.#parts;
+    const { accumulator: { incomplete }, memory, waitingRoom, cluster } = this.#parts;
+    let recordsPending = waitingRoom.size;
+    for (const { liveCount, refusedCount } of incomplete) recordsPending += liveCount + refusedCount;
     return this.#parts.metrics.snapshot({
       availableBytes: memory.availableBytes,
       totalBytes: memory.totalBytes,
-      recordsPending: waitingRoom.size + accumulator.recordsInBatches,
-      batchesPending: accumulator.incomplete.size,
+      recordsPending,
+      batchesPending: incomplete.size,
       brokers: cluster.health(),
     });
   }

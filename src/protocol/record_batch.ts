@@ -131,15 +131,6 @@ export function readRecords(section: Uint8Array, count: number): RecordBytes[] {
   });
 }
 
-/** What the header of a batch tells besides the producer's stamp. */
-export interface BatchHeaderFields {
-  /** Number of the codec and the transactional bit. */
-  readonly attributes: number;
-  readonly recordCount: number;
-  readonly baseTimestamp: number;
-  readonly maxTimestamp: number;
-}
-
 // Headers are put together in one place and copied: a DataView for each batch, and a bigint for each of its timestamps,
 // would cost more than to fill it.
 const header = new Uint8Array(BATCH_OVERHEAD);
@@ -147,15 +138,24 @@ const view = new DataView(header.buffer);
 view.setInt32(PARTITION_LEADER_EPOCH, -1);
 view.setInt8(MAGIC, MAGIC_V2);
 
-/** Writes the header of a batch that fills `bytes`, without a producer's stamp and without the checksum. */
-export function writeBatchHeader(bytes: Uint8Array, fields: BatchHeaderFields): void {
+/**
+ * Writes the header of a batch that fills `bytes`, without a producer's stamp and without the checksum. The attributes are
+ * the number of the codec and the transactional bit.
+ */
+export function writeBatchHeader(
+  bytes: Uint8Array,
+  attributes: number,
+  recordCount: number,
+  baseTimestamp: number,
+  maxTimestamp: number,
+): void {
   // The base offset stays 0: the broker refuses any other.
   view.setInt32(BATCH_LENGTH, bytes.length - LOG_OVERHEAD);
-  view.setInt16(ATTRIBUTES, fields.attributes);
-  view.setInt32(LAST_OFFSET_DELTA, fields.recordCount - 1);
-  setTimestamp(BASE_TIMESTAMP, fields.baseTimestamp);
-  setTimestamp(MAX_TIMESTAMP, fields.maxTimestamp);
-  view.setInt32(RECORDS_COUNT, fields.recordCount);
+  view.setInt16(ATTRIBUTES, attributes);
+  view.setInt32(LAST_OFFSET_DELTA, recordCount - 1);
+  setTimestamp(BASE_TIMESTAMP, baseTimestamp);
+  setTimestamp(MAX_TIMESTAMP, maxTimestamp);
+  view.setInt32(RECORDS_COUNT, recordCount);
   bytes.set(header);
 }
 

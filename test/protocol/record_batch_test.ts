@@ -65,7 +65,7 @@ function writeBatch(records: readonly TestRecord[], stamp: ProducerStamp = UNSTA
   }
   const bytes = buffer.subarray(0, at);
   const maxTimestamp = Math.max(...records.map(({ timestamp }) => timestamp));
-  writeBatchHeader(bytes, { attributes, recordCount: records.length, baseTimestamp: base, maxTimestamp });
+  writeBatchHeader(bytes, attributes, records.length, base, maxTimestamp);
   sealBatch(bytes, stamp, crc32c);
   return bytes;
 }

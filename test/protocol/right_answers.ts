@@ -108,7 +108,7 @@ export function recordErrors(...indexes: number[]): unknown[] {
 /** A batch, as far as anybody looks at it before it is sent. */
 function batchOf(recordCount: number): Uint8Array {
   const bytes = new Uint8Array(BATCH_OVERHEAD);
-  writeBatchHeader(bytes, { attributes: 0, recordCount, baseTimestamp: 0, maxTimestamp: 0 });
+  writeBatchHeader(bytes, 0, recordCount, 0, 0);
   return bytes;
 }
 

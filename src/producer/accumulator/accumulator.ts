@@ -14,6 +14,7 @@ import type { Metrics } from "../observe/metrics.ts";
 import type { OnThrow, Receipt } from "../record/receipt.ts";
 import type { Barrier } from "./barrier.ts";
 import { Batch, type Outcome } from "./batch.ts";
+import { BatchLine } from "./batch_line.ts";
 import { type BufferMemory, chargeFor, type MemoryWaiter } from "./buffer_memory.ts";
 import { BufferPool } from "./buffer_pool.ts";
 import { type Partition, type QueuedBatch, takeFirst } from "./partition.ts";
@@ -32,9 +33,7 @@ export interface AccumulatorOptions {
 /** The batches of one producer. */
 export class Accumulator {
   /** Batches that have not been completed. */
-  readonly incomplete: Set<QueuedBatch> = new Set();
-  /** Records in those batches. */
-  recordsInBatches = 0;
+  readonly incomplete: BatchLine<QueuedBatch> = new BatchLine();
   /** The ordinal of the last record that had to wait before it entered a batch. Written by the waiting room. */
   lastWaiting = 0;
 
@@ -98,20 +97,21 @@ export class Accumulator {
     }
     const hastened = deadlineMs < batch.deadlineMs;
     if (hastened) batch.deadlineMs = deadlineMs;
-    this.#memory.reserve(overhead + chargeFor(size) - reserved);
-    this.recordsInBatches += 1;
+    const bytes = chargeFor(size) - reserved;
+    // An open batch holds memory, so there was no pause. What hardly ever happens in a function that is called for each
+    // record makes the engine compile it, and all that it contains, once more when it does.
+    if (overhead > 0) this.#memory.reserve(overhead + bytes);
+    else this.#memory.availableBytes -= bytes;
     topic.sticky.appended(overhead + size, topic);
     if (overhead > 0 || hastened) this.#schedule.watch(partition, this.#clock.nowMs);
-    if (!partition.scheduled) this.#addIfDue(partition);
+    if (!partition.scheduled && this.#schedule.isDue(partition.queue[0]!, this.#clock.nowMs)) {
+      this.#schedule.add(partition);
+    }
     return batch;
   }
 
   #newBatch(partition: Partition, deadlineMs: number): QueuedBatch {
     return new Batch<Partition>(partition, this.#clock.nowMs, deadlineMs, partition.sizeHint, this.#pool);
-  }
-
-  #addIfDue(partition: Partition): void {
-    if (this.#schedule.isDue(partition.queue[0]!, this.#clock.nowMs)) this.#schedule.add(partition);
   }
 
   /** Goes to the end of the queue for memory. */
@@ -139,7 +139,6 @@ export class Accumulator {
     while (incomplete.length > 0 && incomplete[0]!.outcome !== undefined) {
       const batch = takeFirst(incomplete);
       this.incomplete.delete(batch);
-      this.recordsInBatches -= batch.liveCount + batch.refusedCount;
       const failed = batch.refusedCount + ("error" in batch.outcome! ? batch.liveCount : 0);
       if (failed > 0) {
         this.#metrics.failed(failed);
@@ -153,16 +152,13 @@ export class Accumulator {
     }
   }
 
-  /** Takes a record out of a batch of which nothing has been sent. The record is to be settled before {@link tidy}. */
-  takeOut(batch: QueuedBatch, index: number): void {
-    batch.drop(index);
-    this.recordsInBatches -= 1;
-  }
-
-  /** Gives back what records that were taken out of the batch have left behind there, if that is worth the trouble. */
+  /**
+   * Gives back what records that were taken out of the batch have left behind there, if that is worth the trouble. Those
+   * are to be settled before.
+   */
   tidy(batch: QueuedBatch): void {
     // A callback of one record may have taken back the others, or the batch has ended while a codec worked on it.
-    if (batch.outcome !== undefined || !this.incomplete.has(batch)) return;
+    if (batch.outcome !== undefined || batch.after === undefined) return;
     if (batch.liveCount === 0) {
       batch.partition.removeFromQueue(batch);
       this.incomplete.delete(batch);
@@ -182,8 +178,8 @@ export class Accumulator {
 
   /** Gives back the memory that a batch has held for records that it has no more. */
   releaseSpare(batch: QueuedBatch): void {
-    const spareBytes = batch.reservedBytes - batch.chargedBytes;
-    batch.reservedBytes = batch.chargedBytes;
+    const { spareBytes } = batch;
+    batch.spareBytes = 0;
     this.#memory.release(spareBytes);
   }
 

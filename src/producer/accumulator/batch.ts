@@ -19,12 +19,13 @@ import {
 } from "../../protocol/record_batch.ts";
 import { BATCH_OVERHEAD } from "../../protocol/record_batch_layout.ts";
 import type { Barrier } from "./barrier.ts";
+import type { Linked } from "./batch_line.ts";
 import { chargeFor } from "./buffer_memory.ts";
 import type { BufferPool } from "./buffer_pool.ts";
 import { CLOSED, DONE, ENCODING, OPEN, type Phase, READY, transition } from "./phase.ts";
 import { deliver, fail, type OnThrow, type Receipt, rejectedPromise } from "../record/receipt.ts";
 import type { Topic } from "./topic.ts";
-import { BatchResult } from "../record/delivery.ts";
+import { BatchResult, RecordMetadata } from "../record/delivery.ts";
 
 /** Where the records of a batch go. */
 export interface Place {
@@ -56,16 +57,16 @@ const NO_DELTAS: number[] = [];
 const NO_STAMP: ProducerStamp = { producerId: -1n, producerEpoch: -1, baseSequence: -1 };
 
 /** A batch of one partition, of which it knows no more than its place. */
-export class Batch<P extends Place = Place> {
+export class Batch<P extends Place = Place> implements Linked {
   readonly partition: P;
   /** When it was opened, on the monotonic clock: linger counts from here. */
   readonly createdMs: number;
   /** When its oldest record must have an outcome. */
   deadlineMs: number;
-  /** Bytes that it holds of the buffer memory. */
-  reservedBytes: number = BATCH_OVERHEAD;
-  /** What it would take of the buffer memory for the records that it holds now. */
+  /** What it takes of the buffer memory for the records that it holds now. */
   chargedBytes: number = BATCH_OVERHEAD;
+  /** What it still holds for records that it has no more. */
+  spareBytes = 0;
   /** Bytes so far, header included. */
   length: number = BATCH_OVERHEAD;
   recordCount = 0;
@@ -103,6 +104,8 @@ export class Batch<P extends Place = Place> {
   ordinalSpan = 1;
   /** Flushes that wait for it: it doesn't linger then. */
   barriers: Barrier[] | undefined;
+  before: Linked | undefined;
+  after: Linked | undefined;
 
   #phase: Phase = OPEN;
   readonly #pool: BufferPool;
@@ -175,32 +178,31 @@ export class Batch<P extends Place = Place> {
     }
     const size = end - start;
     this.length = end;
-    if (index < 2) this.#begin(index, timestamp, receipt);
+    // Records of one turn have one timestamp, and then nothing of it is kept.
+    if (index < 2 || delta !== 0 || this.#timestampDeltas !== NO_DELTAS) this.#keep(index, timestamp, delta, receipt);
     else this.#receipts.push(receipt);
-    // Records of one turn have one timestamp, and then nothing is kept.
-    if (delta !== 0 || this.#timestampDeltas !== NO_DELTAS) this.#keepDelta(index, timestamp, delta);
-    const charge = chargeFor(size);
-    this.reservedBytes += charge;
-    this.chargedBytes += charge;
+    this.chargedBytes += chargeFor(size);
     this.recordCount = index + 1;
     if (typeof receipt === "object") receipt.entered?.(this, index);
     return size;
   }
 
-  /** Arrays of one and two, where a push would make room for twenty: most batches of many partitions stay that small. */
-  #begin(index: number, timestamp: number, receipt: Receipt): void {
-    if (index === 0) {
-      this.#baseTimestamp = timestamp;
-      this.#maxTimestamp = timestamp;
-    }
-    this.#receipts = index === 0 ? [receipt] : [this.#receipts[0], receipt];
-  }
-
-  #keepDelta(index: number, timestamp: number, delta: number): void {
+  /** Keeps what begins a batch, and timestamps that differ. Apart, because of most records there is nothing but the receipt. */
+  #keep(index: number, timestamp: number, delta: number, receipt: Receipt): void {
+    if (index === 0) this.#baseTimestamp = this.#maxTimestamp = timestamp;
+    // Arrays of one and two, where a push makes room for twenty: most batches of many partitions stay that small.
+    if (index < 2) this.#receipts = index === 0 ? [receipt] : [this.#receipts[0], receipt];
+    else this.#receipts.push(receipt);
+    if (delta === 0 && this.#timestampDeltas === NO_DELTAS) return;
     if (timestamp > this.#maxTimestamp) this.#maxTimestamp = timestamp;
     if (this.#timestampDeltas === NO_DELTAS) this.#timestampDeltas = [];
     while (this.#timestampDeltas.length < index) this.#timestampDeltas.push(0);
     this.#timestampDeltas.push(delta);
+  }
+
+  /** Bytes that it holds of the buffer memory. */
+  get reservedBytes(): number {
+    return this.chargedBytes + this.spareBytes;
   }
 
   /** How many records have not been taken out. */
@@ -266,7 +268,7 @@ export class Batch<P extends Place = Place> {
     // First, because it is all that can fail.
     this.#buffer = this.#pool.take(this.length);
     const receipts = this.#receipts.splice(0);
-    const { reservedBytes } = this;
+    this.spareBytes += this.chargedBytes;
     this.#timestampDeltas = NO_DELTAS;
     this.recordCount = 0;
     this.length = BATCH_OVERHEAD;
@@ -275,7 +277,7 @@ export class Batch<P extends Place = Place> {
       if (without.has(index)) continue;
       this.append(record, timestamp, receipts[index], Infinity);
     }
-    this.reservedBytes = reservedBytes;
+    this.spareBytes -= this.chargedBytes;
     // A socket may still read the old bytes; nothing has been written of the new ones.
     if (!this.socketMayHoldBytes) this.#pool.give(buffer);
     this.socketMayHoldBytes = false;
@@ -369,16 +371,7 @@ export class Batch<P extends Place = Place> {
 
   /** What the records get after a success. */
   resultOf(baseOffset: bigint, logAppendTimeMs: number, delivery: BatchResult["delivery"]): BatchResult {
-    const { topic, index } = this.partition;
-    return new BatchResult(
-      topic.name,
-      index,
-      baseOffset,
-      logAppendTimeMs,
-      this.#baseTimestamp,
-      this.#timestampDeltas,
-      delivery,
-    );
+    return new BatchResult(baseOffset, logAppendTimeMs, this.#baseTimestamp, delivery);
   }
 
   /** Passes the outcome to the receipts of all records. Called once. What a callback throws goes to `onThrow`. */
@@ -393,6 +386,8 @@ export class Batch<P extends Place = Place> {
     const { recordCount } = this;
     const receipts = this.#receipts;
     const refused = this.#refused;
+    const { topic: { name }, index: partition } = this.partition;
+    const deltas = result.logAppendTimeMs < 0 ? this.#timestampDeltas : NO_DELTAS;
     let settled = 0;
     const isPlaced = result.baseOffset >= 0n;
     // Counted up from record to record, which takes one bigint for each; the base and the index would be two.
@@ -404,7 +399,11 @@ export class Batch<P extends Place = Place> {
       if (receipt === undefined) continue;
       if (isPlaced && index > offsetIndex) offset += index === offsetIndex + 1 ? 1n : BigInt(index - offsetIndex);
       offsetIndex = index;
-      deliver(receipt, result.metadataOf(index, offset), onThrow);
+      const timestamp = deltas.length > 0 ? result.timestampMs + deltas[index]! : result.timestampMs;
+      const metadata = new RecordMetadata(name, partition, offset, timestamp, result.delivery);
+      // Most receipts are a resolve function.
+      if (typeof receipt === "function") receipt(metadata);
+      else deliver(receipt, metadata, onThrow);
     }
     if (settled < refused.length) this.#settleRefused(settled, recordCount, onThrow);
   }
@@ -466,18 +465,9 @@ export class Batch<P extends Place = Place> {
     if (this.#phase === DONE) return;
     // A record was taken out meanwhile: it has to begin again.
     if (this.#dropped !== undefined) return this.transition(CLOSED);
-    this.#writeHeader(bytes, attributes);
+    writeBatchHeader(bytes, attributes, this.recordCount, this.#baseTimestamp, this.#maxTimestamp);
     this.wire = bytes;
     this.#sealedStamp = undefined;
     this.transition(READY);
-  }
-
-  #writeHeader(bytes: Uint8Array, attributes: number): void {
-    writeBatchHeader(bytes, {
-      attributes,
-      recordCount: this.recordCount,
-      baseTimestamp: this.#baseTimestamp,
-      maxTimestamp: this.#maxTimestamp,
-    });
   }
 }

@@ -54,13 +54,17 @@ export class Partition implements Entry, Place {
   gap: Gap | undefined;
   /** The first offset of the log, as the leader has said last; −1n unless it has. */
   logStartOffset = -1n;
-  /** Size of the last batch, which is a good guess for the next one. */
+  /**
+   * A guess at the size of the next batch: that of the larger of the last two. The records of one turn leave full ones and
+   * then a rest, and a buffer that has the size of the rest would be copied to a larger one again and again.
+   */
   sizeHint = 1_024;
   heapIndex = -1;
   dueMs = 0;
 
   readonly #listener: DueListener;
   #ordinal = 0;
+  #lastSize = 0;
 
   /** Makes an empty queue; the listener hears when something falls due (linger, backoff, delivery timeout). */
   constructor(topic: Topic, index: number, listener: DueListener) {
@@ -127,7 +131,8 @@ export class Partition implements Entry, Place {
       this.incomplete.push(batch);
     }
     batch.transition(IN_FLIGHT);
-    this.sizeHint = batch.length;
+    this.sizeHint = Math.max(batch.length, this.#lastSize);
+    this.#lastSize = batch.length;
     batch.sentUnder = this.topic.metadata.topicId;
     this.inFlight.push(batch);
     this.sentTo = leader;

@@ -147,14 +147,14 @@ export class Admission {
   abort(send: AbortableSend, signal: AbortSignal): void {
     const { waiting, batch, index } = send;
     if (waiting !== undefined) return this.#waitingRoom.drop(waiting, abortError(signal, "no", waiting.topic.name));
-    if (batch === undefined || !this.#accumulator.incomplete.has(batch)) return;
+    if (batch === undefined || batch.after === undefined) return;
     const { topic, index: partition } = batch.partition;
     const error = abortError(signal, batch.drained && !send.isRefused ? "possibly" : "no", topic.name, partition);
     if (batch.drained) return this.#rejections.tell(error, send);
     // Flushes that wait for the batch wait for what the record is told, too.
     const flushes = [...batch.barriers ?? []];
     for (const barrier of flushes) barrier.add();
-    this.#accumulator.takeOut(batch, index);
+    batch.drop(index);
     this.#rejections.reject(error, send);
     for (const barrier of flushes) this.#rejections.release(barrier);
     if (batch.phase !== ENCODING) this.#accumulator.tidy(batch);

@@ -9,42 +9,20 @@ export type Delivery = "acked" | "duplicate" | "unacknowledged";
 
 /** What the records of one batch have in common once the batch has been answered. */
 export class BatchResult {
-  readonly topic: string;
-  readonly partition: number;
   /** Offset of the first record, −1 if it isn't known. */
   readonly baseOffset: bigint;
   /** The broker's timestamp for all records, −1 if each has its own. */
   readonly logAppendTimeMs: number;
   /** That, or the time of the first record. */
   readonly timestampMs: number;
-  readonly timestampDeltas: readonly number[];
   readonly delivery: Delivery;
 
-  /** Keeps what the broker answered and what the batch knew of its records. */
-  constructor(
-    topic: string,
-    partition: number,
-    baseOffset: bigint,
-    logAppendTimeMs: number,
-    baseTimestampMs: number,
-    timestampDeltas: readonly number[],
-    delivery: Delivery,
-  ) {
-    this.topic = topic;
-    this.partition = partition;
+  /** Keeps what the broker answered, and the time of the first record. */
+  constructor(baseOffset: bigint, logAppendTimeMs: number, firstTimestampMs: number, delivery: Delivery) {
     this.baseOffset = baseOffset;
     this.logAppendTimeMs = logAppendTimeMs;
-    this.timestampMs = logAppendTimeMs >= 0 ? logAppendTimeMs : baseTimestampMs;
-    this.timestampDeltas = timestampDeltas;
+    this.timestampMs = logAppendTimeMs >= 0 ? logAppendTimeMs : firstTimestampMs;
     this.delivery = delivery;
-  }
-
-  /** What the record at an index of the batch is told, whose offset is the base's and the index (−1 if that isn't known). */
-  metadataOf(index: number, offset: bigint): RecordMetadata {
-    const timestamp = this.timestampDeltas.length > 0 && this.logAppendTimeMs < 0
-      ? this.timestampMs + this.timestampDeltas[index]!
-      : this.timestampMs;
-    return new RecordMetadata(this.topic, this.partition, offset, timestamp, this.delivery);
   }
 }
 
@@ -83,4 +61,5 @@ export class RecordMetadata {
 // Made once and forgotten. In a field that has held something else, V8 keeps a number as an object that others can share, as
 // the records of a batch do, which mostly have one timestamp; else each would get an object of its own.
 const none = undefined as never;
-new BatchResult("", 0, 0n, -1, none, [], "acked").metadataOf(0, 0n);
+new BatchResult(0n, -1, none, "acked");
+new RecordMetadata("", 0, 0n, none, "acked");

@@ -34,10 +34,8 @@ export type Receipt = Resolve | Callbacks | undefined;
 /** Hears of what a callback throws, or of the reason with which its promise rejects. */
 export type OnThrow = (error: unknown) => void;
 
-/** Tells a record that it was delivered. */
-export function deliver(receipt: Receipt, metadata: RecordMetadata, onThrow: OnThrow): void {
-  if (receipt === undefined) return;
-  if (typeof receipt === "function") return receipt(metadata);
+/** Tells the callbacks of a record that it was delivered. */
+export function deliver(receipt: Callbacks, metadata: RecordMetadata, onThrow: OnThrow): void {
   notify(receipt, null, metadata, onThrow);
   receipt.resolve?.(metadata);
 }

@@ -430,7 +430,7 @@ export class Settlement {
 
   /** Gives a batch an error for its outcome, and completes what can be completed in order. */
   completeExceptionally(batch: QueuedBatch, error: KafkaError, errors?: ReadonlyMap<number, KafkaError>): void {
-    if (batch.outcome !== undefined || !this.#accumulator.incomplete.has(batch)) return;
+    if (batch.outcome !== undefined || batch.after === undefined) return;
     const { partition } = batch;
     partition.removeFromQueue(batch);
     batch.outcome = { error, errors };
