@@ -6,6 +6,7 @@
  *     npm run bench -- --work D --broker null --runtime deno,bun --scale 0.1 --set bufferMemory=268435456
  *     npm run bench -- --work D --client sluice,sluice:/path/of/another/mod.ts
  *     npm run bench -- --work D --warm 5                  what it costs once all of it is compiled
+ *     npm run bench -- --work L --client sluice,sockets   what TLS costs, beside what it costs the runtime itself
  *     npm run bench -- --report                           the report again, from what is saved
  *
  * Each run is a process of its own, the order of the clients changes from round to round, and every count is compared
@@ -13,7 +14,7 @@
  */
 import { startBroker } from "./bench/brokers.mjs";
 import { bundleSize } from "./bench/bundle.mjs";
-import { clientNames, findClient } from "./bench/clients.mjs";
+import { clientNames, findClient, onEachRuntime } from "./bench/clients.mjs";
 import { describeMachine, runtimeVersion } from "./bench/machine.mjs";
 import { measure } from "./bench/measure.mjs";
 import { entryOf, problemOf, saveEntries } from "./bench/results.mjs";
@@ -28,7 +29,7 @@ const { values: flags } = flagsOf(import.meta.url, {
     work: { type: "string", default: everything ? Object.keys(works).join(",") : "D" },
     client: { type: "string", default: everything ? clientNames.join(",") : "sluice" },
     broker: { type: "string", default: everything ? "kafka,null" : "null" },
-    /** Of Sluice; others run on the first of them. */
+    /** Of Sluice and of bare sockets; others run on the first of them. */
     runtime: { type: "string", default: everything ? "node24,deno,bun" : "node24" },
     runs: { type: "string", default: "5" },
     scale: { type: "string", default: "1" },
@@ -82,7 +83,7 @@ async function findClients() {
   const clients = [];
   const [firstRuntime, ...otherRuntimes] = flags.runtime.split(",");
   for (const spec of flags.client.split(",")) {
-    for (const runtime of spec.startsWith("sluice") ? [firstRuntime, ...otherRuntimes] : [firstRuntime]) {
+    for (const runtime of onEachRuntime.test(spec) ? [firstRuntime, ...otherRuntimes] : [firstRuntime]) {
       try {
         clients.push(await findClient(spec, runtime, console.error));
       } catch (error) {

@@ -1,14 +1,16 @@
 /**
- * Makes topics, reads their end offsets and deletes them, over a socket of its own: what a client claims is not
+ * Makes topics, reads their end offsets, counts what was committed to them and deletes them, over a socket of its own: what a client claims is not
  * verified with that client's code. For clusters of one node.
  */
 import { connect } from "node:net";
 
 /** Api key and version of each request. @typedef {[number, number]} Api */
+const FETCH = /** @type {Api} */ ([1, 4]);
 const LIST_OFFSETS = /** @type {Api} */ ([2, 1]);
 const CREATE_TOPICS = /** @type {Api} */ ([19, 2]);
 const DELETE_TOPICS = /** @type {Api} */ ([20, 1]);
 const timeoutMs = 30_000;
+const fetchBytes = 16 << 20;
 
 /** Makes a topic; resolves once each partition has a leader. */
 export async function createTopic(port, name, partitions) {
@@ -55,12 +57,66 @@ export async function endOffsets(port, name, partitions) {
   return offsets;
 }
 
+/**
+ * The records of each partition that are in committed transactions, counted in the log: markers take offsets as well, so
+ * end offsets don't tell. Rejects when a transaction was aborted, or is still open after ten seconds: a commit is
+ * answered before its markers are written.
+ */
+export async function committedRecords(port, name, partitions) {
+  const ends = await endOffsets(port, name, partitions);
+  const counts = [];
+  for (const [index, end] of ends.entries()) counts.push(await committedInPartition(port, name, index, end));
+  return counts;
+}
+
+async function committedInPartition(port, name, index, end) {
+  let [count, looks] = [0, 0];
+  for (let offset = 0; offset < end;) {
+    const answer = await request(port, FETCH, [
+      int32(-1),
+      int32(500), // ms to wait, if there is nothing
+      int32(1),
+      int32(fetchBytes),
+      Buffer.of(1), // read_committed
+      int32(1),
+      string(name),
+      int32(1),
+      int32(index),
+      int64(BigInt(offset)),
+      int32(fetchBytes),
+    ]);
+    let at = 4 + 4 + 2 + name.length + 4 + 4; // to the error code
+    const errorCode = answer.readInt16BE(at);
+    if (errorCode !== 0) throw new Error(`Reading topic "${name}" failed with error ${errorCode}`);
+    const stableOffset = Number(answer.readBigInt64BE(at + 10));
+    if (stableOffset < end) {
+      if (++looks === 100) throw new Error(`A transaction of topic "${name}" is open`);
+      await new Promise((wake) => setTimeout(wake, 100));
+      continue;
+    }
+    if (answer.readInt32BE(at + 18) > 0) throw new Error(`A transaction of topic "${name}" was aborted`);
+    at += 26;
+    const before = offset;
+    // The last batch may have been cut off by the limit.
+    while (at + 61 <= answer.length && at + 12 + answer.readInt32BE(at + 8) <= answer.length) {
+      const isMarker = (answer.readInt16BE(at + 21) & 0x20) !== 0;
+      const last = Number(answer.readBigInt64BE(at)) + answer.readInt32BE(at + 23);
+      if (!isMarker && last >= offset) count += answer.readInt32BE(at + 57);
+      offset = Math.max(offset, last + 1);
+      at += 12 + answer.readInt32BE(at + 8);
+    }
+    if (offset === before) throw new Error(`Topic "${name}" has no batch at offset ${offset}`);
+  }
+  return count;
+}
+
 /** One request on a connection of its own; resolves to what follows the correlation id. */
 function request(port, [apiKey, version], parts) {
   const body = Buffer.concat([int16(apiKey), int16(version), int32(1), string("bench"), ...parts]);
   return new Promise((resolve, reject) => {
     const chunks = [];
     let size = 0;
+    let wanted;
     const socket = connect(port, "127.0.0.1", () => socket.write(Buffer.concat([int32(body.length), body])));
     socket.setTimeout(timeoutMs, () => socket.destroy(new Error(`The broker is silent for ${timeoutMs} ms`)));
     socket.on("error", reject);
@@ -69,9 +125,9 @@ function request(port, [apiKey, version], parts) {
       chunks.push(chunk);
       size += chunk.length;
       if (size < 4) return;
-      const bytes = Buffer.concat(chunks);
-      if (size < 4 + bytes.readInt32BE(0)) return;
-      resolve(bytes.subarray(8));
+      wanted ??= 4 + Buffer.concat(chunks).readInt32BE(0);
+      if (size < wanted) return;
+      resolve(Buffer.concat(chunks).subarray(8));
       socket.destroy();
     });
   });

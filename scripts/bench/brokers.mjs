@@ -2,12 +2,15 @@
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { startKafka } from "../kafka.mjs";
-import { createTopic, deleteTopic, endOffsets } from "./admin.mjs";
+import { committedRecords, createTopic, deleteTopic, endOffsets } from "./admin.mjs";
 
 /** A broker of an ordinary size, as the JVM would choose on a small server; tests use a smaller one. */
 const kafkaJvmFlags = ["-Xmx1g", "-Xms1g", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-Xshare:auto"];
 
-/** Starts "null" or "kafka"; resolves to `{ name, label, address, makeTopic, counts, dropTopic, seen, signal, stop }`. */
+/**
+ * Starts "null" or "kafka"; resolves to `{ name, label, address, tls, makeTopic, counts, dropTopic, seen, signal, stop }`.
+ * `tls` is where it speaks TLS, if it does: `{ address, ca }`, the authority in PEM.
+ */
 export async function startBroker(name) {
   return name === "null" ? await startNull() : await startReal();
 }
@@ -22,15 +25,16 @@ function topicName(work, client) {
 }
 
 async function startNull() {
-  const child = fork(fileURLToPath(new URL("null_broker.mjs", import.meta.url)), {
+  const child = fork(fileURLToPath(new URL("null_broker.mjs", import.meta.url)), ["--tls"], {
     stdio: ["ignore", "ignore", "inherit", "ipc"],
   });
   const waiting = new Map();
   let lastId = 0;
-  const port = await new Promise((resolve, reject) => {
+  /** @type {{ port: number, tlsPort: number, ca: string }} */
+  const { port, tlsPort, ca } = await new Promise((resolve, reject) => {
     child.once("exit", (code) => reject(new Error(`The null broker ended with code ${code}`)));
-    child.on("message", (/** @type {{ port?: number, id?: number }} */ message) => {
-      if (message.port !== undefined) return resolve(message.port);
+    child.on("message", (/** @type {any} */ message) => {
+      if (message.port !== undefined) return resolve(message);
       waiting.get(message.id)?.(message);
       waiting.delete(message.id);
     });
@@ -47,6 +51,7 @@ async function startNull() {
     name: "null",
     label: "null broker",
     address: `127.0.0.1:${port}`,
+    tls: { address: `127.0.0.1:${tlsPort}`, ca },
     makeTopic: (work, client) => topicName(work, client),
     counts: async (topic) => (await ask(topic)).partitions,
     dropTopic() {},
@@ -65,6 +70,7 @@ async function startReal() {
     name: "kafka",
     label: `Kafka ${kafka.version}`,
     address: kafka.brokers,
+    tls: undefined,
     async makeTopic(work, client) {
       const isKept = work.partitions >= 1_000;
       const known = kept.get(work.partitions);
@@ -74,7 +80,8 @@ async function startReal() {
       if (isKept) kept.set(work.partitions, topic);
       return topic;
     },
-    counts: (topic, partitions) => endOffsets(port, topic, partitions),
+    counts: (topic, { partitions, transactional }) =>
+      transactional ? committedRecords(port, topic, partitions) : endOffsets(port, topic, partitions),
     dropTopic: (topic) => [...kept.values()].includes(topic) ? undefined : deleteTopic(port, topic),
     seen: () => undefined,
     signal: (signal) => kafka.nodes[0].signal(signal),

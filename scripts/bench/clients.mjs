@@ -7,6 +7,7 @@ import { install } from "../lib/install.mjs";
 import { root, runtimeBinary } from "../lib/tools.mjs";
 import { ensureAddon } from "./addons.mjs";
 import { bundleSluice } from "./bundle.mjs";
+import { runtimeVersion } from "./machine.mjs";
 import { nativeClient, nativeNames } from "./native.mjs";
 
 const here = new URL(".", import.meta.url);
@@ -25,36 +26,49 @@ const withReports = { kind: "produce", reports: true, window: undefined, note: "
 
 /** A part of the records, by work set, for those that would take minutes. */
 const javascriptPeers = {
-  "kafkajs": { module: "kafkajs", share: { D: 0.1, Dw: 0.1, F: 0.2 } },
+  "kafkajs": { module: "kafkajs", share: { D: 0.1, Dw: 0.1, F: 0.2, L: 0.4 } },
   "platformatic": {
     module: "@platformatic/kafka",
-    share: { F: 0.2 },
+    share: { F: 0.2, L: 0.4, T100: 0.2, T1000: 0.2 },
     adapt: ({ name }) => /^D1?w?$/.test(name) ? { kind: "produce", window: undefined, note: "its stream" } : {},
   },
   "kafkats": { module: "@kafkats/client", share: { D: 0.04, D1: 0.04, Dw: 0.04, F: 0.2 } },
   "kafka-ts": {
     module: "kafka-ts",
     text: true,
-    share: { D: 0.4, D1: 0.4, Dw: 0.4 },
-    refuses: ({ acks, codec }) => acks === 0 ? "has no acks 0" : codec !== "none" ? "has no compression" : undefined,
+    share: { D: 0.4, D1: 0.4, Dw: 0.4, L: 0.2 },
+    refuses: ({ acks, codec, transactional }) =>
+      acks === 0
+        ? "has no acks 0"
+        : codec !== "none"
+        ? "has no compression"
+        : transactional
+        ? "has no transactions"
+        : undefined,
   },
   "confluent": {
     module: "@confluentinc/kafka-javascript",
     native: true,
     refuses: whatIsMissing,
-    share: { D: 0.2, D1: 0.2, Dw: 0.2 },
+    share: { D: 0.2, D1: 0.2, Dw: 0.2, L: 0.4 },
   },
   "node-rdkafka": {
     module: "node-rdkafka",
     native: true,
-    refuses: whatIsMissing,
+    refuses: (work) =>
+      work.transactional || work.kind === "turns"
+        ? "its driver here has neither transactions nor TLS"
+        : whatIsMissing(work),
     share: {},
     adapt: ({ kind }) => kind === "burst" ? withReports : kind === "stall" ? { produce: true } : {},
   },
 };
 
 /** The names of all clients. */
-export const clientNames = ["sluice", ...Object.keys(javascriptPeers), ...nativeNames];
+export const clientNames = ["sluice", "sockets", ...Object.keys(javascriptPeers), ...nativeNames];
+
+/** These run on each of the runtimes that the command line names, others on the first of them. */
+export const onEachRuntime = /^(sluice|sockets)/;
 
 /**
  * Finds a client by what the command line calls it: "sluice", "sluice@bun", "sluice:/path/of/another/mod.ts".
@@ -68,6 +82,7 @@ export async function findClient(spec, runtime, log) {
   const [withRuntime, source] = spec.split(/:(.*)/s);
   const [name, own] = withRuntime.split("@");
   if (name === "sluice") return sluice(spec, own ?? runtime, source);
+  if (name === "sockets") return sockets(own ?? runtime);
   if (name in javascriptPeers) return await javascriptPeer(name, own ?? runtime, log);
   if (nativeNames.includes(name)) return await nativeClient(name, log);
   throw new Error(`There is no client "${spec}", wanted one of ${clientNames.join(", ")}`);
@@ -92,6 +107,20 @@ function sluice(spec, runtime, source = join(root, "mod.ts")) {
         plan: { adapter: new URL("clients/sluice.mjs", here).href, module: pathToFileURL(module).href },
       };
     },
+  };
+}
+
+/** What no client of a runtime can be cheaper than. */
+function sockets(runtime) {
+  return {
+    name: "sockets",
+    runtime,
+    version: runtimeVersion(runtime),
+    workFor: (work) => work.kind === "turns" ? { ...work, share: 1 } : "is no client",
+    command: (work) => ({
+      line: javascript(runtime, work),
+      plan: { adapter: new URL("clients/sockets.mjs", here).href },
+    }),
   };
 }
 

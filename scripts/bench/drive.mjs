@@ -9,6 +9,7 @@ import { readFileSync } from "node:fs";
 import process from "node:process";
 import { setImmediate } from "node:timers";
 import { Latencies } from "./latencies.mjs";
+import { spread } from "./statistics.mjs";
 
 const plan = JSON.parse(process.argv[2]);
 const { work } = plan;
@@ -31,11 +32,12 @@ let firstError;
 /** The caller that waits for room in its window. */
 let waiter;
 
-const kinds = { awaited, batches, burst, produce, callers, "open-loop": openLoop, stall };
+const kinds = { awaited, batches, burst, produce, callers, "open-loop": openLoop, stall, turns };
 
 const { open } = await import(plan.adapter);
 const client = await open(plan);
 await client.send(keys?.[0] ?? null, values[0], 0);
+const secure = work.kind === "turns" ? await openOverTls() : undefined;
 
 await warmUp(plan.warm ?? 0);
 const sentBefore = sent;
@@ -49,12 +51,13 @@ const cpu = process.cpuUsage(cpuBefore);
 const profiled = await profile?.();
 
 await client.close?.();
+await secure?.close?.();
 const result = {
   sent: sent - sentBefore,
   settled,
   failed,
   firstError: firstError === undefined ? undefined : String(firstError),
-  acknowledged: settled - failed + 1, // the one before the clock
+  acknowledged: settled - failed + (secure === undefined ? 1 : 2), // of each client one before the clock
   elapsedMs,
   cpuMs: (cpu.user + cpu.system) / 1000,
   userMs: cpu.user / 1000,
@@ -137,19 +140,50 @@ async function awaited() {
   }
 }
 
+/**
+ * The same in clear and over TLS, a turn of each and the other way about, so that what else the machine does is in both.
+ * Told are the medians of all turns, as if each had been like that.
+ */
+async function turns() {
+  const seen = [client, secure].map((through) => ({ through, elapsedMs: [], cpuMs: [] }));
+  const rounds = Math.ceil(plan.count / work.turn);
+  for (let round = 0; round < rounds; round++) {
+    for (const { through, elapsedMs, cpuMs } of round % 2 === 0 ? seen : seen.toReversed()) {
+      const cpuBefore = process.cpuUsage();
+      const startedMs = performance.now();
+      await batches(through, work.turn);
+      elapsedMs.push(performance.now() - startedMs);
+      const { user, system } = process.cpuUsage(cpuBefore);
+      cpuMs.push((user + system) / 1000);
+    }
+  }
+  const [inClear, overTls] = seen.map(({ elapsedMs, cpuMs }) => ({
+    elapsedMs: spread(elapsedMs).median * rounds,
+    cpuMs: spread(cpuMs).median * rounds,
+  }));
+  return { ...inClear, overTls, sent: rounds * work.turn };
+}
+
+async function openOverTls() {
+  const { address, ca } = plan.tls;
+  const opened = await open({ ...plan, brokers: address, ca });
+  await opened.send(null, values[0], 0);
+  return opened;
+}
+
 /** Batches made by the caller, as many at a time as the work set says. */
-async function batches() {
+async function batches(through = client, count = plan.count) {
   const { batch, outstanding } = work;
   let next = 0;
   const run = async () => {
-    while (next < plan.count) {
+    while (next < count) {
       const from = next;
       next += batch;
       const records = [];
-      for (let i = from; i < next; i++) records.push(client.record(keyOf(i), valueOf(i), headersOf(i)));
+      for (let i = from; i < next; i++) records.push(through.record(keyOf(i), valueOf(i), headersOf(i)));
       sent += batch;
       try {
-        await client.sendBatch(records);
+        await through.sendBatch(records);
         settled += batch;
       } catch (error) {
         settled += batch;

@@ -24,8 +24,9 @@ async function run({ broker, client, work, scale = 1, options = {}, warm = 0, ti
     count,
     topic,
     options,
-    warm,
+    warm: warm + (work.warm ?? 0),
     brokers: broker.address,
+    tls: broker.tls,
     values: valuesFile(work),
   };
   const seenBefore = await broker.seen();
@@ -55,6 +56,11 @@ async function run({ broker, client, work, scale = 1, options = {}, warm = 0, ti
     },
     kPerSecond: result.sent / result.elapsedMs,
     cpuUs: result.cpuMs * 1000 / result.sent,
+    ...result.overTls === undefined ? {} : {
+      tlsKPerSecond: result.sent / result.overTls.elapsedMs,
+      tlsCpuUs: result.overTls.cpuMs * 1000 / result.sent,
+      tlsCostUs: (result.overTls.cpuMs - result.cpuMs) * 1000 / result.sent,
+    },
   };
 }
 
@@ -68,7 +74,7 @@ function recordCount(work, scale) {
 async function storedRecords(broker, topic, work, wanted) {
   let [stored, looks] = [-1, 0];
   for (;;) {
-    const offsets = await broker.counts(topic, work.partitions);
+    const offsets = await broker.counts(topic, work);
     const sum = offsets.reduce((all, offset) => all + Math.max(0, offset), 0);
     looks = sum === stored ? looks + 1 : 0;
     if (sum >= wanted || work.acks !== 0 || looks >= 5) return sum;

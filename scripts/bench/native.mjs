@@ -34,6 +34,7 @@ export async function nativeClient(name, log) {
     version,
     workFor(work) {
       if (work.sluiceOnly) return "Sluice only";
+      if (work.kind === "turns") return "its driver here speaks no TLS";
       if (work.name === "Db") return "one send per record is what it has";
       return { ...work, share: 1 };
     },
@@ -43,7 +44,11 @@ export async function nativeClient(name, log) {
 
 /** A plan as "name=value" words. */
 function flatten({ work, ...plan }) {
-  const words = { ...plan, ...work, count: plan.count, idempotent: work.idempotent ? 1 : undefined };
+  const words = {
+    ...{ ...plan, ...work, count: plan.count },
+    idempotent: work.idempotent ? 1 : undefined,
+    transactional: work.transactional ? 1 : undefined,
+  };
   return Object.entries(words)
     .filter(([, value]) => typeof value === "string" || typeof value === "number")
     .map(([name, value]) => `${name}=${value}`);

@@ -1,14 +1,17 @@
 /**
  * A broker that keeps nothing: answers a producer as cheaply as it can, and counts.
  *
- *     node scripts/bench/null_broker.mjs [--port 0] [--ack now|never|<ms>]
+ *     node scripts/bench/null_broker.mjs [--port 0] [--ack now|never|<ms>] [--tls]
  *
  * Every topic exists; its name says how many partitions it has: "bench-p12". Offsets and totals are right, so that what
- * a client claims can be compared. Prints its port. With an IPC channel it answers `{ id, topic }` with the records of
- * each partition, `{ id }` with what it has seen so far, and ends with its parent.
+ * a client claims can be compared. Prints its port; with `--tls` also one at which it speaks TLS, and the authority that
+ * clients have to trust. With an IPC channel it answers `{ id, topic }` with the records of each partition, `{ id }`
+ * with what it has seen so far, and ends with its parent.
  */
 import { createServer } from "node:net";
+import { createServer as createTlsServer } from "node:tls";
 import { parseArgs } from "node:util";
+import { certificateAuthority } from "../lib/certificates.mjs";
 
 const PRODUCE = 0, METADATA = 3, FIND_COORDINATOR = 10, API_VERSIONS = 18, INIT_PRODUCER_ID = 22, END_TXN = 26;
 
@@ -38,7 +41,11 @@ const VERSIONS = [
 ];
 
 const { values } = parseArgs({
-  options: { port: { type: "string", default: "0" }, ack: { type: "string", default: "now" } },
+  options: {
+    port: { type: "string", default: "0" },
+    ack: { type: "string", default: "now" },
+    tls: { type: "boolean", default: false },
+  },
 });
 const ackDelayMs = values.ack === "now" ? 0 : values.ack === "never" ? Infinity : Number(values.ack);
 
@@ -46,6 +53,7 @@ const ackDelayMs = values.ack === "now" ? 0 : values.ack === "never" ? Infinity 
 const topics = new Map();
 const seen = { connections: 0, requests: 0, produceRequests: 0, batches: 0, recordBytes: 0, beforeFirstAck: undefined };
 let nextProducerId = 1000;
+/** Where the request came in that is being answered: clients are told to come there. */
 let port = 0;
 
 function topicOf(name) {
@@ -379,9 +387,11 @@ class Connection {
   #partial = Buffer.allocUnsafe(1 << 16);
   #held = 0;
   #socket;
+  #port;
 
   constructor(socket) {
     this.#socket = socket;
+    this.#port = socket.localPort;
     socket.setNoDelay(true);
     socket.on("error", () => {});
     socket.on("data", (chunk) => this.#take(chunk));
@@ -390,6 +400,7 @@ class Connection {
   #take(chunk) {
     let at = 0;
     const answers = [];
+    port = this.#port;
     while (at < chunk.length) {
       if (this.#held === 0 && chunk.length - at >= 4) {
         const size = 4 + chunk.readInt32BE(at);
@@ -438,15 +449,24 @@ class Connection {
   }
 }
 
-const server = createServer((socket) => {
+const authority = values.tls ? certificateAuthority("Authority of the null broker") : undefined;
+const clearPort = await listen(createServer(serveSocket), Number(values.port));
+console.log(String(clearPort));
+let tlsPort;
+if (authority !== undefined) {
+  tlsPort = await listen(createTlsServer(authority.issue({ name: "null broker" }), serveSocket), 0);
+  console.log(`${tlsPort}\n${authority.cert}`);
+}
+process.send?.({ port: clearPort, tlsPort, ca: authority?.cert });
+
+function serveSocket(socket) {
   seen.connections++;
   new Connection(socket);
-});
-server.listen(Number(values.port), "127.0.0.1", () => {
-  ({ port } = /** @type {import("node:net").AddressInfo} */ (server.address()));
-  console.log(String(port));
-  process.send?.({ port });
-});
+}
+
+function listen(server, wanted) {
+  return new Promise((resolve) => server.listen(wanted, "127.0.0.1", () => resolve(server.address().port)));
+}
 
 if (process.send !== undefined) {
   process.on("message", (/** @type {{ id: number, topic?: string }} */ { id, topic }) => {

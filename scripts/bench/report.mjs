@@ -18,6 +18,7 @@ const families = {
   "franz-go": "native",
   "java": "native",
 };
+const onEachRuntime = { "sluice": "Sluice", "sockets": "bare sockets" };
 const productNames = {
   "sluice": "Sluice",
   "platformatic": "@platformatic/kafka",
@@ -50,7 +51,7 @@ export async function writeReport(log) {
 function plotRows(entries) {
   return Object.keys(works).flatMap((name) =>
     entries
-      .filter(({ work, cpuUs }) => work === name && cpuUs !== undefined && !/^[GHJ]/.test(name))
+      .filter(({ work, cpuUs }) => work === name && cpuUs !== undefined && !/^[GHJL]/.test(name))
       .map((entry) => ({ work: name, client: labelOf(entry), family: familyOf(entry), ...entry.cpuUs }))
   );
 }
@@ -88,7 +89,7 @@ function preface(entries) {
   ];
   const dates = entries.map(({ date }) => date).sort();
   const versions = new Map();
-  for (const entry of entries) {
+  for (const entry of entries.filter(({ client }) => client !== "sockets")) {
     const name = `${productOf(entry)} ${entry.version}`;
     const runtime = [runtimeOf(entry), entry.runtimeVersion].filter((each) => each !== undefined).join(" ");
     versions.set(name, (versions.get(name) ?? new Set()).add(runtime));
@@ -98,11 +99,11 @@ function preface(entries) {
   );
   const when = dates[0] === dates.at(-1) ? dates[0] : `${dates[0]} to ${dates.at(-1)}`;
   return [
-    `Measured ${when} on ${machines.join("; ")}. The broker runs on the same machine, so it and the client share the ` +
-    "processors: throughput says as much about the broker as about the client, CPU per record is the steadier figure. " +
+    `Measured ${when} on ${machines.join("; ")}. The broker runs on the same machine, at times beside other work: ` +
+    "throughput says as much about them as about the client, CPU per record is the steadier figure. " +
     `Each figure is the median of at least ${runs} runs with the least and the greatest. Each run is a process of its ` +
     "own, the order of the clients changes from round to round, and the records that a client says are acknowledged " +
-    "are compared with the end offsets of the topic. A client of a row may have been measured by another call of the " +
+    "are compared with the end offsets of the topic, in T with the records of committed transactions in its log. A client of a row may have been measured by another call of the " +
     "command than the others.",
     "",
     "The null broker keeps nothing and answers at once: what is left is the client. Values are random letters or JSON, " +
@@ -124,13 +125,23 @@ function preface(entries) {
     "",
     "`npm run bench` measures all of it again, `npm run bench -- --work D --client sluice,kafkajs --broker null` a part.",
     "",
+    ...entries.some(({ work }) => work === "L")
+      ? [
+        "L tells what TLS costs: each process does the work in clear and over TLS by turns, and what is compared are the " +
+        "medians of the turns, CPU of the client only. *Bare sockets* are those of `node:tls` on each runtime with nothing " +
+        "around them: the same values, in as many writes. What it costs them it costs every client that goes through " +
+        "`node:tls`; Sluice on Bun doesn't.",
+        "",
+      ]
+      : [],
   ];
 }
 
 function overview(entries, broker) {
-  const labels = [...new Set(entries.map(labelOf))].sort((a, b) => rank(a) - rank(b));
+  const shown = entries.filter(({ work }) => !/^[GHJKL]/.test(work));
+  const labels = [...new Set(shown.map(labelOf))].sort((a, b) => rank(a) - rank(b));
   const rows = Object.keys(works)
-    .filter((name) => !/^[GHJK]/.test(name) && entries.some(({ work }) => work === name))
+    .filter((name) => shown.some(({ work }) => work === name))
     .map((name) => {
       const cells = labels.map((label) => {
         const entry = entries.find((each) => each.work === name && labelOf(each) === label);
@@ -162,6 +173,8 @@ function losses(entries) {
         ? ["maxRssMiB", "memory", "MiB"]
         : name === "J"
         ? ["elapsedMs", "time to the first ack", "ms"]
+        : name === "L"
+        ? ["tlsCpuUs", "CPU per record over TLS", "µs"]
         : name === "K"
         ? ["gzipBytes", "size", "B"]
         : ["cpuUs", "CPU per record", "µs"];
@@ -170,7 +183,9 @@ function losses(entries) {
       )?.[measure];
       if (ours === undefined) continue;
       const better = here
-        .filter((entry) => entry.client !== "sluice" && entry[measure]?.median < ours.median && entry.exactRuns > 0)
+        .filter((entry) =>
+          !(entry.client in onEachRuntime) && entry[measure]?.median < ours.median && entry.exactRuns > 0
+        )
         .sort((a, b) => a[measure].median - b[measure].median)
         .map((entry) => `${labelOf(entry)} ${short(entry[measure].median)}`);
       if (better.length === 0) continue;
@@ -249,7 +264,9 @@ function section(name, entries) {
     const here = entries.filter((entry) => entry.broker === broker);
     if (here.length === 0) continue;
     const columns = columnsOf(name).filter(([measure]) => here.some((entry) => entry[measure] !== undefined));
-    const [sortBy] = columns.find(([measure]) => measure === "cpuUs") ?? columns[0];
+    const [sortBy] = ["tlsCpuUs", "cpuUs", columns[0][0]]
+      .map((wanted) => columns.find(([measure]) => measure === wanted))
+      .find((column) => column !== undefined);
     here.sort((a, b) => (a[sortBy]?.median ?? Infinity) - (b[sortBy]?.median ?? Infinity));
     const heading = columns.map(([, text, unit]) => unit === "" ? text : `${text}, ${unit}`);
     lines.push(
@@ -269,7 +286,7 @@ function section(name, entries) {
 }
 
 function labelOf(entry) {
-  const name = entry.client === "sluice" ? `Sluice, ${runtimeOf(entry)}` : entry.client;
+  const name = entry.client in onEachRuntime ? `${onEachRuntime[entry.client]}, ${runtimeOf(entry)}` : entry.client;
   return entry.warm === undefined ? name : `${name}, warm`;
 }
 

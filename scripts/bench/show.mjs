@@ -16,6 +16,13 @@ const columns = {
   "open-loop": [["p50Ms", "p50", "ms"], ["p99Ms", "p99", "ms"], ["p999Ms", "p99.9", "ms"], cpu],
   stall,
   "start": [["elapsedMs", "to first ack", "ms"], ["allRequests", "requests", ""], ["connections", "connections", ""]],
+  "turns": [
+    ["cpuUs", "CPU per record in clear", "µs"],
+    ["tlsCpuUs", "over TLS", "µs"],
+    ["tlsCostUs", "TLS costs", "µs"],
+    ["kPerSecond", "records/s in clear", "k"],
+    ["tlsKPerSecond", "over TLS", "k"],
+  ],
   "size": [["gzipBytes", "gzipped", "B"], ["bytes", "minified", "B"]],
 };
 
@@ -23,6 +30,7 @@ const columns = {
 export function columnsOf(name) {
   if (/^G/.test(name)) return columns["open-loop"];
   if (/^H/.test(name)) return columns.stall;
+  if (name === "L") return columns.turns;
   return name === "J" ? columns.start : name === "K" ? columns.size : columns.default;
 }
 

@@ -138,15 +138,26 @@ export const works = {
   },
   I5000x12: { ...partitioned(5_000), title: "5,000 partitions known, 12 written to", written: 12, sluiceOnly: true },
   T100: transactions(100),
+  Ti100: withoutTransactions(100),
   T1000: transactions(1_000),
-  Ti1000: {
-    ...transactions(1_000),
-    title: "T1000 without transactions: batches of 1,000, each awaited, idempotent",
-    transactional: false,
-    idempotent: true,
-  },
+  Ti1000: withoutTransactions(1_000),
   J: { title: "process start to first ack", kind: "start", linger: 0, bytes: 100, partitions: 1 },
   K: { title: "minimal program, bundled, minified, gzipped", kind: "size" },
+  // Five at a time, so that hardly anybody sleeps: after that all code is slower, and a broker that has to decrypt lets
+  // its clients sleep longer, which isn't what TLS costs them.
+  L: {
+    title: "batches of 100 × 1 KiB, five at a time, in clear and over TLS by turns, warm",
+    kind: "turns",
+    count: 200_000,
+    turn: 4_000,
+    warm: 0.5,
+    batch: 100,
+    outstanding: 5,
+    linger: 0,
+    bytes: 1024,
+    partitions: 1,
+    brokers: ["null"],
+  },
 };
 
 /** Fills in what a work set leaves to the defaults. */
@@ -180,12 +191,21 @@ function transactions(size) {
     title: `transactions of ${size.toLocaleString("en")} × 256 B, one after the other`,
     kind: "batches",
     transactional: true,
-    count: 200_000,
+    // Brokers end some twenty transactions a second.
+    count: Math.min(200_000, 500 * size),
     batch: size,
     outstanding: 1,
     linger: 0,
     bytes: 256,
-    sluiceOnly: true,
+  };
+}
+
+function withoutTransactions(size) {
+  return {
+    ...transactions(size),
+    title: `T${size} without transactions: batches of ${size.toLocaleString("en")}, each awaited, idempotent`,
+    transactional: false,
+    idempotent: true,
   };
 }
 

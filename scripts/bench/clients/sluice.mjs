@@ -3,10 +3,11 @@ import { subscribe } from "node:diagnostics_channel";
 /** Sluice, from the bundle that the plan names. */
 export async function open(plan) {
   const { Producer, TransactionalProducer } = await import(plan.module);
-  const { topic, work } = plan;
+  const { ca, topic, work } = plan;
   if (work.transactional) return transactional(plan, TransactionalProducer);
   const producer = new Producer({
     brokers: plan.brokers,
+    ...ca === undefined ? {} : { tls: { ca } },
     acks: work.acks,
     compression: work.codec,
     ...work.idempotent ? { idempotent: true } : {},
@@ -50,7 +51,7 @@ function observed() {
 /** Each batch is a transaction. */
 function transactional({ brokers, options, topic, version, work }, TransactionalProducer) {
   const producer = new TransactionalProducer({
-    ...{ brokers, compression: work.codec, transactionalId: "bench" },
+    ...{ brokers, compression: work.codec, transactionalId: topic },
     ...options,
   });
   return {

@@ -40,7 +40,13 @@ public final class Bench {
         producer = new KafkaProducer<>(properties(), new ByteArraySerializer(), new ByteArraySerializer());
         if (starts) values = new byte[][] {new byte[number("bytes", 100)]};
         else readValues(number("bytes", 100));
+        boolean transactional = number("transactional", 0) > 0;
+        if (transactional) {
+            producer.initTransactions();
+            producer.beginTransaction();
+        }
         producer.send(record(0)).get();
+        if (transactional) producer.commitTransaction();
         StringBuilder more = new StringBuilder();
         if (starts) {
             double elapsedMs = System.currentTimeMillis() - Double.parseDouble(text("spawnedMs", "0"));
@@ -50,8 +56,8 @@ public final class Bench {
         long beginNanos = System.nanoTime();
         double[] before = cpuMs();
         switch (kind) {
-            case "awaited": batches(count, 1); break;
-            case "batches": batches(count, number("batch", 1)); break;
+            case "awaited": batches(count, 1, false); break;
+            case "batches": batches(count, number("batch", 1), transactional); break;
             case "burst": burst(count, number("window", 0)); break;
             case "callers": callers(count, number("callers", 1)); break;
             case "open-loop": openLoop(count, number("perSecond", 1000), more); break;
@@ -72,6 +78,7 @@ public final class Bench {
         all.put("acks", text("acks", "all"));
         all.put("compression.type", text("codec", "none"));
         if (text("acks", "all").equals("0")) all.put("enable.idempotence", "false");
+        if (ARGUMENTS.containsKey("transactional")) all.put("transactional.id", topic);
         if (ARGUMENTS.containsKey("linger")) all.put("linger.ms", text("linger", ""));
         return all;
     }
@@ -98,15 +105,17 @@ public final class Bench {
         SETTLED.incrementAndGet();
     }
 
-    private static void batches(int count, int batch) throws InterruptedException {
+    private static void batches(int count, int batch, boolean transactional) throws InterruptedException {
         Semaphore done = new Semaphore(0);
         Callback onDone = (metadata, error) -> {
             report(error);
             done.release();
         };
         for (int from = 0; from < count; from += batch) {
+            if (transactional) producer.beginTransaction();
             for (int i = 0; i < batch; i++) producer.send(record(from + i), onDone);
             SENT.addAndGet(batch);
+            if (transactional) producer.commitTransaction();
             done.acquire(batch);
         }
     }

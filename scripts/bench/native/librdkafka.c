@@ -120,6 +120,12 @@ static void waitFor(long wanted) {
     while (settled < wanted) rd_kafka_poll(client, 100);
 }
 
+static void check(rd_kafka_error_t *error) {
+    if (error == NULL) return;
+    fprintf(stderr, "%s\n", rd_kafka_error_string(error));
+    exit(1);
+}
+
 static void openLoop(long perSecond) {
     calledMs = malloc(recordCount * sizeof(double));
     dueMs = malloc(recordCount * sizeof(double));
@@ -196,6 +202,8 @@ int main(int argc, char **argv) {
     set(conf, "client.id", "bench");
     set(conf, "compression.codec", text("codec", "none"));
     set(conf, "acks", text("acks", "all"));
+    int transactional = number("transactional", 0) > 0;
+    if (transactional) set(conf, "transactional.id", text("topic", ""));
     if (number("idempotent", 0)) set(conf, "enable.idempotence", "true");
     if (number("linger", -1) >= 0) set(conf, "linger.ms", text("linger", ""));
     rd_kafka_conf_set_dr_msg_cb(conf, onReport);
@@ -217,8 +225,13 @@ int main(int argc, char **argv) {
     for (long i = 0; i < keyCount; i++) snprintf(keys[i], sizeof *keys, "k%09ld", i * 7919 % keyCount);
 
     long warm = 1;
+    if (transactional) {
+        check(rd_kafka_init_transactions(client, 30000));
+        check(rd_kafka_begin_transaction(client));
+    }
     tryProduce();
     waitFor(1);
+    if (transactional) check(rd_kafka_commit_transaction(client, -1));
     double elapsed, cpu, user;
     if (starts) {
         elapsed = wallMs() - strtod(text("spawnedMs", "0"), NULL);
@@ -231,9 +244,11 @@ int main(int argc, char **argv) {
         long batch = number("batch", 1), window = number("window", 0);
         if (!strcmp(kind, "awaited") || !strcmp(kind, "batches")) {
             while (sent < recordCount) {
+                if (transactional) check(rd_kafka_begin_transaction(client));
                 for (long i = 0; i < batch; i++)
                     while (!tryProduce()) rd_kafka_poll(client, 10);
                 waitFor(sent);
+                if (transactional) check(rd_kafka_commit_transaction(client, -1));
             }
         } else if (!strcmp(kind, "burst")) {
             while (sent < recordCount) {

@@ -3,10 +3,14 @@ import { createKafkaClient, setLogger } from "kafka-ts";
 
 const silent = () => {};
 
-export function open({ brokers, topic }) {
+export function open({ brokers, ca, topic }) {
   setLogger({ debug: silent, info: silent, warn: silent, error: silent });
   const [host, port] = brokers.split(":");
-  const client = createKafkaClient({ clientId: "bench", bootstrapServers: [{ host, port: Number(port) }] });
+  const client = createKafkaClient({
+    clientId: "bench",
+    bootstrapServers: [{ host, port: Number(port) }],
+    ...ca === undefined ? {} : { ssl: { ca } },
+  });
   const producer = client.createProducer({});
   const record = (key, value) => ({ topic, key, value });
   return {

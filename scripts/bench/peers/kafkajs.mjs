@@ -5,19 +5,31 @@ const { CompressionCodecs, CompressionTypes, Kafka, Partitioners, logLevel } = k
 
 const codecs = { none: "None", gzip: "GZIP", snappy: "Snappy", lz4: "LZ4", zstd: "ZSTD" };
 
-export async function open({ brokers, topic, work }) {
+export async function open({ brokers, ca, topic, work }) {
   await loadCodec(work.codec);
-  const kafka = new Kafka({ clientId: "bench", brokers: [brokers], logLevel: logLevel.NOTHING });
+  const kafka = new Kafka({
+    clientId: "bench",
+    brokers: [brokers],
+    logLevel: logLevel.NOTHING,
+    ...ca === undefined ? {} : { ssl: { ca: [ca] } },
+  });
   const producer = kafka.producer({
     createPartitioner: Partitioners.DefaultPartitioner,
     idempotent: work.idempotent ?? false,
+    ...work.transactional ? { transactionalId: topic, idempotent: true, maxInFlightRequests: 1 } : {},
   });
   await producer.connect();
   const rest = { topic, acks: work.acks === "all" ? -1 : work.acks, compression: CompressionTypes[codecs[work.codec]] };
+  const inTransaction = async (messages) => {
+    const transaction = await producer.transaction();
+    await transaction.send({ ...rest, messages });
+    await transaction.commit();
+  };
+  const sendAll = work.transactional ? inTransaction : (messages) => producer.send({ ...rest, messages });
   return {
-    send: (key, value, _, headers) => producer.send({ ...rest, messages: [{ key, value, headers }] }),
+    send: (key, value, _, headers) => sendAll([{ key, value, headers }]),
     record: (key, value, headers) => ({ key, value, headers }),
-    sendBatch: (messages) => producer.send({ ...rest, messages }),
+    sendBatch: sendAll,
     close: () => producer.disconnect(),
   };
 }

@@ -74,6 +74,26 @@ func maxRssMiB() float64 {
 	return float64(usage.Maxrss) / 1024
 }
 
+func transactional() bool { return number("transactional", 0) > 0 }
+
+func begin() {
+	if transactional() {
+		check(client.BeginTransaction())
+	}
+}
+
+func commit() {
+	if transactional() {
+		check(client.EndTransaction(context.Background(), kgo.TryCommit))
+	}
+}
+
+func check(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
 func options() []kgo.Opt {
 	codecs := map[string]kgo.CompressionCodec{
 		"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(),
@@ -87,6 +107,9 @@ func options() []kgo.Opt {
 	}
 	if text("acks", "all") == "0" {
 		opts = append(opts, kgo.RequiredAcks(kgo.NoAck()), kgo.DisableIdempotentWrite())
+	}
+	if transactional() {
+		opts = append(opts, kgo.TransactionalID(text("topic", "")))
 	}
 	if linger := number("linger", -1); linger >= 0 {
 		opts = append(opts, kgo.ProducerLinger(time.Duration(linger)*time.Millisecond))
@@ -112,6 +135,7 @@ func readValues(size int) {
 // batches hands over as many as the batch has and waits for all of them, one batch after the other.
 func batches(count, batch int) {
 	for done := 0; done < count; done += batch {
+		begin()
 		var group sync.WaitGroup
 		group.Add(batch)
 		for i := 0; i < batch; i++ {
@@ -122,6 +146,7 @@ func batches(count, batch int) {
 			})
 		}
 		group.Wait()
+		commit()
 	}
 }
 
@@ -265,9 +290,9 @@ func main() {
 	} else {
 		readValues(number("bytes", 100))
 	}
-	if err = client.ProduceSync(context.Background(), record(0)).FirstErr(); err != nil {
-		panic(err)
-	}
+	begin()
+	check(client.ProduceSync(context.Background(), record(0)).FirstErr())
+	commit()
 	if kind == "start" {
 		spawned, _ := strconv.ParseFloat(text("spawnedMs", "0"), 64)
 		_, all := cpuMs()
