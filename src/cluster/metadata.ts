@@ -4,12 +4,13 @@
  * @module
  */
 
+import { ZERO_UUID } from "../protocol/compile.ts";
 import type { Metadata } from "../protocol/messages/metadata.ts";
 import type { ResponseOf } from "../protocol/schema.ts";
 import { LEADER_NOT_AVAILABLE } from "../protocol/error_code_names.ts";
 
 /** The id of a topic whose id isn't known. */
-export const ZERO_TOPIC_ID = "00000000000000000000000000000000";
+export const ZERO_TOPIC_ID: string = ZERO_UUID;
 
 /** Who leads a partition. */
 export interface PartitionMetadata {

@@ -85,7 +85,8 @@ interface PlacedField {
 
 const NO_ELEMENTS: readonly never[] = Object.freeze([]);
 const NO_BYTES = new Uint8Array(0);
-const ZERO_UUID = "0".repeat(32);
+/** How an id is written that isn't known. */
+export const ZERO_UUID = "00000000000000000000000000000000";
 
 const DEFAULTS: { readonly [type in WireType]: unknown } = {
   bool: false,

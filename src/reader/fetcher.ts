@@ -26,7 +26,19 @@ import { Fetch } from "../protocol/messages/fetch.ts";
 import { ListOffsets } from "../protocol/messages/list_offsets.ts";
 import { OffsetForLeaderEpoch } from "../protocol/messages/offset_for_leader_epoch.ts";
 import type { ResponseOf } from "../protocol/schema.ts";
-import { LEADER_NOT_AVAILABLE, OFFSET_OUT_OF_RANGE } from "../protocol/error_code_names.ts";
+import {
+  FENCED_LEADER_EPOCH,
+  INCONSISTENT_TOPIC_ID,
+  KAFKA_STORAGE_ERROR,
+  LEADER_NOT_AVAILABLE,
+  NOT_LEADER_OR_FOLLOWER,
+  OFFSET_NOT_AVAILABLE,
+  OFFSET_OUT_OF_RANGE,
+  REPLICA_NOT_AVAILABLE,
+  UNKNOWN_LEADER_EPOCH,
+  UNKNOWN_TOPIC_ID,
+  UNKNOWN_TOPIC_OR_PARTITION,
+} from "../protocol/error_code_names.ts";
 import type { Runtime, Timer } from "../runtime/runtime.ts";
 import { wholeBatches } from "./batch_decoder.ts";
 import type { Changes } from "./changes.ts";
@@ -36,7 +48,19 @@ import type { Position } from "./record.ts";
 
 /** From this version on Fetch names topics by id (KIP-516). */
 const FETCH_WITH_IDS = 13;
-const NO_LEADER_ERRORS: readonly number[] = [3, 5, 6, 9, 56, 74, 75, 78, 100, 103];
+/** The partition isn't led where it was asked, or not yet: metadata tells where. */
+const NO_LEADER_ERRORS: readonly number[] = [
+  UNKNOWN_TOPIC_OR_PARTITION,
+  LEADER_NOT_AVAILABLE,
+  NOT_LEADER_OR_FOLLOWER,
+  REPLICA_NOT_AVAILABLE,
+  KAFKA_STORAGE_ERROR,
+  FENCED_LEADER_EPOCH,
+  UNKNOWN_LEADER_EPOCH,
+  OFFSET_NOT_AVAILABLE,
+  UNKNOWN_TOPIC_ID,
+  INCONSISTENT_TOPIC_ID,
+];
 const LATEST = -1n;
 const EARLIEST = -2n;
 /** Chunks of a partition that wait: one is read while the next one comes. */

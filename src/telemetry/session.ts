@@ -24,6 +24,7 @@ import {
   UNSUPPORTED_VERSION,
 } from "../protocol/error_code_names.ts";
 import { brokerError } from "../protocol/error_codes.ts";
+import { ZERO_UUID } from "../protocol/compile.ts";
 import { GetTelemetrySubscriptions } from "../protocol/messages/get_telemetry_subscriptions.ts";
 import { PushTelemetry } from "../protocol/messages/push_telemetry.ts";
 import type { AnyApi, ResponseOf } from "../protocol/schema.ts";
@@ -41,7 +42,6 @@ interface Subscription {
   readonly prefixes: readonly string[];
 }
 
-const ZERO_ID = "0".repeat(32);
 const NO_CODEC = 0;
 /** What `interval.ms` of a subscription may be in Kafka, in ms. */
 const LEAST_INTERVAL_MS = 100;
@@ -70,7 +70,7 @@ export class PushSession implements TelemetrySession {
   #measured: Measurements;
   /** Connections of the pushes that were taken, for sums from the start. */
   #connectionsBefore = 0;
-  #clientInstanceId: string = ZERO_ID;
+  #clientInstanceId: string = ZERO_UUID;
   #subscription: Subscription | undefined;
   /** The broker that it stays with. */
   #nodeId: number | undefined;

@@ -16,17 +16,14 @@ import { ENCODING } from "../accumulator/phase.ts";
 import type { TopicQueues } from "../accumulator/topic_queues.ts";
 import type { TurnClock } from "../accumulator/turn_clock.ts";
 import type { ResolvedOptions } from "../options/options.ts";
-import { headersOf, type KeptRecord } from "../record/kept_record.ts";
+import { headersOf } from "../record/kept_record.ts";
 import type { Receipt } from "../record/receipt.ts";
 import type { ProducerRecord } from "../record/record.ts";
 import { checkRecordNumbers, RecordEncoder, tooLarge } from "../record/record_encoder.ts";
 import { type AbortableSend, abortError } from "./abortable_send.ts";
 import type { Rejections } from "./rejections.ts";
 import type { Router } from "./router.ts";
-import type { WaitingRoom } from "./waiting_room.ts";
-
-/** For partitioners that don't look at records. */
-const NO_RECORD: KeptRecord = { key: null, value: null, headers: undefined };
+import { NO_RECORD, type WaitingRoom } from "./waiting_room.ts";
 
 /** The way in. */
 export class Admission {

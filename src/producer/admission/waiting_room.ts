@@ -9,6 +9,11 @@ import { endsWaiting } from "../../cluster/advice.ts";
 import type { Cluster } from "../../cluster/cluster.ts";
 import { KafkaError } from "../../errors.ts";
 import { copyOfBytes } from "../../protocol/byte_arrays.ts";
+import {
+  INVALID_TOPIC_EXCEPTION,
+  TOPIC_AUTHORIZATION_FAILED,
+  UNKNOWN_TOPIC_OR_PARTITION,
+} from "../../protocol/error_code_names.ts";
 import { brokerError } from "../../protocol/error_codes.ts";
 import type { RecordBytes } from "../../protocol/record_batch.ts";
 import { callersContext } from "../../runtime/async_context.ts";
@@ -67,14 +72,11 @@ interface Flush {
   left: number;
 }
 
-const UNKNOWN_TOPIC_OR_PARTITION = 3;
-const INVALID_TOPIC = 17;
-const TOPIC_AUTHORIZATION_FAILED = 29;
-
 /** Sizes of the buffers of records that wait for memory. */
 const MIN_CHUNK_BYTES = 16_384;
 const MAX_CHUNK_BYTES = 1_048_576;
-const NO_RECORD: KeptRecord = { key: null, value: null, headers: undefined };
+/** For partitioners that don't look at records. */
+export const NO_RECORD: KeptRecord = { key: null, value: null, headers: undefined };
 
 /** Owns the sends that wait, in the order of the calls: the first is late first, so one deadline on the agenda is enough. */
 export class WaitingRoom implements Entry {
@@ -280,7 +282,7 @@ export class WaitingRoom implements Entry {
     const { errorCode } = topic.metadata;
     const isMissing = errorCode === UNKNOWN_TOPIC_OR_PARTITION &&
       topic.unknownAnswers > this.#options.unknownTopicRetries;
-    if (isMissing || errorCode === INVALID_TOPIC || errorCode === TOPIC_AUTHORIZATION_FAILED) {
+    if (isMissing || errorCode === INVALID_TOPIC_EXCEPTION || errorCode === TOPIC_AUTHORIZATION_FAILED) {
       this.drop(send, brokerError(errorCode, { topic: topic.name }));
       return true;
     }

@@ -16,8 +16,12 @@ import { ApiVersions } from "../../protocol/messages/api_versions.ts";
 import type { AnyApi, RequestInputOf, ResponseOf } from "../../protocol/schema.ts";
 import {
   CONCURRENT_TRANSACTIONS,
+  COORDINATOR_NOT_AVAILABLE,
   GROUP_AUTHORIZATION_FAILED,
+  NOT_COORDINATOR,
+  REQUEST_TIMED_OUT,
   TRANSACTION_ABORTABLE,
+  UNKNOWN_SERVER_ERROR,
 } from "../../protocol/error_code_names.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import { type Action, actionOf, concurrentPauseMs, type TransactionCall } from "./actions.ts";
@@ -89,7 +93,12 @@ export class UndecidedError extends TimeoutError {
  * The coordinator may have begun to write its decision down before it lost its office or its replicas
  * (REQUEST_TIMED_OUT, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR), and of an unknown error nothing is known.
  */
-const MAYBE_DONE: readonly number[] = [-1, 7, 15, 16];
+const MAYBE_DONE: readonly number[] = [
+  UNKNOWN_SERVER_ERROR,
+  REQUEST_TIMED_OUT,
+  COORDINATOR_NOT_AVAILABLE,
+  NOT_COORDINATOR,
+];
 
 /** Sends the requests of one transactional producer. */
 export class TransactionCalls {

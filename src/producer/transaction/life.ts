@@ -24,7 +24,7 @@ import type { CommittedOffset } from "./offsets.ts";
 import type { Place } from "./places.ts";
 import { Registration } from "./registration.ts";
 import { TransactionStates } from "./states.ts";
-import { fatal, fenced, internal, notSent, requiresAbort, timedOut, unknownOutcome } from "./verdicts.ts";
+import { fatal, fenced, internal, notSent, requiresAbort, timedOut, unknownOutcome } from "./transaction_errors.ts";
 
 /** What a transaction needs of the producer that carries its records. */
 export interface TransactionHost {

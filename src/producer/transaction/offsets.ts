@@ -4,12 +4,12 @@
  * @module
  */
 
+import { MAX_INT32 } from "../../call_options.ts";
 import { ConfigError } from "../../errors.ts";
 import { show } from "../../show.ts";
 import type { GroupMetadata } from "../../cluster/group_metadata.ts";
 
 const MAX_OFFSET = 2n ** 63n - 1n;
-const MAX_INT32 = 2_147_483_647;
 
 /** An offset to commit: that of the next record to read. */
 export interface CommittedOffset {

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { checkTimeoutMs, isAborted, readOptions, refuse } from "../../call_options.ts";
+import { checkTimeoutMs, isAborted, MAX_INT32, readOptions, refuse } from "../../call_options.ts";
+import { CLIENT_NUMBERS, defaultsOf } from "../../cluster/connection_numbers.ts";
 import type { ClusterSnapshot } from "../../cluster/snapshot.ts";
 import {
   AbortError,
@@ -49,9 +50,7 @@ export interface TransactionOptions {
 const DEFAULT_TIMEOUT_MS = 60_000;
 const DEFAULT_DELIVERY_TIMEOUT_MS = 120_000;
 const DEFAULT_MAX_BLOCK_MS = 60_000;
-const MAX_INT32 = 2_147_483_647;
 const MAX_ID_BYTES = 32_767;
-const DEFAULTS = { requestTimeoutMs: 30_000, retryBackoffMs: 100, retryBackoffMaxMs: 1_000 };
 
 /**
  * Sends records in transactions.
@@ -113,7 +112,8 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
           `broker aborts the transaction before the record is given up.`,
       );
     }
-    const { requestTimeoutMs = Math.min(DEFAULTS.requestTimeoutMs, deliveryTimeoutMs) } = rest;
+    const defaults = defaultsOf(CLIENT_NUMBERS);
+    const { requestTimeoutMs = Math.min(defaults.requestTimeoutMs, deliveryTimeoutMs) } = rest;
     let life: TransactionLife | undefined;
     let used: Runtime | undefined;
     this.#producer = new Producer<K, V>(
@@ -122,7 +122,7 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
       names,
       (parts) => {
         const { maxBlockMs = DEFAULT_MAX_BLOCK_MS } = rest;
-        const { retryBackoffMs = DEFAULTS.retryBackoffMs, retryBackoffMaxMs = DEFAULTS.retryBackoffMaxMs } = rest;
+        const { retryBackoffMs = defaults.retryBackoffMs, retryBackoffMaxMs = defaults.retryBackoffMaxMs } = rest;
         used = parts.runtime;
         life = new TransactionLife(parts.runtime, parts.cluster, {
           transactionalId: transactionalId!,

@@ -6,6 +6,7 @@
 
 import { ProtocolError } from "../../errors.ts";
 import type { AnyApi, RequestOf, ResponseInputOf } from "../../protocol/api.ts";
+import { ZERO_UUID } from "../../protocol/compile.ts";
 import {
   type AddPartitionsToTxn,
   type ConsumerGroupDescribe,
@@ -39,8 +40,6 @@ type ErrorBody<A extends AnyApi> = (
   request: RequestOf<A>,
   served: ResponseInputOf<A> | undefined,
 ) => ResponseInputOf<A>;
-
-const ZERO_ID = "0".repeat(32);
 
 const produce: ErrorBody<typeof Produce> = (errorCode, request, served) => ({
   responses: request.topicData.map(({ name, topicId, partitionData }) => ({
@@ -78,7 +77,7 @@ const metadata: ErrorBody<typeof Metadata> = (errorCode, request, served) => ({
 });
 
 const createTopics: ErrorBody<typeof CreateTopics> = (errorCode, request) => ({
-  topics: request.topics.map(({ name }) => ({ name, topicId: ZERO_ID, errorCode, errorMessage: null })),
+  topics: request.topics.map(({ name }) => ({ name, topicId: ZERO_UUID, errorCode, errorMessage: null })),
 });
 
 const createPartitions: ErrorBody<typeof CreatePartitions> = (errorCode, request) => ({
@@ -88,7 +87,7 @@ const createPartitions: ErrorBody<typeof CreatePartitions> = (errorCode, request
 
 const deleteTopics: ErrorBody<typeof DeleteTopics> = (errorCode, request) => ({
   throttleTimeMs: 0,
-  responses: [...request.topics, ...request.topicNames.map((name) => ({ name, topicId: ZERO_ID }))]
+  responses: [...request.topics, ...request.topicNames.map((name) => ({ name, topicId: ZERO_UUID }))]
     .map(({ name, topicId }) => ({ name, topicId, errorCode })),
 });
 

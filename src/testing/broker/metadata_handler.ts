@@ -5,6 +5,7 @@
  */
 
 import type { ResponseInputOf } from "../../protocol/api.ts";
+import { ZERO_UUID } from "../../protocol/compile.ts";
 import type { Metadata } from "../../protocol/messages/metadata.ts";
 import { LEADER_NOT_AVAILABLE, UNKNOWN_TOPIC_ID, UNKNOWN_TOPIC_OR_PARTITION } from "../../protocol/error_code_names.ts";
 import type { Call } from "./call.ts";
@@ -14,7 +15,6 @@ type MetadataTopic = ResponseInputOf<typeof Metadata>["topics"][number];
 
 const INVALID_TOPIC = 17;
 
-const ZERO_ID = "0".repeat(32);
 const FIRST_VERSION_WITH_NULL_NAMES = 12;
 const FIRST_VERSION_WITH_EMPTY_LIST = 1;
 
@@ -36,7 +36,7 @@ function askedTopics(call: Call<typeof Metadata>): MetadataTopic[] {
   const { broker, cluster, request, version, view } = call;
   const topics = new Map<string, MetadataTopic>();
   for (const { name, topicId } of request.topics!) {
-    const byId = topicId !== ZERO_ID;
+    const byId = topicId !== ZERO_UUID;
     const key = byId ? topicId : name!;
     if (topics.has(key)) continue; // asked twice, told once
     const topic = byId ? view.topicById(topicId) : view.topic(name!);

@@ -6,6 +6,7 @@
 
 import { isList, readOptions, refuse } from "../../call_options.ts";
 import type { RequestOf, ResponseInputOf } from "../../protocol/api.ts";
+import { ZERO_UUID } from "../../protocol/compile.ts";
 import {
   INVALID_RECORD,
   INVALID_REQUEST,
@@ -71,7 +72,6 @@ const DEFAULTS: Required<ClientMetricsOptions> = {
   maxBytes: 1_048_576,
   compressionTypes: [4, 3, 1, 2],
 };
-const ZERO_ID = "0".repeat(32);
 const LAST_CODEC = 4;
 
 /** The subscription of a cluster, if it has one. */
@@ -122,7 +122,7 @@ export class ClientMetrics {
     { nowMs }: TelemetryClient,
   ): ResponseInputOf<typeof GetTelemetrySubscriptions> {
     const { metrics, pushIntervalMs, deltaTemporality, maxBytes, compressionTypes } = this.#options;
-    const isNew = request.clientInstanceId === ZERO_ID;
+    const isNew = request.clientInstanceId === ZERO_UUID;
     const id = isNew ? this.#newId() : request.clientInstanceId;
     const instance = this.#instanceOf(id);
     const isEarly = nowMs - Math.max(instance.askedAtMs, instance.pushedAtMs) < pushIntervalMs;
@@ -156,7 +156,7 @@ export class ClientMetrics {
   async #take(request: RequestOf<typeof PushTelemetry>, client: TelemetryClient): Promise<number> {
     const { clientInstanceId, compressionType, terminating } = request;
     const { pushIntervalMs, maxBytes } = this.#options;
-    if (clientInstanceId === ZERO_ID) return INVALID_REQUEST;
+    if (clientInstanceId === ZERO_UUID) return INVALID_REQUEST;
     const instance = this.#instanceOf(clientInstanceId);
     if (instance.isEnding) return INVALID_REQUEST;
     const isEarly = client.nowMs - instance.pushedAtMs < pushIntervalMs && instance.askedAtMs <= instance.pushedAtMs;

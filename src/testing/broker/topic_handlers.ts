@@ -5,6 +5,7 @@
  */
 
 import type { RequestOf, ResponseInputOf } from "../../protocol/api.ts";
+import { ZERO_UUID } from "../../protocol/compile.ts";
 import type { CreatePartitions, CreateTopics, DeleteTopics } from "../../protocol/messages/mod.ts";
 import {
   INVALID_CONFIG,
@@ -36,7 +37,6 @@ interface Refusal {
   readonly errorMessage: string | null;
 }
 
-const ZERO_ID = "0".repeat(32);
 const DELETE_WITH_IDS = 6;
 const BROKERS_DEFAULT = -1;
 const UNREACHED: Refusal = { errorCode: REQUEST_TIMED_OUT, errorMessage: "The controller can't be reached." };
@@ -51,7 +51,7 @@ export function serveCreateTopics(call: Call<typeof CreateTopics>): ResponseInpu
     topics: unique.map((asked): CreatedTopic => {
       const isTwice = names.indexOf(asked.name) !== names.lastIndexOf(asked.name);
       const refused = isTwice ? TWICE : broker.isIsolated ? UNREACHED : refuseCreation(cluster, asked);
-      if (refused !== undefined) return { name: asked.name, topicId: ZERO_ID, ...refused };
+      if (refused !== undefined) return { name: asked.name, topicId: ZERO_UUID, ...refused };
       return create(cluster, asked, request.validateOnly);
     }),
   };
@@ -142,7 +142,7 @@ function create(cluster: BrokerHost, asked: CreatableTopic, validateOnly: boolea
     name: asked.name,
     errorCode: 0,
     errorMessage: null,
-    topicId: topic?.id ?? ZERO_ID,
+    topicId: topic?.id ?? ZERO_UUID,
     ...sizeOf(asked, topic),
     configs: describeTopicConfigs(cluster, config, false).map((
       { configSource, isSensitive, name, readOnly, value },
@@ -223,7 +223,7 @@ function refusePartitions(
 export function serveDeleteTopics(call: Call<typeof DeleteTopics>): ResponseInputOf<typeof DeleteTopics> {
   const { broker, cluster, request, version } = call;
   const asked = version < DELETE_WITH_IDS
-    ? request.topicNames.map((name) => ({ name, topicId: ZERO_ID }))
+    ? request.topicNames.map((name) => ({ name, topicId: ZERO_UUID }))
     : request.topics;
   const topics = asked.map(({ name, topicId }) => {
     const topic = name === null ? call.view.topicById(topicId) : cluster.topic(name);
@@ -233,7 +233,7 @@ export function serveDeleteTopics(call: Call<typeof DeleteTopics>): ResponseInpu
     throttleTimeMs: 0,
     responses: topics.map(({ name, topic, topicId }) => {
       const body = { name, topicId, errorMessage: null };
-      if (name !== null && topicId !== ZERO_ID) {
+      if (name !== null && topicId !== ZERO_UUID) {
         return {
           ...body,
           errorCode: INVALID_REQUEST,
