@@ -55,7 +55,8 @@ async function unpack(tarball) {
   const target = join(modules, "@sluice/kafka");
   await rm(target, { recursive: true, force: true });
   await mkdir(target, { recursive: true });
-  await succeed("tar", ["-xzf", tarball, "-C", target, "--strip-components=1"]);
+  // With the times of now: Deno keeps compiled code by path and time, and npm gives all files the same one.
+  await succeed("tar", ["-xzmf", tarball, "-C", target, "--strip-components=1"]);
 }
 
 async function succeed(command, args, options = {}) {
