@@ -36,6 +36,11 @@ export class Coordinator {
     this.#requestTimeoutMs = requestTimeoutMs;
   }
 
+  /** The connection to the coordinator, if it is known and connected. */
+  get ready(): Connection | undefined {
+    return this.#finding === undefined ? this.#broker?.connection : undefined;
+  }
+
   /**
    * A ready connection to the coordinator. Calls share the search. Rejects with a retriable error while there is none
    * (COORDINATOR_NOT_AVAILABLE) or it can't be reached, with the broker's own when it refuses.

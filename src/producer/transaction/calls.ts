@@ -120,8 +120,10 @@ export class TransactionCalls {
   readonly #backoff: Backoff;
   readonly #closing = new AbortController();
   readonly #groups = new Map<string, Coordinator>();
-  /** The call that is under way; the next one waits for its end. */
-  #last: Promise<unknown> = Promise.resolve();
+  /** A call is under way. */
+  #isBusy = false;
+  /** The calls that wait for the end of those before them. */
+  readonly #waiting: (() => void)[] = [];
 
   /** Makes the calls of one producer. */
   constructor(runtime: Runtime, cluster: Cluster, options: CallOptions) {
@@ -153,19 +155,25 @@ export class TransactionCalls {
     return this.#features.get(name) ?? 0;
   }
 
+  /** True when it is time to look again which features are finalized. */
+  get wantsFeatures(): boolean {
+    const connection = this.#connection;
+    if (connection === undefined || connection.error !== undefined) return connection !== undefined;
+    return this.#runtime.now() >= Math.max(this.#featuresNotBeforeMs, this.#featuresOfMs + FEATURES_MAX_AGE_MS);
+  }
+
   /**
    * Looks again which features are finalized, if that is some time ago: they may be changed while brokers run, and nobody
    * is told. Never rejects.
    */
   async refreshFeatures(deadlineMs: number): Promise<void> {
     const connection = this.#connection;
-    if (connection === undefined) return;
+    if (connection === undefined || !this.wantsFeatures) return;
     if (connection.error !== undefined) {
       await this.#within(this.coordinator.connection(), deadlineMs).then((it) => this.#use(it), () => {});
       return;
     }
     const nowMs = this.#runtime.now();
-    if (nowMs < Math.max(this.#featuresNotBeforeMs, this.#featuresOfMs + FEATURES_MAX_AGE_MS)) return;
     const body = { clientSoftwareName: SOFTWARE_NAME, clientSoftwareVersion: SOFTWARE_VERSION };
     const timeoutMs = Math.min(this.#options.requestTimeoutMs, Math.max(1, deadlineMs - nowMs));
     try {
@@ -189,10 +197,17 @@ export class TransactionCalls {
   }
 
   /** Runs a call when those before it have ended; an error of theirs is not its own. */
-  run<A extends AnyApi, R>(call: Call<A, R>): Promise<R> {
-    const mine = this.#last.then(() => this.#run(call), () => this.#run(call));
-    this.#last = mine.catch(() => {});
-    return mine;
+  async run<A extends AnyApi, R>(call: Call<A, R>): Promise<R> {
+    if (this.#isBusy) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    this.#isBusy = true;
+    try {
+      return await this.#run(call);
+    } finally {
+      const next = this.#waiting.shift();
+      // Whoever comes before the next one has woken up waits behind it.
+      if (next === undefined) this.#isBusy = false;
+      else next();
+    }
   }
 
   async #run<A extends AnyApi, R>(call: Call<A, R>): Promise<R> {
@@ -243,7 +258,7 @@ export class TransactionCalls {
     progress: { unanswered: number; attempts: number },
   ): Promise<Attempt<R>> {
     const { api, coordinator, deadlineMs } = call;
-    const connection: Connection = await this.#within(coordinator.connection(), deadlineMs);
+    const connection = coordinator.ready ?? await this.#within(coordinator.connection(), deadlineMs);
     if (coordinator === this.coordinator) this.#use(connection);
     const version = connection.version(api, call.cap?.());
     const body = call.body(version);

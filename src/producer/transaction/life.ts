@@ -71,6 +71,7 @@ export class TransactionLife {
   /** The transaction has ended at the broker already; abort() has nothing to ask. */
   #isOver = false;
   #onFailure: (error: KafkaError) => void = () => {};
+  readonly #onEnded = (): void => this.#underWay = undefined;
 
   /** Makes a life that has not begun. */
   constructor(runtime: Runtime, cluster: Cluster, options: LifeOptions, host: TransactionHost) {
@@ -102,9 +103,14 @@ export class TransactionLife {
     if (current === "initializing" || current === "uninitialized" || current === "unknown") await this.#initialize();
   }
 
-  /** Leads to where a transaction may begin: gets an identity, and makes sure of an abort whose outcome wasn't known. */
-  recover(): Promise<void> {
-    return this.#outstanding.during(this.#recover());
+  /**
+   * Leads to where a transaction may begin: gets an identity, and makes sure of an abort whose outcome wasn't known.
+   * Undefined if one may begin now.
+   */
+  recover(): Promise<void> | undefined {
+    const isReady = this.states.current === "ready" && !this.#calls.wantsFeatures;
+    const recovery = isReady ? this.#chooseVersion() : this.#recover();
+    return recovery && this.#outstanding.during(recovery);
   }
 
   async #recover(): Promise<void> {
@@ -115,10 +121,14 @@ export class TransactionLife {
     if (this.states.current !== "ready") return;
     // A broker that was set back to version 1 is wedged by the first record of version 2.
     await this.#calls.refreshFeatures(this.#deadline());
-    if (this.states.current !== "ready") return;
+    if (this.states.current === "ready") await this.#chooseVersion();
+  }
+
+  /** An upgrade takes another epoch, which is waited for. */
+  #chooseVersion(): Promise<void> | undefined {
     const before = this.identity.version;
     this.identity.chooseVersion();
-    if (before === 1 && this.identity.version === 2) await this.#initialize();
+    return before === 1 && this.identity.version === 2 ? this.#initialize() : undefined;
   }
 
   /** Begins a transaction, and returns its number. */
@@ -192,7 +202,7 @@ export class TransactionLife {
     const ending = this.#outstanding.during(this.#end(kind));
     const { current } = this.states;
     if (current === "committing" || current === "aborting") {
-      this.#underWay ??= ending.catch(() => {}).finally(() => this.#underWay = undefined);
+      this.#underWay ??= ending.then(this.#onEnded, this.#onEnded);
     }
     return ending;
   }
@@ -211,10 +221,7 @@ export class TransactionLife {
     } else {
       this.states.transition(kind === "commit" ? "committing" : "aborting");
     }
-    if (!isAgain) {
-      await this.#host.settled();
-      await Promise.all([this.#registration.settled(), this.#offsets.settled()]);
-    }
+    if (!isAgain) await this.#settled();
     if (this.states.current === "fatal") throw this.#fatalError();
     if (kind === "commit" && this.failure !== undefined) {
       if (this.states.current === "committing") this.states.transition("abortable");
@@ -224,9 +231,18 @@ export class TransactionLife {
     this.#prepareNext();
   }
 
-  /** Resolves when a commit or an abort that is under way has ended, however it did. */
-  async quiet(): Promise<void> {
-    await this.#underWay;
+  /** Resolves when all that was handed over has its outcome, and no call is under way for it. */
+  async #settled(): Promise<void> {
+    await this.#host.settled();
+    const registering = this.#registration.settled();
+    if (registering !== undefined) await registering;
+    const committing = this.#offsets.settled();
+    if (committing !== undefined) await committing;
+  }
+
+  /** Resolves when the commit or the abort that is under way has ended, however it did; undefined if none is. */
+  quiet(): Promise<void> | undefined {
+    return this.#underWay;
   }
 
   /** Ends every call that is under way. */

@@ -60,9 +60,9 @@ export class OffsetCommits {
     this.mayHaveAdded = false;
   }
 
-  /** Resolves when none is under way. */
-  async settled(): Promise<void> {
-    await Promise.allSettled(this.#pending);
+  /** Resolves when none is under way; undefined if none is. */
+  settled(): Promise<unknown> | undefined {
+    return this.#pending.size === 0 ? undefined : Promise.allSettled(this.#pending);
   }
 
   /** Makes offsets part of the transaction. Rejects as {@link TransactionCalls.run} does. */

@@ -33,8 +33,8 @@ export class Registration {
   readonly #added = new Set<string>();
   /** Partitions that wait to be registered, each with the round of registration that it waits for. */
   readonly #wanted = new Map<string, { readonly place: Place; readonly round: Promise<void> }>();
-  /** The last round, which may not have begun. */
-  #lastRound: Promise<void> = Promise.resolve();
+  /** The last round, which may not have begun; undefined before the first. */
+  #lastRound: Promise<void> | undefined;
   /** The round that takes along what is wanted from now on; undefined if there is none yet. */
   #nextRound: Promise<void> | undefined;
 
@@ -74,7 +74,7 @@ export class Registration {
     const waiting = this.#wanted.get(key);
     if (waiting !== undefined) return waiting.round;
     // What one turn asks for, and what is asked for while a round is under way, goes into one request.
-    this.#lastRound = this.#nextRound ??= this.#lastRound.then(() => this.#register());
+    this.#lastRound = this.#nextRound ??= (this.#lastRound ?? Promise.resolve()).then(() => this.#register());
     this.#wanted.set(key, { place, round: this.#nextRound });
     return this.#nextRound;
   }
@@ -84,8 +84,8 @@ export class Registration {
     this.#wanted.clear();
   }
 
-  /** Resolves when no round is under way. */
-  settled(): Promise<void> {
+  /** Resolves when no round is under way; undefined if there has been none. */
+  settled(): Promise<void> | undefined {
     return this.#lastRound;
   }
 

@@ -125,13 +125,13 @@ export class Transaction<K = string | Uint8Array, V = string | Uint8Array> {
    * (`requiresAbort`: call {@link abort}), or with `code: "COMMIT_UNKNOWN"` if no answer came in time: then only
    * `commit()` again is legal, which under Kafka 4 finds out what has become of it.
    */
-  async commit(): Promise<void> {
-    await this.#end("commit");
+  commit(): Promise<void> {
+    return this.#end("commit");
   }
 
   /** Takes everything back: what was not sent is dropped, what was is never seen by `read_committed` readers. */
-  async abort(): Promise<void> {
-    await this.#end("abort");
+  abort(): Promise<void> {
+    return this.#end("abort");
   }
 
   /** Aborts, unless it has ended: for `await using`. */

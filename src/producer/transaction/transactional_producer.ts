@@ -164,8 +164,11 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
    */
   async begin(): Promise<Transaction<K, V>> {
     this.#refuseIfClosed();
-    await this.#life.recover();
-    this.#refuseIfClosed();
+    const recovery = this.#life.recover();
+    if (recovery !== undefined) {
+      await recovery;
+      this.#refuseIfClosed();
+    }
     return this.#open = new Transaction(this.#producer, this.#life, this.#serializers);
   }
 
@@ -189,7 +192,7 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
     let leave = (): void => {};
     this.#line = new Promise((resolve) => leave = resolve);
     try {
-      await interruptible(() => before, signal);
+      await (signal === undefined ? before : interruptible(() => before, signal));
       return await this.#run(run, signal);
     } finally {
       // Also when this call has not waited for its turn: the next one waits for those before.
@@ -241,14 +244,15 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
     const transaction = await this.begin();
     let result: T;
     try {
-      result = await interruptible(() => run(transaction), signal);
+      result = await (signal === undefined ? run(transaction) : interruptible(() => run(transaction), signal));
     } catch (error) {
       // What the function has thrown is told; whether the abort went well, the next transaction finds out.
       if (canAbort(transaction)) await transaction.abort().catch(() => {});
       throw error;
     }
     // The function may have ended it by itself.
-    await this.#life.quiet();
+    const ending = this.#life.quiet();
+    if (ending !== undefined) await ending;
     if (transaction.ended === "commit") return result;
     if (transaction.ended === "abort") {
       throw new TransactionAbortedError(
@@ -298,8 +302,7 @@ function canAbort({ state }: Transaction<never, never> | { state: TransactionSta
 }
 
 /** Runs a function until it has ended or the signal is aborted. */
-async function interruptible<T>(run: () => T | Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return await run();
+async function interruptible<T>(run: () => T | Promise<T>, signal: AbortSignal): Promise<T> {
   if (signal.aborted) throw abortError(signal);
   let ignore = (): void => {};
   const aborted = new Promise<never>((_, reject) => ignore = onAbort(signal, () => reject(abortError(signal))));
