@@ -25,6 +25,7 @@ import {
 } from "../protocol/api.ts";
 import { FrameAssembler } from "../protocol/frame_assembler.ts";
 import type { AnyApi, RequestInputOf, ResponseOf } from "../protocol/schema.ts";
+import { MAX_INT32 } from "../call_options.ts";
 import type { Runtime, Socket, Timer, TlsOptions } from "../runtime/runtime.ts";
 import { type Address, formatAddress } from "./address.ts";
 import type { SaslMechanism } from "../sasl/mechanism.ts";
@@ -517,7 +518,7 @@ export class Connection {
   }
 
   #nextCorrelationId(): number {
-    this.#correlationId = (this.#correlationId + 1) & 0x7fffffff;
+    this.#correlationId = (this.#correlationId + 1) & MAX_INT32;
     return this.#correlationId;
   }
 

@@ -5,6 +5,7 @@
  */
 
 import { ConnectionError, ProtocolError } from "../errors.ts";
+import { COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR } from "../protocol/error_code_names.ts";
 import { brokerError } from "../protocol/error_codes.ts";
 import { FindCoordinator } from "../protocol/messages/find_coordinator.ts";
 import { show } from "../show.ts";
@@ -14,6 +15,9 @@ import type { Connection } from "./connection.ts";
 
 /** What is coordinated: the numbers of FindCoordinator's key types. */
 export const COORDINATED = { group: 0, transaction: 1 } as const;
+
+/** Errors of a broker that coordinates this no more, or not yet: another one may. */
+export const ELSEWHERE_ERRORS: readonly number[] = [COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR];
 
 /** From this version on FindCoordinator asks for many keys at once (KIP-699). */
 const VERSION_WITH_KEYS = 4;

@@ -6,12 +6,12 @@
 
 import { Backoff } from "../cluster/backoff.ts";
 import type { Cluster } from "../cluster/cluster.ts";
-import { Coordinator } from "../cluster/coordinator.ts";
+import { Coordinator, ELSEWHERE_ERRORS } from "../cluster/coordinator.ts";
 import type { GroupMetadata } from "../cluster/group_metadata.ts";
 import { settledBy, sleep } from "../cluster/sleep.ts";
 import { KafkaError, TimeoutError } from "../errors.ts";
 import { byTopic } from "../protocol/by_topic.ts";
-import { COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR, UNKNOWN_MEMBER_ID } from "../protocol/error_code_names.ts";
+import { UNKNOWN_MEMBER_ID } from "../protocol/error_code_names.ts";
 import { brokerError } from "../protocol/error_codes.ts";
 import { OffsetCommit } from "../protocol/messages/offset_commit.ts";
 import { OffsetFetch } from "../protocol/messages/offset_fetch.ts";
@@ -30,7 +30,6 @@ const OFFSET_FETCH_OF_STABLE_OFFSETS = 7;
 const LAST_OFFSET_COMMIT_WITH_NAMES = 9;
 /** From this version on OffsetCommit knows static members (KIP-345). */
 const OFFSET_COMMIT_WITH_INSTANCES = 7;
-const COORDINATOR_ERRORS: readonly number[] = [COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR];
 const NO_OFFSET = -1n;
 const HAS_MEMBERS = "the group has members, and takes offsets of them only: pass what groupMetadata() of one returns";
 
@@ -155,7 +154,7 @@ export class GroupOffsets {
         if (this.#closing.aborted) throw closedError();
         if (!(error instanceof KafkaError) || !error.retriable) throw error;
         const { errorCode } = error;
-        if (errorCode === undefined || COORDINATOR_ERRORS.includes(errorCode)) coordinator.forget();
+        if (errorCode === undefined || ELSEWHERE_ERRORS.includes(errorCode)) coordinator.forget();
         const delayMs = this.#backoff.delayMs(attempt);
         if (this.#runtime.now() + delayMs >= deadlineMs) {
           const message = `${call}() for group ${show(groupId)} took longer than maxBlockMs. ${error.message}`;

@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { Coordinator } from "../../cluster/coordinator.ts";
+import { type Coordinator, ELSEWHERE_ERRORS } from "../../cluster/coordinator.ts";
 import type { KafkaError } from "../../errors.ts";
 import { ILLEGAL_GENERATION, REBALANCE_IN_PROGRESS, UNKNOWN_MEMBER_ID } from "../../protocol/error_code_names.ts";
 import { Heartbeat } from "../../protocol/messages/heartbeat.ts";
@@ -20,7 +20,6 @@ export interface Pulse {
   readonly groupInstanceId: string | null;
 }
 
-const NOT_COORDINATOR: readonly number[] = [15, 16];
 /** What ends a generation; of other errors only those that won't pass. */
 const ENDS: readonly number[] = [ILLEGAL_GENERATION, REBALANCE_IN_PROGRESS, UNKNOWN_MEMBER_ID];
 
@@ -85,7 +84,7 @@ export class Heart {
       if (this.#pulse !== pulse) return;
       const { errorCode, retriable } = error as KafkaError;
       const isLost = errorCode === undefined && retriable;
-      if (isLost || NOT_COORDINATOR.includes(errorCode!)) this.#coordinator.forget();
+      if (isLost || ELSEWHERE_ERRORS.includes(errorCode!)) this.#coordinator.forget();
       else if (!retriable || ENDS.includes(errorCode!)) this.#onVerdict(error as KafkaError);
     }
     // Also after a verdict: whoever has to give up partitions first stays a member meanwhile.

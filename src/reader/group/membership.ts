@@ -10,7 +10,7 @@
 import type { GroupMetadata } from "../../cluster/group_metadata.ts";
 import { Backoff } from "../../cluster/backoff.ts";
 import type { Connection } from "../../cluster/connection.ts";
-import { Coordinator } from "../../cluster/coordinator.ts";
+import { Coordinator, ELSEWHERE_ERRORS } from "../../cluster/coordinator.ts";
 import { isUsable } from "../../cluster/metadata.ts";
 import { sleep } from "../../cluster/sleep.ts";
 import { KafkaError, TimeoutError } from "../../errors.ts";
@@ -20,11 +20,9 @@ import { LeaveGroup } from "../../protocol/messages/leave_group.ts";
 import { SyncGroup } from "../../protocol/messages/sync_group.ts";
 import type { ResponseOf } from "../../protocol/schema.ts";
 import {
-  COORDINATOR_NOT_AVAILABLE,
   FENCED_INSTANCE_ID,
   ILLEGAL_GENERATION,
   MEMBER_ID_REQUIRED,
-  NOT_COORDINATOR,
   REBALANCE_IN_PROGRESS,
   UNKNOWN_MEMBER_ID,
   UNKNOWN_TOPIC_OR_PARTITION,
@@ -52,7 +50,6 @@ type Joined = ResponseOf<typeof JoinGroup>;
 
 const PROTOCOL_TYPE = "consumer";
 const COOPERATIVE = "cooperative-sticky";
-const COORDINATOR_ERRORS: readonly number[] = [COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR];
 /** The coordinator answers a join when the rebalance is over, and that may take a little longer than it is allowed to. */
 const JOIN_GRACE_MS = 5_000;
 /** A topic that was just created isn't known everywhere yet. */
@@ -475,7 +472,7 @@ export class Membership {
       // Who was dropped joins anew at once, and who is dropped each time after a pause.
       if (this.#attempts === 1) return;
     } else if (!retriable && errorCode !== REBALANCE_IN_PROGRESS) throw error;
-    if (errorCode === undefined || COORDINATOR_ERRORS.includes(errorCode)) this.#coordinator.forget();
+    if (errorCode === undefined || ELSEWHERE_ERRORS.includes(errorCode)) this.#coordinator.forget();
     // The first time is no news: a coordinator moves, or is about to be made.
     if (this.#attempts > 1) this.#inner.tell(this, error);
     await sleep(this.#inner.runtime, this.#backoff.delayMs(this.#attempts), this.#closing.signal);
