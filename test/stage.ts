@@ -54,6 +54,19 @@ export function stage(options: EmbeddedClusterOptions = {}, seed = 1): Stage {
   };
 }
 
+/** Has connections from here on whose bytes are the system's as soon as they are written, as real ones mostly are. */
+export function takeAtOnce({ runtime }: Stage): void {
+  const { sockets } = runtime;
+  runtime.sockets = {
+    ...sockets,
+    async connect(options, events) {
+      const socket = await sockets.connect(options, events);
+      Object.defineProperty(socket, "bufferedBytes", { value: 0 });
+      return socket;
+    },
+  };
+}
+
 type ServerListener = Parameters<EmbeddedCluster["network"]["listen"]>[1];
 
 /** Listens on `address` as something that is no broker, until a `sane` server is there; returns how many came. */

@@ -275,8 +275,8 @@ export class Connection {
   }
 
   /**
-   * Sends a request that the broker never answers (acks 0). Resolves on a later turn, once the socket has taken the
-   * bytes without falling behind; rejects when the connection ended by then.
+   * Sends a request that the broker never answers (acks 0). Resolves when the operating system has the bytes, or on a
+   * later turn if the socket takes them without falling behind; rejects when the connection ended by then.
    *
    * @returns true if nobody needs the request's bytes any more: the operating system has them all
    */
@@ -293,8 +293,8 @@ export class Connection {
           if (this.#error !== undefined && this.#flushedBytes() <= startByte) reject(this.#errorFor(startByte));
           else resolve(this.#error === undefined && this.#socket?.bufferedBytes === 0);
         };
-        // A later turn, not a microtask: a caller who awaits one send after the other must not starve timers and I/O.
-        if (calm) return this.#runtime.defer(settle);
+        // The end of a socket that has failed in this write is told by a microtask before this one.
+        if (calm) return this.isSending ? this.#runtime.defer(settle) : void Promise.resolve().then(settle);
         // Nobody answers, so a broker that has stopped reading is found out here.
         const sentMs = this.#lastUsedMs;
         const timer = this.#runtime.setTimer(() => this.destroy(this.#lateError(api, "read", sentMs)), timeoutMs);

@@ -18,16 +18,22 @@ export function nodeSink(stream: Duplex & { unref?(): unknown }): SegmentSink {
     gathers: true,
     send(segments, done) {
       const last = segments.length - 1;
-      // On an error "close" follows, and with it the reason.
-      const sent = (error?: Error | null): void => error ? undefined : done();
+      let tell: (() => void) | undefined = done;
+      const sent = (error?: Error | null): void => {
+        // On an error "close" follows, and with it the reason.
+        if (!error) tell?.();
+        tell = undefined;
+      };
       if (last === 0) {
         stream.write(segments[0]!, sent);
-        return;
+      } else {
+        stream.cork();
+        for (let i = 0; i < last; i++) stream.write(segments[i]!);
+        stream.write(segments[last]!, sent);
+        stream.uncork();
       }
-      stream.cork();
-      for (let i = 0; i < last; i++) stream.write(segments[i]!);
-      stream.write(segments[last]!, sent);
-      stream.uncork();
+      // The system has taken all of it; the stream calls back a little later nevertheless.
+      if (stream.writableLength === 0) sent(stream.errored);
     },
     shutdown() {
       stream.end();

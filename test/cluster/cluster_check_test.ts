@@ -68,6 +68,7 @@ test("cluster check: an address that belongs to another cluster by now is left, 
     const p = s.producer({ clusterCheck, logger: { warn: (event, fields) => logged.push([event, fields]) } });
     await s.run(p.sendBatch(records("0")).all());
     const old = replace(s, 2, other);
+    await s.runtime.settle();
     const sends = [];
     for (let i = 1; i <= 50; i++) {
       sends.push(...records(String(i)).map((record) => p.send(record)));

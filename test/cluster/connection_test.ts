@@ -6,7 +6,7 @@ import { ApiVersions, InitProducerId, Metadata, Produce } from "../../src/protoc
 import type { RequestInputOf, ResponseOf } from "../../src/protocol/schema.ts";
 import { test } from "../harness.ts";
 import { batchOf, concat } from "../testing/batches.ts";
-import { type KafkaFailure, type Stage, stage } from "../stage.ts";
+import { type KafkaFailure, type Stage, stage, takeAtOnce } from "../stage.ts";
 
 const OPTIONS: ConnectionOptions = {
   clientId: "test",
@@ -300,6 +300,19 @@ test("connection: an acks 0 request takes no slot, and answers after it find the
   await s.run(Promise.all(sends));
   assert.equal(s.cluster.endOffset("orders", 0), 10n);
   connection.close();
+});
+
+test("connection: an acks 0 request is over in the turn in which the system has taken it, else in a later one", async () => {
+  const s = stage();
+  const [slow, quick] = [await open(s), await (takeAtOnce(s), open(s))];
+  const order: string[] = [];
+  s.runtime.defer(() => order.push("turn"));
+  void slow.send(Produce, 12, produceBody(0), 30_000).then((flushed) => order.push(`slow ${flushed}`));
+  void quick.send(Produce, 12, produceBody(0), 30_000).then((flushed) => order.push(`quick ${flushed}`));
+  await s.runtime.settle();
+  assert.deepEqual(order, ["quick true", "turn", "slow true"]);
+  slow.close();
+  quick.close();
 });
 
 test("connection: an idle one is closed, and a busy one is not, however slow the answer", async () => {

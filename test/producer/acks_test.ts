@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { Metadata } from "../../src/protocol/messages/metadata.ts";
 import { InitProducerId } from "../../src/protocol/messages/init_producer_id.ts";
 import { Produce } from "../../src/protocol/messages/produce.ts";
-import { stage } from "../stage.ts";
+import { stage, takeAtOnce } from "../stage.ts";
 import { test } from "../harness.ts";
 import { assertLeavesNothing, sendApart, sentBatches, states, valuesIn, warmUp, watch } from "./wire.ts";
 
@@ -21,6 +21,28 @@ test("acks: with 0 nothing is waited for, and no slot is held", async () => {
   assert.deepEqual(await valuesIn(s.cluster, "orders", 0), ["warm", ...sent.map((_, i) => `value ${i}`)]);
   assert.ok(s.cluster.requestsOf(Produce).every(({ body }) => body.acks === 0));
   assert.ok(sentBatches(s.cluster).every(({ producerId }) => producerId === -1n));
+  await assertLeavesNothing(s, producer);
+});
+
+test("acks: with 0 a callback that sends again leaves turns to all others", async () => {
+  const s = stage();
+  takeAtOnce(s);
+  const producer = s.producer({ acks: 0 });
+  await warmUp(s, producer);
+  let sent = 0;
+  const again = (): void => {
+    if (sent++ < 50) producer.produce({ topic: "orders", partition: 0, value: `value ${sent}` }, again);
+  };
+  const atTurns: number[] = [];
+  const turn = (): void => {
+    atTurns.push(sent);
+    if (sent < 50) s.runtime.defer(turn);
+  };
+  again();
+  turn();
+  await s.runtime.settle();
+  assert.equal(sent, 51);
+  assert.ok(atTurns.every((at, i) => i === 0 || at - atTurns[i - 1]! <= 1), `sent by turns: ${atTurns}`);
   await assertLeavesNothing(s, producer);
 });
 

@@ -123,6 +123,7 @@ test("signal: a flush that waits for a batch ends when the last record of it is 
   const producer = s.producer();
   await warmUp(s, producer);
   s.cluster.stopBroker(s.cluster.partition("orders", 0).leaderId);
+  await s.runtime.settle();
   const controller = new AbortController();
   const sent = watch(s, producer.send({ topic: "orders", value: "v" }, { signal: controller.signal }));
   const flushed = watch(s, producer.flush());

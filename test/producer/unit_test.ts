@@ -203,6 +203,26 @@ test("buffer pool: very large buffers are not kept", () => {
   assert.equal(pool.take(2 ** 20), kept);
 });
 
+test("turn clock: what is to be done after a turn is done once, in its one deferral and at the time of the next", () => {
+  const deferred: (() => void)[] = [];
+  let nowMs = 0;
+  const runtime = { now: () => nowMs, wallNow: () => 0, defer: (callback: () => void) => void deferred.push(callback) };
+  const clock = new TurnClock(runtime as Partial<Runtime> as Runtime);
+  const seen: number[] = [];
+  assert.equal(clock.nowMs, 0);
+  for (let i = 0; i < 2; i++) clock.afterTurn(() => void seen.push(clock.nowMs));
+  nowMs = 7;
+  assert.equal(clock.nowMs, 0);
+  for (let turn = 0; turn < 3; turn++) {
+    assert.ok(deferred.length <= 1, "one deferral a turn");
+    deferred.pop()?.();
+  }
+  assert.deepEqual(seen, [7]);
+  clock.afterTurn(() => void seen.push(-1));
+  deferred.pop()!();
+  assert.deepEqual(seen, [7, -1]);
+});
+
 test("turn clock: counts one look at the sockets for as many turns as the runtime takes for it", () => {
   const deferred: (() => void)[] = [];
   const defer = (callback: () => void): void => void deferred.push(callback);

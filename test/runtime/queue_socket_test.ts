@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { nodeSink } from "../../src/runtime/node_tls.ts";
 import { QueueSocket, type SegmentSink } from "../../src/runtime/queue_socket.ts";
 import { test } from "../harness.ts";
 import { noise, sha256 } from "./peer.ts";
@@ -224,4 +225,33 @@ test("queue socket: close ends after a while although the peer takes nothing", a
   });
   await closed;
   assert.deepEqual([sink.kills, sink.shutdowns], [1, 0]);
+});
+
+test("node sink: bytes that the system has taken are done at once and once, others when the stream says so", () => {
+  const callbacks: ((error?: Error) => void)[] = [];
+  const stream = {
+    writableLength: 0,
+    errored: null as Error | null,
+    write: (_: Uint8Array, done?: (error?: Error) => void): unknown => done && callbacks.push(done),
+    cork() {},
+    uncork() {},
+  };
+  const sink = nodeSink(stream as unknown as Parameters<typeof nodeSink>[0]);
+  let done = 0;
+  for (const parts of [1, 3]) {
+    sink.send(Array.from({ length: parts }, () => noise(10, 1)), () => done++);
+    assert.equal(done, 1, "taken at once");
+    callbacks.pop()!();
+    assert.equal(done, 1, "once");
+    done = 0;
+  }
+  stream.writableLength = 10;
+  sink.send([noise(10, 1)], () => done++);
+  assert.equal(done, 0, "on its way");
+  callbacks.pop()!();
+  assert.equal(done, 1);
+  [stream.writableLength, stream.errored] = [0, new Error("broken pipe")];
+  sink.send([noise(10, 1)], () => done++);
+  callbacks.pop()!(stream.errored);
+  assert.equal(done, 1, "nothing has left");
 });

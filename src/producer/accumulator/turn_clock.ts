@@ -23,6 +23,7 @@ export class TurnClock {
   #nowMs: number | undefined;
   #wallMs: number | undefined;
   #moment: Moment | undefined;
+  #after: (() => void) | undefined;
 
   /** Takes both clocks from the runtime. */
   constructor(runtime: Runtime) {
@@ -53,7 +54,20 @@ export class TurnClock {
     this.#runtime.defer(this.#forget);
   }
 
+  /** Calls back when the turn is over. Who asks again in the same turn takes the place of what he asked for before. */
+  afterTurn(callback: () => void): void {
+    // Whoever reads the clock has it set back when the turn is over.
+    void this.nowMs;
+    this.#after = callback;
+  }
+
   readonly #forget = (): void => {
-    this.#nowMs = this.#wallMs = this.#moment = undefined;
+    const after = this.#after;
+    this.#nowMs =
+      this.#wallMs =
+      this.#moment =
+      this.#after =
+        undefined;
+    after?.();
   };
 }

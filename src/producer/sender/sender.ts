@@ -20,6 +20,7 @@ import type { BufferMemory } from "../accumulator/buffer_memory.ts";
 import type { Partition } from "../accumulator/partition.ts";
 import { IN_FLIGHT } from "../accumulator/phase.ts";
 import type { Schedule, Worker } from "../accumulator/schedule.ts";
+import type { TurnClock } from "../accumulator/turn_clock.ts";
 import type { WaitingRoom } from "../admission/waiting_room.ts";
 import type { Stamping } from "../idempotence/stamping.ts";
 import type { ResolvedOptions } from "../options/options.ts";
@@ -39,6 +40,7 @@ const SCATTERED_BYTES = 1_024;
 /** What a sender works with. */
 export interface SenderParts extends Omit<SettlementParts, "recovery"> {
   readonly agenda: Agenda;
+  readonly clock: TurnClock;
   readonly memory: BufferMemory;
   readonly waitingRoom: WaitingRoom;
 }
@@ -53,12 +55,13 @@ export class Sender implements Worker, ExchangeListener {
   readonly #waitingRoom: WaitingRoom;
   readonly #memory: BufferMemory;
   readonly #agenda: Agenda;
+  readonly #clock: TurnClock;
   readonly #stamping: Stamping;
   readonly #settlement: Settlement;
   readonly #drain: Drain;
   readonly #exchange: Exchange;
   readonly #lanes = new Map<number, Lane>();
-  #drainDeferred = false;
+  readonly #drainNow = (): void => this.drain();
   #acquiring = false;
   #closed = false;
   #fatal: KafkaError | undefined;
@@ -73,6 +76,7 @@ export class Sender implements Worker, ExchangeListener {
     this.#waitingRoom = parts.waitingRoom;
     this.#memory = parts.memory;
     this.#agenda = parts.agenda;
+    this.#clock = parts.clock;
     this.#stamping = parts.stamping;
     const recovery = new Recovery(parts.stamping);
     this.#settlement = new Settlement(options, { ...parts, recovery });
@@ -92,7 +96,7 @@ export class Sender implements Worker, ExchangeListener {
     const lane = this.#lane(leaderId);
     lane.ready.push(partition);
     // While all slots are taken nothing is to be done: the next answer drains, and batches grow until then.
-    if (!this.#drainDeferred && lane.inFlight < this.#options.maxInFlight && !lane.connecting) this.#deferDrain();
+    if (lane.inFlight < this.#options.maxInFlight && !lane.connecting) this.#deferDrain();
   }
 
   /** Linger, backoff or delivery timeout of a partition: fails what is late, schedules the rest. */
@@ -128,7 +132,7 @@ export class Sender implements Worker, ExchangeListener {
     const lane = this.#lanes.get(nodeId);
     if (lane === undefined || lane.heapIndex < 0 || this.#closed) return;
     this.#agenda.remove(lane);
-    if (!this.#drainDeferred) this.#deferDrain();
+    this.#deferDrain();
   }
 
   /** Sends what is ready. Called once in a turn, and when an answer has freed a slot. */
@@ -179,11 +183,7 @@ export class Sender implements Worker, ExchangeListener {
   }
 
   #deferDrain(): void {
-    this.#drainDeferred = true;
-    this.#runtime.defer(() => {
-      this.#drainDeferred = false;
-      this.drain();
-    });
+    this.#clock.afterTurn(this.#drainNow);
   }
 
   #lane(nodeId: number): Lane {
@@ -290,7 +290,9 @@ export class Sender implements Worker, ExchangeListener {
 
   /** An exchange has ended, and its slot is free. */
   onEnd(): void {
-    this.drain();
+    // With acks 0 it may have ended in the turn that wrote it: who sends again when he is told must not starve I/O.
+    if (this.#options.acks === 0) this.#deferDrain();
+    else this.drain();
   }
 
   /** The producer can't go on: everything that waits fails. */
