@@ -67,8 +67,9 @@ export function snapshotOf(
     ...(clusterId === undefined ? {} : { clusterId }),
     takenAtMs,
     bootstrap: servers.map(({ address }) => formatAddress(address)),
-    brokers: listed.map(({ nodeId, address: { host, port }, versions }) => {
-      return { nodeId, host, port, versions: plainVersions(versions ?? new Map()) };
+    brokers: listed.map(({ nodeId, address: { host, port }, versions = [] }) => {
+      const ranges = [...versions].map(([key, { min, max }]) => [key, [min, max]] as const);
+      return { nodeId, host, port, versions: Object.fromEntries(ranges) };
     }),
     topics: [...topics].filter(isUsable).map(({ name, topicId, partitions }) => {
       return { name, topicId, partitions: partitions.map(({ leaderId, leaderEpoch }) => [leaderId, leaderEpoch]) };
@@ -133,11 +134,6 @@ function readTopic(path: string, value: unknown): TopicSnapshot {
 /** The versions of a broker, as a connection knows them. */
 export function versionsOf({ versions }: BrokerSnapshot): Map<number, VersionRange> {
   return new Map(Object.entries(versions).map(([key, [min, max]]) => [Number(key), { min, max }]));
-}
-
-/** The versions of a broker, as a snapshot holds them. */
-function plainVersions(versions: ReadonlyMap<number, VersionRange>): BrokerSnapshot["versions"] {
-  return Object.fromEntries([...versions].map(([key, { min, max }]) => [String(key), [min, max] as const]));
 }
 
 /** The partitions of a topic, as the metadata holds them. */

@@ -33,7 +33,7 @@ export function nodeSink(stream: Duplex & { unref?(): unknown }): SegmentSink {
         stream.uncork();
       }
       // The system has taken all of it; the stream calls back a little later nevertheless.
-      if (stream.writableLength === 0) sent(stream.errored);
+      if (stream.writable && stream.writableLength === 0) sent();
     },
     shutdown() {
       stream.end();

@@ -20,7 +20,8 @@ export class BufferPool {
 
   /** A buffer of at least that size. Its content is arbitrary. */
   take(bytes: number): Uint8Array {
-    const size = sizeFor(bytes);
+    // The power of two that is at least as large.
+    const size = bytes <= SMALLEST ? SMALLEST : 2 ** (32 - Math.clz32(bytes - 1));
     const buffer = this.#pools[exponentOf(size)]?.pop();
     if (buffer === undefined) return new Uint8Array(size);
     this.#bytes -= size;
@@ -34,11 +35,6 @@ export class BufferPool {
     (this.#pools[exponentOf(size)] ??= []).push(buffer);
     this.#bytes += size;
   }
-}
-
-/** The power of two that is at least as large. */
-function sizeFor(bytes: number): number {
-  return bytes <= SMALLEST ? SMALLEST : 2 ** (32 - Math.clz32(bytes - 1));
 }
 
 function exponentOf(size: number): number {

@@ -38,7 +38,7 @@ export class TurnClock {
 
   /** Ms since the epoch. */
   get wallMs(): number {
-    if (this.#wallMs === undefined) this.#refresh();
+    void this.nowMs;
     return this.#wallMs!;
   }
 

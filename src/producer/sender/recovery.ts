@@ -140,7 +140,7 @@ export class Recovery {
   }
 
   #impliedBy(batch: QueuedBatch, baseOffset: bigint): readonly Implied[] {
-    const { partition } = batch;
+    const { partition, stamp } = batch;
     const { sequence, incomplete } = partition;
     if (!this.#stamping.stamps || incomplete[0] === batch) return NOTHING_IMPLIED;
     // A log that goes back is another one, whose leader knew nothing of what was sent before.
@@ -150,7 +150,9 @@ export class Recovery {
       if (earlier.ordinal >= batch.ordinal) break;
       const isOpen = earlier.outcome === undefined && earlier.persisted !== "no" &&
         earlier.phase !== IN_FLIGHT;
-      if (!isOpen || !isSameEpoch(earlier, batch)) continue;
+      const isSameEpoch = earlier.stamp.producerId === stamp.producerId &&
+        earlier.stamp.producerEpoch === stamp.producerEpoch;
+      if (!isOpen || !isSameEpoch) continue;
       implied.push({ batch: earlier, baseOffset: sequence.offsetBefore(earlier, batch, baseOffset) });
     }
     for (const { batch: earlier } of implied) partition.removeFromQueue(earlier);
@@ -200,8 +202,4 @@ const NOTHING_IMPLIED: readonly Implied[] = [];
 /** What waits to be sent again under a stamp that leads nowhere. */
 function stampedIn({ queue }: Partition, error: KafkaError): readonly Ended[] {
   return queue.filter(({ drained }) => drained).map((batch) => ({ batch, error }));
-}
-
-function isSameEpoch({ stamp: a }: QueuedBatch, { stamp: b }: QueuedBatch): boolean {
-  return a.producerId === b.producerId && a.producerEpoch === b.producerEpoch;
 }

@@ -189,7 +189,7 @@ export class Sender implements Worker, ExchangeListener {
   #lane(nodeId: number): Lane {
     let lane = this.#lanes.get(nodeId);
     if (lane === undefined) {
-      lane = new Lane(nodeId, () => this.drain());
+      lane = new Lane(nodeId, this.#drainNow);
       this.#lanes.set(nodeId, lane);
     }
     return lane;
