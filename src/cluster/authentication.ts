@@ -151,7 +151,6 @@ function refusal(broker: string, name: string, errorCode: number, text: string |
 
 /** A connection that ends meanwhile is no refusal, but often a sign of one. */
 function explained(broker: string, name: string, error: unknown): KafkaError {
-  if (error instanceof AuthenticationError) return error;
   if (!(error instanceof KafkaError)) {
     return new AuthenticationError(`Authenticating with ${broker} failed: the mechanism ${name} threw.`, {
       code: "SASL_MECHANISM_FAILED",

@@ -160,4 +160,6 @@ test("metadata loop: closing ends all waiting and leaves no timer", async () => 
   const error = await runtime.runUntil(waiting);
   assert.deepEqual([(error as KafkaError).code, askedMs.length, runtime.pendingTimers], ["CLIENT_CLOSED", 1, 0]);
   assert.equal((await loop.request())?.code, "CLIENT_CLOSED");
+  await runtime.settle();
+  assert.deepEqual([askedMs.length, runtime.pendingTimers], [1, 0], "and nobody is asked any more");
 });

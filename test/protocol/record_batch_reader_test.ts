@@ -8,6 +8,7 @@ import {
   type RecordBatch,
   splitRecordBatches,
 } from "../../src/protocol/record_batch_reader.ts";
+import { RecordCursor } from "../../src/protocol/record_cursor.ts";
 import golden from "../golden/record-batches.json" with { type: "json" };
 import { test } from "../harness.ts";
 import { concatenated, fromHex, toHex } from "./golden.ts";
@@ -182,4 +183,16 @@ test("protocol: a record that is longer or shorter than its fields is a Protocol
 test("protocol: a compressed record batch without a codec is a ProtocolError", async () => {
   const gzip = BATCHES.find(({ codec }) => codec === "gzip")!;
   await assert.rejects(batchesOf(fromHex(gzip.hex), { crc32c }), /codec "1": wanted an uncompressed one/);
+});
+
+test("record cursor: a record that says it is longer than what is left ends the walk, with the problem", () => {
+  for (const strictness of ["client", "broker"] as const) {
+    // The length of the first record is 60 bytes, that of a negative one −1.
+    for (const first of ["78", "01"]) {
+      const cursor = new RecordCursor(fromHex(`${first}00000000010000`), strictness);
+      assert.equal(cursor.next(), false);
+      assert.match(String(cursor.problem), /bytes/);
+      assert.equal(cursor.next(), false);
+    }
+  }
 });

@@ -98,7 +98,8 @@ test("protocol: known tags are found among unknown ones", () => {
 
 test("protocol: a value that a version can't carry is a ProtocolError that names the field, unless it is ignorable", () => {
   assert.throws(() => encoded(2, { ...BASE, old: "x" }), /Encoding Example v2 request, field old: Version 2 can't/);
-  assert.throws(() => encoded(1, { ...BASE, old: "x", first: 8 }), /field first/);
+  assert.throws(() => encoded(2, { ...BASE, old: "x" }), /wanted v0 to 1\./);
+  assert.throws(() => encoded(1, { ...BASE, old: "x", first: 8 }), /field first: .* wanted v2 or later\./);
   assert.throws(() => encoded(1, { ...BASE, old: "x", blob: fromHex("00") }), /field blob/);
   assert.throws(() => encoded(2, { ...BASE, ids: [] }), ProtocolError);
   assert.equal(encoded(0, { ...BASE, old: "x", note: "lost" }), encoded(0, { ...BASE, old: "x" }));
@@ -112,6 +113,19 @@ test("protocol: null where a version has none, a missing value and a wrong type 
   assert.throws(() => encoded(3, { ...BASE, ids: "abc" as never }), /field ids: .*wanted an array/);
   assert.throws(() => encoded(3, null as never), ProtocolError);
   assert.throws(() => encoded(3, { ...BASE, first: "9" as never }), /field first: Writing "9": wanted an int32/);
+});
+
+test("protocol: a struct that may be null is there whatever its marker says, unless that is negative", () => {
+  const written = encoded(1, { ...BASE, old: "x", cursor: { topic: "t" } });
+  const marker = (BASE_HEX + WEIGHT).length;
+  assert.equal(written.slice(marker, marker + 2), "01");
+  for (const [byte, wanted] of [["00", "t"], ["01", "t"], ["7f", "t"]] as const) {
+    assert.equal(decoded(1, written.slice(0, marker) + byte + written.slice(marker + 2)).cursor?.topic, wanted);
+  }
+  const empty = encoded(1, { ...BASE, old: "x", cursor: null });
+  for (const byte of ["ff", "80"]) {
+    assert.equal(decoded(1, empty.slice(0, marker) + byte + empty.slice(marker + 2)).cursor, null);
+  }
 });
 
 test("protocol: a version that isn't declared is a ProtocolError in both directions", () => {

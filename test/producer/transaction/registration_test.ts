@@ -476,6 +476,8 @@ test("transaction parts: features are asked for once a second at most, and long 
   await after(60_000);
   await next();
   assert.equal(asked(), late + 1);
+  await next();
+  assert.equal(asked(), late + 1, "once a second again");
   assert.ok(cluster.requestsOf(Produce).at(-1)!.version >= 12);
   await run(client.close());
 });
