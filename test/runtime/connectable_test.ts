@@ -120,6 +120,21 @@ async function commandTo(t: TestContext, factory: SocketFactory, command: Record
   return peer;
 }
 
+test("connect: a socket of Node sends small packets at once and is kept alive, whatever its maker chose", async (t) => {
+  const calls: string[] = [];
+  const factory = socketsOf((address) => {
+    const stream = nodeStream(address);
+    for (const name of ["setNoDelay", "setKeepAlive"] as const) {
+      Object.defineProperty(stream, name, {
+        value: (...args: unknown[]) => void calls.push(`${name} ${args.join(" ")}`),
+      });
+    }
+    return stream;
+  });
+  await commandTo(t, factory, { mode: "bye" });
+  assert.deepEqual(calls.map((call) => call.replace(/ \d+$/, " ms")), ["setNoDelay true", "setKeepAlive true ms"]);
+});
+
 test("connect: a function is told where to connect, by both names, and whether to speak TLS", async () => {
   const calls: [ConnectAddress, ConnectDetails][] = [];
   const factory = socketsOf((...call) => {
