@@ -1,7 +1,14 @@
 /** Producers through `sluice proxy` and a WebSocket, on real ports. */
 
 import assert from "node:assert/strict";
-import { AuthenticationError, ConfigError, type KafkaError, Producer, type ProducerOptions } from "../../../mod.ts";
+import {
+  AuthenticationError,
+  ConfigError,
+  type KafkaError,
+  Producer,
+  type ProducerHooks,
+  type ProducerOptions,
+} from "../../../mod.ts";
 import { readWords } from "../../../src/cli/words.ts";
 import { proxySpec } from "../../../src/cli/options.ts";
 import { proxyOptions, runProxy } from "../../../src/cli/proxy/command.ts";
@@ -112,7 +119,7 @@ test("proxy: connections and bytes are bounded, and a place that was left is fre
   const error = await failureOf(producer("secret", { maxBlockMs: 500 }).connect());
   assert.match(error.message, /as many connections as it takes/);
   await first.close();
-  while (proxy.connections > 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  await until(() => proxy.connections === 0);
   const next = producer();
   await next.connect();
   await next.close();
@@ -237,32 +244,42 @@ test("proxy: sluice proxy says where it listens, and ends when it is interrupted
   assert.equal(await running, 0);
 });
 
+/** Waits for what no event tells. */
+async function until(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 1));
+}
+
 test("proxy: a broker, or the proxy, that goes away in the middle is told in words, and no place is kept", {
   needs: "listen",
 }, async (t) => {
   const { cluster, producer, proxy } = await scene(t);
   const lost: string[] = [];
-  const p = producer("secret", {
-    ...{ deliveryTimeoutMs: 500, requestTimeoutMs: 500 },
-    hooks: {
-      onDisconnect: ({ error }) => void lost.push(`${error.message} ${(error.cause as Error | undefined)?.message}`),
-    },
-  });
-  await p.send({ topic: "orders", value: "before" });
+  const refused: string[] = [];
+  const hooks: ProducerHooks = {
+    onDisconnect: ({ error }) => void lost.push(`${error.message} ${(error.cause as Error | undefined)?.message}`),
+    onConnectFailed: ({ error }) => void refused.push(error.message),
+  };
+  const hasty = producer("secret", { deliveryTimeoutMs: 500, requestTimeoutMs: 500, hooks });
+  await hasty.partitionsFor("orders");
   cluster.killBroker(1);
-  while (proxy.connections > 0) await new Promise((resolve) => setTimeout(resolve, 1));
-  const error = await failureOf(p.send({ topic: "orders", value: "after" }));
+  await until(() => proxy.connections === 0);
+  const error = await failureOf(hasty.send({ topic: "orders", value: "after" }));
   assert.match(lost.join(), /closed the connection/);
   assert.match(error.message, /never sent; it is not in the log/);
+  await hasty.close();
   cluster.startBroker(1);
-  await p.send({ topic: "orders", value: "again" });
-  const before = lost.length;
+  const patient = producer("secret", { hooks });
+  await patient.send({ topic: "orders", value: "again" });
+  lost.length = refused.length = 0;
   await proxy.close();
-  while (lost.length === before) await new Promise((resolve) => setTimeout(resolve, 1));
-  const gone = await failureOf(p.send({ topic: "orders", value: "after" }));
-  assert.match(lost.at(-1)!, /through the proxy at "ws:.*" was lost: \w/);
-  assert.match(gone.message, /Connecting to .* failed: the proxy at "ws:[^"]*": \w/);
+  await until(() => lost.length > 0);
+  assert.match(lost[0]!, /through the proxy at "ws:.*" was lost: \w/);
+  const sent = failureOf(patient.send({ topic: "orders", value: "after" }));
+  await until(() => refused.length > 0);
+  assert.match(refused[0]!, /Connecting to .* failed: the proxy at "ws:[^"]*": \w/);
   assert.equal(proxy.connections, 0);
+  await patient.close({ timeoutMs: 0 }).catch(() => {});
+  await sent;
 });
 
 test("proxy: a client that gives up while a broker keeps silent leaves its place, and a dial has its own limit", {
@@ -276,10 +293,10 @@ test("proxy: a client that gives up while a broker keeps silent leaves its place
   assert.match(message, /it can't reach the broker: It took longer than 300 ms/);
   const stuck = producer("secret", { brokers });
   const connecting = failureOf(stuck.connect());
-  while (proxy.connections === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  await until(() => proxy.connections > 0);
   await stuck.close({ timeoutMs: 0 }).catch(() => {});
   await connecting;
-  while (proxy.connections > 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  await until(() => proxy.connections === 0);
 });
 
 test("proxy: a connection on which nothing goes is ended in words", { needs: "listen" }, async (t) => {
@@ -291,7 +308,7 @@ test("proxy: a connection on which nothing goes is ended in words", { needs: "li
     },
   });
   await p.send({ topic: "orders", value: "v" });
-  while (proxy.connections > 0 || lost.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  await until(() => proxy.connections === 0 && lost.length > 0);
   assert.match(lost[0]!, /the proxy ends what is idle \(sluice proxy --max-idle-ms\)/);
   await p.send({ topic: "orders", value: "w" });
 });
