@@ -48,6 +48,8 @@ const HIGH_WATER_BYTES = 256 << 10;
 /** WebSockets don't tell when bytes have left. */
 const POLL_MS = 5;
 const NORMAL_CLOSURE = 1000;
+/** No close frame has come. */
+const ABNORMAL_CLOSURE = 1006;
 const WANTED_URL = '"wss://…" or "ws://…"';
 
 interface Closed {
@@ -204,8 +206,12 @@ function open(
       if (typeof message === "string" && message !== "") {
         failure = excerpt(message);
       }
+      // Of one that never opened Node 22 tells this and nothing more; elsewhere "close" comes in the same turn.
+      setTimer(() => {
+        if (queue === undefined) onClose({ code: ABNORMAL_CLOSURE, reason: "" });
+      }, 0);
     });
-    socket.addEventListener("close", (closed: Closed) => {
+    const onClose = (closed: Closed): void => {
       cancelled.removeEventListener("abort", giveUp);
       if (queue === undefined) {
         return reject(closedBefore(attempt, closed, failure));
@@ -213,7 +219,8 @@ function open(
       queue.ended(
         closed.code === NORMAL_CLOSURE ? undefined : lost(attempt, whyClosed(closed, failure)),
       );
-    });
+    };
+    socket.addEventListener("close", onClose);
   });
 }
 
@@ -325,7 +332,7 @@ function whyClosed(
     return `it was closed with ${code}, ${show(excerpt(reason))}`;
   }
   if (failure !== undefined) return failure;
-  return code === 1006 ? "it can't be reached, or has gone" : `it was closed with ${code}`;
+  return code === ABNORMAL_CLOSURE ? "it can't be reached, or has gone" : `it was closed with ${code}`;
 }
 
 function refusal({ proxy, target }: Attempt, why: string): ConnectionError {
