@@ -53,14 +53,20 @@ export interface Profile {
   readonly scattered?: boolean;
 }
 
-/** What a broker answers without having appended anything, and may be asked again. */
+/** What a broker answers that may be asked again. */
 const RETRIABLE = [2, 3, 5, 6, 7, 9, 13, 14, 16, 19, 20, 56, 72, 74, 75, 89, 100, 103];
 /** What a broker answers behind the append. */
 const APPENDED = [6, 7, 13, 20, 56];
 /** What ends a batch. */
 const FINAL = [-1, 18, 29, 32, 42, 87];
 
-const refused = (dice: Dice): Effect => ({ do: "error", code: dice.pick(RETRIABLE) });
+/** NOT_ENOUGH_REPLICAS_AFTER_APPEND: a broker that answers it and has appended nothing lies. */
+const AFTER_APPEND = 20;
+
+const refused = (dice: Dice): Effect => {
+  const code = dice.pick(RETRIABLE);
+  return { do: "error", code, ...(code === AFTER_APPEND ? { apply: true } : {}) };
+};
 const appended = (dice: Dice): Effect => ({ do: "error", code: dice.pick(APPENDED), apply: true });
 const failed = (dice: Dice): Effect => ({ do: "error", code: dice.pick(FINAL) });
 const failedButAppended = (): Effect => ({ do: "error", code: -1, apply: true });
