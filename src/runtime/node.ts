@@ -75,7 +75,7 @@ function openAddress(
       : connectTls({ ...translateTls(options, tls), ...base } as TlsConnectionOptions);
     cancelled.addEventListener("abort", () => socket.destroy(), { once: true });
     socket.once(tls === undefined ? "connect" : "secureConnect", () => {
-      queue = new QueueSocket(nodeSink(socket), events);
+      queue = new QueueSocket(nodeSink(socket, true), events);
       resolve(queue);
     });
     socket.on("error", (error) => {

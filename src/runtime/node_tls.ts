@@ -12,11 +12,15 @@ import { isAddress } from "./dial.ts";
 import type { SegmentSink } from "./queue_socket.ts";
 import type { ConnectOptions, TlsOptions } from "./runtime.ts";
 
-/** Sends segments through a stream of Node, a socket or not. */
-export function nodeSink(stream: Duplex & { unref?(): unknown }): SegmentSink {
+/**
+ * Sends segments through a stream of Node. One that is no socket may still hold bytes for which it has called back: it
+ * gets copies, because segments are used again.
+ */
+export function nodeSink(stream: Duplex & { unref?(): unknown }, isSocket: boolean): SegmentSink {
   return {
     gathers: true,
-    send(segments, done) {
+    send(given, done) {
+      const segments = isSocket ? given : given.map((segment) => segment.slice());
       const last = segments.length - 1;
       let tell: (() => void) | undefined = done;
       const sent = (error?: Error | null): void => {

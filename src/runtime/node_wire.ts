@@ -8,7 +8,7 @@
 import type { Duplex } from "node:stream";
 import { ConfigError, ConnectionError } from "../errors.ts";
 import { show } from "../show.ts";
-import { isWorkerd } from "./builtin.ts";
+import { builtinModule, isWorkerd } from "./builtin.ts";
 import { KEEP_ALIVE_MS, lostError } from "./dial.ts";
 import { nodeSink, nodeTls, translateTls } from "./node_tls.ts";
 import { QueueSocket } from "./queue_socket.ts";
@@ -93,7 +93,8 @@ export class NodeWire implements Wire {
     for (const release of this.#release.splice(0)) release();
     stream.setNoDelay?.(true);
     stream.setKeepAlive?.(true, KEEP_ALIVE_MS);
-    const queue = new QueueSocket(nodeSink(stream), events);
+    const net = builtinModule<typeof import("node:net")>("node:net");
+    const queue = new QueueSocket(nodeSink(stream, net !== undefined && stream instanceof net.Socket), events);
     stream.on("data", (chunk: unknown) => {
       try {
         queue.received(bytesOf(chunk));

@@ -127,7 +127,8 @@ export class WebWire implements Wire {
 
   async #writeAll(segments: readonly Uint8Array[]): Promise<void> {
     this.#isWriting = true;
-    for (const segment of segments) await this.#writer.write(segment);
+    // Copies: a stream of a library may be done with a write and hold its bytes, and segments are used again.
+    for (const segment of segments) await this.#writer.write(segment.slice());
     this.#isWriting = false;
   }
 

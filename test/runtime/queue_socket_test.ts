@@ -227,6 +227,32 @@ test("queue socket: close ends after a while although the peer takes nothing", a
   assert.deepEqual([sink.kills, sink.shutdowns], [1, 0]);
 });
 
+test("node sink: a stream that is no socket may keep its bytes after it has called back", async () => {
+  const kept: Uint8Array[] = [];
+  const stream = {
+    writableLength: 0,
+    writable: true,
+    write: (bytes: Uint8Array, done?: () => void): void => {
+      kept.push(bytes);
+      done?.();
+    },
+    cork() {},
+    uncork() {},
+  };
+  const socket = new QueueSocket(nodeSink(stream as unknown as Parameters<typeof nodeSink>[0], false), {
+    onData() {},
+    onClose() {},
+  });
+  const frames = [1, 2, 3].map((seed) => noise(100, seed));
+  const reused = new Uint8Array(100);
+  for (const frame of frames) {
+    reused.set(frame);
+    socket.write([reused.subarray(0, 40), reused.subarray(40)]);
+    reused.fill(0);
+  }
+  assert.equal(await sha256(kept), await sha256(frames));
+});
+
 test("node sink: bytes that the system has taken are done at once and once, others when the stream says so", () => {
   const callbacks: ((error?: Error) => void)[] = [];
   const stream = {
@@ -236,7 +262,7 @@ test("node sink: bytes that the system has taken are done at once and once, othe
     cork() {},
     uncork() {},
   };
-  const sink = nodeSink(stream as unknown as Parameters<typeof nodeSink>[0]);
+  const sink = nodeSink(stream as unknown as Parameters<typeof nodeSink>[0], true);
   let done = 0;
   for (const parts of [1, 3]) {
     sink.send(Array.from({ length: parts }, () => noise(10, 1)), () => done++);
