@@ -61,12 +61,13 @@ const mostApart = 0.01;
 const programs = {
   "the core": {
     source: `import { Producer } from "./dist/esm/core.js";${produce}`,
-    limit: 82 << 10,
+    // What a mechanism that hangs must not hold up took the last bytes of 82.
+    limit: 83 << 10,
     told: [/(\d+) KiB gzip with the core/, /without `--minify` (\d+),/],
   },
   "the full client": {
     source: `import { Producer } from "./dist/esm/mod.js";${produce}`,
-    limit: 93 << 10,
+    limit: 94 << 10,
     told: [/(\d+) with the full client/, /without `--minify` \d+, (\d+) and/],
   },
   "transactions and SCRAM": {

@@ -134,6 +134,7 @@ export class Connection {
   #heardMs: number;
   #remindAtMs = 0;
   #timer: Timer | undefined;
+  #renewalTimer: Timer | undefined;
   #timerAtMs = Infinity;
   /** The handshake is done. */
   #ready = false;
@@ -270,8 +271,14 @@ export class Connection {
     if (mechanism === undefined || this.#error !== undefined) return undefined;
     const ask: Ask = (api, version, body, timeoutMs) =>
       new Promise((resolve, reject) => this.#request(api, version, body, timeoutMs, resolve, reject));
+    // As in the handshake, all of it has this long: whoever asks somebody else for a token may wait for ever.
+    this.#renewalTimer = this.#runtime.setTimer(() => {
+      const message = `Showing the credentials to ${this.#broker} again took longer than connectTimeoutMs.`;
+      this.destroy(new TimeoutError(message, { code: "REQUEST_TIMED_OUT", broker: this.#broker }));
+    }, timeoutMs);
     return authenticate(this.#runtime, this.address, ask, { mechanism, signal, timeoutMs, versions: this.versions })
-      .then((lifetimeMs) => this.keepSession(lifetimeMs), (error) => this.destroy(error));
+      .then((lifetimeMs) => this.keepSession(lifetimeMs), (error) => this.destroy(error))
+      .finally(() => this.#renewalTimer?.cancel());
   }
 
   /**
@@ -414,6 +421,7 @@ export class Connection {
     if (this.#error !== undefined) return;
     this.#error = error;
     this.#timer?.cancel();
+    this.#renewalTimer?.cancel();
     this.endedQuietly = this.#inFlight.length === 0 && !(error instanceof ProtocolError) &&
       this.#runtime.now() - this.#lastUsedMs >= QUIET_MS;
     this.#gate.end();

@@ -47,6 +47,8 @@ export class WriteGate {
   #held: (() => void)[] = [];
   /** The session is being renewed: everything else waits. */
   #renewal: Promise<void> | undefined;
+  /** Ends the wait for it, for a mechanism may hang. */
+  #endRenewal: (() => void) | undefined;
   /** The session is to be renewed before the next request. */
   #isRenewalDue = false;
   #sessionTimer: Timer | undefined;
@@ -118,9 +120,15 @@ export class WriteGate {
 
   /** Renews the session if that is due. Returns what settles when it is renewed; undefined if it isn't being renewed. */
   renewal(): Promise<void> | undefined {
-    if (this.#isRenewalDue) {
+    if (this.#isRenewalDue && this.#renewal === undefined) {
       this.#isRenewalDue = false;
-      this.#renewal ??= this.#renew(this.#ended.signal)?.finally(() => this.#renewal = undefined);
+      const shown = this.#renew(this.#ended.signal);
+      if (shown !== undefined) {
+        this.#renewal = new Promise<void>((resolve) => {
+          this.#endRenewal = resolve;
+          void shown.then(resolve);
+        }).finally(() => this.#renewal = undefined);
+      }
     }
     return this.#renewal;
   }
@@ -129,5 +137,6 @@ export class WriteGate {
   end(): void {
     this.#sessionTimer?.cancel();
     this.#ended.abort();
+    this.#endRenewal?.();
   }
 }

@@ -58,6 +58,41 @@ test("session: an idle connection is not kept alive by proofs, and proves itself
   await run(client.close());
 });
 
+for (const acks of ["all", 0] as const) {
+  for (const ending of ["time", "reset"] as const) {
+    test(`session: credentials that never come end with the connection, and hold nobody for ever (acks ${acks}, ${ending})`, async () => {
+      const { runtime, cluster, producer, run, failure } = stage({
+        sasl: { users, maxReauthMs: REAUTH_MS },
+        topics: { orders: 1 },
+      });
+      const wait = (ms: number): Promise<void> => run(new Promise((resolve) => runtime.setTimer(resolve, ms)), 2 * ms);
+      let hangs = false;
+      const ended: string[] = [];
+      const client = producer({
+        acks,
+        sasl: plain(() => hangs ? new Promise<never>(() => {}) : credentials),
+        securityProtocol: "sasl_plaintext",
+        maxInFlight: 1,
+        hooks: { onDisconnect: ({ error }) => void ended.push(error.message) },
+      });
+      await run(client.send({ topic: "orders", value: "a" }));
+      hangs = true;
+      await wait(2_990);
+      const second = client.send({ topic: "orders", value: "b" });
+      second.catch(() => {});
+      await wait(100);
+      hangs = false;
+      if (ending === "reset") cluster.network.reset();
+      await (acks === 0 ? failure(second) : run(second));
+      if (ending === "time") assert.match(ended.join(), /credentials .* again took longer than connectTimeoutMs/);
+      await run(client.send({ topic: "orders", value: "c" }));
+      assert.equal(client.metrics()["requests-in-flight"], 0);
+      await run(client.close());
+      assert.equal(runtime.pendingTimers, 0);
+    });
+  }
+}
+
 test("session: credentials that are withdrawn in mid-life are told to the records that wait, and others take their place", async () => {
   const accounts: Record<string, string> = { app: "pencil" };
   const { runtime, producer, run, failure } = stage({ sasl: { users: accounts, maxReauthMs: REAUTH_MS } });
