@@ -214,6 +214,7 @@ function passes(cwd, tests, seconds = secondsOfOneRun) {
     const timer = setTimeout(() => end(false), seconds * 1_000);
     let silence = setTimeout(() => end(false), seconds * 1_000);
     child.stdout.on("data", (chunk) => {
+      if (isOver) return;
       clearTimeout(silence);
       silence = setTimeout(() => end(false), secondsOfSilence * 1_000);
       lastFailure = /^(?:✖|not ok) .*/m.exec(chunk.toString())?.[0] ?? lastFailure;

@@ -12,6 +12,7 @@ import { spawn } from "node:child_process";
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "./build.mjs";
+import { missingForKafka } from "./kafka.mjs";
 import { flagsOf } from "./lib/flags.mjs";
 import { install } from "./lib/install.mjs";
 import { freePort } from "./lib/program.mjs";
@@ -50,6 +51,8 @@ async function succeed(command, args, cwd = cacheDir) {
 
 /** Starts the registry; resolves to its address, and to what ends it, when it answers. */
 async function startRegistry() {
+  const missing = missingForKafka();
+  if (missing !== undefined) throw new Error(`Starting Apicurio needs a JDK and Maven: ${missing}`);
   await fetchRegistry();
   const port = await freePort();
   const path = join(folder, `${process.pid}.log`);
@@ -62,7 +65,10 @@ async function startRegistry() {
     child.once("exit", resolve);
     child.once("error", resolve);
   });
-  process.once("exit", () => child.kill("SIGKILL"));
+  process.once("exit", () => {
+    child.kill("SIGKILL");
+    rmSync(path, { force: true });
+  });
   const stop = async () => {
     child.kill();
     await gone;
@@ -80,7 +86,10 @@ async function startRegistry() {
 async function answers(url, withinMs = 180_000) {
   const untilMs = performance.now() + withinMs;
   for (;;) {
-    const isThere = await fetch(`${url}/subjects`).then(({ ok }) => ok, () => false);
+    const isThere = await fetch(`${url}/subjects`, { signal: AbortSignal.timeout(5_000) }).then(
+      ({ ok }) => ok,
+      () => false,
+    );
     if (isThere) return;
     if (performance.now() > untilMs) throw new Error(`Nobody answers at ${url}`);
     await new Promise((resolve) => setTimeout(resolve, 200));
@@ -88,6 +97,8 @@ async function answers(url, withinMs = 180_000) {
 }
 
 const { values } = flagsOf(import.meta.url, { options: { url: { type: "string" } } });
+process.once("SIGINT", () => process.exit(130));
+process.once("SIGTERM", () => process.exit(143));
 await install("test/recipes");
 await build();
 const { registryTests } = await import("../test/interop/registry.mjs");

@@ -99,7 +99,9 @@ async function committedInPartition(port, name, index, end) {
     const before = offset;
     // The last batch may have been cut off by the limit.
     while (at + 61 <= answer.length && at + 12 + answer.readInt32BE(at + 8) <= answer.length) {
-      const isMarker = (answer.readInt16BE(at + 21) & 0x20) !== 0;
+      const attributes = answer.readInt16BE(at + 21);
+      const isMarker = (attributes & 0x20) !== 0;
+      if ((attributes & 0x10) === 0) throw new Error(`Topic "${name}" has records outside of transactions`);
       const last = Number(answer.readBigInt64BE(at)) + answer.readInt32BE(at + 23);
       if (!isMarker && last >= offset) count += answer.readInt32BE(at + 57);
       offset = Math.max(offset, last + 1);

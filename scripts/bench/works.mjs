@@ -191,7 +191,7 @@ function transactions(size) {
     title: `transactions of ${size.toLocaleString("en")} × 256 B, one after the other`,
     kind: "batches",
     transactional: true,
-    // Brokers end some twenty transactions a second.
+    // Each of them waits for the broker twice or more: 500 are enough.
     count: Math.min(200_000, 500 * size),
     batch: size,
     outstanding: 1,

@@ -17,9 +17,9 @@ export function fold(text: string, columns: number | undefined): string {
 }
 
 function foldLine(line: string, columns: number): string {
-  // A line that is rewritten in place is no line of text.
+  // A line that is rewritten in place is no line of text, and JSON is read by machines on a terminal too.
   // deno-lint-ignore no-control-regex
-  if (line.length <= columns || /[\r\x1b]/.test(line)) return line;
+  if (line.length <= columns || /[\r\x1b]|^\{/.test(line)) return line;
   const table = /^.*\S {2,}(?=\S)/.exec(line)?.[0].length ?? 0;
   const isTable = table > 0 && table <= columns - LEAST_WIDTH;
   const indent = isTable ? table : /^ *(?:→ )?/.exec(line)![0].length;

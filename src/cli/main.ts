@@ -76,9 +76,13 @@ export async function main(argv: readonly string[], io?: CliIo): Promise<number>
 
 async function dispatch(argv: readonly string[], io: CliIo): Promise<number> {
   const [name, ...rest] = argv;
-  if (name === undefined || name === "--help" || name === "-h" || name === "help") {
-    (name === undefined ? io.stderr : io.stdout).call(io, fold(overview(version), io.columns));
-    return name === undefined ? 2 : 0;
+  if (name === undefined) {
+    io.stderr(overview(version));
+    return 2;
+  }
+  if (name === "--help" || name === "-h" || name === "help") {
+    io.stdout(fold(overview(version), io.columns));
+    return 0;
   }
   if (name === "--version" || name === "-V") {
     io.stdout(`${version}\n`);

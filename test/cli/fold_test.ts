@@ -26,6 +26,8 @@ test("cli: a word that is longer than the terminal, and a line that is rewritten
   const word = "x".repeat(50);
   assert.equal(fold(`a ${word} b`, 20), `a\n${word}\nb`);
   assert.equal(fold(`\r${"records ".repeat(9)}\x1b[K`, 20), `\r${"records ".repeat(9)}\x1b[K`);
+  const json = JSON.stringify({ event: "waiting", reason: "No leader is known at the moment" });
+  assert.equal(fold(`${json}\n`, 20), `${json}\n`, "JSON is one line");
 });
 
 test("cli: help fits an 80-column terminal", { needs: "command line" }, async () => {

@@ -170,9 +170,9 @@ const programs = {
     assert.match(await succeed(runtimeBinary("deno"), args, { cwd: dir }), /^delivered twice$/m);
   },
   "Node: npx sluice": (dir) => commandLine(dir, ["npx", "--no-install", "sluice"], [process.execPath, program]),
-  "Bun: bunx sluice": (dir) => {
+  "Bun: bunx @sluice/kafka": (dir) => {
     const bun = runtimeBinary("bun");
-    return commandLine(dir, [bun, "x", "--bun", "sluice"], [bun, program]);
+    return commandLine(dir, [bun, "x", "--bun", "@sluice/kafka"], [bun, program]);
   },
   "Deno: npm:@sluice/kafka": (dir) => commandLine(dir, denoRun("npm:@sluice/kafka")),
   "Deno: npm:@sluice/kafka/cli": (dir) => commandLine(dir, denoRun("npm:@sluice/kafka/cli")),

@@ -105,11 +105,16 @@ function scene(t: TestContext): Scene {
   return { client, broker, places: () => places, dialed, reach };
 }
 
+/** A turn of the event loop each time, so that a test that waits in vain fails when its time is up. */
+async function until(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 0));
+}
+
 async function connected(t: TestContext): Promise<Scene> {
   const made = scene(t);
   await made.dialed;
   made.reach();
-  while (!made.client.written.endsWith("connected")) await Promise.resolve();
+  await until(() => made.client.written.endsWith("connected"));
   return made;
 }
 
@@ -152,7 +157,7 @@ test("proxy: a client that vanishes while its broker is dialed leaves no connect
   client.destroy();
   assert.equal(places(), 0);
   reach();
-  while (!broker.destroyed) await Promise.resolve();
+  await until(() => broker.destroyed);
   assert.equal(broker.listeners.length, 0);
 });
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"regexp"
 	"sort"
 	"strconv"
 	"strings"
@@ -68,10 +69,15 @@ func cpuMs() (user, all float64) {
 	return user, user + float64(usage.Stime.Nano())/1e6
 }
 
+// Not Getrusage's: that begins with what the process had that started this one.
 func maxRssMiB() float64 {
-	var usage syscall.Rusage
-	syscall.Getrusage(syscall.RUSAGE_SELF, &usage)
-	return float64(usage.Maxrss) / 1024
+	status, _ := os.ReadFile("/proc/self/status")
+	match := regexp.MustCompile(`VmHWM:\s+(\d+)`).FindSubmatch(status)
+	if match == nil {
+		return 0
+	}
+	kib, _ := strconv.ParseFloat(string(match[1]), 64)
+	return kib / 1024
 }
 
 func transactional() bool { return number("transactional", 0) > 0 }
