@@ -271,11 +271,15 @@ export class Connection {
     if (mechanism === undefined || this.#error !== undefined) return undefined;
     const ask: Ask = (api, version, body, timeoutMs) =>
       new Promise((resolve, reject) => this.#request(api, version, body, timeoutMs, resolve, reject));
-    // As in the handshake, all of it has this long: whoever asks somebody else for a token may wait for ever.
-    this.#renewalTimer = this.#runtime.setTimer(() => {
+    // Whoever asks somebody else for a token may wait for ever. What the broker owes has a deadline of its own, which a
+    // throttle moves.
+    const watch = (): void => void (this.#renewalTimer = this.#runtime.setTimer(late, timeoutMs));
+    const late = (): void => {
+      if (this.#inFlight.length > 0) return watch();
       const message = `Showing the credentials to ${this.#broker} again took longer than connectTimeoutMs.`;
       this.destroy(new TimeoutError(message, { code: "REQUEST_TIMED_OUT", broker: this.#broker }));
-    }, timeoutMs);
+    };
+    watch();
     return authenticate(this.#runtime, this.address, ask, { mechanism, signal, timeoutMs, versions: this.versions })
       .then((lifetimeMs) => this.keepSession(lifetimeMs), (error) => this.destroy(error))
       .finally(() => this.#renewalTimer?.cancel());
