@@ -52,7 +52,7 @@ export const network = [
         replace: `const untilMs = this.#heldUntilMs;`,
       },
       {
-        file: "src/cluster/enquiry.ts",
+        file: "src/cluster/metadata_fetch.ts",
         find: `const REQUESTS_PER_SECOND = 4;`,
         replace: `const REQUESTS_PER_SECOND = 1_000;`,
       },

@@ -15,21 +15,21 @@ import { type Address, formatAddress } from "./address.ts";
 import { causeKeyOf, connectAdvice, withAdvertiser } from "./advice.ts";
 import type { Backoff } from "./backoff.ts";
 import type { Connection, ConnectionOptions, VersionRange } from "./connection.ts";
-import type { Greetings } from "./greeting.ts";
-import { type Addressee, type Flight, openConnection } from "./handshake.ts";
+import type { ConnectionHolder, ConnectionLimit } from "./connection_limit.ts";
+import { type Addressee, openConnection, type Pipelined } from "./handshake.ts";
 import type { BrokerHealth } from "./health.ts";
+import type { Negotiations } from "./negotiation.ts";
 import type { DialPace } from "./pace.ts";
-import type { Seated, Seats } from "./seats.ts";
 import { sleep } from "./sleep.ts";
 
 /** What the brokers of one client have in common. */
 export interface BrokerContext {
   readonly backoff: Backoff;
   readonly pace: DialPace;
-  readonly seats: Seats;
-  readonly greetings: Greetings;
+  readonly connectionLimit: ConnectionLimit;
+  readonly negotiations: Negotiations;
   /** What to ask of a broker together with the handshake. */
-  flight(broker: Broker): Flight | undefined;
+  pipelined(broker: Broker): Pipelined | undefined;
   /** Who should be found at a broker's address; undefined while that isn't known. */
   addressee(broker: Broker): Addressee | undefined;
   /** Its address leads to somebody else by now. */
@@ -57,12 +57,12 @@ interface Retiring {
   readonly connection: Connection;
   readonly ended: Promise<void>;
   readonly end: () => void;
-  /** It does no harm, another connection needs its place. */
+  /** It does no harm, another connection is waited for. */
   readonly isForRoom: boolean;
 }
 
 /** One broker: where it is, a connection when there is one, and patience when there isn't. */
-export class Broker implements Seated {
+export class Broker implements ConnectionHolder {
   /** The node id; below 0 for a bootstrap server whose id isn't known. */
   readonly nodeId: number;
   /** Where it listens, as the newest metadata says. */
@@ -236,8 +236,8 @@ export class Broker implements Seated {
     return this.#connection?.idleSinceMs;
   }
 
-  /** True while it takes the place of one of `maxConnections`, and is not about to leave it. */
-  get isSeated(): boolean {
+  /** True while it holds one of `maxConnections`, and is not about to give it back. */
+  get holdsConnection(): boolean {
     return this.#connection !== undefined || this.#dialledMs !== undefined;
   }
 
@@ -318,11 +318,11 @@ export class Broker implements Seated {
   }
 
   async #dial(signal: AbortSignal): Promise<Connection> {
-    const { greetings, pace, seats } = this.#context;
+    const { negotiations, pace, connectionLimit } = this.#context;
     const turn = pace.turn(formatAddress(this.address), signal);
     if (turn !== undefined) await turn;
-    const seat = seats.take(signal);
-    if (seat !== undefined && !await seat) {
+    const allowed = connectionLimit.take(signal);
+    if (allowed !== undefined && !await allowed) {
       throw new ConnectionError(`Connecting to ${formatAddress(this.address)} was given up.`);
     }
     const slow = this.#runtime.setTimer(() => this.#context.onSlowDial(this), SLOW_DIAL_MS);
@@ -330,15 +330,15 @@ export class Broker implements Seated {
     let connection: Connection | undefined;
     try {
       connection = await openConnection(this.#runtime, this.address, this.#options, signal, {
-        greeting: greetings.of(this.address),
+        negotiation: negotiations.of(this.address),
         addressee: this.#context.addressee(this),
-        flight: this.#context.flight(this),
+        pipelined: this.#context.pipelined(this),
         pace,
       });
-      connection.onGone = () => seats.leave();
+      connection.onGone = () => connectionLimit.giveBack();
       return connection;
     } finally {
-      if (connection === undefined || connection.isGone) seats.leave();
+      if (connection === undefined || connection.isGone) connectionLimit.giveBack();
       this.#dialledMs = undefined;
       slow.cancel();
     }
@@ -356,7 +356,7 @@ export class Broker implements Seated {
     }
     if (this.#misfits.size === 0) this.#doubts = 0;
     connection.onSilence = () => this.#context.onSilence(this);
-    connection.onIdle = () => this.#context.seats.look();
+    connection.onIdle = () => this.#context.connectionLimit.look();
     connection.onMisfit = (api, cap) => this.#doubt(connection, api, cap);
     connection.onClose = (error) => {
       const retiring = this.#retiring?.connection === connection ? this.#retiring : undefined;

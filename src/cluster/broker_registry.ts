@@ -8,7 +8,7 @@ import { ConfigError, type KafkaError } from "../errors.ts";
 import { type Address, formatAddress } from "./address.ts";
 import type { Broker } from "./broker.ts";
 import type { BrokerHealth } from "./health.ts";
-import { tourOrder } from "./tour.ts";
+import { orderToAsk } from "./order_to_ask.ts";
 
 /** What an answer tells of a broker. */
 export interface ListedBroker {
@@ -163,7 +163,7 @@ export class BrokerRegistry {
   /** Some of them, in the order in which to try them. */
   ordered(brokers: readonly Broker[]): Broker[] {
     const servers = new Set(this.servers.map(({ address }) => formatAddress(address)));
-    return tourOrder(brokers, {
+    return orderToAsk(brokers, {
       random: this.#context.random,
       isServer({ address }) {
         return servers.has(formatAddress(address));

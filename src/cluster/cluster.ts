@@ -2,7 +2,7 @@
  * Who leads what, and a pipe to each of them: bootstrap, metadata, brokers.
  *
  * What is known of brokers lies in the {@link BrokerRegistry}, what is known of topics in the {@link MetadataCache}, and
- * the {@link MetadataLoop} decides when to ask. A refresh is a tour: the least loaded connection first, then other
+ * the {@link MetadataLoop} decides when to ask. A refresh goes from one to the next: the least loaded connection first, then other
  * brokers, then the bootstrap servers; a server that is slow doesn't keep the next one waiting.
  *
  * @module
@@ -17,16 +17,16 @@ import { Backoff } from "./backoff.ts";
 import { Broker, type BrokerContext } from "./broker.ts";
 import { BrokerRegistry, type ListedBroker } from "./broker_registry.ts";
 import type { Connection, ConnectionOptions } from "./connection.ts";
-import { type AheadRequest, type Answer, Enquiry } from "./enquiry.ts";
-import { Greetings } from "./greeting.ts";
+import { ConnectionLimit } from "./connection_limit.ts";
+import { firstSuccess } from "./first_success.ts";
 import type { BrokerHealth } from "./health.ts";
 import { MetadataCache, newGeneration, type PartitionMetadata, type TopicMetadata } from "./metadata.ts";
+import { type Answer, MetadataFetch, type PipelinedRequest } from "./metadata_fetch.ts";
 import { MetadataLoop } from "./metadata_loop.ts";
+import { Negotiations } from "./negotiation.ts";
 import { DialPace } from "./pace.ts";
-import { Seats } from "./seats.ts";
 import { sleep } from "./sleep.ts";
 import { type ClusterSnapshot, partitionsOf, snapshotOf, versionsOf } from "./snapshot.ts";
-import { firstSuccess } from "./tour.ts";
 
 /** What a cluster needs to know. */
 export interface ClusterOptions extends ConnectionOptions {
@@ -58,7 +58,7 @@ export interface ClusterListener {
   /** True when a broker owes answers for partitions that another one leads by now. */
   isOvertaken?(nodeId: number): boolean;
   /** What to ask of the broker that is dialled next; undefined if nothing. */
-  ahead?(): AheadRequest | undefined;
+  pipelined?(): PipelinedRequest | undefined;
   /** The connection to a broker has ended. */
   onDisconnect?(nodeId: number): void;
   /** Everything that was known is given up, and the bootstrap servers are asked again (KIP-899, KIP-1102). */
@@ -85,8 +85,8 @@ export class Cluster {
   readonly #metadata = new MetadataCache();
   readonly #registry: BrokerRegistry;
   readonly #loop: MetadataLoop<Answer>;
-  readonly #greetings: Greetings;
-  readonly #enquiry: Enquiry;
+  readonly #negotiations: Negotiations;
+  readonly #metadataFetch: MetadataFetch;
   /** The cluster's id, as the last metadata tells; undefined while none was told. */
   #clusterId: string | undefined;
   /** How often in a row an address has led to somebody else, and when that was last. */
@@ -103,8 +103,8 @@ export class Cluster {
     this.#options = options;
     this.#listener = listener;
     const { signal } = this.#closing;
-    this.#greetings = new Greetings(options.clusterCheck);
-    this.#enquiry = new Enquiry(runtime, options, this.#greetings, () => this.#metadata.names(), signal);
+    this.#negotiations = new Negotiations(options.clusterCheck);
+    this.#metadataFetch = new MetadataFetch(runtime, options, this.#negotiations, () => this.#metadata.names(), signal);
     this.#loop = new MetadataLoop(runtime, options, {
       ask: () => this.#ask(),
       take: (answer) => this.#take(answer),
@@ -305,20 +305,24 @@ export class Cluster {
     return {
       backoff: new Backoff(reconnectBackoffMs, reconnectBackoffMaxMs, () => runtime.random()),
       pace: new DialPace(runtime),
-      seats: new Seats(runtime, maxConnections ?? runtime.maxConnections ?? Infinity, () => this.#registry.all()),
-      greetings: this.#greetings,
-      flight: (broker) =>
-        this.#enquiry.flight(broker, this.#loop.isRefreshing, () => {
-          const ahead = this.#listener.ahead?.();
-          if (ahead !== undefined) this.#registry.choose(broker);
-          return ahead;
+      connectionLimit: new ConnectionLimit(
+        runtime,
+        maxConnections ?? runtime.maxConnections ?? Infinity,
+        () => this.#registry.all(),
+      ),
+      negotiations: this.#negotiations,
+      pipelined: (broker) =>
+        this.#metadataFetch.pipelined(broker, this.#loop.isRefreshing, () => {
+          const extra = this.#listener.pipelined?.();
+          if (extra !== undefined) this.#registry.choose(broker);
+          return extra;
         }),
       addressee: ({ nodeId }) => {
         const clusterId = this.#clusterId;
         return clusterId === undefined || nodeId < 0 ? undefined : { clusterId, nodeId };
       },
       onMisplaced: (broker) => this.#onMisplaced(broker),
-      // A tour that is under way goes on to others by itself.
+      // A refresh that is under way goes on to others by itself.
       onSilence: () => this.#loop.isRefreshing || void this.requestUpdate(),
       onSlowDial: () => this.#loop.isRefreshing || this.#registry.isEmpty || void this.requestUpdate(),
       onDisconnect: ({ nodeId }) => this.#listener.onDisconnect?.(nodeId),
@@ -330,18 +334,18 @@ export class Cluster {
     this.#metadata.expire(this.#runtime.now(), metadataMaxIdleMs, (name) => this.#listener.usesTopic?.(name) === true);
     const starts = this.#starts;
     try {
-      return await this.#tour();
+      return await this.#askInTurn();
     } catch (error) {
       if ((error as KafkaError).errorCode !== REBOOTSTRAP_REQUIRED) throw error;
       // A broker that was dialled and is somebody else has led to that already.
       if (this.#starts === starts) this.#startOver("a broker asks for it", true);
-      return await this.#tour();
+      return await this.#askInTurn();
     }
   }
 
-  #tour(): Promise<Answer> {
+  #askInTurn(): Promise<Answer> {
     const { signal } = this.#closing;
-    const ask = (broker: Broker): Promise<Answer> => this.#enquiry.ask(broker);
+    const ask = (broker: Broker): Promise<Answer> => this.#metadataFetch.ask(broker);
     return firstSuccess(this.#runtime, this.#registry.candidates(), ask, STAGGER_MS, signal);
   }
 
@@ -404,7 +408,7 @@ export class Cluster {
     if (bootstrap.length !== own.size || bootstrap.some((server) => !own.has(server))) return;
     for (const broker of brokers) {
       const versions = versionsOf(broker);
-      if (versions.size > 0) this.#greetings.of(broker).offers = versions;
+      if (versions.size > 0) this.#negotiations.of(broker).offers = versions;
     }
     const ageMs = Math.max(0, this.#runtime.wallNow() - takenAtMs);
     if (ageMs >= this.#options.metadataMaxAgeMs || brokers.length === 0) return;

@@ -23,7 +23,7 @@ import type { Runtime } from "../runtime/runtime.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { Connection, type ConnectionOptions, type VersionRange } from "./connection.ts";
 import { authenticate } from "./authentication.ts";
-import { API_VERSIONS_WITH_ADDRESSEE, Greeting } from "./greeting.ts";
+import { API_VERSIONS_WITH_ADDRESSEE, Negotiation } from "./negotiation.ts";
 import type { DialPace } from "./pace.ts";
 import { plainPortError, tlsPortError } from "./port_probe.ts";
 import { show } from "../show.ts";
@@ -36,10 +36,10 @@ export interface Addressee {
 }
 
 /** Requests that are written together with the first one of a connection, in versions that are guessed. */
-export interface Flight {
+export interface Pipelined {
   /** In which version each request is going to be written. */
   readonly guesses: readonly (readonly [api: AnyApi, version: number])[];
-  /** Writes the requests; the answers are the business of whoever gave the flight. */
+  /** Writes the requests; the answers are the business of whoever has made them. */
   write(connection: Connection): void;
   /** The connection failed before the pipelined requests were answered. */
   lost(): void;
@@ -50,11 +50,11 @@ export interface Flight {
 /** How a connection is opened. */
 export interface OpenOptions {
   /** What is known of the server; what happens is noted there. */
-  readonly greeting?: Greeting | undefined;
+  readonly negotiation?: Negotiation | undefined;
   /** Who should be there; undefined for a bootstrap server, which may be anybody. */
   readonly addressee?: Addressee | undefined;
   /** What else to ask in the same breath. */
-  readonly flight?: Flight | undefined;
+  readonly pipelined?: Pipelined | undefined;
   /** Keeps further attempts within the pace of the client. */
   readonly pace?: DialPace | undefined;
 }
@@ -64,20 +64,20 @@ export interface OpenOptions {
  *
  * `connectTimeoutMs` covers TCP, TLS and handshake together. Brokers hang up on what they don't know, and only some
  * say why: when the connection ends in the middle of the handshake, another one is opened and less is asked, first
- * without the flight, then in the version that the server has named, then in older ones. What was answered is noted in
- * the greeting, so that the next connection to the address begins with it.
+ * without the pipelined requests, then in the version that the server has named, then in older ones. What was answered is noted in
+ * the negotiation, so that the next connection to the address begins with it.
  */
 export async function openConnection(
   runtime: Runtime,
   address: Address,
   options: ConnectionOptions,
   signal: AbortSignal,
-  { greeting = new Greeting(), addressee, flight, pace }: OpenOptions = {},
+  { negotiation = new Negotiation(), addressee, pipelined, pace }: OpenOptions = {},
 ): Promise<Connection> {
   const deadlineMs = runtime.now() + options.connectTimeoutMs;
-  let versions = greeting.attempts(runtime.now());
-  let ahead = flight;
-  let guessesSasl = options.sasl !== undefined && !greeting.isShy;
+  let versions = negotiation.attempts(runtime.now());
+  let current = pipelined;
+  let guessesSasl = options.sasl !== undefined && !negotiation.refusesPipelining;
   while (true) {
     const [version = 0] = versions;
     const connection = new Connection(runtime, address, options);
@@ -87,36 +87,36 @@ export async function openConnection(
         connection,
         { deadlineMs, version, addressee, signal },
         options,
-        ahead,
+        current,
         guessesSasl,
       );
-      greeting.answered(answered, connection.versions);
-      if (ahead !== flight) flight?.refuted();
+      negotiation.answered(answered, connection.versions);
+      if (current !== pipelined) pipelined?.refuted();
       return connection;
     } catch (failure) {
-      ahead?.lost();
+      current?.lost();
       // A server that has spoken TLS before is restarting.
-      const mayBePlain = options.tls && !greeting.isAcquainted && connection.bytesSent === 0;
+      const mayBePlain = options.tls && !negotiation.hasAnswered && connection.bytesSent === 0;
       const wrongPort = mayBePlain
         ? await plainPortError(runtime, address, options, failure as KafkaError, signal)
         : undefined;
       const error = wrongPort ?? failure;
       const isAtALoss = error instanceof TimeoutError || (error as KafkaError).errorCode === UNSUPPORTED_VERSION;
-      if (isAtALoss && connection.bytesSent > 0) greeting.failed(runtime.now());
+      if (isAtALoss && connection.bytesSent > 0) negotiation.failed(runtime.now());
       if (error instanceof AuthenticationError) throw error;
       if (!(error instanceof HungUpError) || signal.aborted) throw connection.error ?? error;
-      if (ahead !== undefined || guessesSasl) {
-        greeting.misguessed();
+      if (current !== undefined || guessesSasl) {
+        negotiation.pipeliningRefused();
       } else {
-        greeting.hungUp(runtime.now());
+        negotiation.hungUp(runtime.now());
         versions = versions.slice(1);
       }
-      ahead = undefined;
+      current = undefined;
       guessesSasl = false;
       const { named } = error;
       if (named !== undefined) versions = [named, ...versions.filter((other) => other < named)];
       if (versions.length === 0) {
-        const mayBeTls = !options.tls && !greeting.isAcquainted;
+        const mayBeTls = !options.tls && !negotiation.hasAnswered;
         const reason = connection.error ?? error;
         throw mayBeTls && await tlsPortError(runtime, address, reason, signal) || reason;
       }
@@ -147,7 +147,7 @@ async function withinDeadline(
     readonly signal: AbortSignal;
   },
   { sasl: mechanism }: ConnectionOptions,
-  flight: Flight | undefined,
+  pipelined: Pipelined | undefined,
   guessesSasl: boolean,
 ): Promise<number> {
   const name = formatAddress(connection.address);
@@ -173,14 +173,14 @@ async function withinDeadline(
         signal: attempt.signal,
         timeoutMs: leftMs,
         versions,
-        follow: () => flight?.write(connection),
+        follow: () => pipelined?.write(connection),
       });
-    if (mechanism === undefined) flight?.write(connection);
+    if (mechanism === undefined) pipelined?.write(connection);
     let proven = guessesSasl ? prove(undefined) : undefined;
     proven?.catch(() => {});
     const answered = await shaken;
     if (mechanism !== undefined) connection.keepSession(await (proven ??= prove(connection.versions)));
-    if (flight !== undefined) refuseMisguess(connection, flight);
+    if (pipelined !== undefined) refuseMisguess(connection, pipelined);
     if (connection.error !== undefined) throw connection.error;
     connection.watchIdle();
     return answered;
@@ -198,7 +198,7 @@ async function withinDeadline(
 }
 
 /** Such a server has hung up on us, or is about to. */
-function refuseMisguess(connection: Connection, { guesses }: Flight): void {
+function refuseMisguess(connection: Connection, { guesses }: Pipelined): void {
   if (connection.error !== undefined) throw new HungUpError(connection.error);
   for (const [api, version] of guesses) {
     const range = connection.versions.get(api.key);

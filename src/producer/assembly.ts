@@ -109,7 +109,7 @@ export function assemble<K, V>(
       for (const { partition } of accumulator.incomplete) if (partition.isOvertaken(nodeId)) return true;
       return false;
     },
-    ahead: () => stamping.pipelined(),
+    pipelined: () => stamping.pipelined(),
     onDisconnect: (nodeId) => sender.onDisconnect(nodeId),
     onRebootstrap: (reason) => logger.warn?.("rebootstrap", { reason }),
   });

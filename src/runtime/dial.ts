@@ -66,13 +66,16 @@ export async function dial(
   } catch (error) {
     opened.then((socket) => socket.abandon(), () => {});
     attempt.abort(error);
-    throw error instanceof KafkaError
-      ? error
-      : failure(`Connecting to "${address}" failed`, address, error, isTlsRefusal);
+    throw error instanceof KafkaError ? error : failure(connectFailed(address), address, error, isTlsRefusal);
   } finally {
     timer?.cancel();
     signal?.removeEventListener("abort", giveUp!);
   }
+}
+
+/** What the message of a failed attempt to connect begins with, before its reason. */
+export function connectFailed(address: string): string {
+  return `Connecting to "${address}" failed`;
 }
 
 /** The error of a connection that was open, for `onClose`. */
@@ -88,7 +91,7 @@ export function lostError(
 /** The error of a connection that the peer closed before it was ready. */
 export function closedError(options: ConnectOptions): KafkaError {
   const broker = formatAddress(options);
-  return new ConnectionError(`Connecting to "${broker}" failed: the peer closed the connection`, { broker });
+  return new ConnectionError(`${connectFailed(broker)}: the peer closed the connection`, { broker });
 }
 
 function failure(

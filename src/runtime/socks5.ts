@@ -8,7 +8,7 @@ import { AuthenticationError, ConfigError, ConnectionError } from "../errors.ts"
 import { sentenceOf, show } from "../show.ts";
 import { isWorkerd } from "./builtin.ts";
 import { capabilities, type Connect, isConnect, openWire, wantsTls } from "./connectable.ts";
-import { dial, formatAddress } from "./dial.ts";
+import { connectFailed, dial, formatAddress } from "./dial.ts";
 import { nodeNet } from "./node_tls.ts";
 import { NodeWire } from "./node_wire.ts";
 import type { ConnectOptions, SocketFactory } from "./runtime.ts";
@@ -145,9 +145,7 @@ async function reach(proxy: Proxy, target: ConnectOptions, cancelled: AbortSigna
     if (cause instanceof ConfigError) throw cause;
     const name = formatAddress(proxy);
     throw new ConnectionError(
-      `Connecting to "${formatAddress(target)}" failed: the SOCKS5 proxy at "${name}" can't be reached. ${
-        sentenceOf(cause)
-      }`,
+      `${connectFailed(formatAddress(target))}: the SOCKS5 proxy at "${name}" can't be reached. ${sentenceOf(cause)}`,
       { broker: formatAddress(target), cause },
     );
   }
@@ -163,7 +161,7 @@ async function ask(wire: Wire, proxy: Proxy, target: ConnectOptions): Promise<vo
   const name = formatAddress(proxy);
   const broker = formatAddress(target);
   const refusal = (what: string): ConnectionError =>
-    new ConnectionError(`Connecting to "${broker}" failed: the SOCKS5 proxy at "${name}" ${what}.`, { broker });
+    new ConnectionError(`${connectFailed(broker)}: the SOCKS5 proxy at "${name}" ${what}.`, { broker });
   const denial = (what: string): AuthenticationError =>
     new AuthenticationError(`Change "username" and "password" of socks5: the proxy at "${name}" ${what}.`, { broker });
   const stream = new ExactReader(wire, () => refusal("closed the connection"));

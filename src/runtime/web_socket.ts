@@ -9,7 +9,7 @@ import { readOptions } from "../call_options.ts";
 import { AuthenticationError, ConfigError, ConnectionError, type KafkaError } from "../errors.ts";
 import { excerpt, show } from "../show.ts";
 import { setTimer } from "./clock.ts";
-import { dial, formatAddress } from "./dial.ts";
+import { connectFailed, dial, formatAddress } from "./dial.ts";
 import { QueueSocket, type SegmentSink } from "./queue_socket.ts";
 import type { ConnectOptions, SocketEvents, SocketFactory } from "./runtime.ts";
 import { CLOSE_CODES, READY, SUBPROTOCOL, tokenProtocol } from "./web_socket_protocol.ts";
@@ -338,7 +338,7 @@ function whyClosed(
 function refusal({ proxy, target }: Attempt, why: string): ConnectionError {
   const broker = formatAddress(target);
   return new ConnectionError(
-    `Connecting to "${broker}" failed: the proxy at "${proxy}": ${why}.`,
+    `${connectFailed(broker)}: the proxy at "${proxy}": ${why}.`,
     { broker },
   );
 }

@@ -10,7 +10,7 @@
 import { ConfigError, ConnectionError } from "../errors.ts";
 import { reasonOf } from "../show.ts";
 import type { Connectable } from "./connectable.ts";
-import { dial, formatAddress } from "./dial.ts";
+import { connectFailed, dial, formatAddress } from "./dial.ts";
 import type { ConnectOptions, SocketEvents, SocketFactory } from "./runtime.ts";
 import { tlsOptions } from "./tls.ts";
 import { type ByteStreams, WebWire } from "./web_wire.ts";
@@ -57,7 +57,7 @@ async function open(
   } catch (cause) {
     const broker = formatAddress(options);
     const reason = reasonOf(cause);
-    throw new ConnectionError(`Connecting to "${broker}" failed: ${reason} (workerd tells no more)`, { broker, cause });
+    throw new ConnectionError(`${connectFailed(broker)}: ${reason} (workerd tells no more)`, { broker, cause });
   } finally {
     cancelled.removeEventListener("abort", cancel);
   }

@@ -169,7 +169,7 @@ test("bootstrap: the client id of the options goes with every request", async ()
   await run(p.close());
 });
 
-test("bootstrap: refused credentials end the tour at once, with the server's own error", async () => {
+test("bootstrap: refused credentials end the refresh at once, with the server's own error", async () => {
   const { cluster, producer, run, failure, runtime } = stage({ brokers: 3 });
   cluster.control(ApiVersions, { error: 58 });
   const p = producer();

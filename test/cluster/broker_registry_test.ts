@@ -3,9 +3,9 @@ import type { Address } from "../../src/cluster/address.ts";
 import { Backoff } from "../../src/cluster/backoff.ts";
 import { Broker } from "../../src/cluster/broker.ts";
 import { BrokerRegistry } from "../../src/cluster/broker_registry.ts";
-import { Greetings } from "../../src/cluster/greeting.ts";
+import { Negotiations } from "../../src/cluster/negotiation.ts";
 import { DialPace } from "../../src/cluster/pace.ts";
-import { Seats } from "../../src/cluster/seats.ts";
+import { ConnectionLimit } from "../../src/cluster/connection_limit.ts";
 import { Produce } from "../../src/protocol/messages/mod.ts";
 import { VirtualRuntime } from "../../src/testing/mod.ts";
 import { test } from "../harness.ts";
@@ -22,9 +22,9 @@ function registryOn(runtime: VirtualRuntime, servers: readonly string[]): Broker
   const context = {
     backoff: new Backoff(50, 1_000, () => 0.5),
     pace: new DialPace(runtime),
-    seats: new Seats(runtime, Infinity, () => []),
-    greetings: new Greetings(undefined),
-    flight: () => undefined,
+    connectionLimit: new ConnectionLimit(runtime, Infinity, () => []),
+    negotiations: new Negotiations(undefined),
+    pipelined: () => undefined,
     addressee: () => undefined,
     onMisplaced: () => {},
     onSilence: () => {},

@@ -12,7 +12,7 @@ function story(cluster: EmbeddedCluster): string[] {
   return cluster.requests.map(({ api, version }) => `${api.name} ${version}`);
 }
 
-test("cold start: three requests in one flight, then the records: three round trips with TCP's, on one connection", async () => {
+test("cold start: three requests in one write, then the records: three round trips with TCP's, on one connection", async () => {
   const { cluster, producer, run, runtime } = stage({ network: { latencyMs: LATENCY_MS } });
   const p = producer();
   assert.equal((await run(p.send({ topic: "orders", partition: 0, value: "v" }))).offset, 0n);
@@ -67,7 +67,7 @@ test("cold start: a leader elsewhere is dialled once metadata names it, with the
   const other = cluster.broker(leader === 1 ? 2 : 1).endpoint("memory");
   const p = producer({ brokers: `${other.host}:${other.port}` });
   await run(p.send({ topic: "orders", partition: 0, value: "v" }));
-  assert.equal(runtime.now(), 5 * ROUND_TRIP_MS, "TCP, flight, TCP, ApiVersions, Produce");
+  assert.equal(runtime.now(), 5 * ROUND_TRIP_MS, "TCP, pipelined, TCP, ApiVersions, Produce");
   assert.equal(cluster.requestsOf(InitProducerId).length, 1);
   assert.equal(cluster.network.dials, 2);
   await run(p.close());
@@ -130,8 +130,8 @@ test("cold start: answers come in order although ApiVersions is refused in front
     assert.equal((await run(p.send({ topic: "orders", partition: 0, value: "v" }))).offset, 0n);
     // A version that it doesn't know at all is not recorded.
     const refused = cluster === nameless.cluster;
-    const flight = ["Metadata 10", "InitProducerId 4", refused ? "ApiVersions 0" : "ApiVersions 3", "Produce 13"];
-    assert.deepEqual(story(cluster), refused ? ["ApiVersions 4", ...flight] : flight);
+    const pipelined = ["Metadata 10", "InitProducerId 4", refused ? "ApiVersions 0" : "ApiVersions 3", "Produce 13"];
+    assert.deepEqual(story(cluster), refused ? ["ApiVersions 4", ...pipelined] : pipelined);
     assert.equal(cluster.network.dials, 1);
     await run(p.close());
   }

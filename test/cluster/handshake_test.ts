@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { Greetings } from "../../src/cluster/greeting.ts";
+import { Negotiations } from "../../src/cluster/negotiation.ts";
 import { openConnection } from "../../src/cluster/handshake.ts";
 import { DialPace } from "../../src/cluster/pace.ts";
 import { AuthenticationError, ConfigError, ConnectionError } from "../../src/errors.ts";
@@ -28,7 +28,7 @@ test("handshake: only a server that hangs up on TLS is asked whether it speaks p
     };
     const runtime = new VirtualRuntime({ sockets });
     const address = { host: "broker", port: 9093 };
-    const greetings = new Greetings(undefined);
+    const negotiations = new Negotiations(undefined);
     const opened = openConnection(
       runtime,
       address,
@@ -41,9 +41,9 @@ test("handshake: only a server that hangs up on TLS is asked whether it speaks p
       },
       aborting.signal,
       {
-        greeting: greetings.of(address),
+        negotiation: negotiations.of(address),
         addressee: undefined,
-        flight: undefined,
+        pipelined: undefined,
         pace: new DialPace(runtime),
       },
     );

@@ -250,18 +250,18 @@ export function hangupsProbes(
         raw.write(Buffer.concat([Buffer.of(0, 0, 0, token.length), token]));
         const empty = await raw.frame();
         seen["a raw token"] = [empty === closed ? closed : empty.length, await metadata(raw)];
-        const [flight] = [await saslWires.open()];
-        flight.write(Buffer.concat([
-          flight.request(ApiVersions, 3, software),
-          flight.request(SaslHandshake, 1, { mechanism: "PLAIN" }),
-          flight.request(SaslAuthenticate, 2, { authBytes: token }),
-          flight.request(Metadata, 9, { topics: [] }),
+        const [wire] = [await saslWires.open()];
+        wire.write(Buffer.concat([
+          wire.request(ApiVersions, 3, software),
+          wire.request(SaslHandshake, 1, { mechanism: "PLAIN" }),
+          wire.request(SaslAuthenticate, 2, { authBytes: token }),
+          wire.request(Metadata, 9, { topics: [] }),
         ]));
         seen["all in one write"] = [
-          (await flight.answer(ApiVersions, 3)).errorCode,
-          (await flight.answer(SaslHandshake, 1)).errorCode,
-          (await flight.answer(SaslAuthenticate, 2)).errorCode,
-          (await flight.answer(Metadata, 9)).brokers.length,
+          (await wire.answer(ApiVersions, 3)).errorCode,
+          (await wire.answer(SaslHandshake, 1)).errorCode,
+          (await wire.answer(SaslAuthenticate, 2)).errorCode,
+          (await wire.answer(Metadata, 9)).brokers.length,
         ];
         return seen;
       },

@@ -9,7 +9,7 @@ import { formatAddress } from "../../cluster/address.ts";
 import { Backoff } from "../../cluster/backoff.ts";
 import type { Cluster } from "../../cluster/cluster.ts";
 import type { Connection } from "../../cluster/connection.ts";
-import type { AheadRequest } from "../../cluster/enquiry.ts";
+import type { PipelinedRequest } from "../../cluster/metadata_fetch.ts";
 import { sleep } from "../../cluster/sleep.ts";
 import { ConfigError, KafkaError, ProtocolError, TimeoutError, UnsupportedVersionError } from "../../errors.ts";
 import { brokerError } from "../../protocol/error_codes.ts";
@@ -43,7 +43,7 @@ export class IdRequest {
   readonly #closing = new AbortController();
   #attempt: Promise<KafkaError | undefined> | undefined;
   /** Requests that were written with a handshake and whose outcome has not been looked at. */
-  #pipelined: PipelinedRequest[] = [];
+  #pipelined: PipelinedAnswer[] = [];
   #pipelinedAtMs = -Infinity;
   /** A broker is being asked on a connection that is established. */
   #asking = false;
@@ -75,21 +75,24 @@ export class IdRequest {
   }
 
   /** What to write together with the handshake of the next broker, so that {@link ensure} finds the answer there. */
-  pipelined(): AheadRequest | undefined {
+  pipelined(): PipelinedRequest | undefined {
     const nowMs = this.#runtime.now();
     // One at a time; but a server that hangs must not keep the next one from being asked.
     if (this.#isHeld || this.#asking || nowMs < this.#pipelinedAtMs + PIPELINED_ALONE_MS) return undefined;
     this.#pipelinedAtMs = nowMs;
-    const ahead = new PipelinedRequest();
-    this.#pipelined = [...this.#pipelined.filter(({ hasEnded }) => !hasEnded), ahead];
+    const pipelined = new PipelinedAnswer();
+    this.#pipelined = [...this.#pipelined.filter(({ hasEnded }) => !hasEnded), pipelined];
     return {
       api: InitProducerId,
       ask: (connection, version) => {
-        ahead.connection = connection;
+        pipelined.connection = connection;
         // Not less patient than the handshake: the one must not be the end of the other.
-        this.#ask(connection, version, this.#options.requestTimeoutMs).then(() => ahead.end(undefined), ahead.end);
+        this.#ask(connection, version, this.#options.requestTimeoutMs).then(
+          () => pipelined.end(undefined),
+          pipelined.end,
+        );
       },
-      lost: () => ahead.end(undefined),
+      lost: () => pipelined.end(undefined),
     };
   }
 
@@ -142,9 +145,9 @@ export class IdRequest {
     }, patienceMs);
     while (waiting.size > 0 && !this.#isHeld && !isLate) {
       await Promise.race([timeout, ...[...waiting].map(({ ended }) => ended)]);
-      for (const ahead of waiting) {
-        if (ahead.hasEnded) waiting.delete(ahead);
-        if (ahead.error instanceof KafkaError && ahead.error.errorCode !== undefined) refusal = ahead.error;
+      for (const each of waiting) {
+        if (each.hasEnded) waiting.delete(each);
+        if (each.error instanceof KafkaError && each.error.errorCode !== undefined) refusal = each.error;
       }
     }
     timer.cancel();
@@ -178,8 +181,8 @@ function versionAt(connection: Connection): number {
   }
 }
 
-/** A request for an id that goes with a handshake. */
-class PipelinedRequest {
+/** What becomes of a request for an id that goes with a handshake. */
+class PipelinedAnswer {
   connection: Connection | undefined;
   error: unknown;
   hasEnded = false;

@@ -10,7 +10,7 @@
  */
 
 import type { Cluster } from "../../cluster/cluster.ts";
-import type { AheadRequest } from "../../cluster/enquiry.ts";
+import type { PipelinedRequest } from "../../cluster/metadata_fetch.ts";
 import type { KafkaError } from "../../errors.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import { HeldIdentity, type Identity } from "./identity.ts";
@@ -54,7 +54,7 @@ export class Idempotence implements Stamping {
     return this.#request.ensure();
   }
 
-  pipelined(): AheadRequest | undefined {
+  pipelined(): PipelinedRequest | undefined {
     return this.#request.pipelined();
   }
 

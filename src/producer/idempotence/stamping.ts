@@ -18,7 +18,7 @@
  */
 
 import type { Cluster } from "../../cluster/cluster.ts";
-import type { AheadRequest } from "../../cluster/enquiry.ts";
+import type { PipelinedRequest } from "../../cluster/metadata_fetch.ts";
 import type { KafkaError } from "../../errors.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import type { ResolvedOptions } from "../options/options.ts";
@@ -51,7 +51,7 @@ export interface Stamping {
    */
   ensure(): Promise<KafkaError | undefined>;
   /** A request to write together with the handshake of the next connection, so that `ensure` is faster; or undefined. */
-  pipelined(): AheadRequest | undefined;
+  pipelined(): PipelinedRequest | undefined;
 
   /**
    * Asked before a batch of the partition is drained for the first time, when nothing else holds it back.

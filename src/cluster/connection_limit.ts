@@ -1,5 +1,5 @@
 /**
- * So many connections at a time and no more: who comes later waits for a place.
+ * `maxConnections`: while all are taken, whatever wants another one waits.
  *
  * @module
  */
@@ -7,43 +7,43 @@
 import { onAbort } from "../runtime/on_abort.ts";
 import type { Runtime, Timer } from "../runtime/runtime.ts";
 
-/** Who may have a place: a broker that is connected, or not. */
-export interface Seated {
+/** What may hold one of the connections: a broker. */
+export interface ConnectionHolder {
   /** Since when it is connected; undefined without a connection, and while that is about to end. */
   readonly connectedSinceMs: number | undefined;
   /** Since when nothing is wanted of its connection; undefined while something is, and without one. */
   readonly idleSinceMs: number | undefined;
   /** It has a connection that is not about to end, or is opening one. */
-  readonly isSeated: boolean;
+  readonly holdsConnection: boolean;
   /** Ends the connection for another one, as soon as nothing is in flight. */
   makeRoom(): void;
 }
 
-/** For so long a busy connection may keep its place while others wait: to open another costs round trips. */
-const TENURE_MS = 250;
+/** A busy connection is not ended for another one before it is this old: to open one costs round trips. */
+const MIN_LIFETIME_MS = 250;
 
 /**
- * The places of one client. Whoever waits gets the first that comes free, in order. While somebody waits, the connection
- * that has been idle longest ends; if none is idle, the oldest does, once its requests are answered.
+ * The connections of one client, up to a limit. Those that wait are served in order. Meanwhile the connection that has
+ * been idle longest ends; if none is idle, the oldest does, once its requests are answered.
  */
-export class Seats {
+export class ConnectionLimit {
   readonly #runtime: Runtime;
   readonly #limit: number;
-  readonly #all: () => Iterable<Seated>;
+  readonly #all: () => Iterable<ConnectionHolder>;
   readonly #waiting: (() => void)[] = [];
   #taken = 0;
   #looking = false;
   #timer: Timer | undefined;
 
-  /** Makes `limit` places, which are all free; `all` are those who may sit there. */
-  constructor(runtime: Runtime, limit: number, all: () => Iterable<Seated>) {
+  /** Allows `limit` connections; `all` are the brokers that may hold them. */
+  constructor(runtime: Runtime, limit: number, all: () => Iterable<ConnectionHolder>) {
     this.#runtime = runtime;
     this.#limit = limit;
     this.#all = all;
   }
 
   /**
-   * Takes a place, which must be left again, and waits for one if need be.
+   * Takes a connection out of the limit, which must be given back, and waits for one if need be.
    *
    * @returns undefined if there was one; else a promise of whether there is one now, false when the signal came first
    */
@@ -53,22 +53,22 @@ export class Seats {
       return undefined;
     }
     return new Promise((resolve) => {
-      const seated = (): void => {
+      const served = (): void => {
         ignore();
         resolve(true);
       };
       const ignore = onAbort(signal, () => {
-        this.#waiting.splice(this.#waiting.indexOf(seated), 1);
+        this.#waiting.splice(this.#waiting.indexOf(served), 1);
         resolve(false);
       });
       if (signal.aborted) return resolve(false);
-      this.#waiting.push(seated);
+      this.#waiting.push(served);
       this.look();
     });
   }
 
-  /** Leaves a place to who has waited longest. */
-  leave(): void {
+  /** Gives one back, to what has waited longest. */
+  giveBack(): void {
     const next = this.#waiting.shift();
     if (next === undefined) this.#taken--;
     else next();
@@ -88,24 +88,27 @@ export class Seats {
     this.#timer?.cancel();
     this.#timer = undefined;
     const all = [...this.#all()];
-    const leaving = this.#taken - all.filter(({ isSeated }) => isSeated).length;
+    const leaving = this.#taken - all.filter(({ holdsConnection }) => holdsConnection).length;
     let missing = this.#waiting.length - leaving;
     const idle = sortedBy(all, ({ idleSinceMs }) => idleSinceMs);
-    for (const seated of idle.slice(0, Math.max(0, missing))) {
+    for (const holder of idle.slice(0, Math.max(0, missing))) {
       missing--;
-      seated.makeRoom();
+      holder.makeRoom();
     }
     if (missing <= 0) return;
     const nowMs = this.#runtime.now();
     const busy = sortedBy(all, ({ connectedSinceMs }) => connectedSinceMs);
-    for (const seated of busy.slice(0, missing)) {
-      if (nowMs - seated.connectedSinceMs! >= TENURE_MS) seated.makeRoom();
+    for (const holder of busy.slice(0, missing)) {
+      if (nowMs - holder.connectedSinceMs! >= MIN_LIFETIME_MS) holder.makeRoom();
     }
-    if (this.#waiting.length > 0) this.#timer = this.#runtime.setTimer(() => this.#makeRoom(), TENURE_MS);
+    if (this.#waiting.length > 0) this.#timer = this.#runtime.setTimer(() => this.#makeRoom(), MIN_LIFETIME_MS);
   }
 }
 
 /** Those that have a time, the earliest first. */
-function sortedBy(all: readonly Seated[], time: (seated: Seated) => number | undefined): Seated[] {
-  return all.filter((seated) => time(seated) !== undefined).sort((a, b) => time(a)! - time(b)!);
+function sortedBy(
+  all: readonly ConnectionHolder[],
+  time: (holder: ConnectionHolder) => number | undefined,
+): ConnectionHolder[] {
+  return all.filter((holder) => time(holder) !== undefined).sort((a, b) => time(a)! - time(b)!);
 }

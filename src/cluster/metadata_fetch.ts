@@ -13,14 +13,14 @@ import type { Runtime } from "../runtime/runtime.ts";
 import { formatAddress } from "./address.ts";
 import type { Broker } from "./broker.ts";
 import type { Connection, ConnectionOptions } from "./connection.ts";
-import type { Greetings } from "./greeting.ts";
-import type { Flight } from "./handshake.ts";
-import { saslPortError } from "./port_probe.ts";
+import type { Pipelined } from "./handshake.ts";
+import type { Negotiations } from "./negotiation.ts";
 import { Pace } from "./pace.ts";
+import { saslPortError } from "./port_probe.ts";
 import { sleep } from "./sleep.ts";
 
 /** A request that a client is going to need, and that may as well travel with the handshake. */
-export interface AheadRequest {
+export interface PipelinedRequest {
   readonly api: AnyApi;
   /** Writes it in a guessed version. What becomes of it is the asker's business. */
   ask(connection: Connection, version: number): void;
@@ -37,7 +37,7 @@ export interface Answer {
 }
 
 /** How metadata is asked for. */
-export interface EnquiryOptions extends ConnectionOptions {
+export interface MetadataFetchOptions extends ConnectionOptions {
   readonly requestTimeoutMs: number;
   readonly allowAutoTopicCreation: boolean;
 }
@@ -51,33 +51,33 @@ const REQUESTS_PER_SECOND = 4;
 const GUESSED_VERSIONS: Readonly<Record<string, number>> = { Metadata: 10, InitProducerId: 4 };
 
 /** Asks servers for the metadata of the topics in use. */
-export class Enquiry {
+export class MetadataFetch {
   readonly #runtime: Runtime;
-  readonly #options: EnquiryOptions;
+  readonly #options: MetadataFetchOptions;
   readonly #names: () => readonly string[];
   readonly #closing: AbortSignal;
-  readonly #greetings: Greetings;
+  readonly #negotiations: Negotiations;
   readonly #pace: Pace;
   /** Topics that were asked for. */
   readonly #asked: Set<string> = new Set();
   /** What was asked together with the handshake. */
-  readonly #ahead: WeakMap<Connection, Promise<Answer>> = new WeakMap();
+  readonly #pipelined: WeakMap<Connection, Promise<Answer>> = new WeakMap();
   /** There has been an answer: the start is over. */
   #heard = false;
-  /** A server was taken aback by requests in guessed versions. */
-  #sequential = false;
+  /** A server has hung up on requests in guessed versions. */
+  #refusedPipelining = false;
 
   /** Takes what is known of the servers, the names of the topics, and the signal that ends all waiting. */
   constructor(
     runtime: Runtime,
-    options: EnquiryOptions,
-    greetings: Greetings,
+    options: MetadataFetchOptions,
+    negotiations: Negotiations,
     names: () => readonly string[],
     closing: AbortSignal,
   ) {
     this.#runtime = runtime;
     this.#options = options;
-    this.#greetings = greetings;
+    this.#negotiations = negotiations;
     this.#names = names;
     this.#closing = closing;
     this.#pace = new Pace(REQUESTS_PER_SECOND);
@@ -86,34 +86,38 @@ export class Enquiry {
   /** Connects to a server if need be, and asks it. */
   async ask(broker: Broker): Promise<Answer> {
     const connection = await broker.connect();
-    const ahead = this.#ahead.get(connection);
-    this.#ahead.delete(connection);
-    if (ahead === undefined) return await this.#request(broker, connection, connection.version(Metadata));
+    const pipelined = this.#pipelined.get(connection);
+    this.#pipelined.delete(connection);
+    if (pipelined === undefined) return await this.#request(broker, connection, connection.version(Metadata));
     try {
-      return await ahead;
+      return await pipelined;
     } catch (error) {
       // Only a server that has hung up may have done so for the guess; one whose answer can't be right has read it.
       const hungUp = connection.error !== undefined && !(connection.error instanceof ProtocolError);
       if (!hungUp || this.#closing.aborted) throw error;
-      this.#sequential = true;
+      this.#refusedPipelining = true;
       return await this.ask(broker);
     }
   }
 
   /** What to write together with the handshake of a broker; undefined if nothing. */
-  flight(broker: Broker, wantsMetadata: boolean, askMore: () => AheadRequest | undefined): Flight | undefined {
-    if (this.#sequential || this.#greetings.of(broker.address).isShy) return undefined;
+  pipelined(
+    broker: Broker,
+    wantsMetadata: boolean,
+    askMore: () => PipelinedRequest | undefined,
+  ): Pipelined | undefined {
+    if (this.#refusedPipelining || this.#negotiations.of(broker.address).refusesPipelining) return undefined;
     const guesses: [AnyApi, number][] = [];
     const writes: ((connection: Connection) => void)[] = [];
     const version = wantsMetadata && !this.#heard ? this.#guess(broker, Metadata) : undefined;
     if (version !== undefined) {
       guesses.push([Metadata, version]);
       writes.push((connection) => {
-        // Without a turn now it is asked for when the hands are shaken. A server that never gets so far takes no turn.
+        // Without a turn now it is asked for after the handshake. A server that never gets so far takes no turn.
         if (!this.#isUrgent() && !this.#pace.isFree(this.#runtime.now())) return;
         const answer = this.#request(broker, connection, version);
         answer.catch(() => {});
-        this.#ahead.set(connection, answer);
+        this.#pipelined.set(connection, answer);
       });
     }
     const extra = askMore();
@@ -129,7 +133,7 @@ export class Enquiry {
       lost() {
         return extra?.lost();
       },
-      refuted: () => this.#sequential = true,
+      refuted: () => this.#refusedPipelining = true,
     };
   }
 
@@ -187,7 +191,7 @@ export class Enquiry {
 
   /** The version to try before the broker has told which it speaks; undefined if that is hopeless. */
   #guess(broker: Broker, api: AnyApi): number | undefined {
-    const known = this.#greetings.of(broker.address).offers;
+    const known = this.#negotiations.of(broker.address).offers;
     if (known === undefined) return GUESSED_VERSIONS[api.name];
     return sharedVersion(api, known.get(api.key));
   }
