@@ -323,7 +323,7 @@ export class Broker implements ConnectionHolder {
     if (turn !== undefined) await turn;
     const allowed = connectionLimit.take(signal);
     if (allowed !== undefined && !await allowed) {
-      throw new ConnectionError(`Connecting to ${formatAddress(this.address)} was given up.`);
+      throw new ConnectionError(`Connecting to "${formatAddress(this.address)}" was given up.`);
     }
     const slow = this.#runtime.setTimer(() => this.#context.onSlowDial(this), SLOW_DIAL_MS);
     this.#dialledMs = this.#runtime.now();

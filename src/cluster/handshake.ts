@@ -158,10 +158,10 @@ async function withinDeadline(
     attempt.abort(reason);
   };
   const timer = runtime.setTimer(() => {
-    const message = `Connecting to ${name} took longer than connectTimeoutMs.`;
+    const message = `Connecting to "${name}" took longer than connectTimeoutMs.`;
     giveUp(new TimeoutError(message, { code: "CONNECT_TIMED_OUT", broker: name }));
   }, leftMs);
-  const abandon = (): void => giveUp(new ConnectionError(`Connecting to ${name} was given up.`, { broker: name }));
+  const abandon = (): void => giveUp(new ConnectionError(`Connecting to "${name}" was given up.`, { broker: name }));
   const ignore = onAbort(signal, abandon);
   try {
     if (signal.aborted) abandon();
@@ -188,7 +188,7 @@ async function withinDeadline(
     // A broker that refuses somebody hangs up as well; what it has said before counts.
     const refusal = error instanceof AuthenticationError ? error : undefined;
     const reason = refusal ?? connection.error ?? (error instanceof KafkaError ? error : undefined) ??
-      new ConnectionError(`Connecting to ${name} failed.`, { broker: name, cause: error });
+      new ConnectionError(`Connecting to "${name}" failed.`, { broker: name, cause: error });
     connection.destroy(reason);
     throw error instanceof HungUpError ? error : reason;
   } finally {
@@ -270,7 +270,7 @@ function misplaced({ address }: Connection, addressee: Addressee | undefined): K
     ? ""
     : ` is not node ${addressee.nodeId} of cluster ${show(addressee.clusterId)} and`;
   return new BrokerError(
-    `Connecting to ${broker} led elsewhere: the broker there${who} wants the bootstrap servers asked anew. Set ` +
+    `Connecting to "${broker}" led elsewhere: the broker there${who} wants the bootstrap servers asked anew. Set ` +
       `"clusterCheck" to false if a proxy with ids of its own stands in between.`,
     { code: "REBOOTSTRAP_REQUIRED", errorCode: REBOOTSTRAP_REQUIRED, retriable: true, broker },
   );

@@ -150,7 +150,7 @@ test("cluster check: who is told that a broker is somebody else learns what to d
   const id = s.cluster.clusterId;
   assert.equal(greetings(s)[0], "broker 1: 5 null -1", "then the bootstrap servers are asked");
   assert.deepEqual(errors, [
-    `Connecting to ${s.cluster.bootstrap} led elsewhere: the broker there is not node 1 of cluster "${id}" and wants ` +
+    `Connecting to "${s.cluster.bootstrap}" led elsewhere: the broker there is not node 1 of cluster "${id}" and wants ` +
     `the bootstrap servers asked anew. Set "clusterCheck" to false if a proxy with ids of its own stands in between.`,
   ]);
   await s.run(p.close());

@@ -144,7 +144,7 @@ test("watch: advertised brokers that hang don't let connect() succeed either", a
   assert.match(error.message, /connectTimeoutMs.*advertised\.listeners/);
   assert.match(
     of("waiting")[0]!.fields.reason as string,
-    /Connecting to kafka-\d\.internal:9092 has taken 5000 ms so far/,
+    /Connecting to "kafka-\d\.internal:9092" has taken 5000 ms so far/,
   );
   await s.failure(p.close({ timeoutMs: 1 }));
   await sent;

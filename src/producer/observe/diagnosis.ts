@@ -265,7 +265,7 @@ function dialling(broker: Broker): Pick<Explanation, "reason" | "advice"> {
     : ` The broker at ${advertisedBy} advertises this address for node ${nodeId} (advertised.listeners).`;
   const reason = forMs === 0
     ? `The broker at ${name} is about to be dialled.${origin}`
-    : `Connecting to ${name} has taken ${forMs} ms so far.${origin}`;
+    : `Connecting to "${name}" has taken ${forMs} ms so far.${origin}`;
   return { reason, advice: `Check that ${name} can be reached from here, and firewalls on the way.` };
 }
 
