@@ -1,5 +1,6 @@
 /**
- * Breaks lines of `src` by chance, one at a time, and runs the nearest tests: each mutant must make one of them fail.
+ * Breaks lines of `src` by chance, one at a time, and runs the tests that reach them, nearest and shortest first: each
+ * mutant must make one of them fail.
  *
  *     npm run mutate [-- --seed 1] [--count 200] [--minutes 60] [--only producer/batch] [--skip 20] [--list] [--verbose]
  *
@@ -9,19 +10,19 @@
  */
 
 import { spawn } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join, relative, sep } from "node:path";
+import { fileURLToPath } from "node:url";
 import { flagsOf } from "./lib/flags.mjs";
 import { startServers } from "./lib/servers.mjs";
 import { root } from "./lib/tools.mjs";
 
-const layers = ["producer", "cluster", "protocol", "codec", "runtime"];
-/** Tests of the whole way of a record: they run when those of the layer itself have passed. */
-const wholeWay = ["producer/delivery", "producer/retry", "producer/ordering", "producer/close", "producer/rules"];
+/** The command line and what tests are made of are tried otherwise: by programs, and by the simulator's own mutants. */
+const leftOut = ["cli", "testing"];
 /** A mutant that never ends is caught by that; on a busy machine tests take some minutes. */
 const secondsOfOneRun = 600;
-/** One that stands still, or runs in circles, is caught by that: so long no test has ended. */
-const secondsOfSilence = 120;
+/** One that stands still, or runs in circles, is caught by that, and five times what its slowest file took before. */
+const secondsOfSilence = 30;
 /**
  * What is looked for in code, and what it becomes.
  *
@@ -56,6 +57,12 @@ const ofOthers = ["bun.ts", "deno.ts", "workerd.ts"];
 const tookTooLong = "they took too long";
 /** The test that failed last. */
 let lastFailure = tookTooLong;
+/**
+ * What each file of tests reaches, by its path: how long it takes, and of each source what of it has run.
+ *
+ * @type {Map<string, { seconds: number, reached: Map<string, Uint8Array> }>}
+ */
+const reaches = new Map();
 const equivalents = JSON.parse(readFileSync(new URL("./mutate_equivalents.json", import.meta.url), "utf8"));
 const node = join(root, "test", "runtimes", "node_modules", "node24", "bin", "node");
 const mutants = chosen(candidates(), Number(values.seed)).slice(0, Number(values.count)).slice(Number(values.skip));
@@ -64,26 +71,30 @@ else process.exitCode = await run();
 
 /** Every change that can be made, in the order of files and lines. */
 function candidates() {
-  return layers.flatMap((layer) => filesIn(join(root, "src", layer))).filter((path) => path.includes(values.only))
-    .flatMap((path) => changesOf(relative(root, path), readFileSync(path, "utf8")));
+  return filesIn("src", ".ts").filter((path) =>
+    path.includes(values.only) && !path.endsWith("_module.ts") && !ofOthers.includes(path.split(sep).at(-1))
+  ).flatMap((path) => changesOf(path, readFileSync(join(root, path), "utf8")));
 }
 
-function filesIn(folder) {
-  return readdirSync(folder, { encoding: "utf8", recursive: true }).filter((name) =>
-    name.endsWith(".ts") && !name.endsWith("_module.ts") && !ofOthers.includes(name)
-  )
-    .sort().map((name) => join(folder, name));
+/** Files below a folder, but for what is left out, as paths from the root. */
+function filesIn(folder, ending) {
+  return readdirSync(join(root, folder), { encoding: "utf8", recursive: true })
+    .filter((name) => name.endsWith(ending) && !leftOut.includes(name.split(sep)[0])).sort()
+    .map((name) => join(folder, name));
 }
 
 /** What can be written in place of what, on one line. */
 function changesOf(file, source) {
   const changes = [];
+  let start = 0;
   source.split("\n").forEach((text, index) => {
+    const offset = start;
+    start += text.length + 1;
     if (/^\s*(\*|\/\/|\/\*|import |export type|export interface|readonly|type |\||@)/.test(text)) return;
     const code = text.replace(/"[^"]*"|`[^`]*`|\/\/.*$/g, (quoted) => " ".repeat(quoted.length));
     const add = (at, length, replacement) => {
       const changed = text.slice(0, at) + replacement + text.slice(at + length);
-      if (changed !== text) changes.push({ file, line: index + 1, text, changed });
+      if (changed !== text) changes.push({ file, line: index + 1, offset: offset + text.search(/\S/), text, changed });
     };
     for (const [pattern, replacement] of swaps) {
       for (const match of code.matchAll(pattern)) add(match.index, match[0].length, replacement(match[0]));
@@ -113,15 +124,17 @@ function chosen(all, seed) {
   return all.map((mutant) => [random(), mutant]).sort(([a], [b]) => a - b).map(([, mutant]) => mutant);
 }
 
-/** The tests to run, nearest first. */
-function testsOf(file) {
-  const [, layer, ...rest] = file.split(sep);
-  const own = join("test", layer, rest.join(sep).replace(/\.ts$/, "_test.ts"));
-  const near = readdirSync(join(root, "test", layer), { encoding: "utf8", recursive: true })
-    .filter((name) => name.endsWith("_test.ts"))
-    .map((name) => join("test", layer, name)).filter((path) => path !== own);
-  const far = wholeWay.map((name) => join("test", `${name}_test.ts`)).filter((path) => !near.includes(path));
-  return [existsSync(join(root, own)) ? [own] : [], near, far].filter((group) => group.length > 0);
+/** The files of tests that reach a mutant: its own, those of its folder, all others; the shortest first. */
+function testsOf({ file, offset }) {
+  const [, ...inside] = file.split(sep);
+  const own = join("test", inside.join(sep).replace(/\.ts$/, "_test.ts"));
+  const groups = [[], [], []];
+  const tests = [...reaches].filter(([, { reached }]) => reached.get(file)?.[offset] === 1)
+    .sort(([, a], [, b]) => a.seconds - b.seconds);
+  for (const [test] of tests) {
+    groups[test === own ? 0 : test.split(sep)[1] === inside[0] ? 1 : 2].push(test);
+  }
+  return groups.filter((group) => group.length > 0);
 }
 
 async function run() {
@@ -136,13 +149,14 @@ async function run() {
   }
   symlinkSync(join(root, "node_modules"), join(copy, "node_modules"));
   symlinkSync(join(root, "test", "runtimes", "node_modules"), join(copy, "test", "runtimes", "node_modules"));
-  // Those of src/runtime dial them.
+  // The tests of src/runtime dial them.
   const servers = await startServers();
   process.env["SLUICE_TEST_SERVERS"] = JSON.stringify(servers.ports);
   const endMs = performance.now() + Number(values.minutes) * 60_000;
+  let isSound = true;
   const count = { killed: 0, equivalent: 0, survived: 0, left: 0 };
   try {
-    await checkTests(copy);
+    isSound = await checkTests(copy);
     for (const mutant of mutants) {
       const known = equivalents.find(({ file, text, changed }) =>
         file === mutant.file && text === mutant.text.trim() && changed === mutant.changed.trim()
@@ -164,25 +178,57 @@ async function run() {
   }
   const { killed, equivalent, survived, left } = count;
   console.log(`${killed} killed, ${equivalent} equivalent, ${survived} survived, ${left} left out`);
-  return survived === 0 ? 0 : 1;
+  return isSound && survived === 0 ? 0 : 1;
 }
 
-/** A test that fails by itself would kill every mutant. */
+/** A test that fails by itself would kill every mutant. What runs meanwhile is what the test can find broken. */
 async function checkTests(copy) {
-  const tests = new Set(mutants.flatMap(({ file }) => testsOf(file).flat()));
-  if (!await passes(copy, [...tests], 10 * secondsOfOneRun)) {
-    throw new Error(`Tests fail without any mutant: ${lastFailure}`);
+  let isSound = true;
+  const folder = join(copy, "coverage");
+  for (const test of filesIn("test", "_test.ts")) {
+    const startMs = performance.now();
+    if (!await passes(copy, [test], { NODE_V8_COVERAGE: folder })) {
+      console.log(`✗ ${test} fails without any mutant, and is left out: ${lastFailure}`);
+      isSound = false;
+      continue;
+    }
+    const seconds = (performance.now() - startMs) / 1_000;
+    const reached = new Map();
+    for (const name of readdirSync(folder)) {
+      for (const { url, functions } of JSON.parse(readFileSync(join(folder, name), "utf8")).result) {
+        const file = url.startsWith("file:") ? relative(copy, fileURLToPath(url)) : "";
+        if (file.startsWith(`src${sep}`)) reached.set(file, ran(functions, reached.get(file)));
+      }
+    }
+    rmSync(folder, { recursive: true });
+    reaches.set(test, { seconds, reached });
+    if (values.verbose) console.log(`${test}: ${seconds.toFixed(1)} s`);
   }
+  return isSound;
 }
 
-async function isKilled(copy, { file, line, changed }) {
+/**
+ * A byte for each character of a source, 1 where it has run: types are blanked out, so the places are the same.
+ * What another thread of the test has run counts too.
+ */
+function ran(functions, elsewhere) {
+  const ranges = functions.flatMap((one) => one.ranges).sort((a, b) =>
+    a.startOffset - b.startOffset || b.endOffset - a.endOffset
+  );
+  const bytes = new Uint8Array(Math.max(...ranges.map(({ endOffset }) => endOffset)));
+  for (const { startOffset, endOffset, count } of ranges) bytes.fill(count > 0 ? 1 : 0, startOffset, endOffset);
+  return elsewhere === undefined ? bytes : bytes.map((one, at) => one | elsewhere[at]);
+}
+
+async function isKilled(copy, mutant) {
+  const { file, line, changed } = mutant;
   const path = join(copy, file);
   const source = readFileSync(path, "utf8");
   const lines = source.split("\n");
   lines[line - 1] = changed;
   writeFileSync(path, lines.join("\n"));
   try {
-    for (const tests of testsOf(file)) if (!await passes(copy, tests)) return true;
+    for (const tests of testsOf(mutant)) if (!await passes(copy, tests)) return true;
     return false;
   } finally {
     writeFileSync(path, source);
@@ -190,11 +236,13 @@ async function isKilled(copy, { file, line, changed }) {
 }
 
 /** Whether all tests pass in time; the first that fails ends the run. */
-function passes(cwd, tests, seconds = secondsOfOneRun) {
+function passes(cwd, tests, env = { NODE_COMPILE_CACHE: join(cwd, "compiled") }) {
+  const slowest = Math.max(...tests.map((test) => reaches.get(test)?.seconds ?? secondsOfOneRun));
   return new Promise((resolve) => {
     // In one process: to load the sources anew takes longer than the tests of most files.
     const child = spawn(node, ["--test", "--test-isolation=none", "--test-force-exit", ...tests], {
       cwd,
+      env: { ...process.env, ...env },
       detached: true,
       stdio: ["ignore", "pipe", "ignore"],
     });
@@ -211,12 +259,13 @@ function passes(cwd, tests, seconds = secondsOfOneRun) {
       }
       resolve(passed);
     };
-    const timer = setTimeout(() => end(false), seconds * 1_000);
-    let silence = setTimeout(() => end(false), seconds * 1_000);
+    const timer = setTimeout(() => end(false), secondsOfOneRun * 1_000);
+    const listen = () => setTimeout(() => end(false), (secondsOfSilence + 5 * slowest) * 1_000);
+    let silence = listen();
     child.stdout.on("data", (chunk) => {
       if (isOver) return;
       clearTimeout(silence);
-      silence = setTimeout(() => end(false), secondsOfSilence * 1_000);
+      silence = listen();
       lastFailure = /^(?:✖|not ok) .*/m.exec(chunk.toString())?.[0] ?? lastFailure;
       if (/^(✖|not ok) /m.test(chunk.toString())) end(false);
     });

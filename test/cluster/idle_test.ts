@@ -96,6 +96,23 @@ test("idle: a slow dial makes others asked who leads, but not over and over", as
   await s.run(p.close());
 });
 
+test("idle: a slow dial on the way to metadata asks for no more of it than one that is quick", async () => {
+  for (const slowMs of [0, 700]) {
+    const s = stage();
+    const p = s.producer({ metadataMaxAgeMs: 2_000_000_000 });
+    await s.run(p.send({ topic: "orders", partition: 0, value: "v" }));
+    s.cluster.broker(1).disconnectAll();
+    await s.runtime.settle();
+    s.cluster.clearRequests();
+    const { host, port } = s.cluster.broker(1).endpoint("memory");
+    s.cluster.network.slow(`${host}:${port}`, slowMs);
+    await s.run(p.refreshMetadata());
+    await s.runtime.advance(60_000);
+    assert.equal(s.cluster.requestsOf(Metadata).length, 1, `${slowMs} ms`);
+    await s.run(p.close());
+  }
+});
+
 test("idle: a connection isn't idle while a broker reads what was sent with acks 0", async () => {
   let latencyMs = 5;
   const s = stage({ network: { latencyMs: () => latencyMs }, topics: { orders: 1 } });

@@ -331,6 +331,24 @@ test("watch: a producer id that doesn't come is the reason that connect(), the w
   await assertLeavesNothing(s, p);
 });
 
+test("watch: why a producer id didn't come once isn't why the next one doesn't come", async () => {
+  const s = stage();
+  const p = s.producer({ requestTimeoutMs: 4_000, deliveryTimeoutMs: 5_000 });
+  s.cluster.control(InitProducerId, { respond: { errorCode: 0, producerId: 7n, producerEpoch: 32_767 } }, { times: 1 });
+  s.cluster.control(InitProducerId, { error: 14 }, { times: 1 });
+  await s.run(p.send({ topic: "orders", partition: 0, value: "v" }));
+  // The epoch is the last one, and a record that is refused costs one.
+  s.cluster.control(Produce, { error: 44 }, { times: 1 });
+  s.cluster.control(InitProducerId, { silence: true });
+  assert.equal((await s.failure(p.send({ topic: "orders", partition: 0, value: "refused" }))).errorCode, 44);
+  const sent = reasonOf(p.send({ topic: "orders", partition: 0, value: "w" }));
+  await s.runtime.advance(1_000);
+  const { message } = await s.failure(p.close({ timeoutMs: 1_000 }));
+  assert.match(message, /no producer id yet: no broker has answered InitProducerId/);
+  assert.doesNotMatch(message, /COORDINATOR_LOAD_IN_PROGRESS/);
+  assert.equal((await sent).code, "PRODUCER_CLOSED");
+});
+
 test("watch: a broker without InitProducerId fails a record at once with the option to change", async () => {
   const s = stage({ apiVersions: { InitProducerId: null } });
   const p = s.producer();
