@@ -235,7 +235,14 @@ async function isKilled(copy, mutant) {
   }
 }
 
-/** Whether all tests pass in time; the first that fails ends the run. */
+/**
+ * Whether all tests pass in time; the first that fails ends the run.
+ *
+ * @param {string} cwd
+ * @param {string[]} tests
+ * @param {Record<string, string>} env
+ * @returns {Promise<boolean>}
+ */
 function passes(cwd, tests, env = { NODE_COMPILE_CACHE: join(cwd, "compiled") }) {
   const slowest = Math.max(...tests.map((test) => reaches.get(test)?.seconds ?? secondsOfOneRun));
   return new Promise((resolve) => {

@@ -196,6 +196,19 @@ test("outage: servers that hang are all named soon after the first attempts have
   }
 });
 
+test("outage: servers that hang aren't dialled any more when nobody waits for them", async () => {
+  const s = stage({ brokers: 3 });
+  blackHoleAll(s);
+  const p = s.producer({ maxBlockMs: 25_000 });
+  await s.failure(p.send({ topic: "orders", value: "v" }));
+  await s.runtime.advance(60_000);
+  const { dials } = s.cluster.network;
+  await s.runtime.advance(200_000);
+  assert.equal(s.cluster.network.dials, dials);
+  assert.equal(s.runtime.pendingTimers, 0);
+  await s.run(p.close());
+});
+
 test("outage: after five minutes of hanging servers the bootstrap servers are asked again", async () => {
   const s = stage({ brokers: 3, topics: { orders: 1 } });
   const warned: [string, number][] = [];
