@@ -60,7 +60,6 @@ const FIXED = ["id", "source", "type", "specversion", "time", "subject", "datasc
 const STRUCTURED = "application/cloudevents+json; charset=UTF-8";
 const NAME = /^[a-z0-9]+$/;
 const RFC3339 = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/;
-const MAX_INT32 = 2_147_483_647;
 
 /**
  * Makes key, value and headers of an event; spread them into a record.
@@ -162,7 +161,8 @@ function impliedType(data: unknown): string | undefined {
 
 function extensionOf(name: string, value: unknown): string | number | boolean {
   if (typeof value === "string" || typeof value === "boolean") return value;
-  if (typeof value === "number" && Number.isInteger(value) && Math.abs(value) <= MAX_INT32) return value;
+  // The specification's integers have 32 bits.
+  if (typeof value === "number" && value === (value | 0)) return value;
   if (value instanceof Date) return checkTime(value);
   if (value instanceof Uint8Array) return base64Of(value);
   refuse(name, "text, a whole number of 32 bits, true or false, a Date or bytes", value);

@@ -191,6 +191,33 @@ test("snapshot: what it says is refreshed at the age that it has, not at that of
   await s.run(p.close());
 });
 
+test("snapshot: a number at its bound is taken, one beyond is not", async () => {
+  const s = stage();
+  const good = await taken(s);
+  const broker = (changes: object): object => ({ ...good, brokers: [{ ...good.brokers[0], ...changes }] });
+  const partition = (numbers: number[]): object => ({
+    ...good,
+    topics: [{ ...good.topics[0], partitions: [numbers] }],
+  });
+  const table: [least: number, most: number, make: (value: number) => object][] = [
+    [0, Number.MAX_SAFE_INTEGER, (takenAtMs) => ({ ...good, takenAtMs })],
+    [0, 2_147_483_647, (nodeId) => broker({ nodeId })],
+    [1, 65_535, (port) => broker({ port })],
+    [0, 32_767, (min) => broker({ versions: { 3: [min, 32_767] } })],
+    [5, 32_767, (max) => broker({ versions: { 3: [5, max] } })],
+    [-1, 2_147_483_647, (leaderId) => partition([leaderId, 0])],
+    [-1, 2_147_483_647, (leaderEpoch) => partition([0, leaderEpoch])],
+  ];
+  for (const [least, most, make] of table) {
+    for (const value of [least - 1, least, most, most + 1]) {
+      const snapshot = make(value) as ClusterSnapshot;
+      const isTaken = value >= least && value <= most;
+      if (isTaken) await s.run(s.producer({ snapshot }).close());
+      else assert.throws(() => s.producer({ snapshot }), { name: "ConfigError" }, JSON.stringify(snapshot));
+    }
+  }
+});
+
 test("snapshot: garbage is a ConfigError that names the place", async () => {
   const s = stage();
   const good = await taken(s);

@@ -133,6 +133,24 @@ test("dead letters: fields that are wrong or unknown are refused by name", () =>
   assert.throws(() => readDeadLetter(5 as never), { name: "ConfigError", option: "headers" });
 });
 
+test("dead letters: a number at its bound is taken, one beyond is not", () => {
+  const bounds: Record<string, [least: number | bigint, most: number | bigint]> = {
+    partition: [0, 2_147_483_647],
+    deliveryCount: [0, 2_147_483_647],
+    taskId: [0, 2_147_483_647],
+    offset: [-(2n ** 63n), 2n ** 63n - 1n],
+    timestamp: [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER],
+  };
+  for (const [option, [least, most]] of Object.entries(bounds)) {
+    const one = typeof least === "bigint" ? 1n : 1;
+    const letter = (value: unknown) => () => deadLetterHeaders("spring", { topic: "t", [option]: value });
+    for (const value of [least, most]) assert.doesNotThrow(letter(value), `${option} ${value}`);
+    for (const value of [(least as number) - (one as number), (most as number) + (one as number)]) {
+      assert.throws(letter(value), { name: "ConfigError", option }, `${option} ${value}`);
+    }
+  }
+});
+
 test("requests: headers are those of Spring, and a reply carries the id back", () => {
   const correlationId = fromHex("000102030405060708090a0b0c0d0eff");
   const headers = requestHeaders({ correlationId, replyTopic: "replies" });
@@ -256,6 +274,7 @@ test("CloudEvents: attributes that are missing, wrong or have no legal name are 
     [{ traceParent: "x" }, "event"],
     [{ tries: 1.5 }, "tries"],
     [{ tries: 2 ** 31 }, "tries"],
+    [{ tries: -(2 ** 31) - 1 }, "tries"],
     [{ nested: {} }, "nested"],
   ];
   for (const [part, option] of wrong) {
@@ -265,6 +284,15 @@ test("CloudEvents: attributes that are missing, wrong or have no legal name are 
   assert.throws(() => encodeCloudEvent({ ...EVENT, data: () => {} }), { name: "SerializationError" });
   assert.throws(() => encodeCloudEvent({ ...EVENT, data: { n: 1n } }), { name: "SerializationError" });
   assert.equal(text(encodeCloudEvent({ ...EVENT, seen: new Date(0) }).headers.at(-1)![1]), "1970-01-01T00:00:00.000Z");
+});
+
+test("CloudEvents: a whole number of 32 bits is an attribute, the least and the most too", () => {
+  for (const tries of [-(2 ** 31), -1, 0, 2 ** 31 - 1]) {
+    assert.equal(
+      text(encodeCloudEvent({ ...EVENT, tries }).headers.find(([name]) => name === "ce_tries")![1]),
+      `${tries}`,
+    );
+  }
 });
 
 test("CloudEvents: a strict reader refuses what a lenient one takes, and neither takes what has no id", () => {

@@ -199,6 +199,23 @@ test("reader: partitions and places that can't be right are refused in words", (
   assert.throws(() => it.seek({ topic: "lines", partition: 0 }, 0n), /Assign topic "lines" partition 0 first/);
 });
 
+test("reader: a number at its bound is taken, one beyond is not", async (t) => {
+  const { reader } = stage(t, { lines: 1 });
+  const it = reader();
+  const most = 2n ** 63n - 1n;
+  for (const start of [0n, most, { timestamp: 0 }, { timestamp: Number.MAX_SAFE_INTEGER }]) {
+    assert.doesNotThrow(() => it.assign([{ topic: "lines", partition: 2_147_483_647, start }]));
+  }
+  for (const start of [-1n, most + 1n, { timestamp: -1 }, { timestamp: 2 ** 53 }]) {
+    assert.throws(() => it.assign([{ topic: "lines", partition: 0, start }]), { option: "start" });
+  }
+  assert.throws(() => it.assign([{ topic: "lines", partition: 2 ** 31 }]), { option: "partition" });
+  for (const offset of [0n, most]) await it.commit("g", [{ topic: "lines", partition: 0, offset }]);
+  for (const offset of [-1n, most + 1n]) {
+    await assert.rejects(it.commit("g", [{ topic: "lines", partition: 0, offset }]), { option: "offset" });
+  }
+});
+
 test("reader: whatever is no list of partitions or offsets, and no topic, is refused in words and does no harm", async (t) => {
   const { producer, reader } = stage(t, { lines: 1 });
   await producer.send({ topic: "lines", value: "a" });

@@ -76,6 +76,29 @@ test("compat kafkajs config: options of the client and of the producer become ou
   assert.equal(optionsOf({}, { idempotent: true, maxInFlightRequests: 20 }).maxInFlight, 5);
 });
 
+test("compat kafkajs config: a number at its bound is taken, one beyond is not, and no number is", () => {
+  const most = 2_147_483_647;
+  const table: [least: number, most: number, (value: number) => [Partial<KafkaConfig>, ProducerConfig]][] = [
+    [0, most, (requestTimeout) => [{ requestTimeout }, {}]],
+    [1, most, (connectionTimeout) => [{ connectionTimeout }, {}]],
+    [0, Infinity, (retries) => [{ retry: { retries } }, {}]],
+    [1, most, (metadataMaxAge) => [{}, { metadataMaxAge }]],
+    [1, most, (transactionTimeout) => [{}, { transactionTimeout }]],
+  ];
+  for (const [least, most, make] of table) {
+    const resolve = (value: unknown) => () => {
+      const [config, producer] = make(value as number);
+      return resolveConfig({ ...base, ...config }, producer, logger);
+    };
+    for (const value of [least, most]) assert.doesNotThrow(resolve(value), `${make} ${value}`);
+    for (const value of [least - 1, most === Infinity ? NaN : most + 1, `${least}`]) {
+      assert.throws(resolve(value), KafkaJSNonRetriableError, `${make} ${value}`);
+    }
+  }
+  // The longest wait is never shorter than the first.
+  assert.equal(optionsOf({ retry: { initialRetryTime: 500, maxRetryTime: 100 } }).retryBackoffMaxMs, 500);
+});
+
 test("compat kafkajs config: an idempotent producer tries again without limit, within the time of five retries", () => {
   const { options } = resolveConfig(base, { idempotent: true }, logger);
   assert.deepEqual([options.retries, options.maxBlockMs], [Infinity, 17_160]);
