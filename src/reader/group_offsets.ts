@@ -17,10 +17,9 @@ import { OffsetCommit } from "../protocol/messages/offset_commit.ts";
 import { OffsetFetch } from "../protocol/messages/offset_fetch.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { show } from "../show.ts";
-import { keyOf } from "./fetcher.ts";
 import type { ResolvedReaderOptions } from "./options.ts";
 import { closedError, leftOut } from "./reader_errors.ts";
-import type { TopicPartition, TopicPartitionOffset } from "./record.ts";
+import { keyOf, type TopicPartition, type TopicPartitionOffset } from "./record.ts";
 
 /** From this version on OffsetFetch asks for several groups at once, and from 10 on for topics by id. */
 const OFFSET_FETCH_WITH_GROUPS = 8;

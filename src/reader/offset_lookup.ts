@@ -14,10 +14,10 @@ import { show } from "../show.ts";
 import { checkPartitions, checkPosition, checkTopic } from "./arguments.ts";
 import type { Changes } from "./changes.ts";
 import { Cursor } from "./cursor.ts";
-import { Fetcher, keyOf } from "./fetcher.ts";
+import { Fetcher } from "./fetcher.ts";
 import type { ResolvedReaderOptions } from "./options.ts";
 import { closedError } from "./reader_errors.ts";
-import type { Position, TopicPartition, TopicPartitionOffset } from "./record.ts";
+import { keyOf, type Position, type TopicPartition, type TopicPartitionOffset } from "./record.ts";
 
 /** What a lookup works with. */
 export interface OffsetLookupParts {
@@ -110,7 +110,7 @@ export class OffsetLookup {
         this.#refuseIfClosed();
         if (this.#runtime.now() >= deadlineMs) {
           const late = probes.find(({ position }) => position === undefined)!;
-          throw this.#lateLookup(late, fetcher.troubleOf(late));
+          throw this.#lateLookup(late, fetcher.troubles.of(late));
         }
         await this.#changes.next();
       }

@@ -25,12 +25,20 @@ import {
 import { readChunk } from "./batch_decoder.ts";
 import { Changes } from "./changes.ts";
 import { Cursor } from "./cursor.ts";
-import { Fetcher, keyOf } from "./fetcher.ts";
+import { Fetcher } from "./fetcher.ts";
 import { GroupOffsets } from "./group_offsets.ts";
 import { OffsetLookup } from "./offset_lookup.ts";
 import { type ReaderOptions, type ResolvedReaderOptions, resolveReaderOptions } from "./options.ts";
 import { closedError } from "./reader_errors.ts";
-import type { Assignment, Position, ReadBatch, ReadRecord, TopicPartition, TopicPartitionOffset } from "./record.ts";
+import {
+  type Assignment,
+  keyOf,
+  type Position,
+  type ReadBatch,
+  type ReadRecord,
+  type TopicPartition,
+  type TopicPartitionOffset,
+} from "./record.ts";
 
 /** @internal What the group of a reader works with. */
 export interface ReaderInner {
@@ -175,8 +183,8 @@ export class Reader implements AsyncIterable<ReadRecord> {
         if (cursor !== undefined) this.#fetcher.remove(cursor);
       },
       tell: (who, trouble) => {
-        if (trouble === null) this.#fetcher.relieve(who);
-        else this.#fetcher.trouble(who, trouble);
+        if (trouble === null) this.#fetcher.troubles.end(who);
+        else this.#fetcher.troubles.begin(who, trouble);
       },
       records: (begin = () => {}) => this.#iterate(begin, (call) => this.#records(call)),
       batches: (begin = () => {}) => this.#iterate(begin, (call) => this.#batches(call)),

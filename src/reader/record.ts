@@ -56,6 +56,11 @@ export interface TopicPartition {
   readonly partition: number;
 }
 
+/** What a partition is kept under. */
+export function keyOf({ topic, partition }: TopicPartition): string {
+  return `${partition} ${topic}`;
+}
+
 /** An offset of a partition; always that of the next record to read. */
 export interface TopicPartitionOffset extends TopicPartition {
   /** The offset. */

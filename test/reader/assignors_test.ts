@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { ASSIGNORS } from "../../src/reader/group/assignors.ts";
 import { test } from "../harness.ts";
-import { keyOf } from "../../src/reader/fetcher.ts";
+import { keyOf } from "../../src/reader/record.ts";
 
 test("assignors: cooperative-sticky divides 20,000 partitions of a thousand topics fairly, and moves no more than it must", () => {
   const topics = Array.from({ length: 1_000 }, (_, i) => `t${i}`);

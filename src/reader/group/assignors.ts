@@ -4,8 +4,7 @@
  * @module
  */
 
-import { keyOf } from "../fetcher.ts";
-import type { TopicPartition } from "../record.ts";
+import { keyOf, type TopicPartition } from "../record.ts";
 import type { Subscription } from "../../protocol/consumer_protocol.ts";
 
 /**

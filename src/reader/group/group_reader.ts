@@ -9,9 +9,15 @@ import { sleep } from "../../cluster/sleep.ts";
 import { KafkaError } from "../../errors.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import { checkOffsets } from "../arguments.ts";
-import { keyOf } from "../fetcher.ts";
 import { innerOf, positionsOf, Reader, type ReaderInner } from "../reader.ts";
-import type { Position, ReadBatch, ReadRecord, TopicPartition, TopicPartitionOffset } from "../record.ts";
+import {
+  keyOf,
+  type Position,
+  type ReadBatch,
+  type ReadRecord,
+  type TopicPartition,
+  type TopicPartitionOffset,
+} from "../record.ts";
 import { Membership } from "./membership.ts";
 import { type GroupReaderOptions, type ResolvedGroupOptions, resolveGroupOptions } from "./options.ts";
 import {

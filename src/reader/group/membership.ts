@@ -32,9 +32,8 @@ import { onAbort } from "../../runtime/on_abort.ts";
 import type { Timer } from "../../runtime/runtime.ts";
 import { show } from "../../show.ts";
 import type { Cursor } from "../cursor.ts";
-import { keyOf } from "../fetcher.ts";
 import { innerOf, type Reader, type ReaderInner } from "../reader.ts";
-import type { TopicPartition } from "../record.ts";
+import { keyOf, type TopicPartition } from "../record.ts";
 import { type AssignorName, ASSIGNORS } from "./assignors.ts";
 import {
   readAssignment,
