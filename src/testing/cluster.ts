@@ -13,35 +13,38 @@ import { acceptStreams } from "./broker/accept.ts";
 import type { AnyApi } from "./broker/apis.ts";
 import { Broker, type VersionRange } from "./broker/broker.ts";
 import { BrokerConnection } from "./broker/broker_connection.ts";
-import { checkNumber } from "./check_number.ts";
+import { type ControlAction, type ControlFunction, type ControlOptions, Controls } from "./broker/control.ts";
+import { FinalizedFeatures } from "./broker/finalized_features.ts";
+import { listen, type Listening, type ListenOptions, readTls } from "./broker/listen.ts";
+import { addQuota, type QuotaOptions } from "./broker/quota.ts";
+import { type RecordedRequest, Recording } from "./broker/recording.ts";
+import type { Release } from "./broker/release.ts";
+import type { SaslOptions } from "./broker/sasl_exchange.ts";
+import { type ClientMetrics, clientMetrics } from "./broker/telemetry.ts";
+import { BrokerLives, memoryAddressOf } from "./broker_lives.ts";
 import { type EmbeddedClusterOptions, readClusterOptions, readReplicationOptions } from "./cluster_options.ts";
 import { clocksOf, type ClusterRuntime, runtimeWith } from "./cluster_runtime.ts";
-import { type ControlAction, type ControlFunction, type ControlOptions, Controls } from "./broker/control.ts";
 import { Controller } from "./control/controller.ts";
+import type { ReplicationOptions } from "./control/replication.ts";
+import type { Partition, Topic, TopicSpec } from "./control/topic.ts";
+import type { ClusterView } from "./control/view.ts";
 import { Coordinators, type CoordinatorType, type MoveCoordinatorOptions } from "./coordination/coordinators.ts";
 import { GroupCoordinator } from "./coordination/group_coordinator.ts";
 import { TransactionCoordinator } from "./coordination/transaction_coordinator.ts";
-import { decompressor } from "./storage/decompression.ts";
-import { listen, type Listening, type ListenOptions, readTls } from "./broker/listen.ts";
-import type { Decompress } from "./storage/log.ts";
 import { MemoryNetwork } from "./doubles/network.ts";
-import { seededRandom } from "./doubles/random.ts";
-import type { QuotaOptions } from "./broker/quota.ts";
-import type { ReplicationOptions } from "./control/replication.ts";
-import type { SaslOptions } from "./broker/sasl_exchange.ts";
-import { type ClientMetrics, clientMetrics } from "./broker/telemetry.ts";
-import { readLog, type StoredRecord } from "./storage/stored_record.ts";
-import { LOOK_AGAIN_MS, readRecordsOptions, type RecordsOptions, tooFew } from "./records_options.ts";
-import { type RecordedRequest, Recording } from "./broker/recording.ts";
-import { type Release, RELEASES } from "./broker/release.ts";
-import type { Partition, Topic, TopicSpec } from "./control/topic.ts";
-import type { ClusterView } from "./control/view.ts";
+import { Ids } from "./ids.ts";
+import { recordsOf, type RecordsOptions } from "./records.ts";
+import { decompressor } from "./storage/decompression.ts";
+import type { Decompress } from "./storage/log.ts";
+import type { StoredRecord } from "./storage/stored_record.ts";
 
 const DEFAULT_PORT = 9092;
 const DEFAULT_RECORDED = 10_000;
 const DEFAULT_MAX_REQUEST_BYTES = 104_857_600;
-const FIRST_PRODUCER_ID = 1000n;
+const DEFAULT_REPLICA_LAG_TIME_MAX_MS = 30_000;
 const DAY_MS = 86_400_000;
+/** Of a cluster id: a UUID in base 64. */
+const CLUSTER_ID_LENGTH = 22;
 
 /**
  * A cluster for tests and demos: the real protocol, the checks of a real broker, replication and elections, no disk.
@@ -107,13 +110,10 @@ export class EmbeddedCluster {
   readonly #options: EmbeddedClusterOptions;
   /** The clock of clients that are given {@link runtime}: nothing but their timers keeps a process alive for them. */
   readonly #callersClock: ClusterRuntime;
-  readonly #random: () => number;
-  readonly #unlisten = new Map<number, () => void>();
+  readonly #ids: Ids;
+  readonly #lives: BrokerLives;
+  readonly #features: FinalizedFeatures;
   readonly #listening = new Set<Listening>();
-  #finalizedFeatures: Readonly<Record<string, number>>;
-  #featuresEpoch: bigint;
-  #nextProducerId = FIRST_PRODUCER_ID;
-  #connections = 0;
 
   /** Starts the brokers. */
   constructor(given?: EmbeddedClusterOptions) {
@@ -124,8 +124,7 @@ export class EmbeddedCluster {
     this.#callersClock = callers;
     this.network = new MemoryNetwork(this.clock, options.network);
     this.release = options.release ?? "4.1";
-    this.#finalizedFeatures = options.finalizedFeatures ?? RELEASES[this.release].finalizedFeatures;
-    this.#featuresEpoch = RELEASES[this.release].featuresEpoch;
+    this.#features = new FinalizedFeatures(this.release, options.finalizedFeatures);
     this.maxRequestBytes = options.maxRequestBytes ?? DEFAULT_MAX_REQUEST_BYTES;
     this.connectionsMaxIdleMs = options.connectionsMaxIdleMs ?? Infinity;
     this.strictRequests = options.strictRequests ?? true;
@@ -135,21 +134,20 @@ export class EmbeddedCluster {
     this.transactions = new TransactionCoordinator(this, options.transactions);
     this.groups = new GroupCoordinator(this, options.groups);
     this.recording = new Recording(options.record === false ? 0 : options.record ?? DEFAULT_RECORDED);
-    this.#random = seededRandom(options.seed ?? 1);
-    this.clusterId = this.#newId().slice(0, 22);
-    this.clientMetrics = clientMetrics(options.clientMetrics, () => this.#newId(), this.decompress);
+    this.#ids = new Ids(options.seed ?? 1);
+    this.clusterId = this.#ids.newId().slice(0, CLUSTER_ID_LENGTH);
+    this.clientMetrics = clientMetrics(options.clientMetrics, () => this.#ids.newId(), this.decompress);
     const count = options.brokers ?? 1;
     if (!Number.isInteger(count)) refuse("brokers", "a whole number from 1", count);
     this.brokers = Array.from({ length: count }, (_, i) => this.#newBroker(i + 1, options.racks?.[i] ?? null));
     for (const broker of this.brokers) {
       broker.setEndpoint("memory", { host: `broker-${broker.id}.test`, port: DEFAULT_PORT });
-      this.#listenInMemory(broker);
     }
     this.controller = new Controller(this.brokers, {
       clock: this.clock,
       replication: {
         replicationLagMs: options.replicationLagMs ?? 0,
-        replicaLagTimeMaxMs: options.replicaLagTimeMaxMs ?? 30_000,
+        replicaLagTimeMaxMs: options.replicaLagTimeMaxMs ?? DEFAULT_REPLICA_LAG_TIME_MAX_MS,
         sessionTimeoutMs: options.sessionTimeoutMs ?? 0,
         metadataLagMs: 0,
       },
@@ -157,8 +155,9 @@ export class EmbeddedCluster {
         producerIdExpirationMs: options.producerIdExpirationMs ?? DAY_MS,
         release: this.release,
       },
-      newId: () => this.#newId(),
+      newId: () => this.#ids.newId(),
     });
+    this.#lives = new BrokerLives(this.brokers, this.network, this.controller);
     for (const [name, spec] of Object.entries(options.topics ?? {})) {
       this.controller.createTopic(
         name,
@@ -173,7 +172,7 @@ export class EmbeddedCluster {
 
   /** Where the cluster is reached through {@link sockets}, as `host:port,…`. */
   get bootstrap(): string {
-    return this.brokers.map((broker) => addressOf(broker, "memory")).join(",");
+    return this.brokers.map(memoryAddressOf).join(",");
   }
 
   /** Dials the brokers in memory. */
@@ -198,12 +197,12 @@ export class EmbeddedCluster {
 
   /** What ApiVersions says is finalized. */
   get finalizedFeatures(): Readonly<Record<string, number>> {
-    return this.#finalizedFeatures;
+    return this.#features.levels;
   }
 
   /** How often features have been finalized, as ApiVersions tells it; -1 where there is no such thing. */
   get featuresEpoch(): bigint {
-    return this.#featuresEpoch;
+    return this.#features.epoch;
   }
 
   /** The requests that came, oldest first, as far as they are kept. */
@@ -246,16 +245,7 @@ export class EmbeddedCluster {
    * answered at once, with `throttleTimeMs`, and the next one of its connection is left unread for that time.
    */
   quota(options: QuotaOptions): () => void {
-    const { bytesPerSecond, clientId } = readOptions("quota", options, ["bytesPerSecond", "clientId"]);
-    checkNumber("bytesPerSecond", bytesPerSecond ?? null, 0);
-    if (clientId !== undefined && typeof clientId !== "string") refuse("clientId", "text", clientId);
-    // Its own, and what it is now: the same options may be passed twice, and changed.
-    const quota = { ...options };
-    this.quotas.push(quota);
-    return () => {
-      const index = this.quotas.indexOf(quota);
-      if (index >= 0) this.quotas.splice(index, 1);
-    };
+    return addQuota(this.quotas, options);
   }
 
   /** The broker with an id. */
@@ -367,11 +357,7 @@ export class EmbeddedCluster {
 
   /** Shuts a broker down in order: what it leads goes to others of the ISR first, then its connections are reset. */
   stopBroker(id: number): void {
-    const broker = this.broker(id);
-    if (!broker.isRunning) return;
-    if (broker.isIsolated) return this.killBroker(id);
-    this.controller.fence(id);
-    this.#down(broker);
+    this.#lives.stop(this.broker(id));
   }
 
   /**
@@ -379,21 +365,12 @@ export class EmbeddedCluster {
    * finished, and it stays the leader until `sessionTimeoutMs` have passed. What it has written stays on its disk.
    */
   killBroker(id: number): void {
-    const broker = this.broker(id);
-    if (!broker.isRunning) return;
-    this.#down(broker);
-    this.controller.lose(id);
+    this.#lives.kill(this.broker(id));
   }
 
   /** Starts a broker again: it cuts off what its new leaders don't have, catches up and joins the ISR. */
   startBroker(id: number): void {
-    const broker = this.broker(id);
-    if (broker.isRunning) return;
-    this.controller.fence(id);
-    broker.setRunning(true);
-    broker.setIsolated(false);
-    this.#listenInMemory(broker);
-    this.controller.welcome(id);
+    this.#lives.start(this.broker(id));
   }
 
   /**
@@ -402,18 +379,12 @@ export class EmbeddedCluster {
    * lost, what comes with `acks=all` is never acknowledged.
    */
   isolateBroker(id: number): void {
-    const broker = this.broker(id);
-    if (!broker.isRunning || broker.isIsolated) return;
-    broker.setIsolated(true);
-    this.controller.lose(id);
+    this.#lives.isolate(this.broker(id));
   }
 
   /** Connects a broker with the others again. */
   healBroker(id: number): void {
-    const broker = this.broker(id);
-    if (!broker.isIsolated) return;
-    broker.setIsolated(false);
-    if (broker.isRunning) this.controller.resume(id);
+    this.#lives.heal(this.broker(id));
   }
 
   /**
@@ -421,11 +392,7 @@ export class EmbeddedCluster {
    * Clients hear of it when they connect anew.
    */
   finalizeFeature(name: string, level: number): void {
-    if (typeof name !== "string") refuse("name", 'a feature, such as "transaction.version"', name);
-    if (!Number.isInteger(level) || level < 0) refuse("level", "a whole number from 0", level);
-    const { [name]: _, ...others } = this.#finalizedFeatures;
-    this.#finalizedFeatures = level === 0 ? others : { ...others, [name]: level };
-    this.#featuresEpoch += 1n;
+    this.#features.finalize(name, level);
   }
 
   /** The broker that coordinates a group or a transactional id; undefined while there is none. */
@@ -467,20 +434,7 @@ export class EmbeddedCluster {
    * ```
    */
   async records(topic: string, options?: number | RecordsOptions): Promise<StoredRecord[]> {
-    const { partition, count, timeoutMs } = readRecordsOptions(options);
-    if (count === undefined) return await this.#readRecords(topic, partition);
-    const untilMs = this.clock.now() + timeoutMs;
-    let records: StoredRecord[] = [];
-    for (let seen = -1;;) {
-      const written = this.#writtenTo(topic, partition);
-      // Decompressed only when something has come.
-      if (written !== seen) records = await this.#readRecords(topic, partition);
-      seen = written;
-      if (records.length >= count) return records;
-      const leftMs = untilMs - this.clock.now();
-      if (leftMs <= 0) throw tooFew(topic, records.length, { count, timeoutMs });
-      await this.sleep(Math.min(LOOK_AGAIN_MS, Math.max(1, leftMs)));
-    }
+    return await recordsOf(this, topic, options);
   }
 
   /** Listens on TCP, one port for each broker, on Node, Deno and Bun. */
@@ -515,10 +469,7 @@ export class EmbeddedCluster {
     this.controller.close();
     this.transactions.close();
     this.groups.close();
-    for (const broker of this.brokers) {
-      this.#unlisten.get(broker.id)?.();
-      broker.disconnectAll();
-    }
+    for (const broker of this.brokers) this.#lives.close(broker);
     await Promise.all([...this.#listening].map((listening) => listening.close()));
     this.#listening.clear();
   }
@@ -530,12 +481,12 @@ export class EmbeddedCluster {
 
   /** @internal */
   nextConnectionId(): number {
-    return ++this.#connections;
+    return this.#ids.nextConnectionId();
   }
 
   /** @internal */
   nextProducerId(): bigint {
-    return this.#nextProducerId++;
+    return this.#ids.nextProducerId();
   }
 
   /** @internal */
@@ -561,45 +512,7 @@ export class EmbeddedCluster {
     );
   }
 
-  #listenInMemory(broker: Broker): void {
-    const unlisten = this.network.listen(addressOf(broker, "memory"), (socket) => broker.accept(socket, "memory"));
-    this.#unlisten.set(broker.id, unlisten);
-  }
-
-  #down(broker: Broker): void {
-    this.#unlisten.get(broker.id)?.();
-    broker.setRunning(false);
-    this.network.reset(addressOf(broker, "memory"));
-    this.controller.down(broker.id);
-  }
-
-  async #readRecords(topic: string, partition: number | undefined): Promise<StoredRecord[]> {
-    const wanted = partition === undefined
-      ? this.partition(topic, 0).topic.partitions
-      : [this.partition(topic, partition)];
-    return (await Promise.all(wanted.map(({ index, log }) => readLog(topic, index, log, this.decompress)))).flat();
-  }
-
-  /** Grows with every batch; −1 while there is no such topic. */
-  #writtenTo(topic: string, partition: number | undefined): number {
-    const partitions = this.topic(topic)?.partitions;
-    if (partitions === undefined) return -1;
-    const wanted = partition === undefined ? partitions : [this.partition(topic, partition)];
-    return wanted.reduce((sum, { log }) => sum + Number(log.endOffset), 0);
-  }
-
   get #partitionsByDefault(): number {
     return this.#options.defaultPartitions ?? 1;
   }
-
-  #newId(): string {
-    let id = "";
-    while (id.length < 32) id += Math.floor(this.#random() * 0x1_0000).toString(16).padStart(4, "0");
-    return id;
-  }
-}
-
-function addressOf(broker: Broker, listener: string): string {
-  const { host, port } = broker.endpoint(listener);
-  return `${host}:${port}`;
 }

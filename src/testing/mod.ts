@@ -117,7 +117,7 @@ export {
   type ReplicatedPartition,
 } from "./storage/replica.ts";
 export { type ReplicationOptions } from "./control/replication.ts";
-export { type RecordsOptions } from "./records_options.ts";
+export { type RecordsOptions } from "./records.ts";
 export { type RecordText } from "./record_text.ts";
 export { type StoredRecord } from "./storage/stored_record.ts";
 export { Partition, Topic, type TopicDefaults, type TopicSpec } from "./control/topic.ts";

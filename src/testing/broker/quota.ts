@@ -4,12 +4,29 @@
  * @module
  */
 
+import { readOptions, refuse } from "../../call_options.ts";
+import { checkNumber } from "../check_number.ts";
+
 /** How much a client may produce. */
 export interface QuotaOptions {
   /** What each broker takes from each client id, `producer_byte_rate`. */
   readonly bytesPerSecond: number;
   /** Only for this client. @default each client has the quota for itself */
   readonly clientId?: string;
+}
+
+/** Adds a quota to those of a cluster; returns what takes it away. @throws {ConfigError} */
+export function addQuota(quotas: QuotaOptions[], options: QuotaOptions): () => void {
+  const { bytesPerSecond, clientId } = readOptions("quota", options, ["bytesPerSecond", "clientId"]);
+  checkNumber("bytesPerSecond", bytesPerSecond ?? null, 0);
+  if (clientId !== undefined && typeof clientId !== "string") refuse("clientId", "text", clientId);
+  // Its own, and what it is now: the same options may be passed twice, and changed.
+  const quota = { ...options };
+  quotas.push(quota);
+  return () => {
+    const index = quotas.indexOf(quota);
+    if (index >= 0) quotas.splice(index, 1);
+  };
 }
 
 interface Sample {
