@@ -107,6 +107,13 @@ test("admin groups: offsets are committed, listed, reset and deleted", async (t)
     ])),
     [{ ...orders(0), offset: 3n }, { ...orders(1), offset: 4n }, "UNKNOWN_TOPIC_OR_PARTITION"],
   );
+  const last = { ...orders(0), offset: 2n ** 63n - 1n };
+  assert.deepEqual(await s.each(s.admin.alterConsumerGroupOffsets("last", [last])), [last]);
+  for (const offset of [-1n, 2n ** 63n]) {
+    await assert.rejects(s.admin.alterConsumerGroupOffsets("g", [{ ...orders(0), offset }]).all(), {
+      option: "offset",
+    });
+  }
   assert.deepEqual(await s.run(s.admin.listConsumerGroupOffsets("g")), [
     { ...orders(0), offset: 3n, leaderEpoch: -1, metadata: "by hand" },
     { ...orders(1), offset: 4n, leaderEpoch: -1, metadata: "" },

@@ -94,6 +94,18 @@ test("avro: a value that does not fit is refused, with the place and what is wan
   assert.equal(refused("int", 2 ** 31), "Set the value to a whole number of 32 bits: 2147483648 is not.");
   assert.match(refused("long", 2 ** 53), /^Set the value to a bigint of 64 bits, or a whole number that JavaScript /);
   assert.match(refused("long", 2n ** 63n), /: 9223372036854775808n is not\.$/);
+  for (
+    const [type, least, most] of [["int", -(2n ** 31n), 2n ** 31n - 1n], [
+      "long",
+      -(2n ** 63n),
+      2n ** 63n - 1n,
+    ]] as const
+  ) {
+    for (const value of [least, most]) assert.equal(BigInt(read(type, avro(type).encode(value)) as number), value);
+    for (const value of [least - 1n, most + 1n]) {
+      assert.match(refused(type, value), /^Set the value to a .*n is not\.$/);
+    }
+  }
   assert.equal(refused(["null", "int"], "x"), 'Set the value to one of "null", "int": "x" is not.');
   assert.equal(
     refused({ type: "map", values: "int" }, { a: "x" }),

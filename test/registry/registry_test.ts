@@ -263,6 +263,17 @@ test("registry: schemas that refer to each other for ever come to an end", async
   );
 });
 
+test("registry: a schema may refer to a hundred others, one after the other", async () => {
+  const { fake, registry } = stage();
+  let version = 0;
+  fake.override = () => {
+    version += 1;
+    const references = version > 100 ? [] : [{ name: `n${version}`, subject: "s", version }];
+    return json(200, { id: 2_147_483_647, schema: '"int"', references });
+  };
+  assert.equal((await registry.schemaById(2_147_483_647)).resolved.length, 100);
+});
+
 test("registry: a schema with references is read with what it refers to", async () => {
   const { registry } = stage();
   const money = { type: "record", name: "Money", fields: [{ name: "cents", type: "int" }] };
@@ -364,7 +375,15 @@ test("registry: options are checked when it is made, and no address is shown tha
   );
   refused({ url: "http://x", basic: { username: "a", password: "p" }, bearer: "hunter2" }, /^Pass either "basic" or /);
   refused({ url: "http://x", auth: "hunter2" }, /^Remove the option "auth": createSchemaRegistry has no such option/);
-  refused({ url: "http://x", fetch, retries: -1 }, /^Set "retries" to a whole number from 0 to 100/);
+  for (const [option, least, most] of [["retries", 0, 100], ["requestTimeoutMs", 1, 2_147_483_647]] as const) {
+    for (const value of [least, most]) createSchemaRegistry({ url: "http://x", fetch, [option]: value });
+    for (const value of [least - 1, most + 1, least + 0.5, `${least}`]) {
+      refused(
+        { url: "http://x", fetch, [option]: value },
+        new RegExp(`^Set "${option}" to a whole number .*${least} to ${most}`),
+      );
+    }
+  }
 });
 
 test("registry: JSON keeps a lone surrogate, as an escape", () => {

@@ -347,6 +347,7 @@ test("socks5: options that can't be meant are refused by name", () => {
     [{ host, user: "u" }, "user"],
     [{ host, connect: 5 }, "connect"],
   ];
+  for (const port of [1, 65_535]) socks5({ host, port });
   for (const [options, option] of cases) {
     assert.throws(() => socks5(options as never), (error) => {
       assert.ok(error instanceof ConfigError, String(error));
