@@ -4,7 +4,7 @@
  * @module
  */
 
-/** Wakes all that wait, whatever has changed: there is something to hand out, metadata has come, the reader is closed. */
+/** Wakes all that wait, whatever has changed: there is something to hand out, a member has joined, the reader is closed. */
 export class Changes {
   #waiting: (() => void)[] = [];
 

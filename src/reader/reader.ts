@@ -150,7 +150,6 @@ export class Reader implements AsyncIterable<ReadRecord> {
       onMetadata: () => {
         this.#fetcher.wake();
         this.#lookup.wake();
-        this.#changes.tell();
         this.#inner.onMetadata();
       },
       wantsMetadata: () => this.#fetcher.wantsMetadata || this.#lookup.wantsMetadata,

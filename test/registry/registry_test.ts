@@ -375,6 +375,12 @@ test("registry: options are checked when it is made, and no address is shown tha
   );
   refused({ url: "http://x", basic: { username: "a", password: "p" }, bearer: "hunter2" }, /^Pass either "basic" or /);
   refused({ url: "http://x", auth: "hunter2" }, /^Remove the option "auth": createSchemaRegistry has no such option/);
+  refused({ url: "http://x", fetch: "fetch" }, /^Set "fetch" to a function: "fetch" is not\.$/);
+  refused({ url: "http://x", fetch, bearer: 5 }, /^Set "bearer" to a token, or to a function that gives one\.$/);
+  refused({ url: "http://x", fetch, bearer: "" }, /^Set "bearer" to a token/);
+  for (const headers of [5, null, { a: 5 }]) {
+    refused({ url: "http://x", fetch, headers }, /^Set "headers" to an object of texts/);
+  }
   for (const [option, least, most] of [["retries", 0, 100], ["requestTimeoutMs", 1, 2_147_483_647]] as const) {
     for (const value of [least, most]) createSchemaRegistry({ url: "http://x", fetch, [option]: value });
     for (const value of [least - 1, most + 1, least + 0.5, `${least}`]) {
@@ -384,6 +390,15 @@ test("registry: options are checked when it is made, and no address is shown tha
       );
     }
   }
+});
+
+test("registry: without a fetch of its own the platform's is called, whichever that is by then", async (t) => {
+  const { fake } = stage();
+  const registry = createSchemaRegistry({ url: "http://registry:8081" });
+  const { fetch } = globalThis;
+  t.after(() => void (globalThis.fetch = fetch));
+  globalThis.fetch = fake.fetch as unknown as typeof fetch;
+  assert.equal((await registry.register("s", order)).id, 1);
 });
 
 test("registry: JSON keeps a lone surrogate, as an escape", () => {
