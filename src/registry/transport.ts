@@ -150,7 +150,8 @@ function errorOf(
   if (status >= 200 && status < 300) {
     return new KafkaError(`${what} was answered with something that is no JSON.`, { code: "SCHEMA_REGISTRY" });
   }
-  if (status < 200 || (status >= 300 && status < 400)) {
+  // Other than those of success.
+  if (status < 400) {
     const text = `${what} was answered with status ${status}: set "url" to where the registry is itself.`;
     return new KafkaError(text, { code: "SCHEMA_REGISTRY", errorCode: status });
   }

@@ -81,6 +81,11 @@ test("admin configs: what is refused is told for each, with the reason", async (
     `Topic "nowhere": the broker answered UNKNOWN_TOPIC_OR_PARTITION (3): The topic 'nowhere' does not exist.`,
     'Config of broker "": the broker answered INVALID_REQUEST (42): The embedded broker has configs of topics only.',
   ]);
+  for (const value of [NaN, Infinity, null, {}]) {
+    const set = { "retention.ms": value as number };
+    const error = await s.failure(s.admin.incrementalAlterConfigs([{ type, name: "orders", set }]).all());
+    assert.equal((error as { option?: string }).option, "set.retention.ms");
+  }
   assert.deepEqual(await s.each(s.admin.describeConfigs([{ type, name: "nowhere" }, { type: "broker", name: "9" }])), [
     "UNKNOWN_TOPIC_OR_PARTITION",
     "BROKER_NOT_AVAILABLE",

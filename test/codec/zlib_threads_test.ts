@@ -41,6 +41,10 @@ test("zlib threads: at most four contexts, used again, and not after a failure; 
     compress: (input) => zlib.zstdCompressSync!(input, options(input.length)),
   };
   const zstd = zlibThreads(faked, atOnce);
+  // What a thread does is a promise: of what is large, and of less from the level on at which each byte takes long.
+  for (const [size, level] of [[262_143, undefined], [262_143, 9], [4_095, 10]] as const) {
+    assert.ok(zstd.compress(noise(size, 1), level) instanceof Uint8Array, `${size} bytes, level ${level}`);
+  }
   const input = noise(300_000, 1);
   const compressed = async (): Promise<number> => zstdFrames(await zstd.compress(input))[0]!.sizeBound;
   assert.deepEqual(await Promise.all(Array.from({ length: 12 }, compressed)), new Array(12).fill(300_000));

@@ -371,6 +371,32 @@ test("memory: those who leave the middle of the line don't pile up there", () =>
   assert.equal(memory.refusal(1)?.code, "BUFFER_FULL");
 });
 
+test("memory: to leave a long line costs the same as to leave a short one", () => {
+  for (const length of [2_000, 40_000]) {
+    const memory = new BufferMemory(10, { nowMs: 0, polls: 0 });
+    memory.reserve(10);
+    let looks = 0;
+    const left = new Set<number>();
+    const isGone = (i: number): boolean => left.has(i);
+    for (let i = 0; i < length; i++) {
+      memory.wait({
+        bytesWanted: 1,
+        isLast: true,
+        get gone() {
+          looks++;
+          return isGone(i);
+        },
+        onMemory: () => {},
+      });
+    }
+    for (let i = length - 1; i >= 0; i--) {
+      left.add(i);
+      memory.leave();
+    }
+    assert.ok(looks <= 3 * length, `${looks} looks at ${length} waiters`);
+  }
+});
+
 test("memory: what expires while a broker stands still makes no room for an endless line", async () => {
   const s = stage({ network: { latencyMs: 5 } });
   const limits = { deliveryTimeoutMs: 500, requestTimeoutMs: 400, maxBlockMs: 500 };

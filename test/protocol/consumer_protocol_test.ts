@@ -52,6 +52,18 @@ test("consumer protocol: subscriptions of every version of Java's are read, with
   }
 });
 
+test("consumer protocol: a subscription that ends where an earlier version does is read as far as it goes", () => {
+  const [whole] = of("subscription").filter(({ version }) => version === 2);
+  const bytes = fromHex(whole!.hex);
+  const read = readSubscription(bytes);
+  // Its last four bytes are the generation, which the user data tells as well.
+  assert.deepEqual(readSubscription(bytes.subarray(0, -4)), read);
+  const bare = Uint8Array.of(0, 2, 0, 0, 0, 1, 0, 1, 97);
+  assert.deepEqual(readSubscription(bare), { topics: ["a"], owned: [], generationId: -1 });
+  const withoutOwned = Uint8Array.of(...bare, 255, 255, 255, 255);
+  assert.deepEqual(readSubscription(withoutOwned), { topics: ["a"], owned: [], generationId: -1 });
+});
+
 test("consumer protocol: a subscription is written as Java's newest version", () => {
   for (const { version, hex, owned } of of("subscription")) {
     if (version !== 3) continue;

@@ -148,6 +148,33 @@ test("registry: what has failed is asked again, and does not hold up what comes 
   assert.equal((await registry.register("s", avro({ type: "fixed", name: "F1", size: 1 }))).id, 1);
 });
 
+test("registry: each status is told as what it means, the first and the last of its kind too", async () => {
+  const { fake, registry } = stage({ retries: 0 });
+  const elsewhere = /answered with status \d+: set "url" to where the registry is itself\.$/;
+  const table: [statuses: number[], name: string, retriable: boolean, message: RegExp][] = [
+    // A browser shows a redirection as 0.
+    [[0, 199, 300, 301, 399], "KafkaError", false, elsewhere],
+    [[400, 404, 407, 409, 428, 430, 499], "KafkaError", false, /answered with \d+: Because\.$/],
+    [[401], "AuthenticationError", false, /answered with 401: Because\.$/],
+    [[403], "AuthorizationError", false, /answered with 403: Because\.$/],
+    [[408, 429, 500, 503, 599], "KafkaError", true, /answered with \d+: Because\.$/],
+  ];
+  for (const [statuses, name, retriable, message] of table) {
+    for (const status of statuses) {
+      fake.override = () => json(status, { message: "Because" });
+      const error = await failure(registry.register("s", order));
+      assert.deepEqual([error.name, error.errorCode, error.retriable], [name, status, retriable], String(status));
+      assert.match(error.message, message);
+    }
+  }
+  for (const status of [200, 299]) {
+    fake.override = () => json(status, { id: 7 });
+    assert.equal((await registry.register(`s-${status}`, order)).id, 7);
+    fake.override = () => textual(status, "");
+    assert.match((await failure(registry.register(`t-${status}`, order))).message, /something that is no JSON\.$/);
+  }
+});
+
 test("registry: a schema must be there when it is not to be registered", async () => {
   const { fake, registry } = stage();
   const missing = await failure(registry.serializer({ topic: "orders", codec: order, register: false }));
