@@ -41,6 +41,11 @@ test("zlib threads: at most four contexts, used again, and not after a failure; 
     compress: (input) => zlib.zstdCompressSync!(input, options(input.length)),
   };
   const zstd = zlibThreads(faked, atOnce);
+  for (const [size, level] of [[262_144, undefined], [4_096, 10]] as const) {
+    const output = zstd.compress(noise(size, 1), level);
+    assert.equal(output instanceof Uint8Array, !builtinThreads(), `${size} bytes, level ${level}`);
+    await output;
+  }
   // What a thread does is a promise: of what is large, and of less from the level on at which each byte takes long.
   for (const [size, level] of [[262_143, undefined], [262_143, 9], [4_095, 10]] as const) {
     assert.ok(zstd.compress(noise(size, 1), level) instanceof Uint8Array, `${size} bytes, level ${level}`);

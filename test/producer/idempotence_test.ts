@@ -43,6 +43,24 @@ test("idempotence: one batch is in flight until the leader has accepted one, the
   await s.run(producer.close());
 });
 
+test("idempotence: a batch that is sent again has nothing new beside it until it is accepted", async () => {
+  const s = stage({ network: { latencyMs: 10 } });
+  const producer = s.producer();
+  await warmUp(s, producer);
+  // The broker may have lost what it knew of the producer, and take the next batch for the first.
+  s.cluster.control(Produce, { error: 19 }, { times: 1 });
+  const sent = await sendApart(s, producer, ["again"]);
+  await s.runtime.advance(40);
+  s.cluster.control(Produce, { answerDelayMs: 400 }, { times: 1 });
+  sent.push(...await sendApart(s, producer, ["new"]));
+  await s.runtime.advance(300);
+  assert.equal(sentBatches(s.cluster).length, 2);
+  assert.equal(producer.metrics()["requests-in-flight"], 1);
+  await s.run(producer.flush());
+  assert.deepEqual(states(sent), ["acked 1", "acked 2"]);
+  await assertLeavesNothing(s, producer);
+});
+
 test("idempotence: after a move the new leader gets nothing before the old one has answered, then one batch", async () => {
   const s = stage({
     brokers: 2,
