@@ -129,6 +129,25 @@ test("reader: what is buffered of paused partitions doesn't keep the others from
   await run(it.close());
 });
 
+test("reader: what is buffered of paused partitions is kept while there is room for others", async () => {
+  const { cluster, fill, reader, run, runtime } = groupStage(2);
+  await fill(40);
+  const it = reader();
+  it.assign([{ ...ZERO, start: "beginning" }]);
+  assert.deepEqual(await run(take(it, 1)), ["0"]);
+  await runtime.advance(100);
+  it.pause([ZERO]);
+  it.assign([ZERO, { topic: "orders", partition: 1, start: "end" }]);
+  await runtime.advance(100);
+  it.resume([ZERO]);
+  assert.equal((await run(take(it, 19))).length, 19);
+  const offsets = cluster.requestsOf(Fetch).flatMap(({ body }) =>
+    body.topics.flatMap(({ partitions }) => partitions.filter(({ partition }) => partition === 0))
+  ).map(({ fetchOffset }) => fetchOffset);
+  assert.deepEqual(offsets.filter((offset) => offset < 20n), [0n], "nothing is fetched twice");
+  await run(it.close());
+});
+
 test("reader: a damaged batch is fetched again, and told of when it stays damaged; behind it reading goes on", async () => {
   const { cluster, failure, fill, reader, run } = groupStage(1);
   for (let i = 0; i < 3; i++) await fill(5, 5 * i);
