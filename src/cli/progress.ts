@@ -4,6 +4,7 @@
  * @module
  */
 
+import { WIPE } from "./fold.ts";
 import { formatBytes, formatCount } from "./summary.ts";
 import type { Tally } from "./tally.ts";
 
@@ -43,7 +44,7 @@ export class Progress {
   /** Stops, and takes the line away from a terminal. */
   stop(): void {
     clearInterval(this.#timer);
-    if (!this.#asJson) this.#write("\r\x1b[K");
+    if (!this.#asJson) this.#write(WIPE);
   }
 
   #show(): void {

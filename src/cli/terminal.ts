@@ -12,7 +12,7 @@ import { createGunzip } from "node:zlib";
 import { ConfigError } from "../errors.ts";
 import { complain } from "./complaint.ts";
 import { fileReasonOf } from "./connection.ts";
-import { fold } from "./fold.ts";
+import { behindInterrupt, fold } from "./fold.ts";
 import type { CliIo, InputSource } from "./io.ts";
 
 const { versions } = process as unknown as { versions: Record<string, string | undefined> };
@@ -20,6 +20,7 @@ const { versions } = process as unknown as { versions: Record<string, string | u
 /** The world of this process. On Deno `setImmediate` comes back before any socket was looked at. */
 export function terminalIo(): CliIo {
   let isBroken = false;
+  let last = "";
   const onBroken = (error: unknown): void => {
     // Who reads the output may have had enough of it (`sluice tail | head -1`); a full disk is something else.
     if (!isBroken && (error as { code?: string }).code !== "EPIPE") onLostOutput(error);
@@ -45,7 +46,10 @@ export function terminalIo(): CliIo {
     columns: process.stdout.isTTY === true ? process.stdout.columns : undefined,
     stdout: (text) => put(text, () => {}),
     // Only people read it there.
-    stderr: (text) => void process.stderr.write(process.stderr.isTTY ? fold(text, process.stderr.columns) : text),
+    stderr(text) {
+      last = text;
+      process.stderr.write(process.stderr.isTTY ? fold(text, process.stderr.columns) : text);
+    },
     write: (bytes) =>
       new Promise((resolve) => {
         if (isBroken) resolve(false);
@@ -61,8 +65,9 @@ export function terminalIo(): CliIo {
     onInterrupt(callback) {
       let asked = false;
       const listener = (signal: string) => {
-        // Behind the ^C that the terminal shows.
-        if (signal === "SIGINT" && process.stdin.isTTY && process.stderr.isTTY) process.stderr.write("\n");
+        if (signal === "SIGINT" && process.stdin.isTTY && process.stderr.isTTY) {
+          process.stderr.write(behindInterrupt(last));
+        }
         if (asked) process.exit(130); // asked twice: now
         asked = true;
         callback();

@@ -6,6 +6,7 @@
 
 import type { LogFields, Logger } from "../../mod.ts";
 import { printable, printableJson, sentence } from "../show.ts";
+import { WIPE } from "./fold.ts";
 import type { CliIo } from "./io.ts";
 
 /** Failed records are told at the end of the run, with the counts. */
@@ -70,7 +71,7 @@ export class Warnings {
     const parts = [reason ?? error?.message, advice].filter((part) => part !== undefined && part !== "");
     const text = parts.map((part) => sentence(part!)).join(" ") || event;
     // The line of progress is written anew a moment later; where somebody types there is none.
-    const wipe = this.#io.isTTY && !this.#io.isTyped ? "\r\x1b[K" : "";
+    const wipe = this.#io.isTTY && !this.#io.isTyped ? WIPE : "";
     this.#io.stderr(`${wipe}sluice: warning: ${printable(text)}\n`);
   }
 }

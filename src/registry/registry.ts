@@ -9,6 +9,7 @@ import { ConfigError, KafkaError, SerializationError } from "../errors.ts";
 import type { SerializerContext } from "../producer/record/serializer.ts";
 import { show } from "../show.ts";
 import type { FetchedSchema, Schema, SchemaCodec, SchemaFormat, SchemaReference, SchemaType } from "./codec.ts";
+import { holdsLoneSurrogate } from "./lone_surrogate.ts";
 import { resolveRegistryOptions, type SchemaRegistryOptions } from "./options.ts";
 import { type Part, subjectOf, type SubjectStrategy } from "./subject.ts";
 import { Transport } from "./transport.ts";
@@ -179,6 +180,12 @@ export class SchemaRegistry {
             show(context.topic)
           }: this one is for the ${part}s of ` +
             `${show(topic)}, whose subject is ${show(subject)}.`,
+        );
+      }
+      // Two different keys would become one; JSON has an escape for it.
+      if (part === "key" && schemaType !== "JSON" && holdsLoneSurrogate(value)) {
+        throw new SerializationError(
+          "Pass a key of well-formed text: it holds a lone surrogate, which UTF-8 can't carry.",
         );
       }
       return joined(start, codec.encode(value));

@@ -1,7 +1,7 @@
 /** Lines that are too long for a terminal. */
 
 import assert from "node:assert/strict";
-import { fold } from "../../src/cli/fold.ts";
+import { behindInterrupt, fold } from "../../src/cli/fold.ts";
 import { main } from "../../src/cli/mod.ts";
 import { test } from "../harness.ts";
 import { world } from "./world.ts";
@@ -22,10 +22,19 @@ test("cli: in a table, what is left of a line stands below its last column", () 
   assert.equal(fold("     → Start a broker there, now", 20), "     → Start a\n       broker there,\n       now");
 });
 
-test("cli: a word that is longer than the terminal, and a line that is rewritten in place, are left alone", () => {
+test("cli: a line that is rewritten in place fits the terminal, and is gone when somebody presses Ctrl-C", () => {
+  const long = "█".repeat(16) + " 50 % 1,234 records";
+  assert.equal(fold(`\r${long}\x1b[K`, 20), `\r${"█".repeat(16)} \x1b[K`, "with room for ^C");
+  assert.equal(fold(`\r${long}\x1b[K`, 80), `\r${long}\x1b[K`);
+  assert.equal(behindInterrupt(`\r${long}\x1b[K`), "\r\x1b[K");
+  for (const last of ["", "\r\x1b[K", "Listening on 127.0.0.1:9092\n"]) assert.equal(behindInterrupt(last), "\n", last);
+  const warning = "\r\x1b[Ksluice: warning: No broker can be reached.\n";
+  assert.equal(fold(warning, 30), "\r\x1b[Ksluice: warning: No broker can\nbe reached.\n");
+});
+
+test("cli: a word that is longer than the terminal, and JSON, are left alone", () => {
   const word = "x".repeat(50);
   assert.equal(fold(`a ${word} b`, 20), `a\n${word}\nb`);
-  assert.equal(fold(`\r${"records ".repeat(9)}\x1b[K`, 20), `\r${"records ".repeat(9)}\x1b[K`);
   const json = JSON.stringify({ event: "waiting", reason: "No leader is known at the moment" });
   assert.equal(fold(`${json}\n`, 20), `${json}\n`, "JSON is one line");
 });

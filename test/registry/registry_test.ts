@@ -434,3 +434,27 @@ test("registry: JSON keeps a lone surrogate, as an escape", () => {
   const decode = jsonSchemaFormat().decoder({ schemaType: "JSON", schema: '{"type":"string"}', resolved: [] });
   assert.equal(decode(bytes), "a\ud800");
 });
+
+test("registry: a key with a lone surrogate is refused, as two keys would become one; JSON has an escape for it", async () => {
+  const { registry } = stage();
+  const fields = [{ name: "id", type: "string" }, { name: "tags", type: { type: "map", values: "string" } }];
+  const record = avro({ type: "record", name: "Key", fields });
+  const bad = "a\ud800";
+  const cases = [
+    [avro("string"), "é", bad],
+    [record, { id: "é", tags: new Map([["k", "v"]]) }, { id: bad, tags: {} }],
+    [record, { id: "k", tags: { k: "v" } }, { id: "k", tags: new Map([[bad, "v"]]) }],
+  ] as const;
+  for (const [codec, good, wrong] of cases) {
+    const key = await registry.serializer<unknown>({ topic: "t", part: "key", codec });
+    assert.ok(key(good, { topic: "t", part: "key" }).length > 5);
+    assert.throws(() => key(wrong), { name: "SerializationError", message: /^Pass a key of well-formed text/ });
+    const value = await registry.serializer<unknown>({ topic: "t", codec });
+    assert.match(new TextDecoder().decode(value(wrong)), /\ufffd/, "as text in values is sent anywhere else");
+  }
+  const circle: Record<string, unknown> = { id: "k", tags: {} };
+  circle["self"] = circle;
+  assert.ok((await registry.serializer<unknown>({ topic: "t", part: "key", codec: record }))(circle).length > 5);
+  const json = await registry.serializer({ topic: "t", part: "key", codec: jsonSchema<string>({ type: "string" }) });
+  assert.match(new TextDecoder().decode(json(bad)), /\\ud800/);
+});
