@@ -8,13 +8,13 @@
  */
 import { spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { flagsOf } from "./lib/flags.mjs";
-import { cacheDir, run } from "./lib/tools.mjs";
+import { cacheDir, moveIntoPlace, run } from "./lib/tools.mjs";
 
 /** The Kafka versions that the tests run against, the one that most of them use first. */
 export const kafkaVersions = ["4.1.1", "3.9.1", "4.4.0"];
@@ -51,13 +51,7 @@ export async function ensureKafka(version) {
     rmSync(work, { recursive: true, force: true });
     throw new Error(`Fetching Kafka ${version} with Maven failed (exit code ${code}):\n${withoutAddresses(output)}`);
   }
-  try {
-    renameSync(work, join(cacheDir, `kafka-${version}`));
-  } catch (error) {
-    // Another process was faster; its copy is as good as ours.
-    rmSync(work, { recursive: true, force: true });
-    if (!existsSync(libs)) throw error;
-  }
+  moveIntoPlace(work, join(cacheDir, `kafka-${version}`));
   return libs;
 }
 

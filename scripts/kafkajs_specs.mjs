@@ -51,8 +51,6 @@ const CODECS = "on purpose: Snappy, LZ4 and Zstandard work without being brought
 /** Why a spec does not pass, by its name. */
 const reasons = {
   "Producer > reconnects the cluster if disconnected": INNER,
-  "Producer > transactions > without operations > transaction that is created after a transaction that hasn't made any operations should work":
-    INNER,
   "Producer > when idempotent=true > sets the default retry value to MAX_SAFE_INTEGER": SPIES,
   "Producer > when idempotent=true > only calls initProducerId if unitialized": SPIES,
   "Producer > transactions > supports sending offsets": `${SPIES}; that the offsets are committed has a test of ours`,

@@ -9,14 +9,14 @@
  */
 
 import { spawn } from "node:child_process";
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "./build.mjs";
 import { missingForKafka } from "./kafka.mjs";
 import { flagsOf } from "./lib/flags.mjs";
 import { install } from "./lib/install.mjs";
 import { freePort } from "./lib/program.mjs";
-import { cacheDir, run } from "./lib/tools.mjs";
+import { cacheDir, moveIntoPlace, run } from "./lib/tools.mjs";
 
 /** The last one that a JDK 17 runs from a single archive. */
 const version = "2.6.13.Final";
@@ -36,7 +36,7 @@ async function fetchRegistry() {
     const archive = `apicurio-registry-app-${version}-all.tar.gz`;
     await succeed("tar", ["-xzf", archive], work);
     rmSync(join(work, archive));
-    renameSync(work, folder);
+    moveIntoPlace(work, folder);
   } finally {
     rmSync(work, { recursive: true, force: true });
   }

@@ -5,13 +5,13 @@
  *
  * They end up in `.cache/schemas/<version>/`, one JSON file per message, without their `//` comments.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { inflateRawSync } from "node:zlib";
 import { ensureKafka, kafkaVersions } from "./kafka.mjs";
 import { flagsOf } from "./lib/flags.mjs";
-import { cacheDir } from "./lib/tools.mjs";
+import { cacheDir, moveIntoPlace } from "./lib/tools.mjs";
 
 /** Extracts the schemas of one version from a folder of jars unless that was done; returns where they are. */
 export function extractSchemas(version, libs) {
@@ -28,13 +28,7 @@ export function extractSchemas(version, libs) {
     count++;
   }
   if (count === 0) throw new Error(`Extracting schemas from "${jar}": wanted common/message/*.json, found none`);
-  try {
-    renameSync(work, target);
-  } catch (error) {
-    // Another process was faster; its copy is as good as ours.
-    rmSync(work, { recursive: true, force: true });
-    if (!existsSync(target)) throw error;
-  }
+  moveIntoPlace(work, target);
   return target;
 }
 

@@ -88,7 +88,15 @@ const testHelpers = {
   })),
   createCluster(options = {}, brokers = listOf(plan.brokers)) {
     const all = { ...connectionOpts(), ...options, brokers };
-    return Object.assign(new (theirs("cluster"))(all), { specOptions: all });
+    const cluster = Object.assign(new (theirs("cluster"))(all), { specOptions: all });
+    const { fetchTopicsOffset } = cluster;
+    // KafkaJS's producer would have connected it; here it only looks at what was written.
+    cluster.fetchTopicsOffset = async (topics) => {
+      await cluster.connect();
+      await cluster.addMultipleTargetTopics(topics.map(({ topic }) => topic));
+      return await fetchTopicsOffset.call(cluster, topics).finally(() => cluster.disconnect());
+    };
+    return cluster;
   },
   createModPartitioner: () => ({ partitionMetadata, message }) => {
     const key = parseInt(message.key.replace(/[^\d]/g, ""), 10);

@@ -1,7 +1,7 @@
 /** Where things are, and how a child process is run: shared by the scripts. */
 
 import { spawn } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, renameSync, rmSync } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { join, relative, sep } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -35,6 +35,16 @@ export async function listFiles(folder, accept = () => true) {
     else if (accept(path)) found.push(relative(".", path).split(sep).join("/"));
   }
   return found.sort();
+}
+
+/** Makes a folder that is complete the one at a path, all at once. Of two processes the faster one's stays. */
+export function moveIntoPlace(folder, path) {
+  try {
+    renameSync(folder, path);
+  } catch (error) {
+    rmSync(folder, { recursive: true, force: true });
+    if (!existsSync(path)) throw error;
+  }
 }
 
 /** When the newest of the files was changed, in ms since the epoch. */

@@ -8,7 +8,7 @@
 const TO_END = "\x1b[K";
 
 /** Begins the line anew: what stood there is gone. */
-export const WIPE = `\r${TO_END}`;
+export const WIPE: string = `\r${TO_END}`;
 
 /** Narrower than this, no column of a table is worth keeping. */
 const LEAST_WIDTH = 20;
