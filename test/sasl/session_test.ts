@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { SaslAuthenticate } from "../../src/protocol/messages/mod.ts";
+import { Produce, SaslAuthenticate } from "../../src/protocol/messages/mod.ts";
 import { plain, type SaslMechanism } from "../../src/sasl/mod.ts";
 import { test } from "../harness.ts";
 import { stage } from "../stage.ts";
@@ -92,6 +92,38 @@ for (const acks of ["all", 0] as const) {
     });
   }
 }
+
+test("session: a broker that wants to be left alone while it is shown the credentials again is waited for", async () => {
+  const { runtime, cluster, producer, run } = stage({ sasl: { users, maxReauthMs: REAUTH_MS }, topics: { orders: 1 } });
+  const ended: string[] = [];
+  const client = producer({
+    sasl: plain(credentials),
+    securityProtocol: "sasl_plaintext",
+    connectTimeoutMs: 1_000,
+    hooks: { onDisconnect: ({ error }) => void ended.push(error.message) },
+  });
+  await run(client.send({ topic: "orders", value: "a" }));
+  const [{ connectionId } = assert.fail("nothing was produced")] = cluster.requestsOf(Produce);
+  // In flight while the session is renewed, and answered with the wish for five seconds of quiet.
+  const before = cluster.requestsOf(SaslAuthenticate).length;
+  cluster.control(
+    Produce,
+    { answerDelayMs: 600, transform: (body) => ({ ...body, throttleTimeMs: 5_000 }) },
+    { times: 1 },
+  );
+  cluster.control(SaslAuthenticate, { delayMs: 4_000 }, { times: 1 });
+  await run(new Promise<void>((resolve) => runtime.setTimer(resolve, 2_500)), 10_000);
+  const sent = [client.send({ topic: "orders", value: "b" })];
+  await run(new Promise<void>((resolve) => runtime.setTimer(resolve, 450)), 10_000);
+  assert.equal(cluster.requestsOf(SaslAuthenticate).length, before, "it stands behind the records");
+  sent.push(client.send({ topic: "orders", value: "c" }));
+  await run(Promise.all(sent));
+  assert.deepEqual(ended, []);
+  assert.equal(cluster.requestsOf(SaslAuthenticate).length, before + 1);
+  assert.deepEqual(new Set(cluster.requestsOf(Produce).map((each) => each.connectionId)), new Set([connectionId]));
+  await run(client.close());
+  assert.equal(runtime.pendingTimers, 0);
+});
 
 test("session: credentials that are withdrawn in mid-life are told to the records that wait, and others take their place", async () => {
   const accounts: Record<string, string> = { app: "pencil" };

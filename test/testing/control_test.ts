@@ -8,6 +8,8 @@ import {
   ListOffsets,
   Metadata,
   Produce,
+  SaslAuthenticate,
+  SaslHandshake,
 } from "../../src/protocol/messages/mod.ts";
 import { type AnyApi, decodeResponseFrame, encodeRequestFrame } from "../../src/protocol/api.ts";
 import type { ResponseInputOf } from "../../src/protocol/api.ts";
@@ -299,3 +301,33 @@ function fetchBody(topic: string): Record<string, unknown> {
   const naming = topic.length === 32 ? { topicId: topic } : { topic };
   return { maxWaitMs: 0, minBytes: 0, topics: [{ ...naming, partitions }] };
 }
+
+test("control: what shows who a client is can be delayed, refused, spoilt and left without an answer, too", async () => {
+  const sasl = { users: { alice: "secret" }, mechanisms: ["PLAIN"] as const, failureDelayMs: 0 };
+  const { runtime, cluster, connect } = stage({ sasl });
+  const authBytes = new TextEncoder().encode("\0alice\0secret");
+  const handshake = { mechanism: "PLAIN" };
+  const wire = await connect();
+  cluster.control(SaslHandshake, { delayMs: 300 }, { times: 1 });
+  cluster.control(SaslAuthenticate, { answerDelayMs: 200 }, { times: 1 });
+  assert.equal((await wire.ask(SaslHandshake, 1, handshake))!.errorCode, 0);
+  assert.equal(runtime.now(), 300);
+  cluster.control(SaslAuthenticate, { error: 58 }, { times: 1 });
+  assert.equal((await wire.ask(SaslAuthenticate, 2, { authBytes }))!.errorCode, 58);
+  assert.equal((await wire.ask(SaslAuthenticate, 2, { authBytes }))!.errorCode, 0, "the broker itself has not seen it");
+  assert.equal(runtime.now(), 500);
+  assert.ok(await wire.ask(Metadata, 9, { topics: [] }));
+
+  const refused = await connect();
+  cluster.control(SaslHandshake, { transform: (body) => ({ ...body, mechanisms: ["OTHER"] }) }, { times: 1 });
+  assert.deepEqual((await refused.ask(SaslHandshake, 1, handshake))!.mechanisms, ["OTHER"]);
+  cluster.control(SaslAuthenticate, { drop: "after" }, { times: 1 });
+  assert.equal(await refused.ask(SaslAuthenticate, 2, { authBytes }), undefined);
+  assert.equal(refused.closed, true);
+
+  const silent = await connect();
+  cluster.control(SaslHandshake, { silence: true }, { times: 1 });
+  assert.equal(await silent.ask(SaslHandshake, 1, handshake), undefined);
+  assert.equal(silent.closed, false);
+  assert.deepEqual(cluster.failures, []);
+});

@@ -21,13 +21,15 @@ import { UNSUPPORTED_VERSION } from "../../protocol/error_code_names.ts";
 import { handlerOf } from "./handlers.ts";
 import type { BrokerHost } from "./host.ts";
 import { RELEASES } from "./release.ts";
-import { type Admission, SaslGate } from "./sasl.ts";
+import { type Admission, SaslGate, type SaslStep } from "./sasl.ts";
 import type { ClusterView } from "../control/view.ts";
 
 /** Kafka closes the connection at a length of 0; what is too short for a header is found out when it is read. */
 const MIN_FRAME_BYTES = 1;
 /** `connection.failed.authentication.delay.ms`. */
 const FAILURE_DELAY_MS = 100;
+/** What is recorded of a step of an authentication in place of its bytes, which are secret. */
+const NO_BYTES = new Uint8Array(0);
 
 /** One connection, from its first byte to its end. */
 export class BrokerConnection implements ServedConnection {
@@ -63,7 +65,6 @@ export class BrokerConnection implements ServedConnection {
       cluster.sasl,
       (api, version) => isServed(cluster, broker, api, version),
       () => cluster.clock.wallNow(),
-      (header, body) => this.#record(header, body, new Uint8Array(0)),
     );
     this.#lastActiveMs = cluster.clock.now();
     this.#watchIdleness();
@@ -179,9 +180,10 @@ export class BrokerConnection implements ServedConnection {
     const context = this.#record(header, body, frame);
     const action = this.#cluster.controls.decide(api, body, context);
     const call = this.#call(body, header, action?.view);
-    const exchange: Exchange = { api, context, call, muteMs: this.#overQuota(api, header.clientId, frame) };
+    const muteMs = this.#overQuota(api, header.clientId, frame);
+    const exchange: Exchange = { api, context, request: body, muteMs, serve: () => handlerOf(api)(call) };
     if (action !== undefined) return this.#control(exchange, action);
-    const outcome = handlerOf(api)(call);
+    const outcome = exchange.serve();
     if (outcome instanceof Promise) return outcome.then((settled) => this.#finish(exchange, settled));
     return this.#finish(exchange, outcome);
   }
@@ -203,16 +205,46 @@ export class BrokerConnection implements ServedConnection {
   #keepOut(admission: Admission): Served | Promise<Served> {
     if (typeof admission === "string") this.#close();
     if (typeof admission === "string" || this.#isDead) return "done";
+    if ("serve" in admission) return this.#authenticate(admission);
     if (!admission.isLast) {
       if (!this.#closed) this.#socket.write(admission.answer);
       return "done";
     }
-    const { failureDelayMs = FAILURE_DELAY_MS } = this.#cluster.sasl!;
-    return this.#cluster.sleep(failureDelayMs).then(() => {
+    return this.#pauseBeforeRefusal().then(() => {
       if (!this.#closed) this.#socket.write(admission.answer);
       this.#close();
       return "done";
     });
+  }
+
+  /** Serves a step of an authentication. */
+  async #authenticate({ header, request, serve }: SaslStep): Promise<Served> {
+    const api = header.api!;
+    const context = this.#record(header, request, NO_BYTES);
+    const action = this.#cluster.controls.decide(api, request, context);
+    let isLast = false;
+    const exchange: Exchange = {
+      ...{ api, context, request, muteMs: 0 },
+      serve: async () => {
+        let body: Outcome;
+        try {
+          ({ body, isLast } = await serve());
+        } catch {
+          return "close";
+        }
+        if (isLast) await this.#pauseBeforeRefusal();
+        return body;
+      },
+    };
+    const served = action === undefined
+      ? await this.#finish(exchange, await exchange.serve())
+      : await this.#control(exchange, action);
+    if (isLast) this.#close();
+    return served;
+  }
+
+  #pauseBeforeRefusal(): Promise<void> {
+    return this.#cluster.sleep(this.#cluster.sasl?.failureDelayMs ?? FAILURE_DELAY_MS);
   }
 
   #call(request: unknown, { apiVersion: version, clientId }: RequestHeader, view: ClusterView | undefined): Call {
@@ -265,7 +297,7 @@ export class BrokerConnection implements ServedConnection {
   }
 
   async #control(exchange: Exchange, action: ControlAction): Promise<Served> {
-    const { api, call, context } = exchange;
+    const { api, context, request } = exchange;
     if (action.delayMs !== undefined) await this.#cluster.sleep(action.delayMs);
     if (this.#isDead) return "done";
     if (action.close || action.drop === "before") {
@@ -275,7 +307,7 @@ export class BrokerConnection implements ServedConnection {
     const replaces = action.respond !== undefined || action.error !== undefined || action.bytes !== undefined ||
       action.silence === true;
     let outcome: Outcome = "nothing";
-    if (!replaces || action.apply) outcome = await handlerOf(api)(call);
+    if (!replaces || action.apply) outcome = await exchange.serve();
     if (action.drop === "after") {
       this.#close();
       return "done";
@@ -287,8 +319,8 @@ export class BrokerConnection implements ServedConnection {
       if (!this.#closed) this.#socket.write(new Uint8Array(action.bytes));
       return "done";
     }
-    if (isUnanswered(api, call.request)) return await this.#finish(exchange, action.respond ? "nothing" : "close");
-    const body = action.respond ?? errorBody(api, context.version, call.request, action.error!, outcome);
+    if (isUnanswered(api, request)) return await this.#finish(exchange, action.respond ? "nothing" : "close");
+    const body = action.respond ?? errorBody(api, context.version, request, action.error!, outcome);
     return await this.#finish(exchange, body as Outcome, action);
   }
 
@@ -343,8 +375,10 @@ export class BrokerConnection implements ServedConnection {
 interface Exchange {
   readonly api: AnyApi;
   readonly context: RequestContext;
-  readonly call: Call;
+  readonly request: unknown;
   readonly muteMs: number;
+  /** Does what was asked. */
+  readonly serve: () => Outcome | Promise<Outcome>;
 }
 
 /** Whether the next request may be served. */

@@ -13,13 +13,29 @@ import {
   UNSUPPORTED_SASL_MECHANISM,
 } from "../../protocol/error_code_names.ts";
 import { hasGoodName } from "./api_versions_handler.ts";
+import type { Outcome } from "./call.ts";
 import { errorBody } from "./error_body.ts";
 import { mechanismsOf, SaslExchange, type SaslOptions, type Step } from "./sasl_exchange.ts";
 
-/** What becomes of a frame: it is served as any other, it is the end, or it is answered here, perhaps for the last time. */
-export type Admission = "serve" | "close" | {
+/** What a step of an authentication is answered with. */
+export interface SaslReply {
+  readonly body: Outcome;
+  /** The client is refused: the connection is to be closed behind the answer, which comes after `failureDelayMs`. */
+  readonly isLast: boolean;
+}
+
+/** A step of an authentication: it can be controlled like any other request, and is served by the gate. */
+export interface SaslStep {
+  readonly header: RequestHeader;
+  readonly request: unknown;
+  /** Takes the step. */
+  serve(): Promise<SaslReply>;
+}
+
+/** What becomes of a frame: it is served as any other, it is the end, it is a step, or these bytes answer it. */
+export type Admission = "serve" | "close" | SaslStep | {
   readonly answer: readonly Uint8Array[];
-  /** The connection is to be closed behind the answer, which comes after a pause (`failureDelayMs`). */
+  /** As in {@link SaslReply}. */
   readonly isLast: boolean;
 };
 
@@ -34,7 +50,6 @@ export class SaslGate {
   readonly #options: SaslOptions;
   readonly #serves: (api: AnyApi, version: number) => boolean;
   readonly #wallNow: () => number;
-  readonly #record: (header: RequestHeader, body: unknown) => void;
   #state: "versions or handshake" | "handshake" | "token" | "raw token" | "refused" | "open" = "versions or handshake";
   #exchange: SaslExchange | undefined;
   /** Who has authenticated, and until when that counts. */
@@ -46,17 +61,17 @@ export class SaslGate {
     options: SaslOptions,
     serves: (api: AnyApi, version: number) => boolean,
     wallNow: () => number,
-    record: (header: RequestHeader, body: unknown) => void,
   ) {
     this.#options = options;
-    this.#record = record;
     this.#serves = serves;
     this.#wallNow = wallNow;
   }
 
   /** Decides about a frame. Throws, or rejects, when it can't be read. */
   admit(frame: Uint8Array): Admission | Promise<Admission> {
-    if (this.#state === "open") return this.#admitAgain(frame);
+    if (this.#state === "open" && !this.#isRenewal(frame)) {
+      return this.#wallNow() < this.#endsAtMs ? "serve" : "close";
+    }
     if (this.#state === "refused" || frame.length > MAX_BYTES) return "close";
     if (this.#state === "raw token") return this.#takeRaw(frame);
     const header = decodeRequestHeader(frame);
@@ -71,44 +86,44 @@ export class SaslGate {
     }
     if (!this.#serves(api, apiVersion)) return "close";
     const request = api.decodeRequest(reader, apiVersion);
-    const answered = (body: unknown, isLast = false): Admission => {
-      return { answer: encodeResponseFrame(api, apiVersion, correlationId, body as never), isLast };
-    };
     if (this.#state !== "token") {
       if (api.key !== SaslHandshake.key) return "close";
-      this.#record(header, request);
       const { mechanism } = request as RequestOf<typeof SaslHandshake>;
-      const mechanisms = mechanismsOf(this.#options);
-      const isKnown = mechanisms.includes(mechanism);
-      const isFramed = apiVersion >= FIRST_HANDSHAKE_WITH_FRAMED_TOKENS;
-      this.#state = !isKnown ? "refused" : isFramed ? "token" : "raw token";
-      this.#exchange = isKnown ? new SaslExchange(mechanism, this.#options, this.#wallNow) : undefined;
-      return answered({ errorCode: isKnown ? 0 : UNSUPPORTED_SASL_MECHANISM, mechanisms });
+      return { header, request, serve: () => Promise.resolve(this.#choose(mechanism, apiVersion)) };
     }
     if (api.key !== SaslAuthenticate.key) {
-      return answered(errorBody(api, apiVersion, request, ILLEGAL_SASL_STATE, "nothing"), true);
+      const body = errorBody(api, apiVersion, request, ILLEGAL_SASL_STATE, "nothing");
+      return { answer: encodeResponseFrame(api, apiVersion, correlationId, body as never), isLast: true };
     }
-    this.#record(header, request);
-    return this.#exchange!.take((request as RequestOf<typeof SaslAuthenticate>).authBytes).then((step) => {
-      const errorMessage = this.#conclude(step);
-      const { maxReauthMs = 0 } = this.#options;
-      return answered({
-        errorCode: errorMessage === undefined ? 0 : SASL_AUTHENTICATION_FAILED,
-        errorMessage: errorMessage ?? "",
-        authBytes: errorMessage === undefined ? step.answer ?? new Uint8Array(0) : new Uint8Array(0),
-        sessionLifetimeMs: this.#state === "open" ? BigInt(maxReauthMs) : 0n,
-      }, errorMessage !== undefined);
-    });
+    const { authBytes } = request as RequestOf<typeof SaslAuthenticate>;
+    return { header, request, serve: () => this.#take(authBytes) };
   }
 
   /** A session may be renewed at any time; once it is over nothing else is served. */
-  #admitAgain(frame: Uint8Array): Admission | Promise<Admission> {
-    const { api } = decodeRequestHeader(frame);
-    if (api?.key === SaslHandshake.key && this.#options.maxReauthMs !== undefined) {
-      this.#state = "handshake";
-      return this.admit(frame);
-    }
-    return this.#wallNow() < this.#endsAtMs ? "serve" : "close";
+  #isRenewal(frame: Uint8Array): boolean {
+    return decodeRequestHeader(frame).api?.key === SaslHandshake.key && this.#options.maxReauthMs !== undefined;
+  }
+
+  #choose(mechanism: string, version: number): SaslReply {
+    const mechanisms = mechanismsOf(this.#options);
+    const isKnown = mechanisms.includes(mechanism);
+    const isFramed = version >= FIRST_HANDSHAKE_WITH_FRAMED_TOKENS;
+    this.#state = !isKnown ? "refused" : isFramed ? "token" : "raw token";
+    this.#exchange = isKnown ? new SaslExchange(mechanism, this.#options, this.#wallNow) : undefined;
+    return { body: { errorCode: isKnown ? 0 : UNSUPPORTED_SASL_MECHANISM, mechanisms }, isLast: false };
+  }
+
+  async #take(token: Uint8Array): Promise<SaslReply> {
+    const step = await this.#exchange!.take(token);
+    const errorMessage = this.#conclude(step);
+    const { maxReauthMs = 0 } = this.#options;
+    const body = {
+      errorCode: errorMessage === undefined ? 0 : SASL_AUTHENTICATION_FAILED,
+      errorMessage: errorMessage ?? "",
+      authBytes: errorMessage === undefined ? step.answer ?? new Uint8Array(0) : new Uint8Array(0),
+      sessionLifetimeMs: this.#state === "open" ? BigInt(maxReauthMs) : 0n,
+    };
+    return { body, isLast: errorMessage !== undefined };
   }
 
   #takeRaw(frame: Uint8Array): Promise<Admission> {
