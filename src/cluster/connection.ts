@@ -27,6 +27,7 @@ import { FrameAssembler } from "../protocol/frame_assembler.ts";
 import type { AnyApi, RequestInputOf, ResponseOf } from "../protocol/schema.ts";
 import { MAX_INT32 } from "../call_options.ts";
 import type { Runtime, Socket, Timer, TlsOptions } from "../runtime/runtime.ts";
+import { setDeadline, Truce } from "../runtime/truce.ts";
 import { type Address, formatAddress } from "./address.ts";
 import type { SaslMechanism } from "../sasl/mechanism.ts";
 import { type Ask, authenticate } from "./authentication.ts";
@@ -134,8 +135,9 @@ export class Connection {
   #heardMs: number;
   #remindAtMs = 0;
   #timer: Timer | undefined;
-  #renewalTimer: Timer | undefined;
+  #renewalTimer: Pick<Timer, "cancel"> | undefined;
   #timerAtMs = Infinity;
+  readonly #truce = new Truce();
   /** The handshake is done. */
   #ready = false;
   /** Why it ends when nothing is in flight any more. */
@@ -273,7 +275,7 @@ export class Connection {
       new Promise((resolve, reject) => this.#request(api, version, body, timeoutMs, resolve, reject));
     // Whoever asks somebody else for a token may wait for ever. What the broker owes has a deadline of its own, which a
     // throttle moves.
-    const watch = (): void => void (this.#renewalTimer = this.#runtime.setTimer(late, timeoutMs));
+    const watch = (): void => void (this.#renewalTimer = setDeadline(this.#runtime, late, timeoutMs));
     const late = (): void => {
       if (this.#inFlight.length > 0) return watch();
       const message = `Showing the credentials to ${this.#broker} again took longer than connectTimeoutMs.`;
@@ -308,7 +310,8 @@ export class Connection {
         if (calm) return this.isSending ? this.#runtime.defer(settle) : void Promise.resolve().then(settle);
         // Nobody answers, so a broker that has stopped reading is found out here.
         const sentMs = this.#lastUsedMs;
-        const timer = this.#runtime.setTimer(() => this.destroy(this.#lateError(api, "read", sentMs)), timeoutMs);
+        const late = (): void => this.destroy(this.#lateError(api, "read", sentMs));
+        const timer = setDeadline(this.#runtime, late, timeoutMs);
         void this.#socket?.drained().then(() => {
           timer.cancel();
           this.#runtime.defer(settle);
@@ -469,19 +472,21 @@ export class Connection {
   }
 
   #onTimer(): void {
+    const nowMs = this.#runtime.now();
+    this.#truce.onTimer(this.#timerAtMs, nowMs);
     this.#timerAtMs = Infinity;
     this.#timer = undefined;
-    const nowMs = this.#runtime.now();
     // A broker that throttles is left in peace, also by a new connection.
     const usedMs = Math.max(this.#lastUsedMs, this.throttledUntilMs);
     const idle = this.inFlight === 0 && !this.isSending;
     let nextMs = idle ? usedMs + this.#options.connectionMaxIdleMs : this.#silenceDueMs(nowMs);
     for (const entry of this.#inFlight) {
-      if (entry.deadlineMs <= nowMs) {
+      const deadlineMs = this.#truce.endOf(entry.deadlineMs);
+      if (deadlineMs <= nowMs) {
         this.destroy(this.#lateError(entry.api, "answer", entry.sentMs));
         return;
       }
-      nextMs = Math.min(nextMs, entry.deadlineMs);
+      nextMs = Math.min(nextMs, deadlineMs);
     }
     if (idle && nextMs <= nowMs) this.close();
     else this.#armTimer(Math.max(nextMs, nowMs + 1));

@@ -20,6 +20,7 @@ import { ApiVersions } from "../protocol/messages/api_versions.ts";
 import type { AnyApi, ResponseOf } from "../protocol/schema.ts";
 import { onAbort } from "../runtime/on_abort.ts";
 import type { Runtime } from "../runtime/runtime.ts";
+import { setDeadline } from "../runtime/truce.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { Connection, type ConnectionOptions, type VersionRange } from "./connection.ts";
 import { authenticate } from "./authentication.ts";
@@ -157,7 +158,7 @@ async function withinDeadline(
     connection.destroy(reason);
     attempt.abort(reason);
   };
-  const timer = runtime.setTimer(() => {
+  const timer = setDeadline(runtime, () => {
     const message = `Connecting to "${name}" took longer than connectTimeoutMs.`;
     giveUp(new TimeoutError(message, { code: "CONNECT_TIMED_OUT", broker: name }));
   }, leftMs);

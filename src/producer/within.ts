@@ -8,6 +8,7 @@ import { checkSignal, checkTimeoutMs, readOptions, reasonOfSignal } from "../cal
 import type { TimeoutError } from "../errors.ts";
 import { onAbort } from "../runtime/on_abort.ts";
 import type { Runtime, Timer } from "../runtime/runtime.ts";
+import { setDeadline } from "../runtime/truce.ts";
 
 /** Time limit and signal of a call that waits. */
 export interface WaitOptions {
@@ -32,7 +33,7 @@ export function within<T>(
 ): Promise<T> {
   if (timeoutMs === undefined && signal === undefined) return promise;
   return new Promise((resolve, reject) => {
-    let timer: Timer | undefined;
+    let timer: Pick<Timer, "cancel"> | undefined;
     const giveUp = (): void => end(() => reject(reasonOfSignal(signal!)));
     let ignore: (() => void) | undefined;
     const end = (settle: () => void): void => {
@@ -44,7 +45,7 @@ export function within<T>(
     if (signal?.aborted) return giveUp();
     if (signal !== undefined) ignore = onAbort(signal, giveUp);
     if (timeoutMs !== undefined && timeoutMs !== Infinity) {
-      timer = runtime.setTimer(() => end(() => reject(late())), timeoutMs);
+      timer = setDeadline(runtime, () => end(() => reject(late())), timeoutMs);
     }
   });
 }

@@ -6,10 +6,11 @@
 
 import { AuthenticationError, ConfigError, ConnectionError, KafkaError } from "../errors.ts";
 import { excerpt, sentence } from "../show.ts";
-import { setTimer } from "./clock.ts";
+import { monotonicNow, setTimer } from "./clock.ts";
 import type { ConnectOptions, Socket, SocketFactory, Timer } from "./runtime.ts";
 import { checkTls } from "./tls.ts";
 import { tlsMeaning } from "./tls_refusal.ts";
+import { setDeadline } from "./truce.ts";
 
 /**
  * After so long without a byte the system begins to ask whether the peer is still there. Load balancers forget a
@@ -46,7 +47,7 @@ export async function dial(
   if (signal?.aborted) throw abandoned();
 
   const attempt = new AbortController();
-  let timer: Timer | undefined;
+  let timer: Pick<Timer, "cancel"> | undefined;
   let giveUp: (() => void) | undefined;
   const interrupted = new Promise<never>((_, reject) => {
     if (timeoutMs !== undefined) {
@@ -54,7 +55,7 @@ export async function dial(
         reject(
           new ConnectionError(`Connecting to "${address}" took longer than ${timeoutMs} ms`, { broker: address }),
         );
-      timer = setTimer(tooLong, timeoutMs);
+      timer = setDeadline({ now: monotonicNow, setTimer }, tooLong, timeoutMs);
     }
     giveUp = () => reject(abandoned());
     signal?.addEventListener("abort", giveUp, { once: true });

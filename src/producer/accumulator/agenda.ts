@@ -5,6 +5,7 @@
  */
 
 import type { Runtime, Timer } from "../../runtime/runtime.ts";
+import { Truce } from "../../runtime/truce.ts";
 
 /** Something that may fall due. It is on the agenda at most once. */
 export interface Entry {
@@ -20,6 +21,8 @@ export interface Entry {
 
 /** The deadlines of one producer. */
 export class Agenda {
+  /** What becomes of deadlines that are found late. */
+  readonly truce: Truce = new Truce();
   readonly #runtime: Runtime;
   readonly #heap: Entry[] = [];
   #timer: Timer | undefined;
@@ -82,9 +85,10 @@ export class Agenda {
   }
 
   #fire(): void {
+    const nowMs = this.#runtime.now();
+    this.truce.onTimer(this.#timerMs, nowMs);
     this.#timer = undefined;
     this.#timerMs = Infinity;
-    const nowMs = this.#runtime.now();
     while (this.#heap.length > 0 && this.#heap[0]!.dueMs <= nowMs) {
       const entry = this.#heap[0]!;
       this.remove(entry);

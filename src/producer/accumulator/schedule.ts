@@ -95,10 +95,10 @@ export class Schedule implements DueListener {
   watch(partition: Partition, nowMs: number): void {
     const oldest = partition.incomplete[0] ?? partition.queue[0];
     if (oldest === undefined) return;
-    let dueMs = oldest.overdue ? partition.nextDeadlineMs : oldest.deadlineMs;
     const head = partition.queue[0];
+    const deadlineMs = oldest.overdue ? partition.nextDeadlineMs : oldest.deadlineMs;
+    let dueMs = this.#agenda.truce.endOf(Math.min(deadlineMs, head?.deadlineMs ?? Infinity));
     if (head !== undefined) {
-      dueMs = Math.min(dueMs, head.deadlineMs);
       if (partition.notBeforeMs > nowMs) dueMs = Math.min(dueMs, partition.notBeforeMs);
       else if (!this.isDue(head, nowMs)) dueMs = Math.min(dueMs, head.createdMs + this.#lingerMs);
     }

@@ -231,6 +231,8 @@ export class WaitingRoom implements Entry {
   onDue(): void {
     // Not by the clock: what was sent before fails before, and it may be a batch that falls due between two of these.
     const { dueMs } = this;
+    const endMs = this.#agenda.truce.endOf(dueMs);
+    if (endMs > dueMs) return this.#agenda.set(this, endMs);
     for (let send = this.#first(); send !== undefined; send = this.#first()) {
       const lateMs = send.since.nowMs + this.#maxWaitMs;
       if (lateMs > dueMs) return this.#agenda.set(this, lateMs);

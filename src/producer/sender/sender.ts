@@ -103,7 +103,7 @@ export class Sender implements Worker, ExchangeListener {
   onDue(partition: Partition): void {
     this.guard(() => {
       const nowMs = this.#runtime.now();
-      this.#settlement.expire(partition, nowMs);
+      if (!this.#agenda.truce.isOn(nowMs)) this.#settlement.expire(partition, nowMs);
       const head = partition.queue[0];
       const due = head !== undefined && this.#schedule.isDue(head, nowMs) && nowMs >= partition.notBeforeMs;
       if (due) this.#schedule.add(partition);

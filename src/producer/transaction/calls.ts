@@ -24,12 +24,15 @@ import {
   UNKNOWN_SERVER_ERROR,
 } from "../../protocol/error_code_names.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
+import { setDeadline } from "../../runtime/truce.ts";
 import { type Action, actionOf, concurrentPauseMs, type TransactionCall } from "./actions.ts";
 
 /** So old may what is known of finalized features be when a transaction begins. */
 const FEATURES_MAX_AGE_MS = 1_000;
 /** Whoever hangs up on the question, or doesn't answer, costs a connection: it is asked again so much later. */
 const FEATURES_RETRY_MS = 600_000;
+/** For an attempt whose time was over before it could begin. */
+const LATE_ATTEMPT_MS = 1_000;
 const API_VERSIONS_WITH_FEATURES = 3;
 const API_VERSIONS_WITHOUT_ADDRESSEE = 4;
 
@@ -262,10 +265,11 @@ export class TransactionCalls {
     if (coordinator === this.coordinator) this.#use(connection);
     const version = connection.version(api, call.cap?.());
     const body = call.body(version);
-    const leftMs = Math.max(1, deadlineMs - this.#runtime.now());
+    const leftMs = deadlineMs - this.#runtime.now();
     progress.attempts += 1;
     try {
-      const timeoutMs = Math.min(this.#options.requestTimeoutMs, leftMs);
+      // None is left if the process has stood still while there was a connection to be made.
+      const timeoutMs = Math.min(this.#options.requestTimeoutMs, leftMs > 0 ? leftMs : LATE_ATTEMPT_MS);
       return call.read(await connection.request(api, version, body, timeoutMs), version);
     } catch (error) {
       if (error instanceof KafkaError && error.persisted !== "no") this.#note(progress);
@@ -282,7 +286,7 @@ export class TransactionCalls {
   /** A coordinator that can't be found or reached doesn't hold a call beyond its deadline. */
   #within<T>(promise: Promise<T>, deadlineMs: number): Promise<T> {
     return new Promise((resolve, reject) => {
-      const timer = this.#runtime.setTimer(() => {
+      const timer = setDeadline(this.#runtime, () => {
         reject(
           new TimeoutError("Look whether the coordinator can be reached from here: it could not be in time.", {
             code: "COORDINATOR_UNREACHABLE",
