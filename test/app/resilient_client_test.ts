@@ -56,6 +56,14 @@ test("resilient: an open circuit fails at once and uses up no retries, callbacks
   controller.abort();
   const options = { signal: controller.signal };
   assert.notEqual(await runtime.runUntil(codeOf(client.send({ topic: "t", value: "v" }, options))), "ok");
+  const passedOn: unknown[] = [];
+  const spy = Object.assign(Object.create(producer) as typeof producer, {
+    send: (_: unknown, given: unknown) => Promise.resolve(passedOn.push(given)),
+  });
+  const direct = createResilientClient(spy, { retry: false, breaker: false }, runtime);
+  await runtime.runUntil(direct.send({ topic: "t", value: "v" }));
+  await runtime.runUntil(direct.send({ topic: "t", value: "v" }, { signal: new AbortController().signal }));
+  assert.deepEqual(passedOn.map((given) => given === undefined ? [] : Object.keys(given as object)), [[], ["signal"]]);
 });
 
 test("resilient: stats tell servers, connections and records, and health tells up, degraded and down", async () => {

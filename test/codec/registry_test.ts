@@ -137,10 +137,12 @@ test("codecs: an own codec under another's name or without its functions is a Co
   assert.throws(() => resolveCodec("gzip", under("gzip", null)), isConfigError("codecs", /wanted name "gzip"/));
   assert.throws(() => resolveCodec("gzip", under("gzip", own)), isConfigError("codecs", /"lz4".*wanted name "gzip"/));
   assert.throws(() => resolveCodec("lz4", under("lz4", { ...own, id: 4 })), isConfigError("codecs", /id 3\.$/));
-  assert.throws(
-    () => resolveCodec("lz4", under("lz4", { name: "lz4", id: 3 })),
-    isConfigError("codecs", /compress and decompress\.$/),
-  );
+  for (const lack of [{ compress: undefined, decompress: 5 }, { compress: undefined }, { decompress: undefined }]) {
+    assert.throws(
+      () => resolveCodec("lz4", under("lz4", { ...own, ...lack })),
+      isConfigError("codecs", /compress and decompress\.$/),
+    );
+  }
 });
 
 test("codecs: whatever goes wrong in a codec is a CompressionError with its cause", async () => {

@@ -24,6 +24,17 @@ test("acks: with 0 nothing is waited for, and no slot is held", async () => {
   await assertLeavesNothing(s, producer);
 });
 
+test("acks: with 0 no record of a batch has an offset, the first or the last", async () => {
+  const s = stage();
+  const producer = s.producer({ acks: 0, lingerMs: 10 });
+  await warmUp(s, producer);
+  const sent = ["a", "b", "c"].map((value) => producer.send({ topic: "orders", partition: 0, value }));
+  const offsets = (await s.run(Promise.all(sent))).map(({ offset }) => offset);
+  assert.equal(sentBatches(s.cluster).length, 1);
+  assert.deepEqual(offsets, [-1n, -1n, -1n]);
+  await assertLeavesNothing(s, producer);
+});
+
 test("acks: with 0 a callback that sends again leaves turns to all others", async () => {
   const s = stage();
   takeAtOnce(s);

@@ -97,6 +97,7 @@ for (const kind of ["Producer", "RecordingProducer"] as const) {
         /"AbortController" is not. Pass the controller's own/,
       );
       await refused(p[method](odd({ signal: null })), "signal", /an AbortSignal: null is not/);
+      await refused(p[method](odd({ signal: { abort() {} } })), "signal", /is not\.$/);
       await refused(p[method](odd(controller.signal)), "options", /with options to/);
       await refused(p[method](odd(controller)), "options", /with options to/);
       await refused(p[method](odd({ sginal: controller.signal })), "sginal", /no such option\. Wanted .*signal\.$/);

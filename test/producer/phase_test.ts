@@ -170,6 +170,31 @@ test("phase: the halves of a batch are closed, and sent again only if the whole 
   assert.deepEqual(fresh.map((half) => [nameOf(half), half.drained]), [["closed", false], ["closed", false]]);
 });
 
+test("phase: a batch gives its buffer back once, however often it ends, and not while a codec or a socket reads it", async () => {
+  const given = (make: (batch: QueuedBatch, partition: Partition) => void): number => {
+    let count = 0;
+    const own = { take: (bytes: number) => new Uint8Array(bytes), give: () => void count++ } as unknown as BufferPool;
+    const partition = newPartition();
+    const batch: QueuedBatch = new Batch(partition, 0, 120_000, 1_024, own);
+    batch.append(NO_BYTES, 0, undefined, Infinity);
+    partition.queue.push(batch);
+    make(batch, partition);
+    batch.recycle();
+    batch.recycle();
+    return count;
+  };
+  assert.equal(given(() => {}), 1);
+  assert.equal(given((batch) => batch.socketMayHoldBytes = true), 0);
+  const codec = { name: "lz4" as const, id: 3 as const, compress: () => new Promise<Uint8Array>(() => {}) };
+  assert.equal(
+    given((batch, partition) => {
+      void batch.encode(codec, 0);
+      partition.removeFromQueue(batch);
+    }),
+    0,
+  );
+});
+
 test("phase: a codec that answers later leaves a batch ready, closed when a record went, and an ended one alone", async () => {
   let answer: (bytes: Uint8Array) => void = () => {};
   const codec = {

@@ -89,6 +89,14 @@ test("protocol: a declared message is written in each version's own layout and r
   });
 });
 
+test("protocol: only ApiVersions answers in another version than it was asked in, whatever an answer begins with", () => {
+  // Two bytes of 35, which is UNSUPPORTED_VERSION.
+  const throttleTimeMs = 35 << 16;
+  const writer = new Writer();
+  EndTxn.encodeResponse(writer, 3, { throttleTimeMs, errorCode: 0 });
+  assert.equal(EndTxn.decodeResponse(new Reader(bytesOf(writer)), 3).throttleTimeMs, throttleTimeMs);
+});
+
 test("protocol: known tags are found among unknown ones", () => {
   const hex = `${BASE_HEX}${WEIGHT}ff00` + "05" + "000101" + "010400000008" + "0200" + "03020255" + "e80703aabbcc";
   const body = decoded(2, hex);

@@ -125,6 +125,7 @@ test("oauthbearer: when a token is fetched anew, by its life", () => {
   assert.equal(refreshAt(0, minute(7), 0.5), minute(2));
   // … unless its whole life is too short for that.
   assert.equal(refreshAt(0, minute(5), 0.5), minute(4));
+  assert.equal(refreshAt(0, minute(6), 0.5), minute(6) * 0.8);
 });
 
 for (

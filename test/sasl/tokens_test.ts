@@ -223,6 +223,10 @@ for (
   });
 }
 
+test("oidc: a millisecond is time enough, and what comes with it is no error of the options", () => {
+  assert.equal(typeof oidc({ ...application, timeoutMs: 1 } as OidcOptions), "function");
+});
+
 test("google: header, claims and access token are put together as Google's brokers want them", async () => {
   const { exchange } = scripted([]);
   const access = () => ({ accessToken: "ya29.x", subject: "app@project.example", expiresAtMs: nowMs + 3_600_000 });
