@@ -170,7 +170,7 @@ test("phase: the halves of a batch are closed, and sent again only if the whole 
   assert.deepEqual(fresh.map((half) => [nameOf(half), half.drained]), [["closed", false], ["closed", false]]);
 });
 
-test("phase: a batch gives its buffer back once, however often it ends, and not while a codec or a socket reads it", async () => {
+test("phase: a batch gives its buffer back once, however often it ends, and not while a codec or a socket reads it", () => {
   const given = (make: (batch: QueuedBatch, partition: Partition) => void): number => {
     let count = 0;
     const own = { take: (bytes: number) => new Uint8Array(bytes), give: () => void count++ } as unknown as BufferPool;

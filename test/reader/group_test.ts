@@ -9,11 +9,19 @@ import {
   OffsetFetch,
   SyncGroup,
 } from "../../src/protocol/messages/mod.ts";
+import { readSubscription } from "../../src/protocol/consumer_protocol.ts";
+import type { RequestOf } from "../../src/protocol/schema.ts";
 import { type AssignorName, GroupReader, type GroupReaderOptions } from "../../src/reader/mod.ts";
 import { test } from "../harness.ts";
 import { drain, groupStage, indexesOf, textOf } from "./group_stage.ts";
 
 const numbers = (count: number): string[] => Array.from({ length: count }, (_, i) => String(i));
+/** What a member says of itself when it asks to join. */
+const claimOf = ({ memberId, protocols }: RequestOf<typeof JoinGroup>) => {
+  const { generationId, owned } = readSubscription(protocols[0]!.metadata);
+  return { memberId, generationId, owned };
+};
+const STRANGER = { memberId: "", generationId: -1, owned: [] };
 const inOrder = (texts: readonly string[]): string[] => [...texts].sort((a, b) => Number(a) - Number(b));
 
 test("group reader: one member reads all partitions from the beginning, and the next one where it has committed", async () => {
@@ -180,6 +188,8 @@ test("group reader: whoever was dropped is told that its partitions are lost, an
   const stop = cluster.control(Heartbeat, { error: 25 }, { times: 1 });
   const refuse = cluster.control(JoinGroup, { error: 14 });
   await until(() => told.length === 1);
+  await until(() => cluster.requestsOf(JoinGroup).length > 2);
+  assert.deepEqual(claimOf(cluster.requestsOf(JoinGroup).at(-1)!.body), STRANGER);
   stop();
   assert.deepEqual(told, ["lost 0,1"]);
   assert.deepEqual(one.groupMetadata(), { groupId: "g", generationId, memberId }, "the old one, which is refused");
@@ -287,7 +297,7 @@ test("group reader: two static members of one name fence each other once, and th
 });
 
 test("group reader: a caller that is stuck for rebalanceTimeoutMs leaves its partitions to the others, and comes back", async () => {
-  const { fill, member, run, until } = groupStage(2);
+  const { cluster, fill, member, run, until } = groupStage(2);
   await fill(2);
   const told: string[] = [];
   const one = member({ rebalanceTimeoutMs: 20_000, onLost: () => void told.push("lost") });
@@ -297,8 +307,11 @@ test("group reader: a caller that is stuck for rebalanceTimeoutMs leaves its par
   const two = member();
   assert.equal((await run(two.join())).length, 2);
   assert.deepEqual(one.assignment, []);
+  cluster.clearRequests();
   const next = records.next();
   await until(() => one.assignment.length === 1);
+  const claims = cluster.requestsOf(JoinGroup).map(({ body }) => claimOf(body));
+  assert.deepEqual(claims.find(({ memberId }) => memberId !== two.groupMetadata().memberId), STRANGER);
   await run(two.close());
   await run(one.close());
   await next;
@@ -338,7 +351,7 @@ test("group reader: onAssigned may seek before anything is handed out", async ()
 });
 
 test("group reader: what a listener throws ends the iteration, and a new one joins again", async () => {
-  const { failure, fill, member, run } = groupStage(1);
+  const { cluster, failure, fill, member, run } = groupStage(1);
   await fill(1);
   let fails = true;
   const one = member({
@@ -349,7 +362,9 @@ test("group reader: what a listener throws ends the iteration, and a new one joi
   const error = await failure(one[Symbol.asyncIterator]().next());
   assert.equal(error.message, "Not this one.");
   fails = false;
+  cluster.clearRequests();
   assert.equal(textOf((await run(one[Symbol.asyncIterator]().next())).value!), "0");
+  assert.deepEqual(claimOf(cluster.requestsOf(JoinGroup)[0]!.body), STRANGER);
   await run(one.close());
 });
 
