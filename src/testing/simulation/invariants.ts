@@ -349,10 +349,12 @@ function checkProgress({ plan, producers }: Observation, sent: Sent, say: Say): 
   const idleMs = Math.min(toldMs, busyMs.find((atMs) => atMs > lastMs) ?? toldMs) - lastMs;
   // With acks 0 a broker says no by hanging up; a client that was dialling so often pauses for the rest of the second.
   // One that has asked for metadata so often, because leaders hang up or time out, does the same.
-  const ofLastSecond = (timesMs: readonly number[]): number =>
-    timesMs.filter((atMs) => atMs > lastMs - 1_000 && atMs <= lastMs).length;
-  const isPaced = ofLastSecond(dialsMs) >= PACED_DIALS || ofLastSecond(metadataMs) >= PACED_METADATA;
-  if (idleMs > patienceMs + (isPaced ? 1_000 : 0)) {
+  const ofLast = (spanMs: number, timesMs: readonly number[]): number =>
+    timesMs.filter((atMs) => atMs > lastMs - spanMs && atMs <= lastMs).length;
+  const isPaced = ofLast(1_000, dialsMs) >= PACED_DIALS || ofLast(1_000, metadataMs) >= PACED_METADATA;
+  // Metadata that brings no news is asked for ever less often: a broker is slower than requestTimeoutMs, and still leads.
+  const isNoNews = ofLast(2 * options.retryBackoffMaxMs, metadataMs) >= 2;
+  if (idleMs > patienceMs + (isPaced ? 1_000 : 0) + (isNoNews ? options.retryBackoffMaxMs : 0)) {
     say("V11", `Nothing was done for ${idleMs} ms while it waited.`, sent.plan.id);
   }
 }
