@@ -82,7 +82,7 @@ export function equal(left: Uint8Array, right: Uint8Array): boolean {
   return left.length === right.length && left.every((byte, index) => byte === right[index]);
 }
 
-/** Lines end with LF or CR LF; the last one may have no end. */
+/** Lines of text end with LF or CR LF; the last one may have no end. What editors put before the first is no part of it. */
 export class LineSplitter implements Splitter {
   readonly #rest = new Rest();
   #line = 0;
@@ -99,10 +99,13 @@ export class LineSplitter implements Splitter {
   }
 
   *end(): Iterable<Piece> {
-    if (this.#rest.byteLength > 0) yield this.#next(this.#rest.take());
+    const bytes = this.#rest.take();
+    const isMark = this.#line === 0 && equal(bytes, byteOrderMark);
+    if (bytes.length > 0 && !isMark) yield this.#next(bytes);
   }
 
-  #next(bytes: Uint8Array): Piece {
+  #next(line: Uint8Array): Piece {
+    const bytes = this.#line === 0 ? withoutMark(line) : line;
     const last = bytes.length - 1;
     return { bytes: bytes[last] === carriageReturn ? bytes.subarray(0, last) : bytes, line: ++this.#line };
   }
@@ -115,7 +118,20 @@ const backslash = 0x5c;
 const closeBracket = 0x5d;
 const openBrace = 0x7b;
 const closeBrace = 0x7d;
-const byteOrderMark = [0xef, 0xbb, 0xbf];
+const byteOrderMark = Uint8Array.of(0xef, 0xbb, 0xbf);
+/** How a text in UTF-16 begins, with a letter of Latin: its mark, and a 0 before or behind the letter. */
+function isUtf16([first, second, third = 0, fourth = 0]: Uint8Array): boolean {
+  const isLittleEndian = first === 0xff && second === 0xfe && third > 0 && fourth === 0;
+  return isLittleEndian || (first === 0xfe && second === 0xff && third === 0 && fourth > 0);
+}
+
+/** The first line without its byte order mark, which would make another key of it. */
+function withoutMark(line: Uint8Array): Uint8Array {
+  if (isUtf16(line)) {
+    throw badInput(1, "the input is text in UTF-16, wanted UTF-8: iconv -f UTF-16 -t UTF-8 makes it of the other");
+  }
+  return equal(line.subarray(0, 3), byteOrderMark) ? line.subarray(3) : line;
+}
 
 /** The elements of the one JSON array that the input is. Only the commas are found here: the parser judges the rest. */
 export class JsonArraySplitter implements Splitter {

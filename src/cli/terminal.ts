@@ -118,9 +118,13 @@ function unpacked({ chunks, close }: InputSource): InputSource {
     }
     gunzip.end();
   };
-  feed().catch((error) => gunzip.destroy(error as Error));
+  // Not before somebody reads: an error that nobody listens for ends the process.
+  async function* read(): AsyncGenerator<Uint8Array> {
+    feed().catch((error) => gunzip.destroy(error as Error));
+    yield* gunzip as AsyncIterable<Uint8Array>;
+  }
   return {
-    chunks: gunzip,
+    chunks: read(),
     totalBytes: undefined,
     close() {
       close();

@@ -27,10 +27,13 @@ interface Parts {
   readonly value: unknown;
 }
 
+/** With a byte order mark, if there is one: a test is to see it. */
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
 function textOf(value: unknown): string | null {
   if (value === null || value === undefined) return null;
   if (typeof value === "string") return value;
-  return value instanceof Uint8Array ? new TextDecoder().decode(value) : JSON.stringify(value);
+  return value instanceof Uint8Array ? decoder.decode(value) : JSON.stringify(value);
 }
 
 /** One for all records: what they read is `this`. */
@@ -45,7 +48,7 @@ const METHODS: PropertyDescriptorMap = {
       const { topic, value } = this;
       // A recording producer keeps what a serializer would have been given.
       if (typeof value === "object" && !(value instanceof Uint8Array)) return value;
-      const text = textOf(value)!;
+      const text = textOf(value)!.replace(/^\ufeff/, "");
       try {
         return JSON.parse(text);
       } catch (error) {

@@ -4,7 +4,7 @@ import { formatOf, type InputOptions, RecordParser } from "../../src/cli/records
 import { test } from "../harness.ts";
 
 const encoder = new TextEncoder();
-const decoder = new TextDecoder();
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /** What was read up to the end or to the first complaint, with bytes as text. */
 function read(options: InputOptions, text: string | Uint8Array, chunkBytes = Infinity): {
@@ -51,6 +51,23 @@ test("cli input: the bytes of a line that is not UTF-8 are kept", () => {
   const parser = new RecordParser({ format: "lines" });
   const [record] = [...parser.push(Uint8Array.of(0xff, 0xfe, 0x00, 0x0a))];
   assert.deepEqual([...record!.value!], [0xff, 0xfe, 0x00]);
+});
+
+test("cli input: a byte order mark is no part of the first key, and text in UTF-16 is refused", () => {
+  const keyed = { format: "lines", keySeparator: encoder.encode(":") } as const;
+  assert.deepEqual(readAnyhow(keyed, "\ufeffk:v\n\ufeffk:w\n").records, [["k", "v"], ["\ufeffk", "w"]]);
+  assert.deepEqual(readAnyhow({ format: "lines" }, "\ufeff").records, []);
+  assert.deepEqual(readAnyhow({ format: "lines" }, "\ufeff\nv").records, [[null, ""], [null, "v"]]);
+  const utf16 = [...'\ufeff{"a":1}\n'].flatMap((
+    character,
+  ) => [character.charCodeAt(0) & 0xff, character.charCodeAt(0) >> 8]);
+  const bigEndian = utf16.map((_, index) => utf16[index ^ 1]!);
+  for (const bytes of [utf16, bigEndian]) {
+    for (const format of ["lines", "ndjson"] as const) {
+      const { records, complaint } = read({ format }, Uint8Array.from(bytes));
+      assert.deepEqual([records.length, complaint?.replace(/,.*/, "")], [0, "Line 1: the input is text in UTF-16"]);
+    }
+  }
 });
 
 test("cli input: the first separator parts key and value, several characters and UTF-8 included", () => {

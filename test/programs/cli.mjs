@@ -393,6 +393,13 @@ test("files, packed ones too, are read one after the other", async ({ sluice, re
   const broken = await sluice([...options, packed]);
   assert.equal(broken.code, 2, broken.stderr);
   assertComplaint(broken, /Reading ".*packed.ndjson.gz" failed: /);
+  // Small ones are read before there is a connection.
+  for (const content of ["no gzip at all", gzipSync("x").subarray(0, 15)]) {
+    await writeFile(packed, content);
+    const small = await sluice([...options, packed]);
+    assert.equal(small.code, 2, small.stderr);
+    assertComplaint(small, /Reading ".*packed.ndjson.gz" failed: /);
+  }
 });
 
 test("properties come from a file and from -X, and are listed", async ({ sluice, read, topic, dir }) => {

@@ -177,6 +177,7 @@ test("avro: values are read in another schema by the rules of resolution", () =>
     () => read(written, bytes, { schema: lacking }),
     /^SerializationError: Give field "must" of "Bestellung" a /,
   );
+  assert.equal(read("bytes", bytesOf("08efbbbf61"), { schema: "string" }), "\ufeffa", "a byte order mark is text");
   assert.throws(
     () => read("string", bytesOf("0261"), { schema: "int" }),
     /Reading "string" as "int" is not possible\.$/,

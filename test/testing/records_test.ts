@@ -55,6 +55,17 @@ test("testing records: a recording producer with a serializer of the caller give
   assert.deepEqual([record!.json(), record!.text()], [{ total: 3 }, '{"total":3}']);
 });
 
+test("testing records: a byte order mark is seen in text, and no part of JSON", async () => {
+  const producer = new RecordingProducer();
+  await producer.send({ topic: "orders", key: "\ufeffk", value: new TextEncoder().encode('\ufeff{"total":3}') });
+  const [record] = producer.records();
+  assert.deepEqual([record!.keyText(), record!.text(), record!.json()], [
+    "\ufeffk",
+    '\ufeff{"total":3}',
+    { total: 3 },
+  ]);
+});
+
 test("testing records: records() waits until there are so many, in a topic that is created meanwhile too", async () => {
   const { runtime, cluster, producer } = virtual({});
   const wanted = cluster.records("later", { count: 3 });

@@ -23,7 +23,7 @@ type Read = (source: Source) => unknown;
 export type LongAs = "bigint" | "number";
 
 const encoder = new TextEncoder();
-const decoder = new TextDecoder();
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /** What each primitive may also be read as. */
 const PROMOTIONS: Readonly<Partial<Record<PrimitiveName, readonly PrimitiveName[]>>> = {
