@@ -61,6 +61,27 @@ test("idempotence: a batch that is sent again has nothing new beside it until it
   await assertLeavesNothing(s, producer);
 });
 
+test("idempotence: what waits behind a refused batch goes with it to the leader that the refusal names", async () => {
+  for (const idempotent of [true, false]) {
+    const s = stage({
+      brokers: 2,
+      topics: { orders: { partitions: 1, replicationFactor: 2 } },
+      network: { latencyMs: 10 },
+    });
+    const producer = s.producer({ maxInFlight: 1, idempotent });
+    await warmUp(s, producer);
+    const { leaderId: from } = s.cluster.partition("orders", 0);
+    s.cluster.control(Produce, { delayMs: 200 }, { brokerId: from, times: 1 });
+    const sent = await sendApart(s, producer, ["refused", "behind"]);
+    await s.runtime.advance(100);
+    s.cluster.moveLeader("orders", 0, 3 - from);
+    await s.run(producer.flush());
+    assert.deepEqual(states(sent), ["acked 1", "acked 2"]);
+    assert.deepEqual(sentBatches(s.cluster).map(({ brokerId }) => brokerId), [from, 3 - from, 3 - from]);
+    await assertLeavesNothing(s, producer);
+  }
+});
+
 test("idempotence: after a move the new leader gets nothing before the old one has answered, then one batch", async () => {
   const s = stage({
     brokers: 2,
