@@ -154,3 +154,13 @@ test("session: a mechanism that throws is told of by its name, without what it k
   assert.match(error.message, /the mechanism PLAIN threw/);
   await run(client.close());
 });
+
+test("session: whoever has asked a broker why it hangs up leaves no connection behind", async () => {
+  const s = stage({ sasl: { users } });
+  const client = s.producer({ maxBlockMs: 2_000 });
+  assert.equal((await s.failure(client.connect())).code, "SASL_REQUIRED");
+  await s.runtime.advance(100);
+  assert.equal(s.cluster.network.openConnections, 0);
+  await s.run(client.close());
+  assert.equal(s.runtime.pendingTimers, 0);
+});
