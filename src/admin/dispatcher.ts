@@ -9,7 +9,7 @@ import { Cluster } from "../cluster/cluster.ts";
 import type { Connection } from "../cluster/connection.ts";
 import { BrokerError, ConnectionError, KafkaError, ProtocolError } from "../errors.ts";
 import { brokerError } from "../protocol/error_codes.ts";
-import { LEADER_NOT_AVAILABLE } from "../protocol/error_code_names.ts";
+import { LEADER_NOT_AVAILABLE, UNKNOWN_TOPIC_OR_PARTITION } from "../protocol/error_code_names.ts";
 import { FindCoordinator } from "../protocol/messages/find_coordinator.ts";
 import { Metadata } from "../protocol/messages/metadata.ts";
 import type { AnyApi, RequestInputOf, ResponseOf } from "../protocol/schema.ts";
@@ -236,12 +236,10 @@ function leaderOf(
   if (topic.errorCode !== 0) return brokerError(topic.errorCode, { topic: name });
   const found = topic.partitions.find(({ partitionIndex }) => partitionIndex === partition);
   if (found === undefined) {
-    return brokerError(UNKNOWN_PARTITION, { ...context, detail: `the topic has ${topic.partitions.length}` });
+    return brokerError(UNKNOWN_TOPIC_OR_PARTITION, { ...context, detail: `the topic has ${topic.partitions.length}` });
   }
   return found.leaderId >= 0 ? found.leaderId : brokerError(found.errorCode || LEADER_NOT_AVAILABLE, context);
 }
-
-const UNKNOWN_PARTITION = 3;
 
 function coordinatorOf(
   { errorCode, errorMessage, host, nodeId, port }: FoundCoordinator & {

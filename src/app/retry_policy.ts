@@ -198,7 +198,7 @@ export class RetryContext {
     const { signal } = this;
     let stop: () => void = () => {};
     const ended = new Promise<never>((_, reject) => {
-      // Whoever heeds the signal knows better what has become of his attempt, and has a turn to say so.
+      // An attempt that heeds the signal knows better what has become of it, and has a turn to say so.
       const giveUp = (): void => this.#runtime.defer(() => reject(signal.reason));
       const ignore = onAbort(signal, giveUp);
       if (signal.aborted) giveUp();

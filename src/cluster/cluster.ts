@@ -69,6 +69,9 @@ export interface ClusterListener {
 const STAGGER_MS = 1_000;
 /** A broker that owes an answer and says nothing for so long may be a frozen one; another one is asked who leads. */
 const SILENCE_MS = 5_000;
+/** But no longer than so that another one can be asked in the same time, and what is owed be sent again. */
+const SILENCES_PER_REQUEST_TIMEOUT = 3;
+const MINUTE_MS = 60_000;
 /**
  * Sockets report no "all bytes written", so `close()` with acks 0 polls; only while a socket still has bytes queued.
  */
@@ -110,11 +113,10 @@ export class Cluster {
       take: (answer) => this.#take(answer),
       taken: ({ broker }) => this.#dropOvertaken(broker),
       failed: (error) => this.#unreachable(error),
-      giveUp: () => this.#startOver("there has been no metadata for five minutes", false),
+      giveUp: (afterMs) => this.#startOver(`there has been no metadata for ${afterMs / MINUTE_MS} minutes`, false),
       ended: (error) => this.#ended(error),
     }, signal);
-    // A third: there must be time to ask another one, and to send again what the silent one owes.
-    const silenceMs = Math.min(options.requestTimeoutMs / 3, SILENCE_MS);
+    const silenceMs = Math.min(options.requestTimeoutMs / SILENCES_PER_REQUEST_TIMEOUT, SILENCE_MS);
     const brokerOptions = { ...options, silenceMs };
     const context = this.#brokerContext();
     this.#registry = new BrokerRegistry(options.bootstrap, {

@@ -30,6 +30,9 @@ import { plainPortError, tlsPortError } from "./port_probe.ts";
 import { show } from "../show.ts";
 import { SOFTWARE_NAME, SOFTWARE_VERSION } from "./software.ts";
 
+/** The first ApiVersions version in which a client says what it is (KIP-511). */
+const API_VERSIONS_WITH_SOFTWARE = 3;
+
 /** To whom a client believes to talk: a node of a cluster. A broker that is somebody else says so (KIP-1242). */
 export interface Addressee {
   readonly clusterId: string;
@@ -246,7 +249,7 @@ async function ask(
     readonly addressee: Addressee | undefined;
   },
 ): Promise<ResponseOf<typeof ApiVersions>> {
-  const body = version < 3 ? {} : {
+  const body = version < API_VERSIONS_WITH_SOFTWARE ? {} : {
     clientSoftwareName: SOFTWARE_NAME,
     clientSoftwareVersion: SOFTWARE_VERSION,
     ...(version < API_VERSIONS_WITH_ADDRESSEE ? undefined : addressee),

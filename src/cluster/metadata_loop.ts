@@ -26,8 +26,8 @@ export interface MetadataLoopTasks<Answer> {
   taken(answer: Answer): void;
   /** Or nobody has answered. Returns the error to tell. */
   failed(error: KafkaError): KafkaError;
-  /** There has been no answer for five minutes: what is known is of another time. */
-  giveUp(): void;
+  /** There has been no answer for so long that what is known is of another time. */
+  giveUp(afterMs: number): void;
   /** A refresh has ended, and who asked for it knows. True if another one is wanted. */
   ended(error: KafkaError | undefined): boolean;
 }
@@ -186,7 +186,7 @@ export class MetadataLoop<Answer> {
       this.holdOff(this.#failures);
       this.lastError = this.#tasks.failed(error as KafkaError);
       if (nowMs - sinceMs >= REBOOTSTRAP_AFTER_MS && !this.#closing.aborted) {
-        this.#tasks.giveUp();
+        this.#tasks.giveUp(REBOOTSTRAP_AFTER_MS);
         this.#tryingSinceMs = nowMs;
       }
       return this.lastError;

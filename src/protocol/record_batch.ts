@@ -167,7 +167,7 @@ function setTimestamp(at: number, timestamp: number): void {
 /** Sequences run from 0 to one less than this, and then from 0 again. */
 export const SEQUENCE_SPACE: number = 2 ** 31;
 
-/** Who wrote a batch, and as which of his records; all −1 without idempotence. */
+/** Which producer wrote a batch, and at which of its sequences; all −1 without idempotence. */
 export interface ProducerStamp {
   readonly producerId: bigint;
   readonly producerEpoch: number;

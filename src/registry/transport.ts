@@ -94,7 +94,7 @@ export class Transport {
         },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
         signal,
-        // Credentials go to who was named, and to nobody whom he names.
+        // Credentials go to the server that was named, and to none that it names.
         redirect: "manual",
       });
       status = response.status;

@@ -1,8 +1,8 @@
 /**
  * Asynchronous contexts: whose call something belongs to, where the runtime keeps account of it (`AsyncLocalStorage`).
  *
- * What a client does for many callers, it must not do in the context of the one who happened to come first: his trace
- * would get the requests of all, his store would be in memory for as long as a socket is open.
+ * What a client does for many callers, it must not do in the context of the one that happened to come first: its
+ * trace would get the requests of all, and its store would stay in memory for as long as a socket is open.
  *
  * @module
  */

@@ -3,8 +3,8 @@
  *
  * Tests put fake ones in their place (Jest, Vitest, sinon, `node:test`), whose time stands still until the test moves
  * it. Sockets know nothing of that: with fake timers a client would wait for ever for what the network has long
- * brought. So the first ones are kept. The date is another matter, it is asked for where it is wanted: who fakes the
- * date wants to see it in his records.
+ * brought. So the first ones are kept. The date is another matter, it is asked for where it is wanted: a test that
+ * fakes the date wants to see it in its records.
  *
  * @module
  */

@@ -13,6 +13,9 @@ import type { ConnectOptions, SocketEvents, SocketFactory, TlsOptions } from "./
 import { tlsOptions, unusableTls } from "./tls.ts";
 import { isTlsRefusal } from "./tls_refusal.ts";
 
+/** One buffer for all reads of a connection. */
+const READ_BYTES = 64 << 10;
+
 /** What is used of Deno's connections; written down here because the types must be there on every runtime. */
 interface DenoConn {
   read(buffer: Uint8Array): Promise<number | null>;
@@ -127,7 +130,7 @@ function start(conn: Conn, options: ConnectOptions, events: SocketEvents): Queue
 }
 
 async function readAll(conn: Conn, queue: QueueSocket): Promise<void> {
-  const buffer = new Uint8Array(64 << 10);
+  const buffer = new Uint8Array(READ_BYTES);
   for (let bytes = await conn.read(buffer); bytes !== null; bytes = await conn.read(buffer)) {
     queue.received(buffer.subarray(0, bytes));
   }

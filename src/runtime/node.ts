@@ -14,6 +14,9 @@ import type { ConnectOptions, SocketEvents, SocketFactory } from "./runtime.ts";
 import { tlsOptions, unusableTls } from "./tls.ts";
 import { isTlsRefusal } from "./tls_refusal.ts";
 
+/** One buffer for all reads of a socket. */
+const READ_BYTES = 64 << 10;
+
 /** Sockets of Node. They also run on Deno and Bun, which implement the same modules. */
 export function nodeSockets(): SocketFactory {
   const factory: SocketFactory = {
@@ -54,7 +57,7 @@ function openAddress(
     let queue: QueueSocket | undefined;
     // One buffer for all reads: twice the throughput of the "data" event at a quarter of its CPU time.
     const onread = {
-      buffer: new Uint8Array(64 << 10),
+      buffer: new Uint8Array(READ_BYTES),
       callback: (bytes: number, buffer: Uint8Array): boolean => {
         queue?.received(buffer.subarray(0, bytes));
         return true;

@@ -29,14 +29,20 @@ export interface SegmentSink {
 }
 
 /** Bytes that may wait before `write()` says that it is enough. */
-const highWaterBytes = 1 << 20;
-const stagingBytes = 256 << 10;
+const HIGH_WATER_BYTES = 1 << 20;
+const STAGING_BYTES = 256 << 10;
 /** Bytes in one send: more would only make `drained()` coarse. */
-const sendBytes = 1 << 20;
+const SEND_BYTES = 1 << 20;
 /** Far below every system's limit on the segments of one call. */
-const sendSegments = 64;
+const SEND_SEGMENTS = 64;
 /** How long the peer may take to read a send of what waited at `close()`, and then to answer our FIN with its own. */
-const lingerMs = 2_000;
+const LINGER_MS = 2_000;
+
+/** Parts that are shorter are copied next to each other: a segment of a send costs as much as copying this. */
+const COPY_BELOW_BYTES = 64 << 10;
+const COPY_BELOW_BYTES_WHERE_GATHERED = 32 << 10;
+/** Places at the head of the queue that are sent are cut off when they are this many. */
+const SENT_PLACES = 1_024;
 
 /** A {@link Socket} on top of a {@link SegmentSink}. */
 export class QueueSocket implements Socket {
@@ -59,7 +65,7 @@ export class QueueSocket implements Socket {
   constructor(sink: SegmentSink, events: SocketEvents) {
     this.#sink = sink;
     this.#events = events;
-    this.#copyBelowBytes = sink.gathers ? 32 << 10 : 64 << 10;
+    this.#copyBelowBytes = sink.gathers ? COPY_BELOW_BYTES_WHERE_GATHERED : COPY_BELOW_BYTES;
   }
 
   /** Bytes that were written and not yet handed to the operating system. */
@@ -78,12 +84,12 @@ export class QueueSocket implements Socket {
     if (parts instanceof Uint8Array) this.#push(parts);
     else for (const part of parts) this.#push(part);
     this.#pump();
-    return this.#bufferedBytes <= highWaterBytes;
+    return this.#bufferedBytes <= HIGH_WATER_BYTES;
   }
 
   /** Resolves when no more than the high water mark waits, or the socket has ended. */
   drained(): Promise<void> {
-    if (this.#bufferedBytes <= highWaterBytes) return Promise.resolve();
+    if (this.#bufferedBytes <= HIGH_WATER_BYTES) return Promise.resolve();
     this.#drained ??= new Promise((resolve) => this.#resolveDrained = resolve);
     return this.#drained;
   }
@@ -165,7 +171,7 @@ export class QueueSocket implements Socket {
   /** A peer that neither reads nor ends must not keep the socket, and with it the process, alive. */
   #armLinger(): void {
     this.#linger?.cancel();
-    this.#linger = setTimer(() => this.ended(), lingerMs);
+    this.#linger = setTimer(() => this.ended(), LINGER_MS);
   }
 
   readonly #sent = (): void => {
@@ -173,7 +179,7 @@ export class QueueSocket implements Socket {
     if (this.#state === "flushing") this.#armLinger();
     this.#bufferedBytes -= this.#outstandingBytes;
     this.#outstandingBytes = 0;
-    if (this.#bufferedBytes <= highWaterBytes) this.#wakeDrained();
+    if (this.#bufferedBytes <= HIGH_WATER_BYTES) this.#wakeDrained();
     this.#pump();
   };
 
@@ -190,15 +196,15 @@ export class QueueSocket implements Socket {
     let staged = 0;
     let stagedFrom = 0;
     const alone = queue.length - this.#head === 1;
-    while (this.#head < queue.length && segments.length < sendSegments && bytes < sendBytes) {
+    while (this.#head < queue.length && segments.length < SEND_SEGMENTS && bytes < SEND_BYTES) {
       const part = queue[this.#head]!;
       if (alone || part.byteLength >= this.#copyBelowBytes) {
         if (staged > stagedFrom) segments.push(this.#staging!.subarray(stagedFrom, staged));
         stagedFrom = staged;
         segments.push(part);
       } else {
-        if (staged + part.byteLength > stagingBytes) break;
-        this.#staging ??= new Uint8Array(stagingBytes);
+        if (staged + part.byteLength > STAGING_BYTES) break;
+        this.#staging ??= new Uint8Array(STAGING_BYTES);
         this.#staging.set(part, staged);
         staged += part.byteLength;
       }
@@ -208,7 +214,7 @@ export class QueueSocket implements Socket {
     if (staged > stagedFrom) segments.push(this.#staging!.subarray(stagedFrom, staged));
     if (this.#head === queue.length) {
       queue.length = this.#head = 0;
-    } else if (this.#head >= 1024) {
+    } else if (this.#head >= SENT_PLACES) {
       this.#queue = queue.slice(this.#head); // a queue that never runs dry must still let go of what was sent
       this.#head = 0;
     }

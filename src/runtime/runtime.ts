@@ -95,7 +95,7 @@ export interface SocketCapabilities {
   readonly detached: boolean;
 }
 
-/** Opens sockets. The four adapters implement it; a caller may inject his own as `options.connect`. */
+/** Opens sockets. The four adapters implement it; a caller may inject its own as `options.connect`. */
 export interface SocketFactory {
   /** For messages: `"node"`, `"deno"`, `"bun"`, `"workerd"`, or the name of an own one. */
   readonly name: string;

@@ -11,6 +11,9 @@ import type { ConnectOptions, Socket, SocketEvents } from "./runtime.ts";
 import { isTlsRefusal } from "./tls_refusal.ts";
 import { type Abandonable, bytesOf, type Wire } from "./wire.ts";
 
+/** One buffer for all reads of a stream. */
+const READ_BYTES = 64 << 10;
+
 /** What is used of streams of the web, as those of `cloudflare:sockets`, service bindings and `Deno.Conn` are. */
 export interface ByteStreams {
   /** What comes from the broker. */
@@ -49,7 +52,7 @@ export class WebWire implements Wire {
   readonly #writer: Writer;
   /** Its default reader gives 4 KB at a time on workerd, which is 6 to 9 times slower. */
   readonly #readsInto: boolean;
-  #buffer = new ArrayBuffer(64 << 10);
+  #buffer = new ArrayBuffer(READ_BYTES);
   #isWriting = false;
 
   constructor(streams: ByteStreams) {

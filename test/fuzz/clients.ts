@@ -297,7 +297,7 @@ class ClientSchedule {
         if (dice.oneIn(3)) yield ["committed", member.committed()];
       },
       probe: async () => {
-        // Who was told that he is out begins anew.
+        // A member that was told it is out begins again.
         if (hasEnded) {
           await member.close().catch(() => {});
           member = make();

@@ -54,7 +54,7 @@ export class TurnClock {
     this.#runtime.defer(this.#forget);
   }
 
-  /** Calls back when the turn is over. Who asks again in the same turn takes the place of what he asked for before. */
+  /** Calls back when the turn is over. Asking again in the same turn replaces what was asked for before. */
   afterTurn(callback: () => void): void {
     // Whoever reads the clock has it set back when the turn is over.
     void this.nowMs;

@@ -75,6 +75,8 @@ interface Flush {
 /** Sizes of the buffers of records that wait for memory. */
 const MIN_CHUNK_BYTES = 16_384;
 const MAX_CHUNK_BYTES = 1_048_576;
+/** Between these, a new buffer has this share of all that waits. */
+const CHUNK_SHARE = 1 / 4;
 /** For partitioners that don't look at records. */
 export const NO_RECORD: KeptRecord = { key: null, value: null, headers: undefined };
 
@@ -132,7 +134,7 @@ export class WaitingRoom implements Entry {
   }
 
   /**
-   * Lets a record wait, with a copy of its bytes: the caller may use his own again.
+   * Lets a record wait, with a copy of its bytes: the caller may reuse its own.
    *
    * @throws {BufferFullError} when nothing comes free, and too much waits already
    */
@@ -440,7 +442,7 @@ export class WaitingRoom implements Entry {
 
   /** Large where much waits, or buffers would be many; small where little does. */
   #chunkSize(): number {
-    return Math.min(MAX_CHUNK_BYTES, Math.max(MIN_CHUNK_BYTES, this.#memory.bytesInLine >> 2));
+    return Math.min(MAX_CHUNK_BYTES, Math.max(MIN_CHUNK_BYTES, Math.floor(this.#memory.bytesInLine * CHUNK_SHARE)));
   }
 
   #watch(since: Moment): void {

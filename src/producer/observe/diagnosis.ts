@@ -11,7 +11,16 @@ import type { Cluster } from "../../cluster/cluster.ts";
 import { isUsable } from "../../cluster/metadata.ts";
 import type { KafkaError } from "../../errors.ts";
 import { brokerError, errorOf } from "../../protocol/error_codes.ts";
-import { UNKNOWN_TOPIC_OR_PARTITION } from "../../protocol/error_code_names.ts";
+import {
+  KAFKA_STORAGE_ERROR,
+  LEADER_NOT_AVAILABLE,
+  NOT_ENOUGH_REPLICAS,
+  NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+  NOT_LEADER_OR_FOLLOWER,
+  REQUEST_TIMED_OUT,
+  THROTTLING_QUOTA_EXCEEDED,
+  UNKNOWN_TOPIC_OR_PARTITION,
+} from "../../protocol/error_code_names.ts";
 import { sentence, show } from "../../show.ts";
 import type { Partition } from "../accumulator/partition.ts";
 import type { Stamping } from "../idempotence/stamping.ts";
@@ -51,16 +60,17 @@ export interface Explanation {
 /** A broker that has been silent for less time has hardly had time to answer. */
 const SILENT_MS = 1_000;
 
+const FEW_REPLICAS = "Bring back brokers that hold replicas, or lower min.insync.replicas of the topic.";
 /** What to do about what a broker answers again and again. */
 const ADVICE: Readonly<Record<number, string>> = {
-  3: "Create the topic again, or stop sending to it.",
-  5: "Wait for the election, or bring back a broker that holds a replica of the partition.",
-  6: "Wait for the metadata to settle; if it doesn't, look at the controller's log.",
-  7: "Look at the replicas of the partition: they don't confirm in time.",
-  19: "Bring back brokers that hold replicas, or lower min.insync.replicas of the topic.",
-  20: "Bring back brokers that hold replicas, or lower min.insync.replicas of the topic.",
-  56: "Look at the disks of the broker.",
-  89: "Send slower, or raise the quota of this client.",
+  [UNKNOWN_TOPIC_OR_PARTITION]: "Create the topic again, or stop sending to it.",
+  [LEADER_NOT_AVAILABLE]: "Wait for the election, or bring back a broker that holds a replica of the partition.",
+  [NOT_LEADER_OR_FOLLOWER]: "Wait for the metadata to settle; if it doesn't, look at the controller's log.",
+  [REQUEST_TIMED_OUT]: "Look at the replicas of the partition: they don't confirm in time.",
+  [NOT_ENOUGH_REPLICAS]: FEW_REPLICAS,
+  [NOT_ENOUGH_REPLICAS_AFTER_APPEND]: FEW_REPLICAS,
+  [KAFKA_STORAGE_ERROR]: "Look at the disks of the broker.",
+  [THROTTLING_QUOTA_EXCEEDED]: "Send slower, or raise the quota of this client.",
 };
 const BROKER_LOG = "Look at the log of the broker.";
 const CREATE_TOPIC = 'Create the topic, correct its name, or set "allowAutoTopicCreation" to true.';

@@ -30,7 +30,7 @@ export function fieldsOf<K, V>(record: ProducerRecord<K, V>): ProducerRecord<K, 
   return copy;
 }
 
-/** Bytes as they are now: their owner may use his own again. */
+/** Bytes as they are now: their owner may reuse its own. */
 export function keepBytes<R extends Partial<KeptRecord>>(record: R): R {
   const { key, value, headers } = record;
   return { ...record, key: keptBytes(key), value: keptBytes(value), headers: headersOf(headers, keptBytes) };

@@ -20,7 +20,7 @@ export type Headers =
 
 /**
  * A record to produce. Its fields are read once and its bytes copied before the call returns, whatever they are made of:
- * a `Buffer`, a view of shared, growing or WebAssembly's memory. The caller may use his own again at once.
+ * a `Buffer`, a view of shared, growing or WebAssembly's memory. The caller may reuse its own at once.
  *
  * Strings are sent as UTF-8, which can't carry half of a surrogate pair: in a value it becomes U+FFFD, as with
  * `TextEncoder`; a key with one is refused, or two different keys would become one.

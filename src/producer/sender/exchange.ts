@@ -8,6 +8,7 @@ import type { Connection } from "../../cluster/connection.ts";
 import { MAX_THROTTLE_MS } from "../../cluster/write_gate.ts";
 import { ConnectionError, type KafkaError, type KafkaErrorOptions, RecordTooLargeError } from "../../errors.ts";
 import { PRODUCE_WITH_TOPIC_NAMES, PRODUCE_WITH_ZSTD } from "../../protocol/api.ts";
+import { UNSUPPORTED_COMPRESSION_TYPE } from "../../protocol/error_code_names.ts";
 import { brokerError } from "../../protocol/error_codes.ts";
 import { Produce } from "../../protocol/messages/produce.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
@@ -22,8 +23,8 @@ import type { Settlement } from "./settlement.ts";
 
 /** A record fails after this many requests with it alone on which a broker has hung up that answers smaller ones. */
 const HANG_UPS = 5;
+/** Number of the codec in batches. */
 const ZSTD = 4;
-const UNSUPPORTED_COMPRESSION_TYPE = 76;
 
 /** The sender, as an exchange sees it. */
 export interface ExchangeListener {

@@ -290,7 +290,7 @@ export class Sender implements Worker, ExchangeListener {
 
   /** An exchange has ended, and its slot is free. */
   onEnd(): void {
-    // With acks 0 it may have ended in the turn that wrote it: who sends again when he is told must not starve I/O.
+    // With acks 0 it may have ended in the turn that wrote it: a callback that sends again must not starve I/O.
     if (this.#options.acks === 0) this.#deferDrain();
     else this.drain();
   }

@@ -7,13 +7,16 @@
 import type { ResponseInputOf } from "../../protocol/api.ts";
 import { ZERO_UUID } from "../../protocol/compile.ts";
 import type { Metadata } from "../../protocol/messages/metadata.ts";
-import { LEADER_NOT_AVAILABLE, UNKNOWN_TOPIC_ID, UNKNOWN_TOPIC_OR_PARTITION } from "../../protocol/error_code_names.ts";
+import {
+  INVALID_TOPIC_EXCEPTION,
+  LEADER_NOT_AVAILABLE,
+  UNKNOWN_TOPIC_ID,
+  UNKNOWN_TOPIC_OR_PARTITION,
+} from "../../protocol/error_code_names.ts";
 import type { Call } from "./call.ts";
 import { isTopicName, type Topic } from "../control/topic.ts";
 
 type MetadataTopic = ResponseInputOf<typeof Metadata>["topics"][number];
-
-const INVALID_TOPIC = 17;
 
 const FIRST_VERSION_WITH_NULL_NAMES = 12;
 const FIRST_VERSION_WITH_EMPTY_LIST = 1;
@@ -46,7 +49,7 @@ function askedTopics(call: Call<typeof Metadata>): MetadataTopic[] {
       const noName = version >= FIRST_VERSION_WITH_NULL_NAMES ? null : "";
       topics.set(key, { errorCode: UNKNOWN_TOPIC_ID, name: noName, topicId, partitions: [] });
     } else {
-      const errorCode = isTopicName(name!) ? UNKNOWN_TOPIC_OR_PARTITION : INVALID_TOPIC;
+      const errorCode = isTopicName(name!) ? UNKNOWN_TOPIC_OR_PARTITION : INVALID_TOPIC_EXCEPTION;
       topics.set(key, { errorCode, name, topicId, partitions: [] });
       // As in Kafka the topic comes into being behind the answer that doesn't know it yet.
       const isCreated = errorCode === UNKNOWN_TOPIC_OR_PARTITION && request.allowAutoTopicCreation;

@@ -45,7 +45,7 @@ const FIRST_HANDSHAKE_WITH_FRAMED_TOKENS = 1;
 /** A token that isn't framed is answered by one that is empty. */
 const EMPTY_TOKEN = Uint8Array.of(0, 0, 0, 0);
 
-/** Stands in front of one connection: until somebody has authenticated, and whenever he does so again. */
+/** Stands in front of one connection: until its client has authenticated, and whenever it does so again. */
 export class SaslGate {
   readonly #options: SaslOptions;
   readonly #serves: (api: AnyApi, version: number) => boolean;

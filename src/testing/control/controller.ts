@@ -157,8 +157,8 @@ export class Controller implements ReplicationHost {
 
   alterIsr(leader: Replica, isr: readonly number[]): void {
     const { partition, brokerId, state } = leader;
-    // Whoever doesn't know the last decision may not make the next: he would bring back those who have just left. He
-    // asks once more when he has the news.
+    // A leader that doesn't know the last decision may not make the next: it would bring back replicas that have just
+    // left. It asks once more when it has the news.
     if (!this.#isConnected(brokerId) || partition.state.partitionEpoch !== state.partitionEpoch) return;
     this.#decide(partition, { isr });
     // The leader has the answer before the others have the news.
@@ -257,7 +257,7 @@ export class Controller implements ReplicationHost {
       else {
         const { isr } = replica.state;
         const isNew = replica.learn(state);
-        // A leader that hears late that somebody has left the ISR: he may have caught up by now, and asks once more.
+        // A leader that hears late that a replica has left the ISR, which may have caught up by now: it asks once more.
         if (isNew || everything || (replica.isLeader && state.isr !== isr)) changed.push(replica);
       }
     }

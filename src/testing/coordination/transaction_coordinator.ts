@@ -11,6 +11,16 @@
  * @module
  */
 
+import {
+  CONCURRENT_TRANSACTIONS,
+  INVALID_PRODUCER_ID_MAPPING,
+  INVALID_REQUEST,
+  INVALID_TRANSACTION_TIMEOUT,
+  INVALID_TXN_STATE,
+  PRODUCER_FENCED,
+  TRANSACTION_ABORTABLE,
+  UNSUPPORTED_VERSION,
+} from "../../protocol/error_code_names.ts";
 import { readOptions, refuse } from "../../call_options.ts";
 import type { Timer } from "../../runtime/runtime.ts";
 import type { GroupCoordinator, GroupCoordinatorHost } from "./group_coordinator.ts";
@@ -72,15 +82,6 @@ export interface ProducerIdentity {
   /** The epoch. */
   readonly producerEpoch: number;
 }
-
-const INVALID_REQUEST = 42;
-const UNSUPPORTED_VERSION = 35;
-const INVALID_TXN_STATE = 48;
-const INVALID_PRODUCER_ID_MAPPING = 49;
-const INVALID_TRANSACTION_TIMEOUT = 50;
-const CONCURRENT_TRANSACTIONS = 51;
-const PRODUCER_FENCED = 90;
-const TRANSACTION_ABORTABLE = 120;
 
 const NO_EPOCH = -1;
 const NO_PRODUCER = -1n;
@@ -174,7 +175,7 @@ export class TransactionCoordinator {
     transaction.lastEpoch = NO_EPOCH;
   }
 
-  /** @internal Hands out an identity; whoever had one before is fenced, and what he has open is aborted. */
+  /** @internal Hands out an identity; the producer that had one before is fenced, and what it has open is aborted. */
   initProducerId(
     id: string,
     timeoutMs: number,
@@ -389,7 +390,7 @@ export class TransactionCoordinator {
     write.leader = leader;
     write.leaderEpoch = leaderEpoch;
     write.endOffset = leader.log.endOffset;
-    // Somebody with a later epoch has written since: his transaction is none of this one's business.
+    // A producer with a later epoch has written since: its transaction is none of this one's business.
     if ((leader.producers.lastOf(producerId)?.epoch ?? NO_EPOCH) > epoch) return;
     const timestampMs = clock.wallNow();
     const coordinatorEpoch = coordinators.epochOf("transaction", id);

@@ -118,7 +118,7 @@ export class RecordingProducer<K = string | Uint8Array, V = string | Uint8Array>
   readonly #failures: Error[] = [];
   readonly #pending = new Set<Pending<K, V>>();
   /** Refusals that are told in a turn of their own. */
-  readonly #untold = new Set<() => void>();
+  readonly #unsettled = new Set<() => void>();
   readonly #idle: (() => void)[] = [];
   readonly #waiting: (() => void)[] = [];
   #full = false;
@@ -240,14 +240,14 @@ export class RecordingProducer<K = string | Uint8Array, V = string | Uint8Array>
     if (signal !== undefined && isAborted(signal)) throw reasonOfSignal(signal);
     // Not what callbacks send meanwhile.
     const before = [...this.#pending];
-    const untold = [...this.#untold];
+    const unsettled = [...this.#unsettled];
     if (this.#options.autoComplete === false) {
       // No answer comes within the call that asks for it.
       await undefined;
       for (const entry of before) this.#settle(entry, undefined);
     }
     const isDone = (): boolean =>
-      before.every((entry) => !this.#pending.has(entry)) && untold.every((say) => !this.#untold.has(say));
+      before.every((entry) => !this.#pending.has(entry)) && unsettled.every((say) => !this.#unsettled.has(say));
     if (isDone()) return;
     await new Promise<void>((resolve, reject) => {
       const end = (settle: () => void): void => {
@@ -387,10 +387,10 @@ export class RecordingProducer<K = string | Uint8Array, V = string | Uint8Array>
     };
     const { onDelivery, onSuccess, onError } = callbacks ?? {};
     if (!this.#isRefusing || (onDelivery ?? onSuccess ?? onError) === undefined) return say();
-    this.#untold.add(say);
+    this.#unsettled.add(say);
     this.#runtime.setTimer(() => {
       say();
-      this.#untold.delete(say);
+      this.#unsettled.delete(say);
       this.#lookIdle();
     }, 0);
   }
@@ -497,7 +497,7 @@ function keep<R extends RecordedInput<unknown, unknown>>(record: R): R {
   return isObject(record) ? { ...record, key: copyOf(record.key), value: copyOf(record.value) } : record;
 }
 
-/** Bytes as they are now: the caller may use his buffer again. */
+/** Bytes as they are now: the caller may reuse its buffer. */
 function copyOf<T>(value: T): T {
   return isByteArray(value) ? copyAlike(value) : value;
 }

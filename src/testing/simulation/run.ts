@@ -247,10 +247,10 @@ class Run {
     if (life.producer === undefined) return;
     const before = this.#workload.sent.filter((sent) => sent.plan.producer === life.index && sent.wantsCallback);
     await life.producer.flush();
-    const untold = before.filter((sent) => sent.calledBack.length === 0);
-    if (untold.length > 0) {
+    const unanswered = before.filter((sent) => sent.calledBack.length === 0);
+    if (unanswered.length > 0) {
       this.#earlyFlushes.push(
-        `record ${untold[0]!.plan.id} and ${untold.length - 1} others had no outcome after a flush`,
+        `record ${unanswered[0]!.plan.id} and ${unanswered.length - 1} others had no outcome after a flush`,
       );
     }
   }

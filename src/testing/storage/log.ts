@@ -1,5 +1,5 @@
 /**
- * One replica's log: the batches as they were appended, and how a reader finds his way in them.
+ * One replica's log: the batches as they were appended, and how a reader finds its way in them.
  *
  * Replicas share the batches, which never change. That two logs hold the same object at an offset is how a follower
  * finds out how far it agrees with a leader, where Kafka compares the epochs of leaders.

@@ -234,7 +234,7 @@ class FaultyNode {
     const check = () => {
       if (!this.isUp) throw new Error(`Kafka node ${this.id} ended while it started`);
     };
-    // Where nobody has to say who he is.
+    // Where clients need no credentials.
     await waitForBroker(this.internalPort, 180_000, { brokerCount, check });
     this.#trace.say(`node ${this.id} serves`);
     await this.proxy.accept();
