@@ -194,7 +194,9 @@ function changedList(field: Field, elements: readonly unknown[], dice: Dice, hug
   const at = dice.below(Math.max(1, elements.length));
   const one = elements[at];
   if (field.type !== "struct") return Array(dice.pick([0, 1, 3, 5_000])).fill(field.type === "int32" ? 1 : one ?? "");
-  const many = (count: number): unknown[] => Array.from({ length: count }, () => one ?? emptyStruct(field));
+  const element = one ?? emptyStruct(field);
+  const most = Math.ceil(MOST_VALUES / valuesIn(element));
+  const many = (count: number): unknown[] => Array(Math.min(count, most)).fill(element);
   // With numbers of their own: such a list may well be right by itself.
   const counted = (count: number): unknown[] =>
     many(count).map((each, index) => ({
@@ -214,6 +216,14 @@ function changedList(field: Field, elements: readonly unknown[], dice: Dice, hug
     [1, () => counted(dice.pick([300, 3_000]))],
     [huge ? 200 : 0, () => dice.oneIn(2) ? many(100_000) : counted(100_000)],
   ])();
+}
+
+/** What holds long lists itself isn't repeated as often: 2,000,000 values take a few hundred MiB three times over. */
+const MOST_VALUES = 2_000_000;
+
+function valuesIn(value: unknown): number {
+  if (typeof value !== "object" || value === null) return 1;
+  return Object.values(value).reduce<number>((sum, inner) => sum + valuesIn(inner), 1);
 }
 
 function emptyStruct(field: Field): Struct {
