@@ -345,10 +345,10 @@ test("memory: those who leave the middle of the line don't pile up there", () =>
     memory.wait(waiter);
     if (i % 10 === 0) continue;
     waiter.gone = true;
-    memory.leave();
+    memory.abandon();
   }
-  assert.ok([...memory.line()].length === 1_000);
-  memory.hold(2 ** 23);
+  assert.ok([...memory.queue()].length === 1_000);
+  memory.addHeld(2 ** 23);
   assert.equal(memory.refusal(1), undefined);
   Object.assign(clock, { nowMs: 99, polls: 1 });
   assert.equal(memory.refusal(1), undefined);
@@ -359,9 +359,9 @@ test("memory: those who leave the middle of the line don't pile up there", () =>
   clock.nowMs = 500;
   assert.equal(memory.refusal(1)?.code, "BUFFER_FULL");
   assert.equal(memory.refusal(1), memory.refusal(1), "those of one turn share the error");
-  memory.hold(-1);
+  memory.addHeld(-1);
   assert.equal(memory.refusal(1), undefined);
-  memory.hold(1);
+  memory.addHeld(1);
   memory.release(5, true);
   Object.assign(clock, { nowMs: 599, polls: 1.25 });
   assert.deepEqual([served, memory.refusal(1)], [5, undefined]);
@@ -391,7 +391,7 @@ test("memory: to leave a long line costs the same as to leave a short one", () =
     }
     for (let i = length - 1; i >= 0; i--) {
       left.add(i);
-      memory.leave();
+      memory.abandon();
     }
     assert.ok(looks <= 3 * length, `${looks} looks at ${length} waiters`);
   }

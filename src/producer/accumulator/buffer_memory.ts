@@ -56,10 +56,10 @@ export class BufferMemory {
   readonly #clock: Clock;
   readonly #onUse: (inUse: boolean) => void;
   #inUse = false;
-  #line: MemoryWaiter[] = [];
+  #queue: MemoryWaiter[] = [];
   #head = 0;
-  #goneInLine = 0;
-  #bytesInLine = 0;
+  #goneInQueue = 0;
+  #queuedBytes = 0;
   #progressMs = -Infinity;
   #progressPolls = 0;
   #expiredMs = -Infinity;
@@ -77,21 +77,21 @@ export class BufferMemory {
 
   /** True while something waits. A new record goes to the end of the queue then, even if there were room. */
   get contended(): boolean {
-    while (this.#head < this.#line.length && this.#line[this.#head]!.gone) {
+    while (this.#head < this.#queue.length && this.#queue[this.#head]!.gone) {
       this.#shift();
-      this.#goneInLine -= 1;
+      this.#goneInQueue -= 1;
     }
-    return this.#head < this.#line.length;
+    return this.#head < this.#queue.length;
   }
 
   /** Bytes that the waiters hold. */
-  get bytesInLine(): number {
-    return this.#bytesInLine;
+  get queuedBytes(): number {
+    return this.#queuedBytes;
   }
 
   /** True if so much can be had at once. */
   has(bytes: number): boolean {
-    return bytes <= this.availableBytes && (this.#line.length === 0 || !this.contended);
+    return bytes <= this.availableBytes && (this.#queue.length === 0 || !this.contended);
   }
 
   /** Takes bytes. The caller has asked {@link has} before. */
@@ -123,7 +123,7 @@ export class BufferMemory {
    * one turn, so they share one error object.
    */
   refusal(bytesHeld: number): BufferFullError | undefined {
-    if (this.#bytesInLine + bytesHeld <= QUEUE_BYTES) return undefined;
+    if (this.#queuedBytes + bytesHeld <= QUEUE_BYTES) return undefined;
     const { nowMs, polls } = this.#clock;
     const patienceMs = polls - this.#progressPolls < 1 ? UNPOLLED_STALL_MS : STALLED_AFTER_MS;
     if (nowMs - this.#progressMs < patienceMs) return undefined;
@@ -131,34 +131,34 @@ export class BufferMemory {
       this.#refusedMs = nowMs;
       this.#refusal = new BufferFullError(
         `Await sends, use produce() and ready(), or raise "bufferMemory": all ${this.totalBytes} bytes are taken, ` +
-          `nothing comes free, and ${this.#bytesInLine} bytes wait in line.`,
+          `nothing comes free, and ${this.#queuedBytes} bytes wait in line.`,
       );
     }
     return this.#refusal;
   }
 
   /** The waiters, in order. */
-  *line(): Generator<MemoryWaiter, void, undefined> {
-    for (let at = this.#head; at < this.#line.length; at++) if (!this.#line[at]!.gone) yield this.#line[at]!;
+  *queue(): Generator<MemoryWaiter, void, undefined> {
+    for (let at = this.#head; at < this.#queue.length; at++) if (!this.#queue[at]!.gone) yield this.#queue[at]!;
   }
 
   /** Puts a waiter at the end of the queue. */
   wait(waiter: MemoryWaiter): void {
-    this.#line.push(waiter);
+    this.#queue.push(waiter);
   }
 
   /** The waiters hold this many bytes more, or less. */
-  hold(bytes: number): void {
-    this.#bytesInLine += bytes;
+  addHeld(bytes: number): void {
+    this.#queuedBytes += bytes;
   }
 
   /** A waiter in the queue has ended without memory. */
-  leave(): void {
-    this.#goneInLine += 1;
-    if (this.#goneInLine < SWEEP_AFTER || this.#goneInLine * 2 < this.#line.length - this.#head) return;
-    this.#line = this.#line.slice(this.#head).filter(({ gone }) => !gone);
+  abandon(): void {
+    this.#goneInQueue += 1;
+    if (this.#goneInQueue < SWEEP_AFTER || this.#goneInQueue * 2 < this.#queue.length - this.#head) return;
+    this.#queue = this.#queue.slice(this.#head).filter(({ gone }) => !gone);
     this.#head = 0;
-    this.#goneInLine = 0;
+    this.#goneInQueue = 0;
   }
 
   /** Serves the waiters in order; stops at the first for which there isn't enough, so that none overtakes another. */
@@ -167,7 +167,7 @@ export class BufferMemory {
     this.#serving = true;
     try {
       while (this.contended) {
-        const waiter = this.#line[this.#head]!;
+        const waiter = this.#queue[this.#head]!;
         if (waiter.bytesWanted > this.availableBytes) break;
         this.reserve(waiter.bytesWanted);
         if (waiter.isLast) this.#shift();
@@ -190,13 +190,13 @@ export class BufferMemory {
 
   #shift(): void {
     // What a list still names isn't garbage yet.
-    this.#line[this.#head] = SERVED;
+    this.#queue[this.#head] = SERVED;
     this.#head += 1;
-    if (this.#head === this.#line.length) {
-      this.#line = [];
+    if (this.#head === this.#queue.length) {
+      this.#queue = [];
       this.#head = 0;
-    } else if (this.#head >= SWEEP_AFTER && this.#head * 2 >= this.#line.length) {
-      this.#line = this.#line.slice(this.#head);
+    } else if (this.#head >= SWEEP_AFTER && this.#head * 2 >= this.#queue.length) {
+      this.#queue = this.#queue.slice(this.#head);
       this.#head = 0;
     }
   }

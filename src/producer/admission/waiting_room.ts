@@ -176,7 +176,7 @@ export class WaitingRoom implements Entry {
     run!.add(bytes, partition, bytesWanted, receipt);
     this.#openRun = isAlone ? undefined : run;
     this.#inLine += 1;
-    this.#memory.hold(held);
+    this.#memory.addHeld(held);
     if (isAbortable) receipt.waiting = run;
     if (!isNew) return;
     this.#watch(since);
@@ -197,7 +197,7 @@ export class WaitingRoom implements Entry {
       if (sinceMs <= beforeMs) yield { topic, partition, records: 1, sinceMs, inLine: false };
     }
     if (this.#inLine === 0) return;
-    for (const run of this.#memory.line()) {
+    for (const run of this.#memory.queue()) {
       if (!(run instanceof WaitingRun) || run.since.nowMs > beforeMs) continue;
       yield { topic: run.topic, partition: undefined, records: run.left, sinceMs: run.since.nowMs, inLine: true };
     }
@@ -249,7 +249,7 @@ export class WaitingRoom implements Entry {
   onMemory(run: WaitingRun): void {
     const { topic, since, bytesWanted } = run;
     const [waiting, bytes] = run.first();
-    this.#memory.hold(-run.shift());
+    this.#memory.addHeld(-run.shift());
     this.#inLine -= 1;
     const waitMs = this.#clock.nowMs - since.nowMs;
     if (waitMs > 0) this.#metrics.waited(waitMs);
@@ -372,10 +372,10 @@ export class WaitingRoom implements Entry {
   #dropFirst(run: WaitingRun, error: KafkaError): void {
     const { since, isLast } = run;
     const [waiting] = run.first();
-    this.#memory.hold(-run.shift());
+    this.#memory.addHeld(-run.shift());
     this.#inLine -= 1;
     if (isLast) {
-      this.#memory.leave();
+      this.#memory.abandon();
       if (this.size === 0) this.#agenda.remove(this);
     }
     this.#metrics.waited(this.#clock.nowMs - since.nowMs);
@@ -436,13 +436,13 @@ export class WaitingRoom implements Entry {
   #first(): WaitingSend | WaitingRun | undefined {
     for (const send of this.#withMemory) return send;
     if (this.#inLine === 0) return undefined;
-    for (const waiter of this.#memory.line()) if (waiter instanceof WaitingRun) return waiter;
+    for (const waiter of this.#memory.queue()) if (waiter instanceof WaitingRun) return waiter;
     return undefined;
   }
 
   /** Large where much waits, or buffers would be many; small where little does. */
   #chunkSize(): number {
-    return Math.min(MAX_CHUNK_BYTES, Math.max(MIN_CHUNK_BYTES, Math.floor(this.#memory.bytesInLine * CHUNK_SHARE)));
+    return Math.min(MAX_CHUNK_BYTES, Math.max(MIN_CHUNK_BYTES, Math.floor(this.#memory.queuedBytes * CHUNK_SHARE)));
   }
 
   #watch(since: Moment): void {
