@@ -67,7 +67,7 @@ export interface ClusterListener {
 
 /** A server that doesn't answer in this time is not given up, but the next one is asked too. */
 const STAGGER_MS = 1_000;
-/** A broker that owes an answer and says nothing for so long may be a frozen one; another one is asked who leads. */
+/** A broker that owes an answer and says nothing for this long may be a frozen one; another one is asked who leads. */
 const SILENCE_MS = 5_000;
 /** But no longer than so that another one can be asked in the same time, and what is owed be sent again. */
 const SILENCES_PER_REQUEST_TIMEOUT = 3;
@@ -76,7 +76,7 @@ const MINUTE_MS = 60_000;
  * Sockets report no "all bytes written", so `close()` with acks 0 polls; only while a socket still has bytes queued.
  */
 const FLUSH_POLL_MS = 10;
-/** Addresses that lead to somebody else within so long of each other are in a row. */
+/** Addresses that lead to somebody else within this time of each other are in a row. */
 const MISPLACEMENTS_IN_A_ROW_MS = 30_000;
 
 /** The brokers of a cluster and what they lead. */

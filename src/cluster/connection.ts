@@ -41,11 +41,11 @@ export interface ConnectionOptions {
   readonly clientId: string;
   /** TCP, TLS and handshake together, in ms. */
   readonly connectTimeoutMs: number;
-  /** A connection that was idle for so long is closed, in ms. */
+  /** A connection that was idle for this long is closed, in ms. */
   readonly connectionMaxIdleMs: number;
   /** Cap on the size of an answer in bytes. */
   readonly maxResponseSize: number;
-  /** A broker that owes an answer and says nothing for so long is reported, in ms. @default Infinity */
+  /** A broker that owes an answer and says nothing for this long is reported, in ms. @default Infinity */
   readonly silenceMs?: number | undefined;
   /** Proves who we are. */
   readonly sasl?: SaslMechanism | undefined;
@@ -75,7 +75,7 @@ interface InFlight {
   readonly reject: (error: KafkaError) => void;
 }
 
-/** While a broker stays silent, it is reported again after so long. */
+/** While a broker stays silent, it is reported again after this time. */
 const REMINDER_MS = 2_000;
 const LEAST_REMINDER_MS = 100;
 /** After this long without a request, a closed connection is an idle close and no failure: there is no backoff. */

@@ -37,7 +37,7 @@ interface Refresh {
   readonly end: (error: KafkaError | undefined) => void;
 }
 
-/** After so long without metadata, everything that is known is given up (KIP-1102). */
+/** After this long without metadata, everything that is known is given up (KIP-1102). */
 const REBOOTSTRAP_AFTER_MS = 300_000;
 /** A server that offers no Metadata is found out without a wait, and `retryBackoffMs` may be 0. */
 const LEAST_BACKOFF_MS = 50;
@@ -106,7 +106,7 @@ export class MetadataLoop<Answer> {
     return ended;
   }
 
-  /** Lets the next refresh wait as after so many failures. */
+  /** Lets the next refresh wait as after this number of failures. */
   holdOff(failures: number): void {
     const untilMs = this.#runtime.now() + Math.max(LEAST_BACKOFF_MS, this.#backoff.delayMs(failures));
     this.#heldUntilMs = Math.max(this.#heldUntilMs, untilMs);

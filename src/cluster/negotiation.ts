@@ -15,9 +15,9 @@ export const API_VERSIONS_WITH_ADDRESSEE = 5;
 const VERSIONS: readonly number[] = [API_VERSIONS_WITH_ADDRESSEE, 4, 3, 0];
 /** The newest for a server that has not answered yet: most brokers would refuse a newer one, which costs a round trip. */
 const NEWEST_FOR_STRANGERS = 4;
-/** A version that a server hung up on, though it offers it, is tried again after so long: it may have been restarting. */
+/** A version that a server hung up on, though it offers it, is tried again after this time: it may have been restarting. */
 const RECONSIDER_MS = 600_000;
-/** Addresses come and go where brokers are containers; so many are remembered, a table of versions (5 kB) with each. */
+/** Addresses come and go where brokers are containers; only this many are remembered, a table of versions (5 kB) with each. */
 const MOST_ADDRESSES = 1_000;
 
 /** How to begin with one address. Whatever it holds is overturned by the next answer. */

@@ -53,7 +53,7 @@ interface Ranked {
   readonly rank: number;
 }
 
-/** Before the next bootstrap server is asked, so many brokers are at most of which nobody knows whether they live. */
+/** At most this many brokers that may be down are asked before the next bootstrap server. */
 const STRANGERS_IN_A_ROW = 2;
 
 /**

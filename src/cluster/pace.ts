@@ -1,5 +1,5 @@
 /**
- * Keeps an outage quiet: so many attempts in a second, and no more, however many brokers are down.
+ * Keeps an outage quiet: a number of attempts in a second, and no more, however many brokers are down.
  *
  * @module
  */

@@ -25,7 +25,7 @@ export class BatchDelivery implements PromiseLike<PromiseSettledResult<RecordMet
   /** Callers of `all()`. */
   readonly #rejects: ((reason: unknown) => void)[] = [];
 
-  /** Waits for so many records; or for none, if what was passed is no list of records. */
+  /** Waits for this number of records; or for none, if what was passed is no list of records. */
   constructor(size: number, refusal?: KafkaError) {
     this.#left = size;
     this.#settled = refusal === undefined

@@ -12,7 +12,7 @@ import { setDeadline } from "../runtime/truce.ts";
 
 /** Time limit and signal of a call that waits. */
 export interface WaitOptions {
-  /** Give up after so many ms. @default Infinity */
+  /** Give up after this time, in ms. @default Infinity */
   readonly timeoutMs?: number | undefined;
   /** Gives up when it is aborted. */
   readonly signal?: AbortSignal | undefined;

@@ -89,7 +89,7 @@ export class BufferMemory {
     return this.#queuedBytes;
   }
 
-  /** True if so much can be had at once. */
+  /** True if `bytes` can be had at once. */
   has(bytes: number): boolean {
     return bytes <= this.availableBytes && (this.#queue.length === 0 || !this.contended);
   }

@@ -13,7 +13,7 @@ export class BufferPool {
   readonly #maxBytes: number;
   #bytes = 0;
 
-  /** Keeps at most so many bytes of unused buffers. */
+  /** Keeps unused buffers up to this many bytes. */
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
   }

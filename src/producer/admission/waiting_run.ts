@@ -18,7 +18,7 @@ export class Chunk {
   readonly bytes: Uint8Array;
   used = 0;
 
-  /** Makes room for so many bytes. */
+  /** Makes room for `size` bytes. */
   constructor(size: number) {
     this.bytes = new Uint8Array(size);
   }

@@ -38,7 +38,7 @@ interface SettledBatch {
   readonly outcome: { readonly bytes?: number | undefined } | undefined;
 }
 
-/** The event of a batch of which so many records have failed. */
+/** The event of a batch of which this many records have failed. */
 export function batchEvent(batch: SettledBatch, failed: number, nowMs: number): BatchEvent {
   const { partition: { topic, index: partition }, failure: error, outcome } = batch;
   return {

@@ -22,7 +22,7 @@ export class LatencyWindow {
     this.#halfMs = windowMs / 2;
   }
 
-  /** Counts `weight` things that took so long. */
+  /** Counts `weight` things that took this long. */
   record(durationMs: number, weight: number, nowMs: number): void {
     this.#turn(nowMs);
     const ms = Math.max(SMALLEST_MS, durationMs);

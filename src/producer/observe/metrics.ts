@@ -138,7 +138,7 @@ export class Metrics {
     counters.queueMs += queueMs;
   }
 
-  /** A request was answered after so long; the broker asks to be left alone for so long. */
+  /** A request was answered after `latencyMs`; the broker asks to be left alone for `throttleMs`. */
   answered(latencyMs: number, throttleMs: number, nowMs: number): void {
     this.#requestLatency.record(latencyMs, 1, nowMs);
     const counters = this.#second(nowMs);
@@ -168,7 +168,7 @@ export class Metrics {
     this.#second(this.#now()).retries += 1;
   }
 
-  /** A send has waited so long for memory. */
+  /** A send has waited this long for memory. */
   waited(waitMs: number): void {
     this.#second(this.#now()).waitMs += waitMs;
   }

@@ -34,7 +34,7 @@ export interface TelemetryParts {
 export interface TelemetrySession {
   /** The given hooks, and the telemetry's own. */
   readonly hooks: ProducerHooks;
-  /** A request carries so many batches, which have waited so long in all, and the longest of them. */
+  /** A request carries batches: their number, how long they have waited in all, and the longest of them. */
   requested(batches: number, queueMs: number, longestQueueMs: number): void;
   /** Pushes for the last time, within the given ms. Never rejects. */
   close(limitMs: number): Promise<void>;
@@ -46,7 +46,7 @@ export interface Telemetry {
   begin(parts: TelemetryParts): TelemetrySession;
 }
 
-/** The last push of a producer that is closed may take so long. */
+/** The last push of a producer that is closed may take this long. */
 export const LAST_PUSH_MS = 1_000;
 
 /** The telemetry of a producer, if any. */

@@ -33,9 +33,9 @@ export interface WaitingGroup extends Diagnosis {
   readonly sinceMs: number;
 }
 
-/** A send that has waited for so long is worth a line. */
+/** A send that has waited this long is worth a line. */
 const WAITING_AFTER_MS = 5_000;
-/** The same cause is told again after so long, then after twice the time, and so on up to the most. */
+/** The same cause is told again after this time, then after twice the time, and so on up to the most. */
 const AGAIN_MS = 10_000;
 const MOST_AGAIN_MS = 300_000;
 /** A topic that has just been created is unknown to some brokers for a moment. */
@@ -73,7 +73,7 @@ export class Watch implements Entry {
   /** Topics that are missing: since when, and whether that has been told. */
   readonly #missing: Map<TopicQueues, { sinceMs: number; told: boolean }> = new Map();
 
-  /** Watches an accumulator whose batches linger for so long; warnings go to the logger. */
+  /** Watches an accumulator whose batches linger for `lingerMs`; warnings go to the logger. */
   constructor(parts: WatchParts, logger: Logger, now: () => number, lingerMs: number) {
     this.#lingerMs = lingerMs;
     this.#agenda = parts.agenda;

@@ -113,9 +113,9 @@ export interface ProducerOptions<K = string | Uint8Array, V = string | Uint8Arra
   readonly reconnectBackoffMaxMs?: number;
   /** Age at which metadata is refreshed for no other reason. @default 300000 */
   readonly metadataMaxAgeMs?: number;
-  /** A topic that is unused for so long is forgotten. @default 300000 */
+  /** A topic that is unused for this long is forgotten. @default 300000 */
   readonly metadataMaxIdleMs?: number;
-  /** A connection that is unused for so long is closed. @default 540000 */
+  /** A connection that is unused for this long is closed. @default 540000 */
   readonly connectionMaxIdleMs?: number;
   /**
    * Connections at a time. A further one waits for its turn: then the one that has been idle longest is closed, or, if
@@ -375,7 +375,7 @@ function checkNumbers(options: Readonly<Partial<Record<NumberName, unknown>>>): 
   >;
 }
 
-/** Java's rule: settings that conflict switch idempotence off, unless it was asked for in so many words. */
+/** Java's rule: settings that conflict switch idempotence off, unless it was asked for by name. */
 function decideIdempotence(
   options: { readonly idempotent?: unknown },
   acks: number,

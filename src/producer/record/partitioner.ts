@@ -79,7 +79,7 @@ export interface StickyOptions {
 }
 
 /**
- * Records with a key go by its hash; those without stay on one partition until so many of them, or so many of their
+ * Records with a key go by its hash; those without stay on one partition until a number of them, or of their
  * bytes, have gone there, and go to a different one then. Each topic has its own turn.
  *
  * The partitioner named `"sticky"` knows more: it moves on when a batch is full, and avoids brokers that are slow.

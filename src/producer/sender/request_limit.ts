@@ -36,7 +36,7 @@ export class RequestLimit {
     return this.#cuts >= BELIEVED_AFTER && this.#passedBytes > 0;
   }
 
-  /** The connection has ended while a request of so many bytes was the first without an answer. True if that is news. */
+  /** The connection has ended while a request of `bytes` was the first without an answer. True if that is news. */
   onCut(bytes: number, nowMs: number): boolean {
     if (bytes <= HARMLESS_BYTES) return false;
     const before = this.cutBytes(nowMs);
@@ -47,14 +47,14 @@ export class RequestLimit {
     return this.cutBytes(nowMs) < before;
   }
 
-  /** A request of so many bytes was answered. */
+  /** A request of `bytes` was answered. */
   onAnswer(bytes: number): void {
     if (this.#cuts === 0) return;
     if (bytes < this.#cutBytes) this.#passedBytes = Math.max(this.#passedBytes, bytes);
     else this.#reset(HEEDED_MS);
   }
 
-  /** Requests of so many bytes are not answered; Infinity while nothing is known. */
+  /** Bytes from which on requests are not answered; Infinity while nothing is known. */
   cutBytes(nowMs: number): number {
     this.#forgetAt(nowMs);
     return this.#cuts < BELIEVED_AFTER ? Infinity : this.#cutBytes;

@@ -37,7 +37,7 @@ import type { PartitionResult, ProduceAnswer } from "./produce_request.ts";
 import type { Delivery } from "../record/delivery.ts";
 import type { Stamping } from "../idempotence/stamping.ts";
 
-/** A batch that may be in the log is divided after so many requests with it alone that seemed too large to its broker. */
+/** A batch that may be in the log is divided after this many requests with it alone that seemed too large to its broker. */
 const HANG_UPS_IN_DOUBT = 2;
 
 /** What a settlement works with. */

@@ -29,7 +29,7 @@ import { type Action, actionOf, concurrentPauseMs, type TransactionCall } from "
 
 /** So old may what is known of finalized features be when a transaction begins. */
 const FEATURES_MAX_AGE_MS = 1_000;
-/** Whoever hangs up on the question, or doesn't answer, costs a connection: it is asked again so much later. */
+/** A coordinator that hangs up on the question, or doesn't answer, costs a connection: it is asked again this much later. */
 const FEATURES_RETRY_MS = 600_000;
 /** For an attempt whose time was over before it could begin. */
 const LATE_ATTEMPT_MS = 1_000;

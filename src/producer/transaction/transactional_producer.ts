@@ -35,7 +35,7 @@ export interface TransactionalProducerOptions<K = string | Uint8Array, V = strin
    */
   readonly transactionalId: string;
   /**
-   * After so long the broker aborts a transaction by itself, in ms; brokers allow 15 minutes unless told otherwise.
+   * When the broker aborts a transaction by itself, in ms after its begin; brokers allow 15 minutes unless told otherwise.
    * `deliveryTimeoutMs` is at most as much. @default 60_000
    */
   readonly transactionTimeoutMs?: number | undefined;
@@ -283,7 +283,7 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
     if (this.#open !== undefined && canAbort(this.#open)) await this.#open.abort().catch(() => {});
   }
 
-  /** Waits, for so long at most. */
+  /** Waits up to a limit. */
   async #within(promise: Promise<void>, timeoutMs: number | undefined): Promise<void> {
     if (timeoutMs === undefined) return await promise;
     await new Promise<void>((resolve) => {
