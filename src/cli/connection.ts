@@ -60,7 +60,9 @@ async function readText(io: ConnectionIo, option: string, file: string): Promise
       source.close();
     }
   } catch (error) {
-    const message = `Cannot read ${show(file)}: ${fileReasonOf(error)}, wanted a file of text`;
+    const isProperty = option === "config" && file.includes("=");
+    const hint = isProperty ? " (a property by itself is -X NAME=VALUE, the config of a topic --set NAME=VALUE)" : "";
+    const message = `Cannot read ${show(file)}: ${fileReasonOf(error)}, wanted a file of text${hint}`;
     throw new ConfigError(option, message, { cause: error });
   }
 }

@@ -109,6 +109,7 @@ const BY_COMMAND: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     "--topic": "write the name behind the action, as in sluice topics describe NAME",
     "--topic-config": "use --set",
     "--add-config": "use --set",
+    "--delete-config": "use --unset",
     "--replicas": "use --replication-factor",
     "-t": "write the name behind the action, as in sluice topics describe NAME",
   },

@@ -141,6 +141,11 @@ test("cli properties: the command line wins over the file, and brokers come from
     await refusal(() => read({ config: ["missing"] })),
     /^Cannot read "missing": no such file, wanted a file of text$/,
   );
+  // As Java's kafka-topics.sh has it.
+  assert.match(
+    await refusal(() => read({ config: ["missing.ms=5"] })),
+    /wanted a file of text \(a property by itself is -X NAME=VALUE, the config of a topic --set NAME=VALUE\)$/,
+  );
 });
 
 test("cli properties: the list names each with ours", () => {

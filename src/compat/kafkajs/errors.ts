@@ -509,7 +509,10 @@ export function toKafkaJSError(error: unknown, attempts: Attempts): unknown {
   }
   if (error instanceof ConnectionError) return new KafkaJSConnectionError(error, { broker, code, cause: error });
   if (error instanceof UnsupportedVersionError) return new KafkaJSServerDoesNotSupportApiKey(error, { cause: error });
-  return retriable ? new KafkaJSError(error, { cause: error }) : new KafkaJSNonRetriableError(error, { cause: error });
+  if (retriable) return new KafkaJSError(error, { cause: error });
+  // KafkaJS has no serializers, so nobody could set one.
+  const message = error.message.replace(/, or set "(?:key|value)Serializer"/, "");
+  return new KafkaJSNonRetriableError(message, { cause: error });
 }
 
 /** Whatever could succeed later was tried until the retries, or the time for them, ran out. */

@@ -43,6 +43,17 @@ test("compat kafkajs errors: a refusal of a broker is a protocol error with the 
   }
 });
 
+test("compat kafkajs errors: a value that is an object is told without options that KafkaJS hasn't", async () => {
+  const { kafka, run, failure } = stage();
+  const producer = kafka().producer();
+  await run(producer.connect());
+  const messages = [{ value: { total: 3 } as never }];
+  const error = await failure(producer.send({ topic: "orders", messages }));
+  assert.equal(error.name, "KafkaJSNonRetriableError");
+  assert.equal(error.message, "Pass the value as a string, a Uint8Array or null: an object is not.");
+  await run(producer.disconnect());
+});
+
 test("compat kafkajs errors: what could succeed later is told as retries that ran out, with the last code", async () => {
   for (const [code, type] of [[6, "NOT_LEADER_FOR_PARTITION"], [19, "NOT_ENOUGH_REPLICAS"]] as const) {
     const error = await refusedWith(code);
