@@ -4,6 +4,9 @@
  * @module
  */
 
+import { ConfigError } from "../errors.ts";
+import { isByteArray } from "../protocol/byte_arrays.ts";
+
 /** The kinds of schemas that registries know. */
 export type SchemaType = "AVRO" | "PROTOBUF" | "JSON";
 
@@ -49,4 +52,18 @@ export interface SchemaFormat {
   readonly schemaType: SchemaType;
   /** Makes what decodes the bytes behind a schema's id, message indexes included. */
   decoder(schema: FetchedSchema): (bytes: Uint8Array) => unknown;
+}
+
+/**
+ * The text of a schema that is text or an object, without the byte order mark that a file may begin with.
+ *
+ * @throws {ConfigError} for the bytes of a file
+ */
+export function textOfSchema(schema: string | object): string {
+  if (typeof schema === "string") return schema.replace(/^\ufeff/, "");
+  if (isByteArray(schema)) {
+    const advice = "Decode them: new TextDecoder().decode(bytes).";
+    throw new ConfigError("schema", `Pass a schema as text or as an object: these are bytes. ${advice}`);
+  }
+  return JSON.stringify(schema);
 }

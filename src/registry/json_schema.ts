@@ -7,7 +7,7 @@
 
 import { ConfigError, SerializationError } from "../errors.ts";
 import { excerpt, reasonOf, sentenceOf, show } from "../show.ts";
-import type { SchemaCodec, SchemaFormat } from "./codec.ts";
+import { type SchemaCodec, type SchemaFormat, textOfSchema } from "./codec.ts";
 
 /** What a validator answers, as that of `@cfworker/json-schema` does. */
 export interface ValidationLike {
@@ -34,12 +34,13 @@ const encoder = new TextEncoder();
 
 /** JSON by a schema, for {@link SchemaRegistry.serializer}. */
 export function jsonSchema<T = unknown>(schema: string | object, options: JsonSchemaOptions = {}): SchemaCodec<T> {
-  const json = typeof schema === "string" ? parse(schema) : schema;
+  const text = textOfSchema(schema);
+  const json = typeof schema === "string" ? parse(text) : schema;
   const { title } = json as { readonly title?: unknown };
   const check = checkerOf(json, options);
   return {
     schemaType: "JSON",
-    schema: typeof schema === "string" ? schema : JSON.stringify(schema),
+    schema: text,
     ...(typeof title === "string" && title !== "" ? { recordName: title } : {}),
     encode: (value) => {
       const text = written(value);

@@ -5,7 +5,7 @@
  */
 
 import { ConfigError, SerializationError } from "../errors.ts";
-import type { SchemaCodec, SchemaFormat, SchemaReference } from "./codec.ts";
+import { type SchemaCodec, type SchemaFormat, type SchemaReference, textOfSchema } from "./codec.ts";
 import { Sink } from "./avro/sink.ts";
 import { Source } from "./avro/source.ts";
 
@@ -51,7 +51,7 @@ export function protobuf<D extends MessageLike, M>(options: ProtobufOptions<D, M
   if (typeof schema !== "string") throw new ConfigError("schema", 'Set "schema" to the text of the .proto file.');
   return {
     schemaType: "PROTOBUF",
-    schema,
+    schema: textOfSchema(schema),
     references,
     recordName: message.typeName,
     prefix: writeIndexes(indexesOf(message)),

@@ -50,7 +50,9 @@ export function world(chunks: AsyncIterable<Uint8Array> | readonly string[]): Wo
       return Promise.resolve(true);
     },
     open(file) {
-      if (file.startsWith("missing")) return Promise.reject(Object.assign(new TypeError("ENOENT: x"), { code: "ENOENT" }));
+      if (file.startsWith("missing")) {
+        return Promise.reject(Object.assign(new TypeError("ENOENT: x"), { code: "ENOENT" }));
+      }
       return Promise.resolve({
         chunks: Array.isArray(chunks) ? encoded(chunks) : chunks as AsyncIterable<Uint8Array>,
         totalBytes: undefined,

@@ -428,6 +428,19 @@ test("registry: without a fetch of its own the platform's is called, whichever t
   assert.equal((await registry.register("s", order)).id, 1);
 });
 
+test("registry: a schema from a file may begin with a byte order mark, which isn't registered; bytes are refused in words", () => {
+  for (const make of [avro, jsonSchema]) {
+    const codec = make(`\ufeff${JSON.stringify(make === avro ? ORDER : { title: "Order" })}`);
+    assert.deepEqual([codec.schema[0], codec.recordName?.replace("shop.", "")], ["{", "Order"]);
+    const bytes = new TextEncoder().encode("{}");
+    assert.throws(() => make(bytes), {
+      ...{ name: "ConfigError", option: "schema" },
+      message: "Pass a schema as text or as an object: these are bytes. Decode them: new TextDecoder().decode(bytes).",
+    });
+  }
+  assert.deepEqual([...avro("\ufeffstring").encode("a")], [2, 97]);
+});
+
 test("registry: JSON keeps a lone surrogate, as an escape", () => {
   const bytes = jsonSchema({ type: "string" }).encode("a\ud800");
   assert.equal(new TextDecoder().decode(bytes), '"a\\ud800"');

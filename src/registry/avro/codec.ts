@@ -6,7 +6,15 @@
 
 import { ConfigError, SerializationError } from "../../errors.ts";
 import { reasonOf, show } from "../../show.ts";
-import type { FetchedSchema, Schema, SchemaCodec, SchemaFormat, SchemaReference } from "../codec.ts";
+import {
+  type FetchedSchema,
+  type Schema,
+  type SchemaCodec,
+  type SchemaFormat,
+  type SchemaReference,
+  textOfSchema,
+} from "../codec.ts";
+import { isByteArray } from "../../protocol/byte_arrays.ts";
 import { avroDecoder, type LongAs } from "./decoder.ts";
 import { avroEncoder } from "./encoder.ts";
 import { type AvroNames, type AvroType, parseAvro } from "./schema.ts";
@@ -58,7 +66,7 @@ export function avro<T = unknown>(schema: string | object, options: AvroOptions 
   const encode = avroEncoder(type);
   return {
     schemaType: "AVRO",
-    schema: typeof schema === "string" ? schema : JSON.stringify(schema),
+    schema: textOfSchema(schema),
     ...(references.length === 0
       ? {}
       : { references: references.map(({ name, subject, version }) => ({ name, subject, version })) }),
@@ -95,10 +103,12 @@ function writerOf({ resolved, schema }: FetchedSchema): AvroType {
 }
 
 function jsonOf(schema: Schema["schema"] | object): unknown {
+  if (typeof schema !== "string" && !isByteArray(schema)) return schema;
+  const text = textOfSchema(schema);
   // The bare name of a type is a schema too, and "null" would be another thing in JSON.
-  if (typeof schema !== "string" || /^[A-Za-z_][\w.]*$/.test(schema)) return schema;
+  if (/^[A-Za-z_][\w.]*$/.test(text)) return text;
   try {
-    return JSON.parse(schema);
+    return JSON.parse(text);
   } catch (cause) {
     throw new ConfigError("schema", `Pass an Avro schema as JSON. ${reasonOf(cause)}`, { cause });
   }
