@@ -140,6 +140,60 @@ test("no buffer: when a broker refuses records of a batch that can't be written 
   await assertLeavesNothing(s, p);
 });
 
+test("no buffer: a batch that is too large for its topic fails when it can't be divided, and the producer goes on", async () => {
+  const s = stage({ topics: { orders: { partitions: 1, config: { "max.message.bytes": 2_000 } } } });
+  for (const options of [{}, { idempotent: false }, { gapless: true }]) {
+    const p = s.producer({ lingerMs: 5, ...options });
+    await warmUp(s, p);
+    const sent = Array.from(
+      { length: 20 },
+      () => watch(s, p.send({ topic: "orders", partition: 0, value: "v".repeat(200) })),
+    );
+    const other = watch(s, p.send({ topic: "orders", partition: 0, value: "w" }));
+    let restore = (): void => {};
+    s.cluster.control(Produce, { transform: (answer) => (restore = withoutPool(), answer) }, { times: 1 });
+    try {
+      await s.runtime.advance(50);
+    } finally {
+      restore();
+    }
+    await s.run(p.flush());
+    assert.deepEqual(new Set(states([...sent, other])), new Set(["UNEXPECTED"]));
+    assert.equal(sent[0]!.error!.persisted, "no");
+    assert.equal((await s.run(p.send({ topic: "orders", partition: 0, value: "last" }))).partition, 0);
+    await assertLeavesNothing(s, p);
+  }
+});
+
+test("no buffer: a batch that its broker hangs up on is sent as a whole while it can't be divided", async () => {
+  const s = stage({ topics: { orders: 1 }, network: { latencyMs: 5 } });
+  const p = s.producer({ lingerMs: 5 });
+  await warmUp(s, p);
+  let isGenerous = false;
+  let hangUps = 0;
+  s.cluster.control(Produce, ({ topicData }) => {
+    const bytes = topicData[0]!.partitionData[0]!.records!.length;
+    if (isGenerous || bytes < 3_000) return undefined;
+    hangUps += 1;
+    return { drop: "before" };
+  });
+  const sent = Array.from(
+    { length: 20 },
+    () => watch(s, p.send({ topic: "orders", partition: 0, value: "v".repeat(200) })),
+  );
+  await s.runtime.advance(7);
+  const restore = withoutPool();
+  try {
+    await s.runtime.runUntil(() => hangUps > 4);
+    isGenerous = true;
+    await s.run(p.flush());
+  } finally {
+    restore();
+  }
+  assert.deepEqual(states(sent).filter((state) => !state.startsWith("acked")), []);
+  await assertLeavesNothing(s, p);
+});
+
 const BYTES = 777;
 
 /** Ways for a record to be copied because it has to wait; resolves to what became of it. */

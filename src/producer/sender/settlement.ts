@@ -8,6 +8,7 @@
 import { type Address, formatAddress } from "../../cluster/address.ts";
 import { Backoff } from "../../cluster/backoff.ts";
 import type { Cluster } from "../../cluster/cluster.ts";
+import { reasonFor } from "../../error_like.ts";
 import {
   ConnectionError,
   KafkaError,
@@ -312,7 +313,12 @@ export class Settlement {
     if (batch.outcome !== undefined) return undefined;
     batch.lastError = error;
     partition.topic.batchSizeCap = Math.min(partition.topic.batchSizeCap, batch.length >> 1);
-    const parts = batch.split();
+    let parts: [QueuedBatch, QueuedBatch];
+    try {
+      parts = batch.split();
+    } catch (cause) {
+      return this.#fail(batch, reasonFor(cause));
+    }
     partition.replace(batch, parts);
     this.#replace(batch, parts);
   }
@@ -322,12 +328,18 @@ export class Settlement {
    *
    * One that was sent keeps its sequences. Should the broker have appended it all the same, or read it later, it takes
    * either the whole or the halves and finds the others out of order, so no record is written twice. But nobody could
-   * tell then which: one that may be in the log goes out as a whole, alone, until the broker has hung up on that too.
+   * tell then which: one that may be in the log goes out as a whole, alone, until the broker has hung up on that too. So
+   * does one for whose halves there is no memory.
    */
   divide(batch: QueuedBatch): boolean {
     if (batch.recordCount < 2 || batch.appendedAt >= 0n) return false;
     if (batch.persisted !== "no" && !batch.dividedInDoubt && batch.hangUps < HANG_UPS_IN_DOUBT) return false;
-    const parts = batch.split();
+    let parts: [QueuedBatch, QueuedBatch];
+    try {
+      parts = batch.split();
+    } catch {
+      return false;
+    }
     batch.partition.divide(batch, parts);
     this.#replace(batch, parts);
     return true;

@@ -29,7 +29,7 @@ import { type Action, actionOf, concurrentPauseMs, type TransactionCall } from "
 
 /** So old may what is known of finalized features be when a transaction begins. */
 const FEATURES_MAX_AGE_MS = 1_000;
-/** A coordinator that hangs up on the question, or doesn't answer, costs a connection: it is asked again this much later. */
+/** A coordinator that hangs up on the question, or doesn't answer, costs a connection: after two it rests this long. */
 const FEATURES_RETRY_MS = 600_000;
 /** For an attempt whose time was over before it could begin. */
 const LATE_ATTEMPT_MS = 1_000;
@@ -114,8 +114,9 @@ export class TransactionCalls {
   /** The cluster's finalized features, as the coordinator has told them at last, and when that was. */
   #features: ReadonlyMap<string, number> = new Map();
   #featuresOfMs = -Infinity;
-  /** Nobody is asked for features before, on the monotonic clock: the last one asked has not answered. */
+  /** Nobody is asked for features before, on the monotonic clock: the last two that were asked have not answered. */
   #featuresNotBeforeMs = -Infinity;
+  #featureFailures = 0;
 
   readonly #runtime: Runtime;
   readonly #cluster: Cluster;
@@ -186,8 +187,10 @@ export class TransactionCalls {
       if (errorCode !== 0) return;
       this.#features = new Map(finalizedFeatures.map(({ name, maxVersionLevel }) => [name, maxVersionLevel]));
       this.#featuresOfMs = this.#runtime.now();
+      this.#featureFailures = 0;
     } catch {
-      this.#featuresNotBeforeMs = this.#runtime.now() + FEATURES_RETRY_MS;
+      this.#featureFailures += 1;
+      if (this.#featureFailures > 1) this.#featuresNotBeforeMs = this.#runtime.now() + FEATURES_RETRY_MS;
     }
   }
 

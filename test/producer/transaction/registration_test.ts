@@ -459,6 +459,20 @@ test("transaction parts: features are asked for once a second at most, and long 
   await after(1_500);
   await next();
   assert.equal(asked(), before + 1);
+  // Once may be chance: the next connection is asked as well.
+  for (const level of [2, 0]) {
+    cluster.control(ApiVersions, { drop: "before" }, { times: 1 });
+    await after(1_500);
+    await next();
+    cluster.finalizeFeature("transaction.version", level);
+    await after(1_500);
+    await next();
+    assert.equal(cluster.requestsOf(Produce).at(-1)!.version >= 12, level === 2);
+  }
+  cluster.control(ApiVersions, { drop: "before" }, { times: 1 });
+  await after(1_500);
+  await next();
+  // Now it hangs up on the very connection that came after.
   cluster.control(ApiVersions, { drop: "before" }, { times: 1 });
   await after(1_500);
   await next();
