@@ -286,6 +286,17 @@ test("CloudEvents: attributes that are missing, wrong or have no legal name are 
   assert.equal(text(encodeCloudEvent({ ...EVENT, seen: new Date(0) }).headers.at(-1)![1]), "1970-01-01T00:00:00.000Z");
 });
 
+test("CloudEvents: a value that comes as text is read as its bytes are", () => {
+  for (const mode of ["binary", "structured"] as const) {
+    const { headers, value } = encodeCloudEvent(EVENT, { mode });
+    assert.deepEqual(decodeCloudEvent({ headers, value: text(value) }), decodeCloudEvent({ headers, value }));
+  }
+  for (const value of [5, undefined, [1]]) {
+    const { headers } = encodeCloudEvent(EVENT);
+    assert.throws(() => decodeCloudEvent({ headers, value: value as never }), { option: "value" });
+  }
+});
+
 test("CloudEvents: a whole number of 32 bits is an attribute, the least and the most too", () => {
   for (const tries of [-(2 ** 31), -1, 0, 2 ** 31 - 1]) {
     assert.equal(

@@ -148,6 +148,31 @@ test("reader: what is buffered of paused partitions is kept while there is room 
   await run(it.close());
 });
 
+test("reader: reads and commits in every version that a broker may have of each request", async () => {
+  const partition = [ZERO];
+  for (const api of [Fetch, ListOffsets, OffsetFetch, OffsetCommit] as const) {
+    // From 10 on offsets of groups are asked for by topic ids, which a reader has no use for.
+    const newest = api === OffsetFetch || api === OffsetCommit ? 9 : api.maxVersion;
+    // Brokers that have the reader's oldest Fetch have no older ListOffsets than 2, the first with an isolation level.
+    for (let version = Math.max(api.minVersion, api === ListOffsets ? 2 : 0); version <= api.maxVersion; version++) {
+      const { cluster, fill, reader, run } = groupStage(1, { apiVersions: { [api.name]: [api.minVersion, version] } });
+      await fill(3);
+      const it = reader();
+      it.assign([{ ...ZERO, start: "beginning" }]);
+      assert.deepEqual(await run(take(it, 3)), ["0", "1", "2"], `${api.name} ${version}`);
+      await run(it.commit("g", [{ ...ZERO, offset: 2n }]));
+      assert.deepEqual(await run(it.committed("g", partition)), [{ ...ZERO, offset: 2n }]);
+      const asked = cluster.requestsOf(api).map((request) => request.version);
+      assert.ok(
+        asked.length > 0 && asked.every((each) => each === Math.min(version, newest)),
+        `${api.name} ${version}: ${asked}`,
+      );
+      assert.deepEqual(cluster.failures, []);
+      await run(it.close());
+    }
+  }
+});
+
 test("reader: a damaged batch is fetched again, and told of when it stays damaged; behind it reading goes on", async () => {
   const { cluster, failure, fill, reader, run } = groupStage(1);
   for (let i = 0; i < 3; i++) await fill(5, 5 * i);
