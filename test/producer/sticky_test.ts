@@ -8,6 +8,7 @@ import {
 } from "../../src/producer/record/sticky_partition.ts";
 import { seededRandom } from "../../src/testing/mod.ts";
 import { stage } from "../stage.ts";
+import { Topic } from "../../src/producer/accumulator/topic.ts";
 import { test } from "../harness.ts";
 import { CHI_SQUARE_11, chiSquare } from "./chi_square.ts";
 
@@ -272,4 +273,17 @@ test("sticky: keyless records of a producer on a topic that is made again with f
   assert.equal((await cluster.records("wide")).length, 300);
   assert.equal(cluster.requestsOf(Metadata).length, 0);
   await run(p.close());
+});
+
+test("sticky: which partitions have a leader is worked out once for each answer, and all count while none has one", () => {
+  const led = (...leaderIds: number[]) => leaderIds.map((leaderId) => ({ leaderId, leaderEpoch: 0, generation: 1 }));
+  const metadata = { partitions: led(1, -1, 2) };
+  const topic = new Topic("orders", metadata as never, undefined, 1_000);
+  const available = topic.available();
+  assert.deepEqual(available, [0, 2]);
+  assert.equal(topic.available(), available, "every record asks");
+  metadata.partitions = led(-1, -1);
+  assert.deepEqual(topic.available(), [0, 1]);
+  metadata.partitions = led(0, -1);
+  assert.deepEqual(topic.available(), [0]);
 });
