@@ -73,7 +73,7 @@ export async function runArchitecture() {
     result("architecture: imports go only downward", upward),
     ...Object.keys(forbidden).map((name, i) => result(`architecture: ${name}`, named[i])),
     result(
-      "architecture: internal imports lead to the same modules for sources, package and Deno",
+      "architecture: sources, package and Deno have the same internal imports and the same version",
       await compareManifests(),
     ),
   ];
@@ -109,7 +109,21 @@ async function compareManifests() {
   return [
     ...compare("package.json", await read("package.json"), imports),
     ...compare("deno.json", given, forDeno),
+    ...await compareVersions(),
   ];
+}
+
+/** The client tells brokers a version: the one that is published. */
+async function compareVersions() {
+  const told = /SOFTWARE_VERSION = "([^"]*)"/.exec(await readFile(join(root, "src/cluster/software.ts"), "utf8"))?.[1];
+  const differing = [];
+  for (const path of ["package.json", "deno.json"]) {
+    const { version } = JSON.parse(await readFile(join(root, path), "utf8"));
+    if (version !== told) {
+      differing.push(`${path} has version ${version}, wanted ${told} as in src/cluster/software.ts`);
+    }
+  }
+  return differing;
 }
 
 function checkImport(path, target) {

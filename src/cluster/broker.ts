@@ -44,7 +44,7 @@ export interface BrokerContext {
 
 /** A dial that takes longer than this may well be in vain. */
 const SLOW_DIAL_MS = 1_000;
-/** Causes of failed attempts that are told for one broker; whoever finds more of them is not worth a line each. */
+/** Causes of failed attempts that are told for one broker; more of them are not worth a line each. */
 const MAX_CAUSES = 8;
 
 interface Misfit {
@@ -383,7 +383,7 @@ export class Broker implements ConnectionHolder {
   #doubt(connection: Connection, api: AnyApi, cap: number | undefined): boolean {
     const misfit = this.#misfits.get(api.key);
     if (misfit === undefined) this.#misfits.set(api.key, { api, cap, connection });
-    // On a later turn: whoever asks may have more to ask on the same connection.
+    // On a later turn: the caller may have more to ask on the same connection.
     this.#runtime.defer(() => this.#retire(connection, api));
     return misfit !== undefined && misfit.connection !== connection;
   }

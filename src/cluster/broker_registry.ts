@@ -75,7 +75,7 @@ export class BrokerRegistry {
     return [...this.#brokers.values()];
   }
 
-  /** Whoever may have a connection. */
+  /** All that may have a connection. */
   all(): Broker[] {
     return [...this.#brokers.values(), ...this.servers, ...this.#separate];
   }

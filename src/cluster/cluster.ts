@@ -47,7 +47,7 @@ export interface ClusterOptions extends ConnectionOptions {
   readonly snapshot?: ClusterSnapshot | undefined;
 }
 
-/** What a client that uses the metadata tells and wants to be told; whoever only asks now and then needs none. */
+/** What a client that uses the metadata tells and wants to be told; a client that only asks now and then needs none. */
 export interface ClusterListener {
   /** A refresh has ended, well or not. */
   onMetadata?(): void;

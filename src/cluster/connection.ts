@@ -51,7 +51,7 @@ export interface ConnectionOptions {
   readonly sasl?: SaslMechanism | undefined;
   /** Speak TLS. */
   readonly tls?: TlsOptions | boolean | undefined;
-  /** Who is told of what happens. They must not throw. */
+  /** Told of what happens. They must not throw. */
   readonly hooks?: ConnectionHooks | undefined;
 }
 
@@ -273,7 +273,7 @@ export class Connection {
     if (mechanism === undefined || this.#error !== undefined) return undefined;
     const ask: Ask = (api, version, body, timeoutMs) =>
       new Promise((resolve, reject) => this.#request(api, version, body, timeoutMs, resolve, reject));
-    // Whoever asks somebody else for a token may wait for ever. What the broker owes has a deadline of its own, which a
+    // A mechanism that asks somebody else for a token may wait for ever. What the broker owes has a deadline of its own, which a
     // throttle moves.
     const watch = (): void => void (this.#renewalTimer = setDeadline(this.#runtime, late, timeoutMs));
     const late = (): void => {

@@ -43,7 +43,7 @@ export interface Addressee {
 export interface Pipelined {
   /** In which version each request is going to be written. */
   readonly guesses: readonly (readonly [api: AnyApi, version: number])[];
-  /** Writes the requests; the answers are the business of whoever has made them. */
+  /** Writes the requests; the answers are the business of the caller. */
   write(connection: Connection): void;
   /** The connection failed before the pipelined requests were answered. */
   lost(): void;

@@ -55,7 +55,7 @@ export interface TopicMetadata {
   lastUsedMs: number;
   /** The next answer counts whatever its leader epochs are: what is known came from a snapshot or an earlier cluster. */
   unproven: boolean;
-  /** The cluster doesn't keep it up to date any more: whoever holds it has to ask for the topic anew. */
+  /** The cluster doesn't keep it up to date any more: its holder has to ask for the topic again. */
   forgotten: boolean;
 }
 

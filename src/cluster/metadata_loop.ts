@@ -18,7 +18,7 @@ export interface MetadataLoopOptions {
 
 /** What the loop calls, in this order in each of its turns. */
 export interface MetadataLoopTasks<Answer> {
-  /** Asks whoever can be reached. Rejects with why nobody has answered. */
+  /** Asks the brokers that can be reached. Rejects with why none has answered. */
   ask(): Promise<Answer>;
   /** Takes the answer in. True if it brings anything new. */
   take(answer: Answer): boolean;
@@ -126,7 +126,7 @@ export class MetadataLoop<Answer> {
     this.#ageTimer = this.#runtime.setTimer(() => void this.request(), leftMs);
   }
 
-  /** Ends the waiting of whoever asked; the signal has ended the rest. */
+  /** Ends the waiting of the callers; the signal has ended the rest. */
   close(): void {
     this.#ageTimer?.cancel();
     this.#wake?.();

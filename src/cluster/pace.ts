@@ -71,7 +71,7 @@ export class DialPace {
   /**
    * Takes a turn to dial an address, and waits for it. A turn that a signal ends the waiting for is given back.
    *
-   * @returns undefined if the turn is now: whoever has caused the dial finds it begun in the same turn of the event loop
+   * @returns undefined if the turn is now: the caller that has caused the dial finds it begun in the same turn of the event loop
    */
   turn(name: string, signal: AbortSignal): Promise<void> | undefined {
     const nowMs = this.#runtime.now();

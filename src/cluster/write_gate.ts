@@ -24,7 +24,7 @@ const CLIENT_THROTTLES_FROM: Readonly<Record<string, number>> = {
 
 /**
  * Longer than this a broker isn't left alone, whatever it says: an answer that can't be told from a wrong one must not
- * stop all traffic for days. Kafka counts quotas in windows of 11 s unless told otherwise; whoever is five windows ahead
+ * stop all traffic for days. Kafka counts quotas in windows of 11 s unless told otherwise; a client that is five windows ahead
  * is left unread by the broker itself, for as long as it likes.
  */
 export const MAX_THROTTLE_MS = 60_000;

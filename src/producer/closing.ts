@@ -24,7 +24,7 @@ export function closedError(detail: string, persisted: "no" | "possibly"): Produ
 export async function close(parts: ProducerParts, timeoutMs: number | undefined): Promise<void> {
   const { runtime, admission, cluster, interceptors } = parts;
   const { acks, waitForOutcome, deliveryTimeoutMs, requestTimeoutMs } = parts.options;
-  // Whoever waits for outcomes without end must still be able to close.
+  // A producer that waits for outcomes without end must still be able to close.
   const limitMs = timeoutMs ?? (waitForOutcome ? deliveryTimeoutMs + requestTimeoutMs : undefined);
   const { opened } = admission.barrier();
   const startMs = runtime.now();

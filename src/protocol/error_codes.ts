@@ -19,6 +19,17 @@ import {
   UnsupportedVersionError,
 } from "../errors.ts";
 import { excerpt, show } from "../show.ts";
+import {
+  CLUSTER_AUTHORIZATION_FAILED,
+  GROUP_AUTHORIZATION_FAILED,
+  MESSAGE_TOO_LARGE,
+  PRODUCER_FENCED,
+  RECORD_LIST_TOO_LARGE,
+  SASL_AUTHENTICATION_FAILED,
+  TOPIC_AUTHORIZATION_FAILED,
+  TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+  UNSUPPORTED_VERSION,
+} from "./error_code_names.ts";
 
 /** What is known of one error code. */
 export interface ErrorCode {
@@ -233,15 +244,15 @@ export function persistedAfter(code: number, baseOffset: bigint): Persisted {
 type ErrorClass = new (message: string, options: KafkaErrorOptions) => KafkaError;
 
 const CLASSES: ReadonlyMap<number, ErrorClass> = new Map<number, ErrorClass>([
-  [10, RecordTooLargeError],
-  [18, RecordTooLargeError],
-  [29, AuthorizationError],
-  [30, AuthorizationError],
-  [31, AuthorizationError],
-  [35, UnsupportedVersionError],
-  [53, AuthorizationError],
-  [58, AuthenticationError],
-  [90, ProducerFencedError],
+  [MESSAGE_TOO_LARGE, RecordTooLargeError],
+  [RECORD_LIST_TOO_LARGE, RecordTooLargeError],
+  [TOPIC_AUTHORIZATION_FAILED, AuthorizationError],
+  [GROUP_AUTHORIZATION_FAILED, AuthorizationError],
+  [CLUSTER_AUTHORIZATION_FAILED, AuthorizationError],
+  [UNSUPPORTED_VERSION, UnsupportedVersionError],
+  [TRANSACTIONAL_ID_AUTHORIZATION_FAILED, AuthorizationError],
+  [SASL_AUTHENTICATION_FAILED, AuthenticationError],
+  [PRODUCER_FENCED, ProducerFencedError],
 ]);
 
 /** The error for a broker's answer: the class that fits the code, the code's name, and who was concerned. */

@@ -136,7 +136,7 @@ export class Batch<P extends Place = Place> implements Linked {
     return this.#phase;
   }
 
-  /** Goes on to the next phase; whoever calls it moves the batch to the list of that phase. */
+  /** Goes on to the next phase; the caller moves the batch to the list of that phase. */
   transition(next: Phase): void {
     // A codec still reads the buffer, which is left to the garbage collector then.
     if (this.#phase === ENCODING && next === DONE) this.#inUse = false;

@@ -56,7 +56,7 @@ export class TurnClock {
 
   /** Calls back when the turn is over. Asking again in the same turn replaces what was asked for before. */
   afterTurn(callback: () => void): void {
-    // Whoever reads the clock has it set back when the turn is over.
+    // A reading has the clock set back when the turn is over.
     void this.nowMs;
     this.#after = callback;
   }

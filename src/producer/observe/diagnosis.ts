@@ -96,7 +96,7 @@ export class Diagnostics {
     return waitsFor("producer_id", () => this.#explainIdentity());
   }
 
-  /** Why records of a topic, or whoever asks for its partitions, can't go on. */
+  /** Why records of a topic, or calls that ask for its partitions, can't go on. */
   ofTopic(topic: Topic, partition?: number): Diagnosis {
     const { metadata: { errorCode } } = topic;
     if (isUsable(topic.metadata)) return partitionMissing(topic, partition);

@@ -5,10 +5,11 @@
  */
 
 const SMALLEST_MS = 0.01;
+/** About a day; what takes longer shares the last bucket. */
+const LARGEST_MS = 100_000_000;
 const GROWTH = 1.05;
 const LOG_GROWTH = Math.log(GROWTH);
-/** Up to about a day; longer ones share the last bucket. */
-const BUCKETS = 1 + Math.ceil(Math.log(1e8 / SMALLEST_MS) / LOG_GROWTH);
+const BUCKETS = 1 + Math.ceil(Math.log(LARGEST_MS / SMALLEST_MS) / LOG_GROWTH);
 
 /** Two counts, a newer and an older one: each covers half of the window, and the older one is dropped for a new one. */
 export class LatencyWindow {

@@ -36,7 +36,7 @@ export function keepBytes<R extends Partial<KeptRecord>>(record: R): R {
   return { ...record, key: keptBytes(key), value: keptBytes(value), headers: headersOf(headers, keptBytes) };
 }
 
-/** A whole record as it is now. What can't be read is left as it is: whoever sends it meets the error again. */
+/** A whole record as it is now. What can't be read is left as it is: sending it meets the error again. */
 export function keep<K, V>(record: ProducerRecord<K, V>): ProducerRecord<K, V> {
   try {
     return keepBytes(fieldsOf(record));

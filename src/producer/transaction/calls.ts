@@ -210,7 +210,7 @@ export class TransactionCalls {
       return await this.#run(call);
     } finally {
       const next = this.#waiting.shift();
-      // Whoever comes before the next one has woken up waits behind it.
+      // A call that comes before the next one has woken up waits behind it.
       if (next === undefined) this.#isBusy = false;
       else next();
     }

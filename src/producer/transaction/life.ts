@@ -91,7 +91,7 @@ export class TransactionLife {
     this.#outstanding = new Outstanding(runtime);
   }
 
-  /** Gets a producer id and fences whoever had the transactional id before; no-op once there is one. */
+  /** Gets a producer id and fences the producer that had the transactional id before; no-op once there is one. */
   init(): Promise<void> {
     return this.#outstanding.during(this.#init());
   }
@@ -170,7 +170,7 @@ export class TransactionLife {
       return void Object.assign(error, { fatal: true });
     }
     const refusal = requiresAbort(error);
-    // Whoever sees the record's own error learns from it what is left to do.
+    // The caller who sees the record's own error learns from it what is left to do.
     Object.assign(error, { requiresAbort: true });
     // A sequence may be missing in the log, or a request may still arrive: neither may meet the next transaction.
     this.identity.isSpent = true;

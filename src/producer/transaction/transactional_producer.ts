@@ -30,7 +30,7 @@ import { Transaction } from "./transaction.ts";
 export interface TransactionalProducerOptions<K = string | Uint8Array, V = string | Uint8Array>
   extends Omit<ProducerOptions<K, V>, "acks" | "idempotent" | "gapless" | "waitForOutcome" | "onDataLoss"> {
   /**
-   * The same after each restart, and another for each producer that lives at the same time: whoever starts with it fences
+   * The same after each restart, and another for each producer that lives at the same time: a producer that starts with it fences
    * the one before.
    */
   readonly transactionalId: string;
