@@ -240,6 +240,11 @@ export class TransactionLife {
     if (committing !== undefined) await committing;
   }
 
+  /** Keeps the process alive until a promise has settled. */
+  during<T>(promise: Promise<T>): Promise<T> {
+    return this.#outstanding.during(promise);
+  }
+
   /** Resolves when the commit or the abort that is under way has ended, however it did; undefined if none is. */
   quiet(): Promise<void> | undefined {
     return this.#underWay;

@@ -6,6 +6,7 @@
 
 import { checkTimeoutMs, isAborted, MAX_INT32, readOptions, refuse } from "../../call_options.ts";
 import { CLIENT_NUMBERS, defaultsOf } from "../../cluster/connection_numbers.ts";
+import { sleep } from "../../cluster/sleep.ts";
 import type { ClusterSnapshot } from "../../cluster/snapshot.ts";
 import {
   AbortError,
@@ -16,6 +17,8 @@ import {
 } from "../../errors.ts";
 import { onAbort } from "../../runtime/on_abort.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
+import type { StampingParts } from "../idempotence/stamping.ts";
+import type { Logger } from "../observe/logger.ts";
 import type { ProducerMetrics } from "../observe/metrics.ts";
 import type { ProducerOptions } from "../options/options.ts";
 import { type Names, NO_NAMES } from "../options/security.ts";
@@ -51,6 +54,8 @@ const DEFAULT_TIMEOUT_MS = 60_000;
 const DEFAULT_DELIVERY_TIMEOUT_MS = 120_000;
 const DEFAULT_MAX_BLOCK_MS = 60_000;
 const MAX_ID_BYTES = 32_767;
+/** A turn that is waited for this long may never come. */
+const WAITING_AFTER_MS = 5_000;
 
 /**
  * Sends records in transactions.
@@ -80,8 +85,13 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
   readonly #life: TransactionLife;
   readonly #runtime: Runtime;
   readonly #serializers: TopicSerializers<K, V>;
+  readonly #logger: Logger;
   /** Ends with the last transaction of {@link transaction} that was asked for. */
   #line: Promise<void> = Promise.resolve();
+  /** How many of them haven't ended. */
+  #inLine = 0;
+  /** Somebody's long wait was told. */
+  #isWaitTold = false;
   #open: Transaction<K, V> | undefined;
   #closing: Promise<void> | undefined;
 
@@ -115,7 +125,7 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
     const defaults = defaultsOf(CLIENT_NUMBERS);
     const { requestTimeoutMs = Math.min(defaults.requestTimeoutMs, deliveryTimeoutMs) } = rest;
     let life: TransactionLife | undefined;
-    let used: Runtime | undefined;
+    let used: StampingParts | undefined;
     this.#producer = new Producer<K, V>(
       { ...rest, deliveryTimeoutMs, requestTimeoutMs, idempotent: true } as ProducerOptions<K, V>,
       runtime,
@@ -123,7 +133,7 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
       (parts) => {
         const { maxBlockMs = DEFAULT_MAX_BLOCK_MS } = rest;
         const { retryBackoffMs = defaults.retryBackoffMs, retryBackoffMaxMs = defaults.retryBackoffMaxMs } = rest;
-        used = parts.runtime;
+        used = parts;
         life = new TransactionLife(parts.runtime, parts.cluster, {
           transactionalId: transactionalId!,
           transactionTimeoutMs,
@@ -140,7 +150,8 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
     );
     this.#life = life!;
     this.#serializers = { key: rest.keySerializer, value: rest.valueSerializer };
-    this.#runtime = used!;
+    this.#runtime = used!.runtime;
+    this.#logger = used!.options.logger;
   }
 
   /** Where the producer stands. */
@@ -188,13 +199,15 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
     if (typeof run !== "function") refuse("run", "a function of a transaction", run);
     const { signal } = readOptions("transaction()", options, ["signal"]) as TransactionOptions;
     if (signal !== undefined && isAborted(signal)) throw abortError(signal);
-    const before = this.#line;
+    const before = this.#inLine === 0 ? this.#line : this.#watched(this.#line);
+    this.#inLine += 1;
     let leave = (): void => {};
     this.#line = new Promise((resolve) => leave = resolve);
     try {
       await (signal === undefined ? before : interruptible(() => before, signal));
       return await this.#run(run, signal);
     } finally {
+      this.#inLine -= 1;
       // Also when this call has not waited for its turn: the next one waits for those before.
       void before.then(leave);
     }
@@ -238,6 +251,22 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
   /** Brokers, leaders and versions as plain data; see {@link Producer.snapshot}. */
   snapshot(): ClusterSnapshot {
     return this.#producer.snapshot();
+  }
+
+  /** Waits for a turn, and says so if it may never come: whoever awaits it in a transaction's function keeps it from coming. */
+  #watched(before: Promise<void>): Promise<void> {
+    if (this.#isWaitTold || this.#logger.warn === undefined) return before;
+    const closing = new AbortController();
+    void this.#life.during(sleep(this.#runtime, WAITING_AFTER_MS, closing.signal)).then(() => {
+      if (closing.signal.aborted || this.#isWaitTold || this.#closing !== undefined) return;
+      this.#isWaitTold = true;
+      this.#logger.warn?.("transaction_waiting", {
+        waitedMs: WAITING_AFTER_MS,
+        inLine: this.#inLine,
+        advice: WAIT_ADVICE,
+      });
+    });
+    return before.finally(() => closing.abort());
   }
 
   async #run<T>(run: (transaction: Transaction<K, V>) => T | Promise<T>, signal: AbortSignal | undefined): Promise<T> {
@@ -296,6 +325,10 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
     if (this.#closing !== undefined) throw new ProducerClosedError("Make a new producer: this one was closed.");
   }
 }
+
+const WAIT_ADVICE =
+  "Use the transaction that the function was given: if transaction() is awaited within another one's " +
+  "function, it waits for ever. If not, the transactions before it take their time.";
 
 function canAbort({ state }: Transaction<never, never> | { state: TransactionState }): boolean {
   return state === "in transaction" || state === "abortable";

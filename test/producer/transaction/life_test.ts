@@ -448,3 +448,29 @@ test("transaction life: a signal that is aborted while others have their turn is
   assert.deepEqual((await committed())[0], ["a", "b"]);
   await run(client.close());
 });
+
+test("transaction life: whoever waits for a turn in the function whose turn it is is told after five seconds, once", async () => {
+  const { producer, runtime, run } = stage("4.1");
+  const told: unknown[] = [];
+  const logger = { warn: (event: string, fields: object) => void told.push([event, fields]) };
+  const client = producer({ logger });
+  await run(client.transaction(() => {}));
+  let release = (): void => {};
+  const outer = client.transaction(async (tx) => {
+    void tx.send(record);
+    const inner = client.transaction((other) => void other.send(record));
+    const further = client.transaction(() => {});
+    await Promise.race([inner, new Promise<void>((resolve) => release = resolve)]);
+    return further;
+  });
+  outer.catch(() => {});
+  await runtime.advance(4_999);
+  assert.deepEqual(told, []);
+  await runtime.advance(10);
+  assert.equal(told.length, 1);
+  assert.match(JSON.stringify(told), /transaction_waiting.*"inLine":3.*waits for ever/);
+  release();
+  await runtime.advance(100_000);
+  assert.equal(told.length, 1);
+  await run(client.close());
+});
