@@ -71,7 +71,6 @@ export class TransactionLife {
   /** The transaction has ended at the broker already; abort() has nothing to ask. */
   #isOver = false;
   #onFailure: (error: KafkaError) => void = () => {};
-  readonly #onEnded = (): void => this.#underWay = undefined;
 
   /** Makes a life that has not begun. */
   constructor(runtime: Runtime, cluster: Cluster, options: LifeOptions, host: TransactionHost) {
@@ -199,10 +198,16 @@ export class TransactionLife {
 
   /** Commits or aborts. Rejects with the reason; what is left to do then is what the state allows. */
   end(kind: End): Promise<void> {
+    const before = this.states.current;
     const ending = this.#outstanding.during(this.#end(kind));
     const { current } = this.states;
-    if (current === "committing" || current === "aborting") {
-      this.#underWay ??= ending.then(this.#onEnded, this.#onEnded);
+    // Also while the last one is still telling that it has ended. A call that isn't legal has changed nothing.
+    if (current !== before && (current === "committing" || current === "aborting")) {
+      const onEnded = (): void => {
+        if (this.#underWay === underWay) this.#underWay = undefined;
+      };
+      const underWay = ending.then(onEnded, onEnded);
+      this.#underWay = underWay;
     }
     return ending;
   }

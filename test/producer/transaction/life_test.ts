@@ -474,3 +474,24 @@ test("transaction life: whoever waits for a turn in the function whose turn it i
   assert.equal(told.length, 1);
   await run(client.close());
 });
+
+test("transaction life: close waits for the commit of a transaction that began in the turn in which another one ended", async () => {
+  for (let microtasks = 0; microtasks < 12; microtasks++) {
+    const { producer, run } = stage("4.1", { network: { latencyMs: 5 } });
+    let started: Promise<unknown> | undefined;
+    const onResponse = async ({ api }: { api: string }): Promise<void> => {
+      if (api !== "EndTxn" || started !== undefined) return;
+      for (let i = 0; i < 50 && client.state !== "ready"; i++) await Promise.resolve();
+      for (let i = 0; i < microtasks; i++) await Promise.resolve();
+      const next = await client.begin();
+      void next.send(record);
+      started = next.commit();
+      started.catch(() => {});
+      for (let i = 0; i < 8; i++) await Promise.resolve();
+      void client.close();
+    };
+    const client = producer({ hooks: { onResponse: (event) => void onResponse(event) } });
+    await run(client.transaction((tx) => void tx.send(record)));
+    await run(started!);
+  }
+});
