@@ -239,7 +239,7 @@ export class BrokerConnection implements ServedConnection {
     const served = action === undefined
       ? await this.#finish(exchange, await exchange.serve())
       : await this.#control(exchange, action);
-    if (isLast) this.#close();
+    if (isLast && served === "done") this.#close();
     return served;
   }
 
