@@ -281,6 +281,41 @@ test("group reader: a static member that is back in time goes on with its partit
   await run(two.close());
 });
 
+// From version 9 on a leader that is back is told to divide nothing anew; below, that its predecessor leads (KIP-814).
+for (const newest of [9, 8]) {
+  test(`group reader: a static member that leads and is back in time goes on with its partitions, with JoinGroup ${newest}`, async () => {
+    const { cluster, member, run, until, fill } = groupStage(4, { apiVersions: { JoinGroup: [0, newest] } });
+    const told: string[] = [];
+    const one = member({ groupInstanceId: "a" });
+    await run(one.join());
+    const two = member({ groupInstanceId: "b", onRevoked: () => void told.push("revoked") });
+    await run(two.join());
+    await until(() => one.assignment.length === 2 && two.assignment.length === 2);
+    const { generationId } = cluster.groups.get("g")!;
+    // The first of a group leads it, and divides.
+    assert.equal(cluster.requestsOf(SyncGroup).filter(({ body }) => body.assignments.length > 0).length >= 2, true);
+    const synced = cluster.requestsOf(SyncGroup).length;
+    const before = indexesOf(one.assignment);
+    await run(one.close());
+    const again = member({ groupInstanceId: "a", onMissingOffset: "beginning" });
+    assert.deepEqual(indexesOf(await run(again.join())), before);
+    assert.equal(cluster.groups.get("g")!.generationId, generationId);
+    assert.deepEqual(told, []);
+    assert.equal(cluster.requestsOf(JoinGroup).at(-1)!.version, newest);
+    const after = cluster.requestsOf(SyncGroup).slice(synced);
+    assert.deepEqual(after.map(({ body }) => body.assignments), [[]]);
+    await fill(8);
+    const read: number[] = [];
+    const reading = async (): Promise<void> => {
+      for await (const { partition } of again) if (read.push(partition) === 4) break;
+    };
+    await run(reading());
+    assert.deepEqual([...new Set(read)].sort(), before);
+    await run(again.close());
+    await run(two.close());
+  });
+}
+
 test("group reader: two static members of one name fence each other once, and the first one ends", async () => {
   const { failure, member, run } = groupStage(2);
   const one = member({ groupInstanceId: "a" });
