@@ -148,6 +148,22 @@ test("reader: what is buffered of paused partitions is kept while there is room 
   await run(it.close());
 });
 
+test("reader: a buffer that holds one batch is filled again as soon as that is handed out", async () => {
+  const { fill, reader, run, runtime } = groupStage(1);
+  for (let i = 0; i < 10; i++) await fill(2, 2 * i);
+  const it = reader({ maxBufferedBytes: 1, maxPartitionBytes: 1 });
+  it.assign([{ ...ZERO, start: "beginning" }]);
+  const fromMs = runtime.now();
+  const records = it[Symbol.asyncIterator]();
+  for (const text of numbers(0, 20)) {
+    assert.equal(textOf((await run(records.next())).value!), text);
+    // The caller takes his time, so that everything else has come to rest.
+    await runtime.advance(10);
+  }
+  assert.ok(runtime.now() - fromMs < 1_000, `${runtime.now() - fromMs} ms`);
+  await run(it.close());
+});
+
 test("reader: reads and commits in every version that a broker may have of each request", async () => {
   const partition = [ZERO];
   for (const api of [Fetch, ListOffsets, OffsetFetch, OffsetCommit] as const) {
