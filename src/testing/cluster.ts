@@ -348,9 +348,12 @@ export class EmbeddedCluster {
    */
   setIsr(topic: string, partition: number, brokerIds: readonly number[]): void {
     const { replicas } = this.partition(topic, partition);
-    const areReplicas = isList(brokerIds) && brokerIds.every((id) => replicas.includes(id as number));
-    if (!areReplicas || brokerIds.length === 0) {
-      refuse("brokerIds", `a list of some of the replicas, ${replicas}`, brokerIds);
+    const wanted = `a list of some of the replicas, ${replicas.join(", ")}`;
+    if (!isList(brokerIds)) refuse("brokerIds", wanted, brokerIds);
+    if (brokerIds.length === 0) refuse("brokerIds", wanted, brokerIds, " It is empty.");
+    const stranger = brokerIds.findIndex((id) => !replicas.includes(id));
+    if (stranger >= 0) {
+      refuse(`brokerIds[${stranger}]`, `one of the replicas, ${replicas.join(", ")}`, brokerIds[stranger]);
     }
     this.controller.setIsr(this.partition(topic, partition), brokerIds);
   }

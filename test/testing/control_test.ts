@@ -173,6 +173,28 @@ test("control: what can't be meant is refused, and an async function is reported
   assert.match(String(cluster.failures[0]), /Answer at once/);
 });
 
+test("control: a slip in an action is refused, for it would be a fault that never happens", async () => {
+  const { cluster, connect } = stage({ brokers: 3 });
+  const refused = [
+    [{ eror: 6 }, /^Remove the option "eror": an action has no such option\. Wanted delayMs, /],
+    [{ times: 1 }, /^Remove the option "times": an action has no such option/],
+    [{ drop: "response" }, /^Set "drop" to "before" or "after": "response" is not/],
+    [{ error: "NOT_LEADER" }, /^Set "error" to the number of an error: "NOT_LEADER" is not/],
+  ] as const;
+  for (const [action, message] of refused) {
+    assert.throws(() => cluster.control(Produce, action as never), { name: "ConfigError", message });
+  }
+  cluster.control(Produce, () => ({ eror: 6 }) as never, { times: 1 });
+  const wire = await connect();
+  assert.equal(await wire.produce(batchOf()), undefined);
+  assert.match(String(cluster.failures[0]), /"eror"/);
+  assert.throws(
+    () => cluster.setIsr("orders", 0, [1, 7]),
+    /"brokerIds\[1\]" to one of the replicas, 1, 2, 3: 7 is not/,
+  );
+  assert.throws(() => cluster.setIsr("orders", 0, []), /It is empty/);
+});
+
 test("control: an error can be answered by every API in every version", async () => {
   const { cluster, connect } = stage();
   const bodies: readonly (readonly [AnyApi, (version: number) => unknown])[] = [

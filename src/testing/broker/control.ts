@@ -91,6 +91,29 @@ export interface ControlAction<A extends AnyApi = AnyApi> {
   readonly closeAfter?: boolean;
 }
 
+const ACTION: Readonly<Record<keyof ControlAction, true>> = {
+  ...{
+    delayMs: true,
+    answerDelayMs: true,
+    view: true,
+    respond: true,
+    error: true,
+    drop: true,
+    silence: true,
+    close: true,
+  },
+  ...{ bytes: true, apply: true, transform: true, correlationId: true, rewrite: true, cutAfterBytes: true },
+  ...{ splitBytes: true, splitDelayMs: true, closeAfter: true },
+};
+const ACTION_NAMES = Object.keys(ACTION) as (keyof ControlAction)[];
+
+/** A slip in an action would be a fault that never happens, and a test that proves nothing. */
+function checkAction(action: unknown): void {
+  const { drop, error } = readOptions("an action", action, ACTION_NAMES);
+  if (drop !== undefined && drop !== "before" && drop !== "after") refuse("drop", '"before" or "after"', drop);
+  if (error !== undefined && !Number.isInteger(error)) refuse("error", "the number of an error", error);
+}
+
 /** Decides about a request; undefined lets it pass. */
 export type ControlFunction<A extends AnyApi> = (
   request: RequestOf<A>,
@@ -137,7 +160,10 @@ export class Controls {
     if (!isApi(api)) {
       refuse("api", "one of the APIs of @sluice/kafka/testing, such as Produce", api);
     }
-    if (typeof control !== "function" && !isObject(control)) refuse("control", "a function or an action", control);
+    if (typeof control !== "function") {
+      if (!isObject(control)) refuse("control", "a function or an action", control);
+      checkAction(control);
+    }
     const decide = typeof control === "function" ? control : () => control;
     const added: Control = {
       api,
@@ -163,6 +189,7 @@ export class Controls {
       if (action instanceof Promise) {
         throw new ConfigError("control", "Answer at once: the function returned a promise, wanted an action.");
       }
+      checkAction(action);
       if (--control.left <= 0) this.#remove(control);
       return action;
     }
