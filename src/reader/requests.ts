@@ -45,7 +45,7 @@ export interface Answered<T> {
   readonly answer: T | undefined;
 }
 
-/** Asks leaders for partitions. What comes back leaves out cursors that have jumped since they were asked for. */
+/** Asks leaders for partitions. What comes back leaves out cursors that have jumped until it is looked at. */
 export class Requests {
   readonly #cluster: Cluster;
   readonly #options: ResolvedReaderOptions;
@@ -57,7 +57,7 @@ export class Requests {
   }
 
   /** Looks up where cursors begin. */
-  listOffsets(connection: Connection, cursors: readonly Cursor[]): Promise<Answered<ListedOffset>[]> {
+  listOffsets(connection: Connection, cursors: readonly Cursor[]): Promise<Iterable<Answered<ListedOffset>>> {
     return matched(cursors, async () => {
       const { topics } = await connection.request(ListOffsets, connection.version(ListOffsets), {
         replicaId: NO_REPLICA,
@@ -76,7 +76,7 @@ export class Requests {
   }
 
   /** Looks up where the epoch of the last batch of each cursor ends in the leader's log (KIP-320). */
-  epochEnds(connection: Connection, cursors: readonly Cursor[]): Promise<Answered<EpochEnd>[]> {
+  epochEnds(connection: Connection, cursors: readonly Cursor[]): Promise<Iterable<Answered<EpochEnd>>> {
     return matched(cursors, async () => {
       const { topics } = await connection.request(OffsetForLeaderEpoch, connection.version(OffsetForLeaderEpoch), {
         replicaId: NO_REPLICA,
@@ -100,7 +100,7 @@ export class Requests {
    *
    * @throws the error that the broker answers for all of them
    */
-  fetch(connection: Connection, cursors: readonly Cursor[]): Promise<Answered<Fetched>[]> {
+  fetch(connection: Connection, cursors: readonly Cursor[]): Promise<Iterable<Answered<Fetched>>> {
     const { maxWaitMs, requestTimeoutMs } = this.#options;
     const [first] = cursors;
     // Brokers that don't know of a partition's limit keep to this.
@@ -146,19 +146,28 @@ export class Requests {
   }
 }
 
-/** Asks, and finds the answer for each cursor that is still where it was; of several the first counts. */
+/** Asks, and finds the answer for each cursor; of several the first counts. */
 async function matched<T>(
   cursors: readonly Cursor[],
   ask: () => Promise<(readonly [TopicPartition, T])[]>,
-): Promise<Answered<T>[]> {
+): Promise<Iterable<Answered<T>>> {
   const asked = cursors.map((cursor) => ({ cursor, generation: cursor.generation }));
   const answers = new Map<string, T>();
   for (const [place, answer] of await ask()) {
     const key = keyOf(place);
     if (!answers.has(key)) answers.set(key, answer);
   }
-  return asked.filter(({ cursor, generation }) => cursor.generation === generation)
-    .map(({ cursor }) => ({ cursor, answer: answers.get(keyOf(cursor)) }));
+  return stillAsked(asked, answers);
+}
+
+/** Looked at in the turn of whoever carries it out: a caller may go elsewhere between any two. */
+function* stillAsked<T>(
+  asked: readonly { readonly cursor: Cursor; readonly generation: number }[],
+  answers: ReadonlyMap<string, T>,
+): Generator<Answered<T>> {
+  for (const { cursor, generation } of asked) {
+    if (cursor.generation === generation) yield { cursor, answer: answers.get(keyOf(cursor)) };
+  }
 }
 
 function timestampOf(start: Position): bigint {

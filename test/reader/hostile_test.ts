@@ -129,6 +129,40 @@ test("reader: what is buffered of paused partitions doesn't keep the others from
   await run(it.close());
 });
 
+test("reader: an answer says nothing of a partition whose caller goes elsewhere while it is being read", async () => {
+  const { fill, reader, run, runtime } = groupStage(1);
+  for (let i = 0; i < 10; i++) await fill(1, i);
+  let onData = (): void => {};
+  const { sockets } = runtime;
+  runtime.sockets = {
+    ...sockets,
+    connect: (options, events) =>
+      sockets.connect(options, {
+        ...events,
+        onData(chunk) {
+          onData();
+          events.onData(chunk);
+        },
+      }),
+  };
+  for (let turns = 0; turns < 30; turns++) {
+    const it = reader();
+    it.assign([{ ...ZERO, start: 7n }]);
+    let isSought = false;
+    const seek = async (): Promise<void> => {
+      isSought = true;
+      for (let turn = 0; turn < turns; turn++) await undefined;
+      it.seek(ZERO, 0n);
+    };
+    // The answer to Fetch is the first that comes when the beginning is known.
+    onData = () => void (!isSought && it.position(ZERO) !== undefined && seek());
+    await runtime.advance(100);
+    assert.equal(isSought, true);
+    assert.deepEqual(await run(take(it, 3)), numbers(0, 3), `${turns} turns behind the answer`);
+    await run(it.close());
+  }
+});
+
 test("reader: what is buffered of paused partitions is kept while there is room for others", async () => {
   const { cluster, fill, reader, run, runtime } = groupStage(2);
   await fill(40);
