@@ -22,7 +22,9 @@ import type { TransactionState } from "./states.ts";
 export class Transaction<K = string | Uint8Array, V = string | Uint8Array> {
   readonly #producer: Producer<K, V>;
   readonly #life: TransactionLife;
-  readonly #failed = new AbortController();
+  /** Made for whoever looks at the signal. */
+  #failed: AbortController | undefined;
+  #failure: KafkaError | undefined;
   readonly #serial: number;
   readonly #serializers: TopicSerializers<K, V>;
   #ended: "commit" | "abort" | undefined;
@@ -35,7 +37,10 @@ export class Transaction<K = string | Uint8Array, V = string | Uint8Array> {
     this.#producer = producer;
     this.#life = life;
     this.#serializers = serializers;
-    this.#serial = life.begin((error) => this.#failed.abort(error));
+    this.#serial = life.begin((error) => {
+      this.#failure = error;
+      this.#failed?.abort(error);
+    });
   }
 
   /** Where the transaction stands; `"ready"` once it has ended. */
@@ -50,6 +55,10 @@ export class Transaction<K = string | Uint8Array, V = string | Uint8Array> {
 
   /** Aborted as soon as the transaction can't be committed any more; its reason is what has failed. */
   get signal(): AbortSignal {
+    if (this.#failed === undefined) {
+      this.#failed = new AbortController();
+      if (this.#failure !== undefined) this.#failed.abort(this.#failure);
+    }
     return this.#failed.signal;
   }
 
