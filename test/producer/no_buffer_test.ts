@@ -194,6 +194,47 @@ test("no buffer: a batch that its broker hangs up on is sent as a whole while it
   await assertLeavesNothing(s, p);
 });
 
+test("no buffer: records of a batch that got a buffer for one half only can be taken back", async () => {
+  const s = stage({ topics: { orders: 1 }, network: { latencyMs: 5 } });
+  const p = s.producer({ lingerMs: 5 });
+  await warmUp(s, p);
+  let isGenerous = false;
+  let hangUps = 0;
+  s.cluster.control(Produce, ({ topicData }) => {
+    const bytes = topicData[0]!.partitionData[0]!.records!.length;
+    if (isGenerous || bytes < 3_000) return undefined;
+    hangUps += 1;
+    return { drop: "before" };
+  });
+  const controller = new AbortController();
+  const { signal } = controller;
+  const sent = Array.from(
+    { length: 20 },
+    () => watch(s, p.send({ topic: "orders", partition: 0, value: "v".repeat(200) }, { signal })),
+  );
+  await s.runtime.advance(7);
+  const { take } = BufferPool.prototype;
+  let taken = 0;
+  BufferPool.prototype.take = function (bytes) {
+    return taken++ % 2 === 0 ? take.call(this, bytes) : exhausted();
+  };
+  try {
+    await s.runtime.runUntil(() => hangUps > 4);
+    assert.ok(taken > 0);
+    controller.abort();
+    isGenerous = true;
+    await s.run(p.flush());
+  } finally {
+    BufferPool.prototype.take = take;
+  }
+  assert.deepEqual(
+    new Set(sent.map(({ error }) => `${error?.code} ${error?.persisted}`)),
+    new Set(["ABORTED possibly"]),
+  );
+  assert.equal((await valuesIn(s.cluster, "orders")).length, 21);
+  await assertLeavesNothing(s, p);
+});
+
 const BYTES = 777;
 
 /** Ways for a record to be copied because it has to wait; resolves to what became of it. */

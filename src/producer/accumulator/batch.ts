@@ -320,9 +320,21 @@ export class Batch<P extends Place = Place> implements Linked {
 
   /**
    * Divides a batch that is too large for the broker into two, in order, which share its sequences if it has any. This
-   * batch is of no more use then.
+   * batch is of no more use then. When it throws, because there is no buffer to be had, the batch is as it was.
    */
   split(): [Batch<P>, Batch<P>] {
+    try {
+      return this.#halves();
+    } catch (error) {
+      // Some have entered a half that comes to nothing.
+      for (const [index, receipt] of this.#receipts.entries()) {
+        if (typeof receipt === "object") receipt.entered?.(this, index);
+      }
+      throw error;
+    }
+  }
+
+  #halves(): [Batch<P>, Batch<P>] {
     const records = this.#decode();
     const middle = this.recordCount >> 1;
     const parts = [[0, middle], [middle, this.recordCount]].map(([from, to]) => {
