@@ -308,7 +308,8 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
 
   /** Aborts what is open; a commit or an abort that has begun ends first. What can't be undone now, the broker aborts. */
   async #endOpen(): Promise<void> {
-    await this.#life.quiet();
+    // No turn is given away in between: a commit could begin there, and would be cut off.
+    for (let ending = this.#life.quiet(); ending !== undefined; ending = this.#life.quiet()) await ending;
     if (this.#open !== undefined && canAbort(this.#open)) await this.#open.abort().catch(() => {});
   }
 

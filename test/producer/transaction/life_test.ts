@@ -495,3 +495,32 @@ test("transaction life: close waits for the commit of a transaction that began i
     await run(started!);
   }
 });
+
+test("transaction life: a commit in the turn of close() is refused, for the abort has begun, or ends before it", async () => {
+  for (let before = 0; before < 4; before++) {
+    for (let after = 0; after < 3; after++) {
+      const { producer, run, failure, cluster } = stage("4.1", { network: { latencyMs: 5 } });
+      let closing: Promise<void> | undefined;
+      let commit: Promise<void> | undefined;
+      const onResponse = async ({ api }: { api: string }): Promise<void> => {
+        if (api !== "EndTxn" || closing !== undefined) return;
+        for (let i = 0; i < 50 && client.state !== "ready"; i++) await Promise.resolve();
+        for (let i = 0; i < before; i++) await Promise.resolve();
+        const next = await client.begin();
+        void next.send(record);
+        closing = client.close();
+        for (let i = 0; i < after; i++) await Promise.resolve();
+        commit = next.commit();
+        commit.catch(() => {});
+      };
+      const client = producer({ hooks: { onResponse: (event) => void onResponse(event) } });
+      await run(client.transaction((tx) => void tx.send(record)));
+      await run(closing!);
+      assert.match(
+        (await failure(commit!.then(() => Promise.reject(new Error("committed"))))).message,
+        /^committed$|wait for abort/,
+      );
+      assert.equal(cluster.requestsOf(EndTxn).length, cluster.requestsOf(Produce).length);
+    }
+  }
+});
