@@ -258,7 +258,7 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
     if (this.#isWaitTold || this.#logger.warn === undefined) return before;
     const closing = new AbortController();
     void this.#life.during(sleep(this.#runtime, WAITING_AFTER_MS, closing.signal)).then(() => {
-      if (closing.signal.aborted || this.#isWaitTold || this.#closing !== undefined) return;
+      if (closing.signal.aborted || this.#isWaitTold || this.#inLine < 2 || this.#closing !== undefined) return;
       this.#isWaitTold = true;
       this.#logger.warn?.("transaction_waiting", {
         waitedMs: WAITING_AFTER_MS,

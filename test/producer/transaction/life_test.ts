@@ -475,6 +475,24 @@ test("transaction life: whoever waits for a turn in the function whose turn it i
   await run(client.close());
 });
 
+test("transaction life: nothing is told of a turn that nobody waits for any more", async () => {
+  const { producer, runtime, run, failure } = stage("4.1");
+  const told: string[] = [];
+  const client = producer({ logger: { warn: (event: string) => void told.push(event) } });
+  let release = (): void => {};
+  const first = client.transaction(() => new Promise<void>((resolve) => release = resolve));
+  const controller = new AbortController();
+  const second = client.transaction(() => {}, { signal: controller.signal });
+  await runtime.advance(1_000);
+  controller.abort();
+  assert.equal((await failure(second)).code, "ABORTED");
+  await runtime.advance(10_000);
+  release();
+  await run(first);
+  assert.deepEqual(told, []);
+  await run(client.close());
+});
+
 test("transaction life: close waits for the commit of a transaction that began in the turn in which another one ended", async () => {
   for (let microtasks = 0; microtasks < 12; microtasks++) {
     const { producer, run } = stage("4.1", { network: { latencyMs: 5 } });
