@@ -13,9 +13,9 @@ import { show } from "../show.ts";
 export interface SchemaRegistryOptions {
   /**
    * Where it is: `"https://registry.example.com"`, with the path of its API if it has one, as Apicurio's
-   * `/apis/ccompat/v7`. Of several the next is asked when one can't be reached.
+   * `/apis/ccompat/v7`, or a `URL`. Of several the next is asked when one can't be reached.
    */
-  readonly url: string | readonly string[];
+  readonly url: string | { readonly href: string } | readonly (string | { readonly href: string })[];
   /** Name and password, or API key and secret (Basic). @default nobody */
   readonly basic?: { readonly username: string; readonly password: string } | undefined;
   /** A token, or what gives one for each request (Bearer). @default none */
@@ -73,8 +73,11 @@ export function resolveRegistryOptions(given: SchemaRegistryOptions): ResolvedRe
 }
 
 function checkUrls(value: unknown): string[] {
-  const texts = typeof value === "string" ? value.split(",").map((part) => part.trim()) : value;
-  if (!Array.isArray(texts) || texts.length === 0 || !texts.every((text) => typeof text === "string" && text !== "")) {
+  const given = typeof value === "string" ? value.split(",").map((part) => part.trim()) : value;
+  const texts = (Array.isArray(given) ? given : [given]).map((each) =>
+    isObject(each) && "href" in each ? each.href : each
+  );
+  if (texts.length === 0 || !texts.every((text) => typeof text === "string" && text !== "")) {
     throw new ConfigError("url", 'Set "url" to where the registry is, such as "http://localhost:8081".');
   }
   return texts.map((text: string, i) => {

@@ -380,6 +380,15 @@ test("registry: what is no value, no bytes and no options is told in words, and 
   assert.match(message, /found no registry\. fetch failed: connect ECONNREFUSED 192\.0\.2\.1:8081\.$/);
 });
 
+test("registry: its address may be a URL, alone or one of several", async () => {
+  const there = "http://registry:8081";
+  for (const url of [new URL(there), new URL(`${there}/`), [new URL(there), "http://other:8081"]]) {
+    const own = new FakeRegistry();
+    await createSchemaRegistry({ url, fetch: own.fetch }).register("s", order);
+    assert.equal(own.asked[0]!.url.slice(0, there.length + 1), `${there}/`);
+  }
+});
+
 test("registry: options are checked when it is made, and no address is shown that may hold a password", () => {
   const { fetch } = fake;
   const refused = (options: unknown, message: RegExp) => {
@@ -391,7 +400,9 @@ test("registry: options are checked when it is made, and no address is shown tha
     });
   };
   refused(undefined, /^Pass an object with at least "url"/);
-  refused({}, /^Set "url" to where the registry is/);
+  for (const url of [undefined, null, "", [], 5, {}, { href: 5 }, [null]]) {
+    refused({ url }, /^Set "url" to where the registry is/);
+  }
   refused({ url: "hunter2@x" }, /^Set "url" to an address with http:\/\/ or https:\/\/: entry 1 is none\.$/);
   refused({ url: "ftp://x" }, /entry 1 is none\.$/);
   refused({ url: "http://user:hunter2@x" }, /^Pass name and password as "basic"/);
