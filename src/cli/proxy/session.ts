@@ -6,7 +6,7 @@
 
 import type { Duplex } from "node:stream";
 import { monotonicNow, setTimer } from "../../runtime/clock.ts";
-import type { Timer } from "../../runtime/runtime.ts";
+import type { Runtime, Timer } from "../../runtime/runtime.ts";
 import { CLOSE_CODES, READY, SUBPROTOCOL, tokenProtocol } from "../../runtime/web_socket_protocol.ts";
 import { sentenceOf, show } from "../../show.ts";
 import { closePayload, frameHeader, FrameReader, OPCODES } from "./frames.ts";
@@ -52,6 +52,9 @@ export interface ProxyHost {
   onRefused(reason: string): void;
 }
 
+/** What a session measures time with. */
+export type SessionClock = Pick<Runtime, "now" | "setTimer">;
+
 /** A client that doesn't say what it wants in this time is no client. */
 const HEAD_MS = 10_000;
 /** How often a client is asked whether it is there; NATs forget a connection after some minutes. */
@@ -67,6 +70,7 @@ const PROTOCOL_ERROR = 1002;
 export class Session {
   readonly #client: Stream;
   readonly #host: ProxyHost;
+  readonly #clock: SessionClock;
   readonly #ended = new AbortController();
   #head: Uint8Array | undefined = new Uint8Array(0);
   #frames: FrameReader | undefined;
@@ -75,20 +79,22 @@ export class Session {
   #isIn = false;
   #isClosing = false;
   #bytes = 0;
-  #usedMs = monotonicNow();
+  #usedMs: number;
   #unansweredPings = 0;
 
   /** Takes over a connection. */
-  constructor(client: Stream, host: ProxyHost) {
+  constructor(client: Stream, host: ProxyHost, clock: SessionClock = { now: monotonicNow, setTimer }) {
     this.#client = client;
     this.#host = host;
+    this.#clock = clock;
+    this.#usedMs = clock.now();
     client.setNoDelay?.(true);
     client.on("data", (chunk: Uint8Array) => this.#onData(chunk));
     // "close" follows.
     client.on("error", () => {});
     client.on("end", () => void client.end());
     client.on("close", () => this.end());
-    this.#timer = setTimer(() => this.end(), HEAD_MS);
+    this.#timer = this.#clock.setTimer(() => this.end(), HEAD_MS);
   }
 
   /** Ends it now. */
@@ -237,7 +243,7 @@ export class Session {
   }
 
   #count(bytes: number): void {
-    this.#usedMs = monotonicNow();
+    this.#usedMs = this.#clock.now();
     this.#bytes += bytes;
     if (this.#bytes > this.#host.rules.maxBytes) {
       this.#close(CLOSE_CODES.bytes, "a connection may carry no more bytes");
@@ -246,11 +252,13 @@ export class Session {
 
   #watch(): void {
     const { maxIdleMs } = this.#host.rules;
-    this.#timer = setTimer(() => {
-      const idleMs = monotonicNow() - this.#usedMs;
+    this.#timer = this.#clock.setTimer(() => {
+      const idleMs = this.#clock.now() - this.#usedMs;
       if (idleMs >= maxIdleMs) {
         return this.#close(CLOSE_CODES.idle, "nothing has gone for too long");
       }
+      // What has come from a client that is held up, for its broker is slow, isn't read: its pong may be there.
+      if (this.#client.isPaused()) this.#unansweredPings = 0;
       if (this.#unansweredPings > 1) return this.end();
       this.#unansweredPings += 1;
       this.#write(OPCODES.ping, new Uint8Array(0));
@@ -279,7 +287,7 @@ export class Session {
 
   #endSoon(): void {
     this.#timer.cancel();
-    this.#timer = setTimer(() => this.end(), END_MS);
+    this.#timer = this.#clock.setTimer(() => this.end(), END_MS);
   }
 }
 

@@ -1,8 +1,8 @@
 /** One connection through `sluice proxy`, between a client and a broker that are slow, silent or gone. */
 
 import assert from "node:assert/strict";
-import type { ProxyHost, Stream } from "../../../src/cli/proxy/session.ts";
-import { Session } from "../../../src/cli/proxy/session.ts";
+import { type ProxyHost, Session, type SessionClock, type Stream } from "../../../src/cli/proxy/session.ts";
+import { VirtualRuntime } from "../../../src/testing/mod.ts";
 import { test, type TestContext } from "../../harness.ts";
 import { bytesOf } from "../../runtime/peer.ts";
 import { clientFrame, upgradeHead } from "../../runtime/raw_web_socket.ts";
@@ -81,7 +81,7 @@ interface Scene {
   reach(): void;
 }
 
-function scene(t: TestContext): Scene {
+function scene(t: TestContext, clock?: SessionClock): Scene {
   const [client, broker] = [new HalfStream(), new HalfStream()];
   let places = 0;
   let reach = (): void => {};
@@ -99,7 +99,7 @@ function scene(t: TestContext): Scene {
     },
     onRefused: () => {},
   };
-  const session = new Session(client as unknown as Stream, host);
+  const session = new Session(client as unknown as Stream, host, clock);
   t.after(() => session.end());
   client.emit("data", bytesOf(upgradeHead("/?broker=kafka:9092")));
   return { client, broker, places: () => places, dialed, reach };
@@ -110,8 +110,8 @@ async function until(isSo: () => boolean): Promise<void> {
   while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 0));
 }
 
-async function connected(t: TestContext): Promise<Scene> {
-  const made = scene(t);
+async function connected(t: TestContext, clock?: SessionClock): Promise<Scene> {
+  const made = scene(t, clock);
   await made.dialed;
   made.reach();
   await until(() => made.client.written.endsWith("connected"));
@@ -141,6 +141,22 @@ test("proxy: a broker that reads slowly holds its client up once, however many f
   broker.emit("drain");
   assert.equal(client.isPaused(), false);
   assert.equal(broker.written, "request".repeat(100));
+});
+
+test("proxy: a client that answers no ping is given up, but not while it isn't read because its broker is slow", async (t) => {
+  const runtime = new VirtualRuntime();
+  const { broker, client } = await connected(t, runtime);
+  await runtime.advance(60_000);
+  broker.hasRoom = false;
+  client.emit("data", clientFrame(2, bytesOf("request")));
+  assert.equal(client.isPaused(), true);
+  await runtime.advance(300_000);
+  assert.equal(client.destroyed, false);
+  broker.emit("drain");
+  await runtime.advance(59_000);
+  assert.equal(client.destroyed, false);
+  await runtime.advance(31_000);
+  assert.equal(client.destroyed, true);
 });
 
 test("proxy: a client that vanishes takes its broker's connection and its place with it", async (t) => {
