@@ -40,6 +40,11 @@ export async function readConnection(
   if (typeof brokers !== "string" || brokers === "") {
     throw new ConfigError("brokers", "No brokers are given, wanted --brokers HOST:PORT or KAFKA_BROKERS");
   }
+  const port = brokers.split(",").find((server) => /^\s*:?\d{1,5}\s*$/.test(server))?.trim();
+  if (port !== undefined) {
+    const advice = `--brokers localhost:${port.replace(":", "")} for one on this machine`;
+    throw new ConfigError("brokers", `${show(port)} is a port without a host, wanted HOST:PORT: ${advice}`);
+  }
   return { ...options, ...clientId === undefined ? {} : { clientId }, brokers };
 }
 

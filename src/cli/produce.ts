@@ -9,6 +9,7 @@ import { printableJson, show } from "../show.ts";
 import { complain, explain } from "./complaint.ts";
 import { fileReasonOf } from "./connection.ts";
 import { compileTemplate, type Printer } from "./escapes.ts";
+import { fold } from "./fold.ts";
 import type { InputRecord } from "./input_record.ts";
 import type { CliIo, InputSource } from "./io.ts";
 import { Output } from "./output.ts";
@@ -316,7 +317,9 @@ class Run {
       traffic: this.#sink.traffic(),
     });
     // Standard output is the records' where they are printed.
-    const print = (text: string): void => tee || this.#printer ? this.#io.stderr(text) : this.#io.stdout(text);
+    const { columns } = this.#io;
+    const print = (text: string): void =>
+      tee || this.#printer ? this.#io.stderr(text) : this.#io.stdout(fold(text, columns));
     if (json) print(`${printableJson(summary)}\n`);
     else if (error === undefined || tally.delivered > 0) print(formatSummary(summary));
   }

@@ -154,11 +154,21 @@ class Tail {
       start: starts[index]!,
       stop: stops?.[index],
     }));
+    if (typeof from === "object" && "offset" in from && !quiet) this.#tellBehind(from.offset, log.ends);
     const isAtEnd = stretches.every(({ start }, index) => start >= log.ends[index]!);
     if (isAtEnd && to === undefined && !quiet && this.#io.isTTY) {
       this.#io.stderr(`sluice: waiting for records of ${show(topic)}; Ctrl-C ends\n`);
     }
     return stretches;
+  }
+
+  /** An offset that no partition has yet is clamped to their ends; whoever mistook a number sees it. */
+  #tellBehind(offset: bigint, ends: readonly bigint[]): void {
+    const most = ends.reduce((most, end) => end > most ? end : most, 0n);
+    if (offset <= most) return;
+    const { to, topic } = this.#command;
+    const next = to === undefined ? "; what is written next is printed" : "";
+    this.#io.stderr(`sluice: ${show(topic)} has no offset ${offset} yet, its end is ${most}${next}\n`);
   }
 
   /** The offset of a place in each partition, within its log. */

@@ -94,6 +94,14 @@ test("cli produce: records of every chunk arrive in order with key, headers and 
   assert.equal(io.closed, true);
 });
 
+test("cli produce: the summary is broken between words where the terminal is narrow", async () => {
+  const io = { ...world(["1\n2\n"]), columns: 30 };
+  assert.equal(await produce(command({ json: false }), io, () => new FakeSink()), 0);
+  const lines = io.out.split("\n");
+  assert.ok(lines.every(({ length }) => length <= 30), io.out);
+  assert.match(lines.join(" "), /^Delivered 2 records \(2 B\) to "?\w+"? in [\d.]+ s: [\d,]+ records\/s, /);
+});
+
 test("cli produce: no more is taken than the producer has room for", async () => {
   const io = world(["x\n".repeat(10_000)]);
   const sink = new FakeSink();

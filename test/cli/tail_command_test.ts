@@ -54,6 +54,14 @@ test("cli tail: a wrong line is refused in one line that says what is wanted", {
   const cases: [string[], string][] = [
     [["-b", "b:1"], "No topic is given, wanted its name"],
     [["orders"], "No brokers are given, wanted --brokers HOST:PORT or KAFKA_BROKERS"],
+    [
+      ["orders", "-b", "9092"],
+      '"9092" is a port without a host, wanted HOST:PORT: --brokers localhost:9092 for one on this machine',
+    ],
+    [
+      ["orders", "-b", "one:1, :9093"],
+      '":9093" is a port without a host, wanted HOST:PORT: --brokers localhost:9093 for one on this machine',
+    ],
     [[...base, "two"], 'Found "orders", "two", wanted one topic'],
     [[...base, "-t", "other"], 'Found "orders" besides --topic, wanted one topic'],
     [[...base, "-o", "stored"], `Option --from is "stored", ${places}`],

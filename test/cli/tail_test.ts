@@ -90,7 +90,11 @@ test("cli tail: begins where it is told to, in each partition, and ends before a
   assert.deepEqual(await read({ from: { offset: 5n } }), ["0-5", "1-5"]);
   assert.deepEqual(await read({ from: { timestamp: 1_004 }, to: { timestamp: 1_005 } }), ["0-4", "1-4"]);
   assert.deepEqual(await read({ partitions: [1], from: { last: 2n } }), ["1-4", "1-5"]);
-  assert.deepEqual(await run({ from: { offset: 99n } }), { exitCode: 0, out: "", err: "" });
+  const behind = { from: { offset: 99n } };
+  assert.deepEqual(await run({ from: { offset: 6n } }), { exitCode: 0, out: "", err: "" }, "the end itself");
+  const err = 'sluice: "orders" has no offset 99 yet, its end is 6\n';
+  assert.deepEqual(await run(behind), { exitCode: 0, out: "", err });
+  assert.deepEqual(await run({ ...behind, quiet: true }), { exitCode: 0, out: "", err: "" });
   assert.equal((await read({ count: 3 })).length, 3);
   const together = [6, 7, 8].map((n) => ({ topic: "orders", partition: 0, value: `0-${n}`, timestamp: 1_000 + n }));
   await producer.sendBatch(together);
