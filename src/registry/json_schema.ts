@@ -35,7 +35,7 @@ const encoder = new TextEncoder();
 /** JSON by a schema, for {@link SchemaRegistry.serializer}. */
 export function jsonSchema<T = unknown>(schema: string | object, options: JsonSchemaOptions = {}): SchemaCodec<T> {
   const text = textOfSchema(schema);
-  const json = typeof schema === "string" ? parse(text) : schema;
+  const json = parse(schema);
   const { title } = json as { readonly title?: unknown };
   const check = checkerOf(json, options);
   return {
@@ -100,10 +100,10 @@ function checkerOf(schema: unknown, { validator }: JsonSchemaOptions): (value: u
   };
 }
 
-function parse(schema: string): object {
+/** What a schema is, as text or already parsed; true and false are schemas too. */
+function parse(schema: string | object): object {
   try {
-    const json: unknown = JSON.parse(schema);
-    // true and false are schemas too.
+    const json: unknown = typeof schema === "string" ? JSON.parse(textOfSchema(schema)) : schema;
     if ((typeof json === "object" && json !== null) || typeof json === "boolean") return json as object;
   } catch {
     // Told below.

@@ -8,7 +8,15 @@ import { isObject, readOptions, refuse } from "../call_options.ts";
 import { ConfigError, KafkaError, SerializationError } from "../errors.ts";
 import type { SerializerContext } from "../producer/record/serializer.ts";
 import { show } from "../show.ts";
-import type { FetchedSchema, Schema, SchemaCodec, SchemaFormat, SchemaReference, SchemaType } from "./codec.ts";
+import {
+  type FetchedSchema,
+  type Schema,
+  type SchemaCodec,
+  type SchemaFormat,
+  type SchemaReference,
+  type SchemaType,
+  textOfSchema,
+} from "./codec.ts";
 import { holdsLoneSurrogate } from "./lone_surrogate.ts";
 import { resolveRegistryOptions, type SchemaRegistryOptions } from "./options.ts";
 import { type Part, subjectOf, type SubjectStrategy } from "./subject.ts";
@@ -411,7 +419,7 @@ function wireOf(given: Schema): { schema: string; schemaType?: string; reference
     );
   }
   return {
-    schema,
+    schema: textOfSchema(schema),
     ...(schemaType === "AVRO" ? {} : { schemaType: schemaType! }),
     ...(references.length === 0
       ? {}

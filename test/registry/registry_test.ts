@@ -439,7 +439,14 @@ test("registry: without a fetch of its own the platform's is called, whichever t
   assert.equal((await registry.register("s", order)).id, 1);
 });
 
-test("registry: a schema from a file may begin with a byte order mark, which isn't registered; bytes are refused in words", () => {
+test("registry: a schema from a file may begin with a byte order mark, which isn't registered; bytes are refused in words", async () => {
+  const { fake, registry } = stage();
+  for (const schemaType of ["AVRO", "JSON", "PROTOBUF"] as const) {
+    await registry.register(schemaType, { schemaType, schema: "\ufefftrue" });
+    assert.equal((fake.asked.at(-1)!.body as { schema: string }).schema, "true");
+  }
+  const decode = jsonSchemaFormat().decoder({ schemaType: "JSON", schema: "\ufefftrue", resolved: [] });
+  assert.equal(decode(new TextEncoder().encode("5")), 5);
   for (const make of [avro, jsonSchema]) {
     const codec = make(`\ufeff${JSON.stringify(make === avro ? ORDER : { title: "Order" })}`);
     assert.deepEqual([codec.schema[0], codec.recordName?.replace("shop.", "")], ["{", "Order"]);
@@ -450,6 +457,12 @@ test("registry: a schema from a file may begin with a byte order mark, which isn
     });
   }
   assert.deepEqual([...avro("\ufeffstring").encode("a")], [2, 97]);
+  for (const schema of [undefined, null, 5, "5", "null", () => {}]) {
+    assert.throws(() => jsonSchema(schema as never), {
+      name: "ConfigError",
+      message: /^Pass a JSON schema: this is none/,
+    });
+  }
 });
 
 test("registry: JSON keeps a lone surrogate, as an escape", () => {
