@@ -119,6 +119,8 @@ const closeBracket = 0x5d;
 const openBrace = 0x7b;
 const closeBrace = 0x7d;
 const byteOrderMark = Uint8Array.of(0xef, 0xbb, 0xbf);
+const inUtf16 = "the input is text in UTF-16, wanted UTF-8: iconv -f UTF-16 -t UTF-8 makes it of the other";
+
 /** How a text in UTF-16 begins, with a letter of Latin: its mark, and a 0 before or behind the letter. */
 function isUtf16([first, second, third = 0, fourth = 0]: Uint8Array): boolean {
   const isLittleEndian = first === 0xff && second === 0xfe && third > 0 && fourth === 0;
@@ -127,9 +129,7 @@ function isUtf16([first, second, third = 0, fourth = 0]: Uint8Array): boolean {
 
 /** The first line without its byte order mark, which would make another key of it. */
 function withoutMark(line: Uint8Array): Uint8Array {
-  if (isUtf16(line)) {
-    throw badInput(1, "the input is text in UTF-16, wanted UTF-8: iconv -f UTF-16 -t UTF-8 makes it of the other");
-  }
+  if (isUtf16(line)) throw badInput(1, inUtf16);
   return equal(line.subarray(0, 3), byteOrderMark) ? line.subarray(3) : line;
 }
 
@@ -198,6 +198,8 @@ export class JsonArraySplitter implements Splitter {
     if (isBlank(byte)) return;
     if (this.#state === "after") throw badInput(this.#line, "more follows the JSON array, wanted the end of the input");
     if (position < 3 && byte === byteOrderMark[position]) return;
+    // The first byte of a mark in UTF-16, which no text in UTF-8 has.
+    if (position === 0 && (byte === 0xff || byte === 0xfe)) throw badInput(1, inUtf16);
     if (byte !== openBracket) {
       const found = show(String.fromCharCode(byte));
       throw badInput(this.#line, `the input starts with ${found}, wanted a JSON array (or use --format ndjson)`);

@@ -63,7 +63,7 @@ test("cli input: a byte order mark is no part of the first key, and text in UTF-
   ) => [character.charCodeAt(0) & 0xff, character.charCodeAt(0) >> 8]);
   const bigEndian = utf16.map((_, index) => utf16[index ^ 1]!);
   for (const bytes of [utf16, bigEndian]) {
-    for (const format of ["lines", "ndjson"] as const) {
+    for (const format of ["lines", "ndjson", "json"] as const) {
       const { records, complaint } = read({ format }, Uint8Array.from(bytes));
       assert.deepEqual([records.length, complaint?.replace(/,.*/, "")], [0, "Line 1: the input is text in UTF-16"]);
     }
