@@ -78,6 +78,8 @@ export function fileReasonOf(error: unknown): string {
   if (code === "ENOENT") return "no such file";
   if (code === "EACCES") return "permission denied";
   if (code === "EISDIR") return "it is a directory";
+  if (code === "Z_BUF_ERROR") return "it is packed, and ends in the middle";
+  if (code === "Z_DATA_ERROR") return `it is no gzip file, or damaged: ${reasonOf(error)}`;
   if (code === "ENOSPC" || /os error 28/.test(String(error))) return "no space is left";
   return reasonOf(error);
 }

@@ -179,7 +179,8 @@ class Run {
       try {
         await this.#deliver(file, this.#sources[index]!);
       } catch (error) {
-        if (files.length === 1 || !(error instanceof KafkaError) || error.code !== "BAD_INPUT") throw error;
+        const isUnnamed = error instanceof KafkaError && error.code === "BAD_INPUT" && error.cause === undefined;
+        if (files.length === 1 || !isUnnamed) throw error;
         throw new KafkaError(`In ${show(file.name)}: ${error.message}`, { code: "BAD_INPUT", cause: error });
       }
       if (this.#isEnough) return;
@@ -379,6 +380,7 @@ async function readNext(chunks: AsyncIterator<Uint8Array>, file: string): Promis
   try {
     return await chunks.next();
   } catch (error) {
+    // Named here, so that it isn't again where one of several files is told.
     const name = file === "-" ? "standard input" : show(file);
     throw new KafkaError(`Reading ${name} failed: ${fileReasonOf(error)}`, { code: "BAD_INPUT", cause: error });
   }

@@ -304,6 +304,24 @@ test("cli produce: several files are read one after the other, and a complaint n
   assert.equal(io.err, 'sluice: In "two": Line 2: "oops" is not JSON. Delivered 2 records.\n');
 });
 
+test("cli produce: one of several files that can't be unpacked is named once, with why in words", async () => {
+  const reasons = [
+    ["Z_DATA_ERROR", "it is no gzip file, or damaged: incorrect header check"],
+    ["Z_BUF_ERROR", "it is packed, and ends in the middle"],
+  ] as const;
+  for (const [code, reason] of reasons) {
+    const io = world([]);
+    // deno-lint-ignore require-yield
+    const chunks = async function* (): AsyncGenerator<Uint8Array> {
+      throw await Promise.resolve(Object.assign(new Error("incorrect header check"), { code }));
+    };
+    io.open = (file) => world(file === "one" ? ["1\n"] : chunks()).open(file);
+    const files = ["one", "two.gz"].map((name) => ({ name, gunzip: true, input: { format: "lines" } as const }));
+    assert.equal(await produce(command({ files, json: false }), io, () => new FakeSink()), 2);
+    assert.equal(io.err, `sluice: Reading "two.gz" failed: ${reason}. Delivered 1 record.\n`);
+  }
+});
+
 test("cli produce: when there is enough the other files are left alone", async () => {
   const io = world([]);
   io.open = (file) => world([`${file}\n`]).open("-");
