@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { type KafkaError, TransactionalProducer } from "../../mod.ts";
 import { Producer } from "../../src/producer/named_producer.ts";
+import { EndTxn } from "../../src/protocol/messages/end_txn.ts";
 import { Metadata } from "../../src/protocol/messages/metadata.ts";
 import { Produce } from "../../src/protocol/messages/produce.ts";
 import { test } from "../harness.ts";
@@ -78,6 +79,26 @@ test("standstill: a transaction goes on, at whatever it stood still", async () =
     held.standStill(LONG_MS);
     await s.runtime.runUntil(() => done.state !== "pending");
     assert.equal(done.error, undefined, `at ${pauseAtMs} ms: ${done.error?.message}`);
+    await s.run(producer.close());
+  }
+});
+
+test("standstill: a commit that pauses before it asks again does ask again", async () => {
+  for (const error of [51, 14]) {
+    const s = stage({ network: { latencyMs: 5 } });
+    const held = standstill(s.runtime);
+    const options = { brokers: s.cluster.bootstrap, transactionalId: "t", transactionTimeoutMs: 900_000 };
+    const producer = new TransactionalProducer(options, held.runtime);
+    const tx = await s.run(producer.begin());
+    await s.run(tx.send({ topic: "orders", value: "v" }));
+    const before = s.cluster.requestsOf(EndTxn).length;
+    s.cluster.control(EndTxn, { error }, { times: 1 });
+    const done = watch(s, tx.commit() as Promise<never>);
+    await s.runtime.runUntil(() => s.cluster.requestsOf(EndTxn).length > before);
+    await s.runtime.advance(6);
+    held.standStill(LONG_MS);
+    await s.runtime.runUntil(() => done.state !== "pending");
+    assert.equal(done.error, undefined, `${error}: ${done.error?.message}`);
     await s.run(producer.close());
   }
 });

@@ -220,10 +220,9 @@ export class TransactionCalls {
     const startMs = this.#runtime.now();
     const progress = { unanswered: 0, attempts: 0, lastCode: undefined as number | undefined };
     let lastError: KafkaError | undefined;
-    for (let failures = 0;;) {
+    for (let failures = 0, isPlanned = false;;) {
       const nowMs = this.#runtime.now();
-      const isDropped = call.isWanted?.() === false;
-      if (this.#closing.signal.aborted || isDropped || nowMs >= call.deadlineMs) {
+      if (this.#isOver(call) || (nowMs >= call.deadlineMs && !isPlanned)) {
         throw undecided(call.name, { ...progress, elapsedMs: nowMs - startMs }, lastError);
       }
       let pauseMs: number;
@@ -255,8 +254,15 @@ export class TransactionCalls {
         pauseMs = this.#backoff.delayMs(failures);
       }
       const leftMs = call.deadlineMs - this.#runtime.now();
+      // Should the process stand still meanwhile, the attempt is made all the same.
+      isPlanned = pauseMs < leftMs;
       await sleep(this.#runtime, Math.min(pauseMs, Math.max(0, leftMs)), this.#closing.signal);
     }
+  }
+
+  /** Nobody is to ask any more, or nobody needs the outcome. */
+  #isOver({ isWanted }: Pick<Call<AnyApi, unknown>, "isWanted">): boolean {
+    return this.#closing.signal.aborted || isWanted?.() === false;
   }
 
   async #ask<A extends AnyApi, R>(
@@ -268,11 +274,9 @@ export class TransactionCalls {
     if (coordinator === this.coordinator) this.#use(connection);
     const version = connection.version(api, call.cap?.());
     const body = call.body(version);
-    const leftMs = deadlineMs - this.#runtime.now();
     progress.attempts += 1;
     try {
-      // None is left if the process has stood still while there was a connection to be made.
-      const timeoutMs = Math.min(this.#options.requestTimeoutMs, leftMs > 0 ? leftMs : LATE_ATTEMPT_MS);
+      const timeoutMs = Math.min(this.#options.requestTimeoutMs, this.#leftMs(deadlineMs));
       return call.read(await connection.request(api, version, body, timeoutMs), version);
     } catch (error) {
       if (error instanceof KafkaError && error.persisted !== "no") this.#note(progress);
@@ -295,9 +299,15 @@ export class TransactionCalls {
             code: "COORDINATOR_UNREACHABLE",
           }),
         );
-      }, Math.max(0, deadlineMs - this.#runtime.now()));
+      }, this.#leftMs(deadlineMs));
       promise.then(resolve, reject).finally(() => timer.cancel());
     });
+  }
+
+  /** None is left if the process has stood still before an attempt, or while there was a connection to be made. */
+  #leftMs(deadlineMs: number): number {
+    const leftMs = deadlineMs - this.#runtime.now();
+    return leftMs > 0 ? leftMs : LATE_ATTEMPT_MS;
   }
 
   #errorOf(api: TransactionCall, action: Action, { errorCode, detail }: Attempt<unknown>): KafkaError {
