@@ -109,7 +109,7 @@ export const produceSpec: CommandSpec = {
       name: "delimiter",
       short: "D",
       value: "TEXT",
-      help: "lines: what stands between records [default: \\n or \\r\\n]",
+      help: "lines: what stands between records [default: \\n or \\r\\n; a byte order mark is left out]",
     },
     { name: "empty-as-null", short: "Z", help: "lines: an empty key or value is null" },
     { name: "null-marker", value: "TEXT", help: "lines: a key or value that is exactly this is null" },
