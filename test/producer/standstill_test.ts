@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { type KafkaError, TransactionalProducer } from "../../mod.ts";
 import { Producer } from "../../src/producer/named_producer.ts";
 import { EndTxn } from "../../src/protocol/messages/end_txn.ts";
+import { InitProducerId } from "../../src/protocol/messages/init_producer_id.ts";
 import { Metadata } from "../../src/protocol/messages/metadata.ts";
 import { Produce } from "../../src/protocol/messages/produce.ts";
 import { test } from "../harness.ts";
@@ -79,6 +80,38 @@ test("standstill: a transaction goes on, at whatever it stood still", async () =
     held.standStill(LONG_MS);
     await s.runtime.runUntil(() => done.state !== "pending");
     assert.equal(done.error, undefined, `at ${pauseAtMs} ms: ${done.error?.message}`);
+    await s.run(producer.close());
+  }
+});
+
+test("standstill: close() with a limit lets a commit end whose answer has come", async () => {
+  const s = stage({ network: { latencyMs: 5 } });
+  const held = standstill(s.runtime);
+  const options = { brokers: s.cluster.bootstrap, transactionalId: "t", transactionTimeoutMs: 900_000 };
+  const producer = new TransactionalProducer(options, held.runtime);
+  const tx = await s.run(producer.begin());
+  await s.run(tx.send({ topic: "orders", value: "v" }));
+  const committed = watch(s, tx.commit() as Promise<never>);
+  const closed = watch(s, producer.close({ timeoutMs: 1_000 }) as Promise<never>);
+  await s.runtime.advance(1);
+  held.standStill(LONG_MS);
+  await s.runtime.runUntil(() => committed.state !== "pending" && closed.state !== "pending");
+  assert.deepEqual([committed.error, closed.error], [undefined, undefined]);
+});
+
+test("standstill: a connection on which the producer id is asked for stays, at whatever it stood still", async () => {
+  for (let pauseAtMs = 1; pauseAtMs < 40; pauseAtMs += 2) {
+    const s = stage({ brokers: 1, network: { latencyMs: 5 } });
+    s.cluster.control(InitProducerId, { answerDelayMs: 20 });
+    const held = standstill(s.runtime);
+    const producer = new Producer({ brokers: s.cluster.bootstrap }, held.runtime);
+    const sent = watch(s, producer.send({ topic: "orders", value: "v" }));
+    await s.runtime.advance(pauseAtMs);
+    held.standStill(LONG_MS);
+    await s.runtime.runUntil(() => sent.state !== "pending");
+    assert.equal(sent.error, undefined);
+    const used = new Set(s.cluster.requests.map(({ connectionId }) => connectionId));
+    assert.equal(used.size, 1, `connections, at ${pauseAtMs} ms`);
     await s.run(producer.close());
   }
 });

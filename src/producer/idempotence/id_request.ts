@@ -15,6 +15,7 @@ import { ConfigError, KafkaError, ProtocolError, TimeoutError, UnsupportedVersio
 import { brokerError } from "../../protocol/error_codes.ts";
 import { InitProducerId } from "../../protocol/messages/init_producer_id.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
+import { setDeadline } from "../../runtime/truce.ts";
 import type { HeldIdentity } from "./identity.ts";
 
 /** How long one broker may take to give an id before the next one is asked. */
@@ -139,7 +140,7 @@ export class IdRequest {
     let isLate = false;
     let giveUp!: () => void;
     const timeout = new Promise<void>((resolve) => giveUp = resolve);
-    const timer = this.#runtime.setTimer(() => {
+    const timer = setDeadline(this.#runtime, () => {
       isLate = true;
       giveUp();
     }, patienceMs);

@@ -17,6 +17,7 @@ import {
 } from "../../errors.ts";
 import { onAbort } from "../../runtime/on_abort.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
+import { setDeadline } from "../../runtime/truce.ts";
 import type { StampingParts } from "../idempotence/stamping.ts";
 import type { Logger } from "../observe/logger.ts";
 import type { ProducerMetrics } from "../observe/metrics.ts";
@@ -317,7 +318,7 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
   async #within(promise: Promise<void>, timeoutMs: number | undefined): Promise<void> {
     if (timeoutMs === undefined) return await promise;
     await new Promise<void>((resolve) => {
-      const timer = this.#runtime.setTimer(resolve, timeoutMs);
+      const timer = setDeadline(this.#runtime, resolve, timeoutMs);
       void promise.finally(() => timer.cancel()).then(resolve);
     });
   }
