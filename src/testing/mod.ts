@@ -50,6 +50,8 @@ export {
   PushTelemetry,
   type RequestOf,
   type ResponseInputOf,
+  SaslAuthenticate,
+  SaslHandshake,
   SyncGroup,
   TxnOffsetCommit,
 } from "./broker/apis.ts";

@@ -11,9 +11,11 @@ import {
   SaslAuthenticate,
   SaslHandshake,
 } from "../../src/protocol/messages/mod.ts";
+import * as messages from "../../src/protocol/messages/mod.ts";
 import { type AnyApi, decodeResponseFrame, encodeRequestFrame } from "../../src/protocol/api.ts";
 import type { ResponseInputOf } from "../../src/protocol/api.ts";
 import type { RequestContext } from "../../src/testing/mod.ts";
+import * as testing from "../../src/testing/mod.ts";
 import { releasedRange } from "../../src/testing/broker/release.ts";
 import { test } from "../harness.ts";
 import { batchOf, concat } from "./batches.ts";
@@ -193,6 +195,14 @@ test("control: a slip in an action is refused, for it would be a fault that neve
     /"brokerIds\[1\]" to one of the replicas, 1, 2, 3: 7 is not/,
   );
   assert.throws(() => cluster.setIsr("orders", 0, []), /It is empty/);
+});
+
+test("control: every API that a client may ask for is at hand", () => {
+  // What a coordinator writes into logs goes from broker to broker.
+  const { WriteTxnMarkers: _, ...ofClients } = messages;
+  for (const [name, api] of Object.entries(ofClients)) {
+    assert.equal((testing as unknown as Record<string, unknown>)[name], api, name);
+  }
 });
 
 test("control: an error can be answered by every API in every version", async () => {

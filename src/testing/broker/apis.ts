@@ -94,6 +94,11 @@ export const OffsetFetch: (typeof import("../../protocol/messages/mod.ts"))["Off
 /** Asks where the log of a leader's epoch ends. */
 export const OffsetForLeaderEpoch: (typeof import("../../protocol/messages/mod.ts"))["OffsetForLeaderEpoch"] =
   messages.OffsetForLeaderEpoch;
+/** Takes a step of an authentication. */
+export const SaslAuthenticate: (typeof import("../../protocol/messages/mod.ts"))["SaslAuthenticate"] =
+  messages.SaslAuthenticate;
+/** Begins to authenticate, with a mechanism. */
+export const SaslHandshake: (typeof import("../../protocol/messages/mod.ts"))["SaslHandshake"] = messages.SaslHandshake;
 /** Gives the members of a group their assignments. */
 export const SyncGroup: (typeof import("../../protocol/messages/mod.ts"))["SyncGroup"] = messages.SyncGroup;
 /** Asks which metrics the broker wants to be pushed. */
