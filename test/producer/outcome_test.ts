@@ -13,6 +13,7 @@ const NOT_LEADER = 6;
 const REQUEST_TIMED_OUT = 7;
 const OUT_OF_ORDER = 45;
 const POLICY_VIOLATION = 44;
+const KAFKA_STORAGE_ERROR = 56;
 
 /** Gives `orders` another incarnation. */
 function createAnew({ cluster }: Stage): void {
@@ -451,6 +452,25 @@ test("outcome: what may stand in a topic that was created anew isn't sent again 
     }
     await assertLeavesNothing(s, producer);
   }
+});
+
+test("outcome: a batch of a topic that was created anew isn't taken for delivered because of those in the new one", async () => {
+  const s = stage({ release: "3.9", network: { latencyMs: 10 } });
+  const producer = s.producer();
+  await warmUp(s, producer);
+  s.cluster.control(Produce, (request) => {
+    if (firstBatch(request).baseSequence !== 1) return undefined;
+    createAnew(s);
+    return { error: KAFKA_STORAGE_ERROR };
+  }, { times: 1 });
+  // The new log begins with the second, at the offset of "warm"; with the third its end is beyond that again.
+  const sent = await sendApart(s, producer, ["one", "two", "three"]);
+  await s.run(producer.flush());
+  const values = await valuesIn(s.cluster, "orders", 0);
+  assert.deepEqual(values.slice(0, 2), ["two", "three"]);
+  assert.deepEqual(states(sent).slice(1), ["acked 0", "acked 1"]);
+  assert.equal(sent[0]!.value === undefined, !values.includes("one"));
+  await assertLeavesNothing(s, producer);
 });
 
 test("outcome: a broker that knows only the last batch since its restart is asked for that one before anything is sent anew", async () => {

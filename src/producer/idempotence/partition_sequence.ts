@@ -37,6 +37,9 @@ export class PartitionSequence {
   #proven = false;
   /** The sequence that follows what was accepted last. */
   #ackedEnd = 0;
+  #lastAckedOrdinal = -1;
+  /** The first batch that was accepted by the present log; −1 while it is the one that there was at first. */
+  #firstOfLog = -1;
 
   /** Offset of the last record that was accepted, as far as it is known; −1 before. Only definite answers count (H6). */
   lastAckedOffset = -1n;
@@ -86,6 +89,11 @@ export class PartitionSequence {
   accepted(batch: Stamped, leader: Pick<PartitionMetadata, "generation">, baseOffset: bigint): void {
     const lastOffset = baseOffset < 0n ? -1n : baseOffset + BigInt(batch.recordCount - 1);
     if (lastOffset > this.lastAckedOffset) this.lastAckedOffset = lastOffset;
+    else if (this.#beginsLog(batch, baseOffset)) {
+      this.#firstOfLog = batch.ordinal;
+      this.lastAckedOffset = lastOffset;
+    }
+    this.#lastAckedOrdinal = Math.max(this.#lastAckedOrdinal, batch.ordinal);
     const { producerId, producerEpoch, baseSequence } = batch.stamp;
     if (producerId !== this.#producerId || producerEpoch !== this.#producerEpoch) return;
     // An offset that isn't known is no base for arithmetic.
@@ -93,6 +101,19 @@ export class PartitionSequence {
     this.#proven = true;
     this.#provenGeneration = leader.generation;
     if (batch.ordinal >= this.#unresolvedOrdinal) this.unresolved = false;
+  }
+
+  /**
+   * True if a later batch was accepted by a leader that may have known nothing of this one: its log was begun anew in
+   * between, for a topic's new incarnation, say.
+   */
+  isBeforeLog(batch: Stamped): boolean {
+    return batch.ordinal < this.#firstOfLog;
+  }
+
+  /** A later batch at an offset that an earlier one had. */
+  #beginsLog({ ordinal }: Stamped, baseOffset: bigint): boolean {
+    return baseOffset >= 0n && baseOffset <= this.lastAckedOffset && ordinal > this.#lastAckedOrdinal;
   }
 
   /**

@@ -152,7 +152,7 @@ export class Recovery {
         earlier.phase !== IN_FLIGHT;
       const isSameEpoch = earlier.stamp.producerId === stamp.producerId &&
         earlier.stamp.producerEpoch === stamp.producerEpoch;
-      if (!isOpen || !isSameEpoch) continue;
+      if (!isOpen || !isSameEpoch || sequence.isBeforeLog(earlier)) continue;
       implied.push({ batch: earlier, baseOffset: sequence.offsetBefore(earlier, batch, baseOffset) });
     }
     for (const { batch: earlier } of implied) partition.removeFromQueue(earlier);
