@@ -164,11 +164,14 @@ function checkStarved({ plan, producers }: Observation, { plan: { id, producer }
 
 /** Whether nothing stands in the way of a producer but a limit of requests, which every record keeps by itself. */
 function keepsSizes(
-  { cluster: { maxRequestBytes }, faults, sends }: SimulationPlan,
-  { deliveryTimeoutMs, retries }: PlannedOptions,
+  { cluster: { maxLatencyMs, maxRequestBytes }, faults, sends }: SimulationPlan,
+  { batchSize, deliveryTimeoutMs, maxInFlight, retries }: PlannedOptions,
 ): boolean {
   if (maxRequestBytes === undefined || faults.length > 0) return false;
   if (deliveryTimeoutMs < TIME_TO_DIVIDE_MS || retries >= 0) return false;
+  // Records that have a batch each, one after the other, may take longer than they are given.
+  const areAlone = batchSize !== undefined && batchSize < REQUEST_OVERHEAD;
+  if (areAlone && sends.length * 2 * maxLatencyMs > deliveryTimeoutMs * maxInFlight) return false;
   return sends.every(({ bytes }) => bytes + REQUEST_OVERHEAD < maxRequestBytes);
 }
 
