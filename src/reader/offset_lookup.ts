@@ -98,7 +98,12 @@ export class OffsetLookup {
     this.#fetchers.add(fetcher);
     const { maxBlockMs } = this.#options;
     const deadlineMs = this.#runtime.now() + maxBlockMs;
-    const timer = this.#runtime.setTimer(() => this.#changes.tell(), maxBlockMs);
+    // Told by the timer alone: one that is early by a part of a ms would leave nobody to wake this up.
+    let isLate = false;
+    const timer = this.#runtime.setTimer(() => {
+      isLate = true;
+      this.#changes.tell();
+    }, maxBlockMs);
     try {
       for (const probe of probes) {
         await this.partitionsOf(probe.topic, deadlineMs);
@@ -108,7 +113,7 @@ export class OffsetLookup {
         const failed = probes.find(({ error }) => error !== undefined);
         if (failed !== undefined) throw failed.error;
         this.#refuseIfClosed();
-        if (this.#runtime.now() >= deadlineMs) {
+        if (isLate) {
           const late = probes.find(({ position }) => position === undefined)!;
           throw this.#lateLookup(late, fetcher.troubles.of(late));
         }

@@ -3,6 +3,7 @@ import { Producer } from "../../mod.ts";
 import { ConfigError } from "../../src/errors.ts";
 import { Reader, type ReaderOptions, type ReadRecord } from "../../src/reader/mod.ts";
 import { EmbeddedCluster, Metadata } from "../../src/testing/mod.ts";
+import { systemRuntime } from "../../src/runtime/select.ts";
 import { test, type TestContext } from "../harness.ts";
 
 const decoder = new TextDecoder();
@@ -277,6 +278,19 @@ test("reader: an offset that is looked up twice in one call is told twice, and o
   }]);
   const error = it.offsetsOf([{ topic: "lines", partition: 9 }], "end");
   await assert.rejects(error, /"lines" partition 9 took longer than maxBlockMs\. The topic has 1, counted from 0/);
+});
+
+test("reader: a lookup ends also when the runtime's timers are early, as those of Node are by parts of a ms", async (t) => {
+  const { cluster, producer } = stage(t, { lines: 1 });
+  await producer.send({ topic: "lines", value: "a" });
+  const real = systemRuntime(cluster.sockets);
+  const early: typeof real = Object.assign(Object.create(real), {
+    setTimer: (callback: () => void, delayMs: number) => real.setTimer(callback, Math.max(0, delayMs - 5)),
+  });
+  const it = new Reader({ brokers: cluster.bootstrap, maxBlockMs: 100 }, early);
+  t.after(() => it.close());
+  await it.partitionsOf("lines");
+  await assert.rejects(it.offsetsOf([{ topic: "lines", partition: 9 }], "end"), /took longer than maxBlockMs/);
 });
 
 test("reader: return() of an iterator ends a next() that waits, and the reader goes on for others", async (t) => {

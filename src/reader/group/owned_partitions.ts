@@ -123,11 +123,14 @@ export class OwnedPartitions {
     for (const cursor of cursors) cursor.held = true;
     if (how === "revoked") {
       const { runtime } = this.#inner;
-      const deadlineMs = runtime.now() + this.#options.rebalanceTimeoutMs;
-      const timer = runtime.setTimer(() => this.#inner.wake(), this.#options.rebalanceTimeoutMs);
+      let isLate = false;
+      const timer = runtime.setTimer(() => {
+        isLate = true;
+        this.#inner.wake();
+      }, this.#options.rebalanceTimeoutMs);
       // Closing doesn't wait for a caller who may be the one who closes.
       while (cursors.some(({ inHand }) => inHand) && !this.#closing.aborted && !this.#verdict.isLost) {
-        if (runtime.now() >= deadlineMs) {
+        if (isLate) {
           this.#onStuck(cursors.filter(({ inHand }) => inHand));
           break;
         }
