@@ -151,7 +151,7 @@ async function matched<T>(
   cursors: readonly Cursor[],
   ask: () => Promise<(readonly [TopicPartition, T])[]>,
 ): Promise<Iterable<Answered<T>>> {
-  const asked = cursors.map((cursor) => ({ cursor, generation: cursor.generation }));
+  const asked = cursors.map((cursor) => ({ cursor, generation: cursor.generation, fetchOffset: cursor.fetchOffset }));
   const answers = new Map<string, T>();
   for (const [place, answer] of await ask()) {
     const key = keyOf(place);
@@ -160,13 +160,17 @@ async function matched<T>(
   return stillAsked(asked, answers);
 }
 
-/** Looked at in the turn of whoever carries it out: a caller may go elsewhere between any two. */
+/**
+ * Looked at in the turn of whoever carries it out: a caller may go elsewhere between any two. What was buffered may have
+ * been dropped meanwhile, too, and what follows it would leave a gap.
+ */
 function* stillAsked<T>(
-  asked: readonly { readonly cursor: Cursor; readonly generation: number }[],
+  asked: readonly { readonly cursor: Cursor; readonly generation: number; readonly fetchOffset: bigint }[],
   answers: ReadonlyMap<string, T>,
 ): Generator<Answered<T>> {
-  for (const { cursor, generation } of asked) {
-    if (cursor.generation === generation) yield { cursor, answer: answers.get(keyOf(cursor)) };
+  for (const { cursor, generation, fetchOffset } of asked) {
+    const isAsked = cursor.generation === generation && cursor.fetchOffset === fetchOffset;
+    if (isAsked) yield { cursor, answer: answers.get(keyOf(cursor)) };
   }
 }
 
