@@ -152,6 +152,13 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     return promise;
   }
 
+  /** @internal Sends a record whose failure is told elsewhere as well, so that its promise may be left alone. */
+  sendHandled(record: ProducerRecord<K, V>): Promise<RecordMetadata> {
+    const promise = new Promise<RecordMetadata>(takeResolve);
+    this.#send(record, { resolve: takenResolve, promise }, true);
+    return promise;
+  }
+
   /**
    * Sends records in order. Each has a result of its own; see {@link BatchDelivery}. A generator may yield one record, or
    * one buffer, again and again. Those without a key go to one

@@ -77,11 +77,12 @@ export class InterceptorChain {
   /** The caller's receipt for a record that {@link onSend} has returned, with the interceptors before it. */
   around(receipt: Receipt, record: ProducerRecord<unknown, unknown>): Callbacks {
     const own: Callbacks = typeof receipt === "function" ? { resolve: receipt } : receipt ?? {};
-    const { onDelivery, onSuccess, onError, resolve } = own;
+    const { onDelivery, onSuccess, onError, resolve, promise } = own;
     return {
       onSuccess,
       onError,
       resolve,
+      promise,
       // What they are told belongs to the call that brought the record, too.
       context: callersContext(),
       onDelivery: (error, metadata) => {

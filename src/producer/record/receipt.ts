@@ -19,6 +19,8 @@ export interface Callbacks extends SendOptions {
   /** The context of the call that brought the record; if undefined, that of whatever completes it. */
   readonly context?: Context | undefined;
   readonly resolve?: Resolve | undefined;
+  /** The promise itself, if its rejection is to be handled because the failure is told elsewhere as well. */
+  readonly promise?: Promise<RecordMetadata> | undefined;
   /** Hears in which batch the record is, and at which place. */
   entered?(batch: unknown, index: number): void;
   /** Hears that the broker has refused the record by itself: it is out of its batch, and fails in its turn. */
@@ -45,8 +47,12 @@ export function fail(receipt: Receipt, error: KafkaError, rejected: Promise<neve
   if (receipt === undefined) return;
   if (typeof receipt === "function") return receipt(rejected);
   notify(receipt, error, null, onThrow);
+  // Only now: a handler is another promise, and most records never need it.
+  receipt.promise?.catch(ignore);
   receipt.resolve?.(rejected);
 }
+
+function ignore(): void {}
 
 /**
  * A promise that rejects with the error. Its rejection is handled, because a runtime that looks at once (workerd) would
