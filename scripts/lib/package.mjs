@@ -64,36 +64,39 @@ export async function writeManifest() {
   await writeFile(join(root, "package.json"), `${text}\n`);
 }
 
-/** Modules that every producer needs, apart from the codecs, which not everyone does. */
-const checksum = /^src\/codec\/(base64|crc\w*)\.ts$/;
-const compression = /^src\/codec\/(codec|guard\w*)\.ts$/;
-/** Messages that no producer sends. */
-const otherMessages =
-  /^src\/protocol\/(consumer_protocol|messages\/(?!mod|add_|api_versions|end_txn|find_coordinator|init_|metadata|produce\.|sasl_|txn_offset)\w*)\.ts/;
+/** What every producer needs of the codecs: its checksum, and what compressing is. */
+const codecBasics = /^src\/codec\/(base64|crc\w*|codec|guard\w*)\.ts$/;
+/** What no producer sends: messages of other clients, and batches that are read. */
+const otherProtocol =
+  /^src\/protocol\/(consumer_protocol|batch_header|record_batch_reader|messages\/(?!mod|add_|api_versions|end_txn|find_coordinator|init_|metadata|produce\.|sasl_|txn_offset)\w*)\.ts/;
 
-/** The name of the chunk that holds a source file, by its path from the root. */
+/**
+ * The name of the chunk that holds a source file, by its path from the root; undefined for what one entry point has alone.
+ *
+ * A start takes longer to find and open a file than to read some lines more. So what every producer loads is in few of
+ * them, and what it doesn't need in others.
+ */
 function chunkOf(path) {
   if (path.endsWith("\0brand")) return "errors";
   const [, folder, file] = /^\.?\/?src\/(?:([^/]+)\/)?(?:.*\/)?([^/]+)\.ts$/.exec(path) ?? [];
-  if (checksum.test(path)) return "checksum";
-  if (compression.test(path)) return "compression";
-  // What is imported through "#…" is a file of its own, and so are its importers' other halves, or they would be a circle.
+  if (/^src\/codec\/(kernels|values)\.ts$/.test(path)) return undefined;
+  if (codecBasics.test(path)) return "codec-basics";
+  // What is imported through "#…" is in another file than its importers, or they would be a circle.
   if (/^src\/codec\/(compressor|registry|codecs_by_id)\.ts/.test(path)) return "codec-names";
-  if (/^src\/(codec\/(extras|zstd_wasm|fflate)|runtime\/sockets|producer\/named_)/.test(path)) {
+  if (/^src\/(codec\/(extras_|zstd_wasm|fflate)|runtime\/sockets_|producer\/named_)/.test(path)) {
     return file.replaceAll("_", "-");
   }
-  if (/^src\/runtime\/workerd/.test(path)) return "socket-workerd";
   if (/^src\/runtime\/socks5/.test(path)) return "socket-socks5";
-  if (/^src\/runtime\/(bun|deno|node)\b/.test(path)) return "socket-adapters";
-  // A file more to find and open takes a start longer than some lines more to read.
-  if (/^src\/(error_like|call_options|show)\.ts/.test(path)) return "errors";
-  if (/^src\/app\/retry_policy\.ts/.test(path)) return "retry-policy";
-  if (otherMessages.test(path)) return "other-messages";
+  if (/^src\/runtime\/web_socket/.test(path)) return "web-socket";
+  if (/^src\/runtime\/(sockets|bun|deno|node)\b/.test(path)) return "socket-adapters";
+  if (/^src\/runtime\/select/.test(path)) return "runtime-select";
+  if (/^src\/sasl\/(http|oidc|google)\.ts/.test(path)) return "sasl-http";
+  if (/^src\/app\/retry_policy\.ts/.test(path)) return "producer";
+  if (otherProtocol.test(path)) return "other-protocol";
   // Used as a whole, which would keep every message in every bundle that has one.
   if (/^src\/protocol\/(messages\/mod|request_header)\.ts/.test(path)) return "messages";
-  if (/^src\/runtime\/select/.test(path)) return "runtime-select";
   if (/^src\/testing\/simulation\//.test(path)) return "simulation";
-  return folder ?? file;
+  return folder ?? "errors";
 }
 
 /** Writes `esm`, `cjs` and `types` into the folder, where tsc has written what it makes of all sources. */
@@ -122,13 +125,17 @@ async function writeModules(rollup, dir, format, entries, imports, classes) {
   const extension = isEs ? "js" : "cjs";
   const input = Object.fromEntries(Object.entries(entries).map(([name, file]) => [name, join(root, file)]));
   // Of what is imported through "#…", ES modules have each variant, between which the package's `imports` choose.
+  const isInner = new Set();
   for (const file of isEs ? Object.values(imports).flatMap(Object.values) : []) {
     const path = posix.join("src", file);
     input[`lib/${chunkOf(path)}`] = join(root, path);
+    isInner.add(join(root, path));
   }
   const isEntry = new Set(Object.values(input));
   const bundle = await rollup({
     input,
+    // A chunk may have exports beside those of what is imported through "#…".
+    preserveEntrySignatures: "allow-extension",
     external: isEs ? [...external, /^#/] : external,
     treeshake: { moduleSideEffects: (id) => id.endsWith("src/cli/bin.ts") || id.endsWith("src/cli/mod.ts") },
     plugins: [inner(imports), erase(), brands(classes)],
@@ -142,7 +149,7 @@ async function writeModules(rollup, dir, format, entries, imports, classes) {
     entryFileNames: `[name].${extension}`,
     chunkFileNames: `lib/[name].${extension}`,
     manualChunks(id) {
-      if (isEntry.has(id)) return undefined;
+      if (isEntry.has(id) && !isInner.has(id)) return undefined;
       return chunkOf(id.startsWith("\0") ? id : relative(root, id).replaceAll("\\", "/"));
     },
     onlyExplicitManualChunks: true,
