@@ -48,11 +48,11 @@ function builtIn(
   const zlib = codecs === "auto" ? nodeZlib() : undefined;
   switch (name) {
     case "snappy":
-      return snappyCompressor(wasmKernels?.compressSnappyFragment ?? extras.snappyFragment);
+      return snappyCompressor(wasmKernels()?.compressSnappyFragment ?? extras.snappyFragment);
     case "lz4":
-      return lz4Compressor(wasmKernels?.compressLz4Block ?? extras.lz4Block);
+      return lz4Compressor(wasmKernels()?.compressLz4Block ?? extras.lz4Block);
     case "gzip":
-      return gzipCompressor(level, wasmKernels, zlib, extras.zlibThreads, extras.gzip);
+      return gzipCompressor(level, wasmKernels(), zlib, extras.zlibThreads, extras.gzip);
     case "zstd":
       return zstdCompressor(zlib, extras.zlibThreads) ?? extras.zstd;
   }

@@ -39,7 +39,7 @@ export const javaScriptKernels: Kernels = {
 };
 
 /** The fastest that this runtime has: WebAssembly for what the producer does, or {@link javaScriptKernels}. */
-export const kernels: Kernels = chooseKernels(wasmKernels);
+export const kernels: Kernels = chooseKernels(wasmKernels());
 
 /** The kernels with those of a module in their places, if there is one. */
 export function chooseKernels(wasm: WasmKernels | undefined): Kernels {

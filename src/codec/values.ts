@@ -40,14 +40,14 @@ export interface LevelOptions {
  * ```
  */
 export function lz4(): Codec {
-  return whole("lz4", lz4Compressor(wasmKernels?.compressLz4Block ?? compressLz4Block), lz4Decompress);
+  return whole("lz4", lz4Compressor(wasmKernels()?.compressLz4Block ?? compressLz4Block), lz4Decompress);
 }
 
 /** Snappy, for the option `compression` of a producer. */
 export function snappy(): Codec {
   return whole(
     "snappy",
-    snappyCompressor(wasmKernels?.compressSnappyFragment ?? compressSnappyFragment),
+    snappyCompressor(wasmKernels()?.compressSnappyFragment ?? compressSnappyFragment),
     snappyDecompress,
   );
 }
@@ -55,7 +55,7 @@ export function snappy(): Codec {
 /** gzip, for the option `compression` of a producer. @throws ConfigError for a level that it doesn't have */
 export function gzip({ level, codecs }: LevelOptions = {}): Codec {
   const zlib = codecs === "portable" ? undefined : nodeZlib();
-  const compressor = gzipCompressor(level, wasmKernels, zlib, zlibThreads, portableGzip);
+  const compressor = gzipCompressor(level, wasmKernels(), zlib, zlibThreads, portableGzip);
   return whole("gzip", compressor, zlib ? zlibGunzip(zlib) : portableGunzip, level);
 }
 

@@ -1,12 +1,14 @@
 /**
  * The codecs' kernels that are compiled to WebAssembly, with SIMD: LZ4 blocks, Snappy fragments and Deflate.
  *
- * The module is compiled while this one is evaluated, because workerd forbids it later. Where that fails (a content
- * security policy, an engine without SIMD, workerd of before 2025-06-01) the JavaScript kernels do the work.
+ * The module is compiled on first use, for most producers never need it; on workerd while this one is evaluated, because
+ * it is forbidden there later. Where that fails (a content security policy, an engine without SIMD, workerd of before
+ * 2025-06-01) the JavaScript kernels do the work.
  *
  * @module
  */
 
+import { isWorkerd } from "../runtime/builtin.ts";
 import { bytesOf } from "./base64.ts";
 import { WASM_MODULE } from "./wasm_module.ts";
 
@@ -42,8 +44,18 @@ interface Exports {
   deflate(size: number, last: number): number;
 }
 
+/** Undefined until the module was tried; then what came of it. */
+let tried = /* @__PURE__ */ isWorkerd() ? /* @__PURE__ */ tryModule() : undefined;
+
 /** The kernels of this process, or undefined where the module can't be compiled. */
-export const wasmKernels: WasmKernels | undefined = /* @__PURE__ */ startWasm(/* @__PURE__ */ bytesOf(WASM_MODULE));
+export function wasmKernels(): WasmKernels | undefined {
+  tried ??= tryModule();
+  return tried.kernels;
+}
+
+function tryModule(): { readonly kernels: WasmKernels | undefined } {
+  return { kernels: startWasm(bytesOf(WASM_MODULE)) };
+}
 
 /** Compiles a module; undefined if that fails for whatever reason. */
 export function startWasm(bytes: Uint8Array<ArrayBuffer>): WasmKernels | undefined {

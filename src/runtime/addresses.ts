@@ -79,8 +79,9 @@ export function openFirst<T extends Abandonable>(
 
 /** The addresses of a host, in the order in which to try them: as the system sorts them, the families taking turns. */
 export async function addressesOf(host: string): Promise<string[]> {
-  const dns = builtinModule<typeof import("node:dns")>("node:dns");
-  if (isAddress(host) || dns === undefined) return [host];
+  if (isAddress(host)) return [host];
+  const dns = builtinModule<typeof import("node:dns")>("node:dns"); // that alone reads files
+  if (dns === undefined) return [host];
   const found = await new Promise<readonly { address: string; family: number }[]>((resolve, reject) => {
     dns.lookup(host, { all: true }, (error, addresses) => error ? reject(error) : resolve(addresses));
   });

@@ -36,7 +36,7 @@ test("compressors: a bundle for workerd has all that needs neither zlib nor a pa
     assert.equal(firstDifference(back, input), -1, name);
   }
   assert.deepEqual(Object.keys(WORKERD_SOCKETS), ["workerd"]);
-  assert.notEqual(wasmKernels, undefined);
+  assert.notEqual(wasmKernels(), undefined);
 });
 
 test("compressors: what a bundle for workerd leaves out is a ConfigError that says how to have it", async () => {

@@ -17,7 +17,7 @@ import { firstDifference, json, KINDS, noise, random } from "./corpus.ts";
 import { KERNELS } from "./sources.ts";
 
 test("kernels: this runtime compiles the WebAssembly module and takes it for checksums, lz4 and snappy", () => {
-  assert.notEqual(wasmKernels, undefined);
+  assert.notEqual(wasmKernels(), undefined);
   assert.notEqual(wasmCrc32c, undefined);
   assert.equal(kernels.name, "webassembly");
   // They find different matches, so the bytes tell who compressed.
