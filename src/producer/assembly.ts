@@ -118,6 +118,7 @@ export function assemble<K, V>(
     cluster,
     options,
     failUndrained: (error) => sender.failUndrained(error),
+    delivered: () => metrics.recordsDelivered,
   });
   const clock = new TurnClock(runtime);
   const memory = new BufferMemory(options.bufferMemory, clock, (inUse) => {

@@ -94,6 +94,8 @@ export interface StampingParts {
    * says so (`persisted` "no"): first those that wait to enter a batch. Batches that were drained go on.
    */
   failUndrained(error: KafkaError): void;
+  /** How many records brokers have accepted so far. */
+  delivered(): number;
 }
 
 /** No idempotence (`idempotent: false`, acks 0 and 1): batches carry no stamp, and a retry may duplicate. */

@@ -107,6 +107,8 @@ const SLOTS = 30;
 export class Metrics {
   /** Produce requests without an answer yet. */
   requestsInFlight = 0;
+  /** Records that were delivered so far. */
+  recordsDelivered = 0;
   /** Hears of requests as well. */
   telemetry: Pick<TelemetrySession, "requested"> | undefined;
 
@@ -150,6 +152,7 @@ export class Metrics {
   /** A batch was delivered, which had been opened at the given time. */
   delivered(records: number, bytes: number, uncompressedBytes: number, createdMs: number): void {
     const nowMs = this.#now();
+    this.recordsDelivered += records;
     this.#recordLatency.record(nowMs - createdMs, records, nowMs);
     const counters = this.#second(nowMs);
     counters.batches_sent += 1;

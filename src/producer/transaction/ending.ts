@@ -38,6 +38,8 @@ export interface EndingHost {
   deadline(): number;
   /** True if records or offsets are in the transaction for certain. */
   hasCertainly(): boolean;
+  /** True if a broker has accepted anything of it. */
+  hasWritten(): boolean;
 }
 
 /** Refusals of a commit that may come after it was carried out, or after the broker's time-out. */
@@ -104,7 +106,8 @@ export class Ending {
   async #askForTruth(refusal: KafkaError): Promise<Outcome> {
     try {
       await this.#ask("abort");
-      return { is: "timed out", refusal };
+      // Whatever was about to be written was taken back by its caller: the commit of nothing has succeeded.
+      return this.#host.hasWritten() ? { is: "timed out", refusal } : { is: "done" };
     } catch (error) {
       if (error instanceof UndecidedError) return { is: "unknown", error };
       if (!(error instanceof DecidedError)) return { is: "refused", error };

@@ -32,6 +32,8 @@ export interface TransactionHost {
   settled(): Promise<void>;
   /** Fails the records that have not been sent yet. */
   failUndrained(error: KafkaError): void;
+  /** How many records brokers have accepted so far. */
+  delivered(): number;
 }
 
 /** What the life needs to know of the options. */
@@ -60,8 +62,12 @@ export class TransactionLife {
   readonly #outstanding: Outstanding;
   /** Counts the transactions. */
   #serial = 0;
+  /** How many records had been accepted when the present one began. */
+  #deliveredBefore = 0;
   /** The request for an identity that is under way. */
   #initializing: Promise<void> | undefined;
+  /** What leads to where a transaction may begin is under way. */
+  #recovering: Promise<void> | undefined;
   /** The commit or the abort that is under way. */
   #underWay: Promise<void> | undefined;
   /** The records that must not be sent any more are about to be failed. */
@@ -86,7 +92,8 @@ export class TransactionLife {
     this.#registration = new Registration(calls, transactionalId, identity, { takesRecords, deadline, onRefused });
     this.#offsets = new OffsetCommits(cluster, calls, transactionalId, identity, takesRecords);
     const hasCertainly = (): boolean => this.#registration.count > 0 || this.#offsets.hasAny;
-    this.#ending = new Ending(calls, transactionalId, identity, { deadline, hasCertainly });
+    const hasWritten = (): boolean => host.delivered() > this.#deliveredBefore || this.#offsets.hasAny;
+    this.#ending = new Ending(calls, transactionalId, identity, { deadline, hasCertainly, hasWritten });
     this.#outstanding = new Outstanding(runtime);
   }
 
@@ -107,9 +114,12 @@ export class TransactionLife {
    * Undefined if one may begin now.
    */
   recover(): Promise<void> | undefined {
+    if (this.#recovering !== undefined) return this.#recovering;
     const isReady = this.states.current === "ready" && !this.#calls.wantsFeatures;
     const recovery = isReady ? this.#chooseVersion() : this.#recover();
-    return recovery && this.#outstanding.during(recovery);
+    // Whoever began it may not wait any more: it is shared with whoever comes next.
+    return this.#recovering = recovery &&
+      this.#outstanding.during(recovery).finally(() => this.#recovering = undefined);
   }
 
   async #recover(): Promise<void> {
@@ -139,6 +149,7 @@ export class TransactionLife {
     this.#isOver = false;
     this.failure = this.#refusal = undefined;
     this.#calls.wasIndefinite = false;
+    this.#deliveredBefore = this.#host.delivered();
     this.#onFailure = onFailure;
     this.states.transition("in transaction");
     return ++this.#serial;
@@ -192,7 +203,9 @@ export class TransactionLife {
     try {
       await this.#offsets.commit(offsets, group, this.#deadline());
     } catch (error) {
-      throw this.#told(error);
+      // Given up before it was asked for, because of an abort or of another failure: that is what there is to tell.
+      const isDropped = error instanceof UndecidedError && error.undecided.unanswered === 0 && !this.#takesRecords();
+      throw isDropped ? this.#notSent("offsets were") : this.#told(error);
     }
   }
 
@@ -238,6 +251,8 @@ export class TransactionLife {
 
   /** Resolves when all that was handed over has its outcome, and no call is under way for it. */
   async #settled(): Promise<void> {
+    // A serializer, an interceptor or a list of records may have called: what it works on is handed over first.
+    await undefined;
     await this.#host.settled();
     const registering = this.#registration.settled();
     if (registering !== undefined) await registering;
@@ -303,8 +318,8 @@ export class TransactionLife {
     return this.states.current === "in transaction" || this.states.current === "committing";
   }
 
-  #notSent(): KafkaError {
-    return this.states.current === "fatal" ? this.#fatalError() : notSent(this.failure);
+  #notSent(what?: "offsets were"): KafkaError {
+    return this.states.current === "fatal" ? this.#fatalError() : notSent(this.failure, what);
   }
 
   /** Fails what was not sent, on a turn of its own: who tells of a failure, or aborts for one, is in the midst of a list. */
@@ -334,9 +349,8 @@ export class TransactionLife {
         throw unknownOutcome(kind, outcome.error);
       case "timed out":
         this.#isOver = true;
-        this.failure = this.#refusal = timedOut(this.#options.transactionTimeoutMs, outcome.refusal);
-        this.states.transition("abortable");
-        throw this.failure;
+        this.#fail(timedOut(this.#options.transactionTimeoutMs, outcome.refusal));
+        throw this.#refusal!;
       case "taken over":
         throw this.#die(this.#fenced(outcome.refusal));
       case "refused":

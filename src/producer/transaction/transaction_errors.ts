@@ -69,11 +69,15 @@ export function requiresAbort(cause: KafkaError): KafkaError {
   return errorLike(cause, `Abort the transaction: ${cause.message}`, { requiresAbort: true, retriable: false, cause });
 }
 
-/** A record that was not sent, because its transaction was aborted, or because of what has failed before. */
-export function notSent(failure: KafkaError | undefined): KafkaError {
-  const message = failure === undefined
-    ? "The record was not sent: its transaction was aborted."
-    : `The record was not sent: something else in its transaction has failed. ${failure.message}`;
+/** What was not sent, because its transaction was aborted, or because of what has failed before. */
+export function notSent(
+  failure: KafkaError | undefined,
+  what: "record was" | "offsets were" = "record was",
+): KafkaError {
+  const reason = failure === undefined
+    ? "the transaction was aborted."
+    : `something else in the transaction has failed. ${failure.message}`;
+  const message = `The ${what} not sent: ${reason}`;
   return new TransactionAbortedError(message, { requiresAbort: true, cause: failure });
 }
 

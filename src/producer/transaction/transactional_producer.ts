@@ -145,6 +145,7 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
         }, {
           settled: () => this.#producer.flush(),
           failUndrained: (error) => parts.failUndrained(error),
+          delivered: () => parts.delivered(),
         });
         return new TransactionStamping(life, transactionalId!);
       },
@@ -166,7 +167,7 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
    */
   async init(): Promise<void> {
     this.#refuseIfClosed();
-    await this.#life.init();
+    await this.#unlessClosed(this.#life.init());
   }
 
   /**
@@ -174,12 +175,15 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
    *
    * @throws {TransactionStateError} while another transaction is open
    */
-  async begin(): Promise<Transaction<K, V>> {
+  begin(): Promise<Transaction<K, V>> {
+    return this.#begin(undefined);
+  }
+
+  async #begin(signal: AbortSignal | undefined): Promise<Transaction<K, V>> {
     this.#refuseIfClosed();
     const recovery = this.#life.recover();
     if (recovery !== undefined) {
-      await recovery;
-      this.#refuseIfClosed();
+      await this.#unlessClosed(signal === undefined ? recovery : interruptible(() => recovery, signal));
     }
     return this.#open = new Transaction(this.#producer, this.#life, this.#serializers);
   }
@@ -271,7 +275,7 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
   }
 
   async #run<T>(run: (transaction: Transaction<K, V>) => T | Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-    const transaction = await this.begin();
+    const transaction = await this.#begin(signal);
     let result: T;
     try {
       result = await (signal === undefined ? run(transaction) : interruptible(() => run(transaction), signal));
@@ -321,6 +325,15 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
       const timer = setDeadline(this.#runtime, resolve, timeoutMs);
       void promise.finally(() => timer.cancel()).then(resolve);
     });
+  }
+
+  /** What close() has cut off isn't to be called again. */
+  async #unlessClosed(call: Promise<void>): Promise<void> {
+    try {
+      await call;
+    } finally {
+      this.#refuseIfClosed();
+    }
   }
 
   #refuseIfClosed(): void {

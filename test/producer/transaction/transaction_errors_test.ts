@@ -43,6 +43,6 @@ test("transaction errors: a fatal end of a commit that may have arrived says tha
 test("transaction errors: a record that was not sent is told why", () => {
   const [aborted, failed] = [notSent(undefined), notSent(new KafkaError("Refused.", { code: "X" }))];
   assert.ok(aborted instanceof TransactionAbortedError && failed instanceof TransactionAbortedError);
-  assert.match(aborted.message, /its transaction was aborted/);
-  assert.match(failed.message, /something else in its transaction has failed\. Refused\./);
+  assert.match(aborted.message, /the transaction was aborted/);
+  assert.match(failed.message, /something else in the transaction has failed\. Refused\./);
 });

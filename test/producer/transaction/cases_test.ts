@@ -1,0 +1,282 @@
+/** Calls that are made from inside of other calls, and at moments when nobody expects them. */
+import assert from "node:assert/strict";
+import {
+  type KafkaError,
+  ProducerClosedError,
+  type Transaction,
+  TransactionAbortedError,
+  type TransactionalProducerOptions,
+  TransactionTimedOutError,
+} from "../../../mod.ts";
+import { EndTxn, FindCoordinator, InitProducerId, Produce } from "../../../src/protocol/messages/mod.ts";
+import { AddOffsetsToTxn } from "../../../src/protocol/messages/add_offsets_to_txn.ts";
+import { TxnOffsetCommit } from "../../../src/protocol/messages/txn_offset_commit.ts";
+import { test } from "../../harness.ts";
+import { stage } from "./stage.ts";
+
+const record = { topic: "out", partition: 0, value: "a" };
+const offset = { topic: "in", partition: 0, offset: 7n };
+const encoder = new TextEncoder();
+const told = (promise: Promise<unknown>): Promise<KafkaError> => (
+  promise.then(() => assert.fail("It was not rejected"), (error) => error)
+);
+const codeOf = (promise: Promise<unknown>): Promise<string> => (
+  promise.then(() => "done", ({ code }: KafkaError) => code)
+);
+
+/** Where a caller's code runs in the middle of a send. */
+const INSIDES: Readonly<Record<string, (inside: () => void) => Partial<TransactionalProducerOptions>>> = {
+  "a serializer": (inside) => ({
+    valueSerializer: (value) => {
+      inside();
+      return encoder.encode(String(value));
+    },
+  }),
+  "an interceptor": (inside) => ({
+    interceptors: [{
+      onSend: (each) => {
+        inside();
+        return each;
+      },
+    }],
+  }),
+  "a partitioner": (inside) => ({
+    partitioner: () => {
+      inside();
+      return 0;
+    },
+  }),
+  "a list of records": () => ({}),
+};
+
+for (const release of ["3.9", "4.1"] as const) {
+  for (const [where, options] of Object.entries(INSIDES)) {
+    test(`transaction calls: on Kafka ${release} a commit from within ${where} takes along what is just being sent`, async () => {
+      const { cluster, producer, run, committed } = stage(release, { brokers: 3 });
+      let inside = (): void => {};
+      const client = producer(options(() => inside()));
+      await run(client.partitionsFor("out"));
+      const wanted: string[] = [];
+      for (const others of [0, 1]) {
+        const tx = await run(client.begin());
+        if (others > 0) {
+          await run(tx.send({ ...record, partition: 1, value: "other" }));
+          // The answer comes later than that of EndTxn would.
+          cluster.control(Produce, { answerDelayMs: 300 }, { times: 1 });
+        }
+        let ended: Promise<string> | undefined;
+        inside = () => void (ended ??= codeOf(tx.commit()));
+        const { partition: _, ...anywhere } = record;
+        const one = { ...(where === "a partitioner" ? anywhere : record), value: `x${others}` };
+        const list = function* () {
+          yield one;
+          inside();
+          yield { ...record, value: `y${others}` };
+        };
+        const isList = where === "a list of records";
+        const sent = isList ? tx.sendBatch(list()).all() : tx.send(one);
+        wanted.push(one.value, ...(isList ? [`y${others}`] : []));
+        assert.equal(await run(ended!), "done");
+        // The commit has waited for it, so no time passes any more.
+        assert.equal(await Promise.race([sent.then(() => "told"), Promise.resolve().then(() => "late")]), "told");
+      }
+      assert.deepEqual((await committed())[0], wanted);
+      await run(client.close());
+    });
+  }
+
+  for (const end of ["abort", "close"] as const) {
+    test(`transaction calls: on Kafka ${release} ${end}() from within a serializer takes back what is just being sent`, async () => {
+      const { producer, run, failure, committed } = stage(release);
+      let inside = (): void => {};
+      const client = producer({
+        valueSerializer: (value) => {
+          inside();
+          return encoder.encode(String(value));
+        },
+      });
+      const tx = await run(client.begin());
+      await run(tx.send(record));
+      let ended: Promise<void> | undefined;
+      inside = () => void (ended ??= end === "abort" ? tx.abort() : client.close());
+      assert.ok(await failure(tx.send({ ...record, value: "b" })) instanceof TransactionAbortedError);
+      await run(ended!);
+      if (end === "abort") await run(client.transaction((next) => void next.send({ ...record, value: "c" })));
+      assert.deepEqual((await committed())[0], end === "abort" ? ["c"] : []);
+      await run(client.close());
+    });
+  }
+
+  test(`transaction calls: on Kafka ${release} a signal that is aborted while the producer id is asked for is told at once`, async () => {
+    const { cluster, producer, run, runtime, failure, committed } = stage(release);
+    const client = producer({ requestTimeoutMs: 20_000 });
+    cluster.control(InitProducerId, { silence: true }, { times: 1 });
+    const controller = new AbortController();
+    let isCalled = false;
+    const first = client.transaction(() => void (isCalled = true), { signal: controller.signal });
+    // This one waits for its turn, and then for the same answer.
+    const second = client.transaction((tx) => void tx.send(record));
+    await runtime.advance(500);
+    const startMs = runtime.now();
+    controller.abort();
+    assert.equal((await failure(first)).code, "ABORTED");
+    assert.equal(runtime.now(), startMs);
+    await run(second);
+    assert.equal(isCalled, false);
+    assert.equal(cluster.requestsOf(InitProducerId).length, 2);
+    assert.deepEqual((await committed())[0], ["a"]);
+    await run(client.close());
+  });
+
+  test(`transaction calls: on Kafka ${release} a signal that is aborted while an abort is made sure of leaves that to the next one`, async () => {
+    const { cluster, producer, run, runtime, failure, committed } = stage(release);
+    const client = producer({ maxBlockMs: 2_000, requestTimeoutMs: 500 });
+    const tx = await run(client.begin());
+    await run(tx.send(record));
+    const stop = cluster.control(EndTxn, { silence: true });
+    assert.equal((await failure(tx.abort())).code, "ABORT_UNKNOWN");
+    stop();
+    cluster.control(EndTxn, { answerDelayMs: 400 }, { times: 1 });
+    const controller = new AbortController();
+    const first = codeOf(client.transaction(() => {}, { signal: controller.signal }));
+    await runtime.advance(100);
+    assert.equal(client.state, "aborting");
+    controller.abort();
+    const second = client.transaction((next) => void next.send({ ...record, value: "b" }));
+    assert.equal(await run(first), "ABORTED");
+    await run(second);
+    assert.deepEqual((await committed())[0], ["b"]);
+    await run(client.close());
+  });
+
+  for (const api of [FindCoordinator, InitProducerId] as const) {
+    test(`transaction calls: on Kafka ${release} close() ends init() and begin() that wait for ${api.name}, and they are told of it`, async () => {
+      const { cluster, producer, run, runtime } = stage(release);
+      const client = producer();
+      cluster.control<typeof api>(api, { silence: true });
+      const errors = [client.init(), client.begin(), client.transaction(() => {})].map(told);
+      await runtime.advance(500);
+      const startMs = runtime.now();
+      await run(client.close());
+      for (const error of await run(Promise.all(errors))) {
+        assert.ok(error instanceof ProducerClosedError, String(error));
+      }
+      assert.equal(runtime.now(), startMs);
+    });
+  }
+
+  test(`transaction calls: on Kafka ${release} offsets that were never sent are told why, and cost no producer id`, async () => {
+    const { cluster, producer, run } = stage(release);
+    const client = producer();
+    const tx = await run(client.begin());
+    // The first one may be on its way before the abort.
+    const first = codeOf(tx.sendOffsets(offset, "g"));
+    const sent = [tx.sendOffsets(offset, "h"), tx.sendOffsets({ ...offset, offset: 9n }, "g")].map(told);
+    const aborted = tx.abort();
+    await run(first);
+    for (const error of await run(Promise.all(sent))) {
+      assert.ok(error instanceof TransactionAbortedError, String(error));
+      assert.equal(error.message, "The offsets were not sent: the transaction was aborted.");
+    }
+    await run(aborted);
+    await run(client.begin());
+    assert.equal(cluster.requestsOf(InitProducerId).length, 1);
+    await run(client.close());
+  });
+
+  test(`transaction calls: on Kafka ${release} offsets that may have been written when the abort came aren't told as not sent`, async () => {
+    const { cluster, producer, run, runtime } = stage(release);
+    const client = producer({ requestTimeoutMs: 500 });
+    const tx = await run(client.begin());
+    cluster.control(TxnOffsetCommit, { silence: true, apply: true }, { times: 1 });
+    const sent = told(tx.sendOffsets(offset, "g"));
+    await runtime.advance(100);
+    await run(tx.abort());
+    assert.equal((await run(sent)).code, "TRANSACTION_CALL_TIMED_OUT");
+    assert.equal(cluster.groups.committed("g", "in", 0), undefined);
+    await run(client.close());
+  });
+
+  test(`transaction calls: on Kafka ${release} of concurrent offsets one that fails stops those behind it, and the commit of the same turn`, async () => {
+    const { cluster, producer, run } = stage(release);
+    const client = producer();
+    const tx = await run(client.begin());
+    cluster.control(TxnOffsetCommit, { error: 22 }, { times: 1 });
+    const sent = [
+      tx.sendOffsets(offset, "g"),
+      tx.sendOffsets(offset, "h"),
+      tx.sendOffsets({ ...offset, offset: 9n }, "g"),
+    ];
+    const refused = told(tx.commit());
+    // The second one may be on its way when the first one fails.
+    const [first, , third] = await run(Promise.all(sent.map((each) => each.catch((error) => error))));
+    assert.equal(first.code, "ILLEGAL_GENERATION");
+    assert.equal(third.code, "TRANSACTION_ABORTED");
+    assert.match(
+      third.message,
+      /^The offsets were not sent: something else in the transaction has failed\. .*ILLEGAL_GEN/,
+    );
+    assert.equal((await run(refused)).code, "ILLEGAL_GENERATION");
+    await run(tx.abort());
+    for (const group of ["g", "h"]) assert.equal(cluster.groups.committed(group, "in", 0), undefined);
+    await run(client.transaction((next) => next.sendOffsets(offset, "g")));
+    assert.equal(cluster.groups.committed("g", "in", 0), 7n);
+    await run(client.close());
+  });
+
+  test(`transaction calls: on Kafka ${release} offsets, records and a commit of one turn are committed together, the last offset of each group`, async () => {
+    const { cluster, producer, run, committed } = stage(release, { brokers: 3 });
+    const client = producer();
+    for (let round = 0; round < 3; round++) {
+      const tx = await run(client.begin());
+      cluster.control(TxnOffsetCommit, { answerDelayMs: 100 }, { times: 2 });
+      cluster.control<typeof AddOffsetsToTxn>(AddOffsetsToTxn, { error: 51 }, { times: 2 });
+      void tx.send({ ...record, value: String(round) });
+      for (let i = 1; i <= 6; i++) {
+        void tx.sendOffsets({ ...offset, offset: BigInt(10 * round + i) }, i % 2 ? "g" : "h");
+      }
+      void tx.send({ ...record, partition: 1, value: String(round) });
+      await run(tx.commit());
+      assert.deepEqual(["g", "h"].map((group) => cluster.groups.committed(group, "in", 0)), [
+        BigInt(10 * round + 5),
+        BigInt(10 * round + 6),
+      ]);
+    }
+    assert.deepEqual(await committed(), [["0", "1", "2"], ["0", "1", "2"], []]);
+    await run(client.close());
+  });
+
+  test(`transaction calls: on Kafka ${release} a record that is taken back while a codec works on it is none, and its transaction is committed`, async () => {
+    const { producer, run, runtime, committed } = stage(release);
+    let goOn = (): void => {};
+    const codec = {
+      ...{ name: "gzip" as const, id: 1 as const, decompress: (bytes: Uint8Array) => bytes },
+      compress: (bytes: Uint8Array) => new Promise<Uint8Array>((resolve) => goOn = () => resolve(bytes)),
+    };
+    const client = producer({ compression: "gzip", codecs: { gzip: codec } });
+    const tx: Transaction = await run(client.begin());
+    const controller = new AbortController();
+    const sent = codeOf(tx.send(record, { signal: controller.signal }));
+    await runtime.advance(100);
+    controller.abort();
+    goOn();
+    assert.equal(await run(sent), "ABORTED");
+    await run(tx.commit());
+    assert.equal(client.state, "ready");
+    assert.deepEqual(await committed(), [[], [], []]);
+    await run(client.close());
+  });
+}
+
+test("transaction calls: the signal of a transaction whose commit finds out that it has timed out says so", async () => {
+  const { producer, run, runtime, failure } = stage("4.1");
+  const client = producer({ transactionTimeoutMs: 5_000, requestTimeoutMs: 2_000 });
+  const tx = await run(client.begin());
+  await run(tx.send(record));
+  const { signal } = tx;
+  await runtime.advance(20_000);
+  const error = await failure(tx.commit());
+  assert.ok(error instanceof TransactionTimedOutError);
+  assert.equal(signal.reason, error);
+  await run(client.close());
+});
