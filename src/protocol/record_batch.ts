@@ -51,10 +51,19 @@ export function maxSizeOfRecord(record: RecordBytes): number {
 
 /** The size of a record without the length that stands before it. */
 export function sizeOfRecordBody(record: RecordBytes, offsetDelta: number, timestampDelta: number): number {
-  return 1 + (timestampDelta === 0 ? 1 : sizeOfVarlong(timestampDelta)) + sizeOfLength(offsetDelta) +
+  return 1 + (isSmallDelta(timestampDelta) ? sizeOfLength(timestampDelta) : sizeOfVarlong(timestampDelta)) +
+    sizeOfLength(offsetDelta) +
     (record.key === null ? 1 : sizeOfLength(record.keyLength) + record.keyLength) +
     (record.value === null ? 1 : sizeOfLength(record.valueLength) + record.valueLength) +
     (record.headers === null ? 1 : record.headersLength);
+}
+
+/**
+ * True of nearly all: ms since the first record of a batch. Zero is one of them and no case of its own, for what is done
+ * for the first time after a function was compiled makes the engine compile it once more.
+ */
+function isSmallDelta(timestampDelta: number): boolean {
+  return timestampDelta >= 0 && timestampDelta < 0x4000_0000;
 }
 
 /** Bytes that a varint of what is never negative takes. */
@@ -88,8 +97,12 @@ export function writeRecord(
   for (; rest >= 0x80; rest >>>= 7) buffer[at++] = rest | 0x80;
   buffer[at++] = rest;
   buffer[at++] = 0;
-  if (timestampDelta === 0) buffer[at++] = 0;
-  else at = writeVarlong(buffer, at, timestampDelta);
+  if (isSmallDelta(timestampDelta)) {
+    for (rest = timestampDelta * 2; rest >= 0x80; rest >>>= 7) buffer[at++] = rest | 0x80;
+    buffer[at++] = rest;
+  } else {
+    at = writeVarlong(buffer, at, timestampDelta);
+  }
   for (rest = offsetDelta * 2; rest >= 0x80; rest >>>= 7) buffer[at++] = rest | 0x80;
   buffer[at++] = rest;
   if (key === null) {

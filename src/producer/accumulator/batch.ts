@@ -53,7 +53,7 @@ interface RefusedRecord {
 const NO_RECEIPTS: never[] = [];
 const NONE_REFUSED: readonly RefusedRecord[] = [];
 /** Of a batch whose records have one timestamp; never written to. */
-const NO_DELTAS: number[] = [];
+const NO_DELTAS: number[] = emptyDeltas();
 const NO_STAMP: ProducerStamp = { producerId: -1n, producerEpoch: -1, baseSequence: -1 };
 
 /** A batch of one partition, of which it knows no more than its place. */
@@ -195,7 +195,7 @@ export class Batch<P extends Place = Place> implements Linked {
     else this.#receipts.push(receipt);
     if (delta === 0 && this.#timestampDeltas === NO_DELTAS) return;
     if (timestamp > this.#maxTimestamp) this.#maxTimestamp = timestamp;
-    if (this.#timestampDeltas === NO_DELTAS) this.#timestampDeltas = [];
+    if (this.#timestampDeltas === NO_DELTAS) this.#timestampDeltas = emptyDeltas();
     while (this.#timestampDeltas.length < index) this.#timestampDeltas.push(0);
     this.#timestampDeltas.push(delta);
   }
@@ -392,6 +392,8 @@ export class Batch<P extends Place = Place> implements Linked {
     if ("result" in outcome) this.#deliver(outcome.result, onThrow);
     else this.#fail(outcome.error, outcome.errors, onThrow);
     this.#receipts = NO_RECEIPTS;
+    // Of the very first batch too: until a field is written a second time, the engine compiles its value as a constant.
+    this.#timestampDeltas = NO_RECEIPTS;
   }
 
   #deliver(result: BatchResult, onThrow: OnThrow): void {
@@ -411,7 +413,9 @@ export class Batch<P extends Place = Place> implements Linked {
       if (receipt === undefined) continue;
       if (isPlaced && index > offsetIndex) offset += index === offsetIndex + 1 ? 1n : BigInt(index - offsetIndex);
       offsetIndex = index;
-      const timestamp = deltas.length > 0 ? result.timestampMs + deltas[index]! : result.timestampMs;
+      const delta = deltas[index] ?? 0;
+      // The number itself while it will do: the engine makes an object of each sum.
+      const timestamp = delta === 0 ? result.timestampMs : result.timestampMs + delta;
       const metadata = new RecordMetadata(name, partition, offset, timestamp, result.delivery);
       // Most receipts are a resolve function.
       if (typeof receipt === "function") receipt(metadata);
@@ -482,4 +486,14 @@ export class Batch<P extends Place = Place> implements Linked {
     this.#sealedStamp = undefined;
     this.transition(READY);
   }
+}
+
+/**
+ * A list that has held a fraction once: to the engine all of them are of one kind then, whatever numbers they get, and
+ * what reads them isn't compiled again for another.
+ */
+function emptyDeltas(): number[] {
+  const deltas = [0.5];
+  deltas.pop();
+  return deltas;
 }

@@ -118,7 +118,9 @@ export function cumulativeWeights(loads: readonly number[]): number[] | undefine
   }
   if (longest === shortest) return undefined;
   let sum = 0;
-  return loads.map((load) => sum += longest + 1 - load);
+  const sums: number[] = [];
+  for (const load of loads) sums.push(sum += longest + 1 - load);
+  return sums;
 }
 
 /** The index that a number from 0 to 1 falls on, each as often as its weight says. */

@@ -92,7 +92,7 @@ export class Drain {
       overhead += more;
       chosen.push(partition);
     }
-    lane.ready = visited < ready.length ? ready.slice(visited) : [];
+    lane.ready = ready.slice(visited);
     const stillReady = chosen.filter((partition) => this.#isStillReady(partition));
     // Hardly ever not: the limit is a hundred times as much as a request of several batches.
     return bytes + overhead <= this.#options.maxRequestSize
