@@ -314,8 +314,9 @@ function arrayCodec(element: Codec, nullable: boolean, flexible: boolean, bound:
       }
       // Before the first element is read: what is beyond the bound costs nothing.
       if (bound !== undefined && count > 0) checkBound(reader, bound, count, true);
-      const elements: unknown[] = [];
-      for (let i = 0; i < count; i++) elements.push(element.read(reader));
+      // That many are there, as the reader has checked.
+      const elements = new Array<unknown>(count);
+      for (let i = 0; i < count; i++) elements[i] = element.read(reader);
       return elements;
     },
   };

@@ -148,7 +148,7 @@ export class Accumulator {
       if (onBatch !== undefined) onBatch(batchEvent(batch, failed, this.#clock.nowMs));
       batch.settle(this.#onThrow);
       this.#memory.release(batch.reservedBytes, isAnswer(batch.outcome!));
-      for (const barrier of batch.barriers ?? []) barrier.done();
+      if (batch.barriers !== undefined) { for (const barrier of batch.barriers) barrier.done(); }
     }
   }
 

@@ -87,7 +87,8 @@ export class PartitionSequence {
 
   /** A batch was accepted. If it came after the one in doubt, that one must be in the log as well. */
   accepted(batch: Stamped, leader: Pick<PartitionMetadata, "generation">, baseOffset: bigint): void {
-    const lastOffset = baseOffset < 0n ? -1n : baseOffset + BigInt(batch.recordCount - 1);
+    const { recordCount } = batch;
+    const lastOffset = baseOffset < 0n || recordCount === 1 ? baseOffset : baseOffset + BigInt(recordCount - 1);
     if (lastOffset > this.lastAckedOffset) this.lastAckedOffset = lastOffset;
     else if (this.#beginsLog(batch, baseOffset)) {
       this.#firstOfLog = batch.ordinal;
