@@ -10,7 +10,7 @@ import type { Connection } from "../../cluster/connection.ts";
 import { Coordinator } from "../../cluster/coordinator.ts";
 import { sleep } from "../../cluster/sleep.ts";
 import { SOFTWARE_NAME, SOFTWARE_VERSION } from "../../cluster/software.ts";
-import { AuthenticationError, ConfigError, KafkaError, ProducerFencedError, TimeoutError } from "../../errors.ts";
+import { AuthenticationError, ConfigError, KafkaError, TimeoutError } from "../../errors.ts";
 import { brokerError, errorOf } from "../../protocol/error_codes.ts";
 import { ApiVersions } from "../../protocol/messages/api_versions.ts";
 import type { AnyApi, RequestInputOf, ResponseOf } from "../../protocol/schema.ts";
@@ -24,7 +24,7 @@ import {
   UNKNOWN_SERVER_ERROR,
 } from "../../protocol/error_code_names.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
-import { setDeadline } from "../../runtime/truce.ts";
+import { within } from "../within.ts";
 import { type Action, actionOf, concurrentPauseMs, type TransactionCall } from "./actions.ts";
 
 /** So old may what is known of finalized features be when a transaction begins. */
@@ -232,7 +232,7 @@ export class TransactionCalls {
         progress.lastCode = answer.errorCode;
         if (MAYBE_DONE.includes(answer.errorCode)) this.#note(progress);
         const action = actionOf(call.name, answer.errorCode);
-        lastError = this.#errorOf(call.name, action, answer);
+        lastError = answerError(call.name, answer);
         if (action !== "retry" && action !== "find") {
           throw new DecidedError(lastError, action, { ...progress, elapsedMs: this.#runtime.now() - startMs }, true);
         }
@@ -292,33 +292,17 @@ export class TransactionCalls {
 
   /** A coordinator that can't be found or reached doesn't hold a call beyond its deadline. */
   #within<T>(promise: Promise<T>, deadlineMs: number): Promise<T> {
-    return new Promise((resolve, reject) => {
-      const timer = setDeadline(this.#runtime, () => {
-        reject(
-          new TimeoutError("Look whether the coordinator can be reached from here: it could not be in time.", {
-            code: "COORDINATOR_UNREACHABLE",
-          }),
-        );
-      }, this.#leftMs(deadlineMs));
-      promise.then(resolve, reject).finally(() => timer.cancel());
-    });
+    const late = (): TimeoutError =>
+      new TimeoutError("Look whether the coordinator can be reached from here: it could not be in time.", {
+        code: "COORDINATOR_UNREACHABLE",
+      });
+    return within(this.#runtime, promise, { timeoutMs: this.#leftMs(deadlineMs) }, late);
   }
 
   /** None is left if the process has stood still before an attempt, or while there was a connection to be made. */
   #leftMs(deadlineMs: number): number {
     const leftMs = deadlineMs - this.#runtime.now();
     return leftMs > 0 ? leftMs : LATE_ATTEMPT_MS;
-  }
-
-  #errorOf(api: TransactionCall, action: Action, { errorCode, detail }: Attempt<unknown>): KafkaError {
-    if (action !== "fenced") return brokerError(errorCode, { api: detail === undefined ? api : `${api} of ${detail}` });
-    const { transactionalId } = this.#options;
-    const cause = brokerError(errorCode, { api });
-    return new ProducerFencedError(
-      `Close this producer: another one with the transactional id ${JSON.stringify(transactionalId)} has taken over. ` +
-        cause.message,
-      { code: cause.code, errorCode, cause },
-    );
   }
 }
 
@@ -343,6 +327,10 @@ export class DecidedError extends Error {
     this.progress = progress;
     this.isAnswer = isAnswer;
   }
+}
+
+function answerError(api: TransactionCall, { errorCode, detail }: Attempt<unknown>): KafkaError {
+  return brokerError(errorCode, { api: detail === undefined ? api : `${api} of ${detail}` });
 }
 
 /** What an attempt that ended without an answer of its own leaves to do; undefined if another attempt may help. */

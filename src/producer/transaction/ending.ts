@@ -85,15 +85,24 @@ export class Ending {
     const { action, error: refusal, isAnswer } = error;
     const mayBeDone = kind === "abort" || this.unansweredCommits > 0;
     if (!isAnswer && action !== "fatal" && mayBeDone) return { is: "unknown", error: refusal };
-    const code = refusal.errorCode ?? 0;
-    if (this.#identity.version === 1) return this.#onRefusedOfV1(kind, code, error);
-    const isInDoubt = isAnswer && kind === "commit" && DOUBTFUL.includes(code);
-    return isInDoubt ? await this.#askForTruth(refusal) : { is: "refused", error };
+    const isVersion1 = this.#identity.version === 1;
+    if (isAnswer && kind === "commit" && this.#isDoubtful(error, isVersion1)) {
+      return isVersion1 ? { is: "unknown", error: refusal } : await this.#askForTruth(refusal);
+    }
+    return isVersion1 ? this.#onRefusedOfV1(kind, error) : { is: "refused", error };
+  }
+
+  /** The transaction may be committed, although an attempt to do so was refused. */
+  #isDoubtful({ action, error }: DecidedError, isVersion1: boolean): boolean {
+    // What a later attempt is told can only be aborted, an earlier one may have committed.
+    if (action === "abortable" && this.unansweredCommits > 0) return true;
+    return !isVersion1 && DOUBTFUL.includes(error.errorCode!);
   }
 
   /** What may have been registered was not, if the coordinator knows of nothing to abort. */
-  #onRefusedOfV1(kind: End, code: number, error: DecidedError): Outcome {
-    const isNothing = kind === "abort" && code === INVALID_TXN_STATE && !this.#host.hasCertainly();
+  #onRefusedOfV1(kind: End, error: DecidedError): Outcome {
+    const { errorCode } = error.error;
+    const isNothing = kind === "abort" && errorCode === INVALID_TXN_STATE && !this.#host.hasCertainly();
     if (!isNothing) return { is: "refused", error };
     this.#identity.isSpent = true;
     return { is: "done" };

@@ -18,6 +18,11 @@ import type { TransactionCalls } from "./calls.ts";
 const FEATURE = "transaction.version";
 const VERSION_2_LEVEL = 2;
 const INIT_WITH_IDENTITY = 3;
+/**
+ * The coordinator's own: it is there when the transaction of the epoch before has timed out, and EndTxn hands it out. A
+ * transaction under it can't be ended: Kafka 4.1.1 answers EndTxn and InitProducerId with UNKNOWN_SERVER_ERROR ever after.
+ */
+const WEDGED_EPOCH = 32_767;
 
 /** What the identity needs to know of the options. */
 export interface IdentityOptions {
@@ -73,9 +78,16 @@ export class TransactionalIdentity {
     this.#calls.wasIndefinite = false;
   }
 
-  /** Takes over what EndTxn has handed out (version 2). Never epoch + 1: after the last epoch there is another id. */
-  adopt(next: Identity): void {
-    if (this.version === 2 && next.producerId >= 0n && next.producerEpoch >= 0) this.current = next;
+  /**
+   * Takes over what EndTxn has handed out (version 2). Never epoch + 1: after the last epoch there is another id. A
+   * coordinator that hands out none, or one of before, is asked for the next one.
+   */
+  adopt({ producerId, producerEpoch }: Identity): void {
+    if (this.version === 1) return;
+    const { current } = this;
+    const isNext = producerId === current?.producerId ? producerEpoch > current.producerEpoch : producerId >= 0n;
+    if (isNext) this.current = { producerId, producerEpoch };
+    this.isLost = !isNext || producerEpoch === WEDGED_EPOCH;
   }
 
   /** By the finalized feature; a broker, or a proxy, that can't do version 2 keeps all to version 1. */

@@ -12,7 +12,7 @@
 
 import type { Cluster } from "../../cluster/cluster.ts";
 import type { GroupMetadata } from "../../cluster/group_metadata.ts";
-import { KafkaError, TransactionAbortedError } from "../../errors.ts";
+import { type KafkaError, TransactionAbortedError } from "../../errors.ts";
 import { PRODUCER_FENCED, TRANSACTIONAL_ID_AUTHORIZATION_FAILED } from "../../protocol/error_code_names.ts";
 import { Outstanding } from "../../runtime/outstanding.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
@@ -86,14 +86,16 @@ export class TransactionLife {
     const { transactionalId } = options;
     const calls = this.#calls = new TransactionCalls(runtime, cluster, options);
     const identity = this.identity = new TransactionalIdentity(cluster, calls, options);
-    const takesRecords = (): boolean => this.#takesRecords();
-    const deadline = (): number => this.#deadline();
-    const onRefused = (error: unknown): void => void this.#told(error);
-    this.#registration = new Registration(calls, transactionalId, identity, { takesRecords, deadline, onRefused });
-    this.#offsets = new OffsetCommits(cluster, calls, transactionalId, identity, takesRecords);
-    const hasCertainly = (): boolean => this.#registration.count > 0 || this.#offsets.hasAny;
-    const hasWritten = (): boolean => host.delivered() > this.#deliveredBefore || this.#offsets.hasAny;
-    this.#ending = new Ending(calls, transactionalId, identity, { deadline, hasCertainly, hasWritten });
+    const own = {
+      takesRecords: (): boolean => this.#takesRecords(),
+      deadline: (): number => this.#deadline(),
+      onRefused: (error: unknown): void => void this.#told(error),
+      hasCertainly: (): boolean => this.#registration.count > 0 || this.#offsets.hasAny,
+      hasWritten: (): boolean => host.delivered() > this.#deliveredBefore || this.#offsets.hasAny,
+    };
+    this.#registration = new Registration(calls, transactionalId, identity, own);
+    this.#offsets = new OffsetCommits(cluster, calls, transactionalId, identity, own.takesRecords);
+    this.#ending = new Ending(calls, transactionalId, identity, own);
     this.#outstanding = new Outstanding(runtime);
   }
 
@@ -279,13 +281,8 @@ export class TransactionLife {
   /** Why a call isn't legal now: what is legal instead, and what has failed before, if anything. */
   notNow(call: string): KafkaError {
     if (this.states.current === "fatal") return this.#fatalError();
-    try {
-      this.states.refuse(call);
-    } catch (error) {
-      const { message, code } = error as KafkaError;
-      if (this.failure === undefined) return error as KafkaError;
-      return Object.assign(error as KafkaError, { cause: this.failure, message, code });
-    }
+    const refusal = this.states.refusal(call);
+    return this.failure === undefined ? refusal : Object.assign(refusal, { cause: this.failure });
   }
 
   /** Gets an identity: the first one, or the one after that it has. Calls share one attempt. */
@@ -426,8 +423,9 @@ export class TransactionLife {
     return error;
   }
 
+  /** What has ended it. */
   #fatalError(): KafkaError {
-    return this.failure ?? new KafkaError("The producer can't go on.", { fatal: true });
+    return this.failure!;
   }
 
   #deadline(): number {

@@ -72,12 +72,8 @@ export class TransactionStates {
     this.#current = next;
   }
 
-  /**
-   * Refuses a call of the application that isn't legal now; nothing changes.
-   *
-   * @throws {TransactionStateError} says what is legal
-   */
-  refuse(call: string): never {
-    throw new TransactionStateError(`${call}() isn't possible now: ${ADVICE[this.#current]}.`);
+  /** The refusal of a call of the application that isn't legal now: says what is. Nothing changes. */
+  refusal(call: string): TransactionStateError {
+    return new TransactionStateError(`${call}() isn't possible now: ${ADVICE[this.#current]}.`);
   }
 }

@@ -108,7 +108,7 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
       refuse("transactionTimeoutMs", `a whole number of ms from 1 to ${MAX_INT32}`, transactionTimeoutMs);
     }
     for (const name of ["acks", "idempotent", "gapless", "waitForOutcome", "onDataLoss"]) {
-      if (name in rest && (rest as Record<string, unknown>)[name] !== undefined) {
+      if ((rest as Record<string, unknown>)[name] !== undefined) {
         throw new ConfigError(
           name,
           `Remove "${name}": in a transaction all replicas acknowledge, and each record counts.`,

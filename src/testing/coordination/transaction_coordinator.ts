@@ -19,6 +19,7 @@ import {
   INVALID_TXN_STATE,
   PRODUCER_FENCED,
   TRANSACTION_ABORTABLE,
+  UNKNOWN_SERVER_ERROR,
   UNSUPPORTED_VERSION,
 } from "../../protocol/error_code_names.ts";
 import { readOptions, refuse } from "../../call_options.ts";
@@ -103,6 +104,8 @@ interface Transaction {
   readonly groups: Set<string>;
   /** A step was begun that can't be written down and is never finished, as after a downgrade. */
   isStuck: boolean;
+  /** A transaction has begun under the epoch behind the last one: nothing about it succeeds any more. */
+  isBroken: boolean;
   expiry: Timer | undefined;
 }
 
@@ -184,7 +187,8 @@ export class TransactionCoordinator {
     if (timeoutMs <= 0 || timeoutMs > this.#options.maxTimeoutMs) return refused(INVALID_TRANSACTION_TIMEOUT);
     const transaction = this.#transactions.get(id) ?? this.#create(id);
     // Before anything is looked at, as Kafka does while a step of its own is under way.
-    if (transaction.isStuck || isPreparing(transaction)) return refused(CONCURRENT_TRANSACTIONS);
+    const busy = busyCode(transaction);
+    if (busy !== 0) return refused(busy);
     const isOwn = expected === undefined || transaction.epoch === NO_EPOCH ||
       expected.producerId === transaction.producerId ||
       (expected.producerId === transaction.previousProducerId && expected.epoch >= LAST_EPOCH);
@@ -193,7 +197,7 @@ export class TransactionCoordinator {
       this.#fence(transaction);
       return refused(CONCURRENT_TRANSACTIONS);
     }
-    const { epoch, lastEpoch } = transaction;
+    const { epoch } = transaction;
     if (epoch >= LAST_EPOCH && (expected === undefined || expected.epoch === epoch)) {
       transaction.previousProducerId = transaction.producerId;
       transaction.producerId = this.#cluster.nextProducerId();
@@ -205,8 +209,9 @@ export class TransactionCoordinator {
     } else if (epoch === NO_EPOCH || expected.epoch === epoch) {
       transaction.epoch = epoch + 1;
       transaction.lastEpoch = epoch;
-    } else if (expected.epoch !== lastEpoch) {
-      return refused(PRODUCER_FENCED);
+    } else {
+      const refusal = retryCode(transaction, expected.epoch);
+      if (refusal !== 0) return refused(refusal);
     }
     transaction.timeoutMs = timeoutMs;
     transaction.state = "Empty";
@@ -316,6 +321,11 @@ export class TransactionCoordinator {
       return refused(UNSUPPORTED_VERSION);
     }
     const { epoch } = transaction;
+    // There is no epoch behind it, and Kafka fails at each attempt from then on.
+    if (epoch > LAST_EPOCH) {
+      transaction.isBroken = true;
+      return refused(UNKNOWN_SERVER_ERROR);
+    }
     transaction.lastEpoch = epoch;
     if (epoch < LAST_EPOCH) {
       this.#prepare(transaction, isCommit, epoch + 1);
@@ -418,6 +428,7 @@ export class TransactionCoordinator {
       partitions: new Set(),
       groups: new Set(),
       isStuck: false,
+      isBroken: false,
       expiry: undefined,
     };
     this.#transactions.set(id, transaction);
@@ -448,6 +459,19 @@ export class TransactionCoordinator {
 /** The decision is written down, and its markers are not in the logs yet. */
 function isPreparing({ state }: Transaction): boolean {
   return state === "PrepareCommit" || state === "PrepareAbort";
+}
+
+/** Why nothing can be begun at present; 0 if it can. */
+function busyCode(transaction: Transaction): number {
+  if (transaction.isBroken) return UNKNOWN_SERVER_ERROR;
+  return transaction.isStuck || isPreparing(transaction) ? CONCURRENT_TRANSACTIONS : 0;
+}
+
+/** Why a producer of another epoch gets none; 0 if it asks again, because it has missed the answer. */
+function retryCode({ epoch, lastEpoch }: Transaction, expectedEpoch: number): number {
+  if (expectedEpoch !== lastEpoch) return PRODUCER_FENCED;
+  // Kafka 4.1.1 fails at the epoch behind the last one.
+  return epoch > LAST_EPOCH ? UNKNOWN_SERVER_ERROR : 0;
 }
 
 function identityOf({ epoch, producerId }: Transaction): ProducerIdentity {

@@ -255,7 +255,7 @@ test("transaction life: no way leads out of fatal, and what leads nowhere change
   const states = new TransactionStates();
   assert.throws(() => states.transition("committing"), TransactionStateError);
   assert.equal(states.current, "uninitialized");
-  assert.throws(() => states.refuse("commit"), /commit\(\) isn't possible now: call init\(\) or begin\(\)/);
+  assert.match(states.refusal("commit").message, /^commit\(\) isn't possible now: call init\(\) or begin\(\)/);
   states.transition("fatal");
   for (const next of all) assert.equal(states.allows(next), false);
 });

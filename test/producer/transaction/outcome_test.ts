@@ -2,8 +2,16 @@
 import assert from "node:assert/strict";
 import { ProducerFencedError, TransactionStateError, TransactionTimedOutError } from "../../../mod.ts";
 import { EndTxn, InitProducerId, Produce } from "../../../src/protocol/messages/mod.ts";
+import type { RequestOf } from "../../../src/protocol/schema.ts";
 import { test } from "../../harness.ts";
 import { ID, stage } from "./stage.ts";
+
+/** Of the first batch of a Produce request. */
+function epochOf({ topicData }: RequestOf<typeof Produce>): number {
+  const records = topicData[0]!.partitionData[0]!.records as Uint8Array | readonly Uint8Array[];
+  const bytes = records instanceof Uint8Array ? records : records[0]!;
+  return new DataView(bytes.buffer, bytes.byteOffset).getInt16(51);
+}
 
 const record = { topic: "out", partition: 0, value: "a" };
 
@@ -229,6 +237,81 @@ for (const release of ["3.9", "4.1"] as const) {
     assert.equal(ids.size, 2);
     assert.deepEqual((await committed())[0], ["0", "1", "2", "3", "4", "5", "6", "7"]);
     await run(later.close());
+  });
+}
+
+for (const code of [120, 59, 30]) {
+  test(`transaction outcome: a commit answered ${code} behind one that had no answer is never told as one to abort`, async () => {
+    for (const release of ["3.9", "4.1"] as const) {
+      const { cluster, producer, run, failure, committed } = stage(release);
+      const client = producer();
+      const tx = await run(client.begin());
+      await run(tx.send(record));
+      cluster.control(EndTxn, { error: code }, { times: 1 });
+      cluster.control(EndTxn, { drop: "after" }, { times: 1 });
+      if (release === "3.9") {
+        const error = await failure(tx.commit());
+        assert.deepEqual([error.code, error.requiresAbort, error.persisted], ["COMMIT_UNKNOWN", false, "possibly"]);
+      }
+      // Version 2 asks what is true.
+      await run(tx.commit());
+      await run(client.transaction((next) => void next.send({ ...record, value: "b" })));
+      assert.deepEqual((await committed())[0], ["a", "b"], release);
+      await run(client.close());
+    }
+  });
+}
+
+for (
+  const [what, changed] of [
+    ["no producer id", () => ({ producerId: -1n, producerEpoch: -1 })],
+    ["the epoch before", (epoch) => ({ producerEpoch: epoch - 1 })],
+    ["an epoch of long ago", () => ({ producerEpoch: 0 })],
+  ] as [string, (epoch: number) => { readonly producerId?: bigint; readonly producerEpoch: number }][]
+) {
+  test(`transaction outcome: a coordinator that hands out ${what} with a commit is asked for another one`, async () => {
+    const { cluster, producer, run, committed } = stage("4.1");
+    const client = producer();
+    for (const value of ["0", "1", "2", "3"]) {
+      if (value === "1") {
+        cluster.control(EndTxn, {
+          transform: (body) => ({ ...body, ...changed(body.producerEpoch ?? -1) }),
+        }, { times: 1 });
+      }
+      await run(client.transaction((tx) => void tx.send({ ...record, value })));
+    }
+    assert.equal(cluster.requestsOf(InitProducerId).length, 2);
+    assert.deepEqual((await committed())[0], ["0", "1", "2", "3"]);
+    await run(client.close());
+  });
+}
+
+for (const first of [32_764, 32_765, 32_766]) {
+  test(`transaction outcome: time-outs and lost answers from epoch ${first} on lead to another producer id, and to no epoch of the coordinator's own`, async () => {
+    const { cluster, producer, run, runtime, committed } = stage("4.1");
+    const former = producer();
+    await run(former.init());
+    await run(former.close());
+    cluster.transactions.setEpoch(ID, first - 1);
+    const client = producer({ transactionTimeoutMs: 5_000, requestTimeoutMs: 2_000 });
+    const wanted: string[] = [];
+    for (let i = 0; i < 6; i++) {
+      const tx = await run(client.begin());
+      await run(tx.send({ ...record, value: String(i) }));
+      if (i % 2 === 0) {
+        await runtime.advance(20_000);
+        await run(tx.abort());
+      } else {
+        if (i % 3 === 0) cluster.control(EndTxn, { error: 48 }, { times: 1 });
+        cluster.control(EndTxn, { drop: "after" }, { times: 1 });
+        await run(tx.commit());
+        wanted.push(String(i));
+      }
+    }
+    assert.equal(cluster.transactions.describe(ID)!.producerEpoch < 10, true);
+    assert.ok(cluster.requestsOf(Produce).every(({ body }) => epochOf(body) < 32_767));
+    assert.deepEqual((await committed())[0], wanted);
+    await run(client.close());
   });
 }
 
