@@ -451,3 +451,24 @@ test("control: every request of transactions and groups can be answered with an 
   }
   assert.deepEqual(cluster.failures, []);
 });
+
+test("EndTxn 5: a time-out under the last epoch leads to one that no transaction can be ended under, and that asks for another id", async () => {
+  for (const isUsed of [false, true]) {
+    const { client, cluster, runtime } = await begin(true);
+    cluster.transactions.setEpoch(ID, 32_766);
+    const pid = client.producerId;
+    client.epoch = 32_766;
+    await client.send(0, "a");
+    await runtime.advance(100_000);
+    assert.equal(await client.end(false), 0);
+    assert.deepEqual([client.producerId, client.epoch], [pid, 32_767]);
+    if (isUsed) {
+      await client.send(0, "b");
+      assert.deepEqual([await client.end(true), await client.end(false), await client.init()], [-1, -1, -1]);
+    } else {
+      cluster.transactions.initProducerId(ID, 1_000, { producerId: pid, epoch: 32_767 });
+      const { producerEpoch, producerId } = cluster.transactions.describe(ID)!;
+      assert.deepEqual([producerId === pid, producerEpoch], [false, 0]);
+    }
+  }
+});
