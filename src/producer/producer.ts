@@ -79,6 +79,8 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   readonly #rejections: Rejections;
   readonly #sender: Sender;
   readonly #interceptors: InterceptorChain;
+  /** Failures are told elsewhere as well, as a transaction's are by its commit: promises may be left alone. */
+  readonly #isTold: boolean;
   /** Made for the first send with a signal. */
   #signals: AbortSignals | undefined;
   #closing: Promise<void> | undefined;
@@ -109,6 +111,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     this.#rejections = parts.rejections;
     this.#sender = parts.sender;
     this.#interceptors = parts.interceptors;
+    this.#isTold = stampingOf !== undefined;
   }
 
   /**
@@ -141,7 +144,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     const promise = new Promise<RecordMetadata>(takeResolve);
     const resolve = takenResolve;
     const call: Call | undefined = options === undefined ? undefined : readSendOptions("send", options);
-    let receipt: Receipt = resolve;
+    let receipt: Receipt = this.#isTold ? { resolve, promise } : resolve;
     if (call?.hasCallback) {
       promise.catch(ignore);
       call.context = callersContext();
@@ -149,13 +152,6 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
       receipt = call;
     }
     this.#send(record, receipt, true, call);
-    return promise;
-  }
-
-  /** @internal Sends a record whose failure is told elsewhere as well, so that its promise may be left alone. */
-  sendHandled(record: ProducerRecord<K, V>): Promise<RecordMetadata> {
-    const promise = new Promise<RecordMetadata>(takeResolve);
-    this.#send(record, { resolve: takenResolve, promise }, true);
     return promise;
   }
 
@@ -237,6 +233,13 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     const { runtime, watch } = this.#parts;
     const late = (): TimeoutError => watch.lateError(`Flushing took longer than ${timeoutMs} ms (timeoutMs).`);
     await within(runtime, this.#admission.barrier().opened, waitOptions, late);
+  }
+
+  /** @internal As {@link flush}; undefined if there is nothing to wait for. */
+  settled(): Promise<void> | undefined {
+    this.#refuseElsewhere();
+    const { accumulator: { incomplete }, waitingRoom, rejections } = this.#parts;
+    return incomplete.size + waitingRoom.size > 0 || !rejections.isIdle ? this.#admission.barrier().opened : undefined;
   }
 
   /**

@@ -28,6 +28,7 @@ interface Watch {
 export class AbortableSend implements Callbacks {
   /** The promise of the record. */
   readonly resolve: Resolve | undefined;
+  readonly promise: Callbacks["promise"];
   /** While it waits for memory or metadata. */
   waiting: WaitingSend | WaitingRun | undefined = undefined;
   /** The batch that took it, and its place there while the batch can still be changed. */
@@ -43,6 +44,7 @@ export class AbortableSend implements Callbacks {
   constructor(receipt: Receipt, onSettled: (send: AbortableSend) => void) {
     const callbacks: Callbacks = typeof receipt === "function" ? { resolve: receipt } : receipt ?? {};
     this.resolve = callbacks.resolve;
+    this.promise = callbacks.promise;
     this.#callbacks = callbacks;
     this.#onSettled = onSettled;
   }

@@ -68,9 +68,14 @@ export class Rejections {
     else this.#telling(() => fail(receipt, reason, rejection, this.#onThrow));
   }
 
+  /** True if all that was refused so far has been told. */
+  get isIdle(): boolean {
+    return this.#waiting.length === 0;
+  }
+
   /** Counts a barrier down as soon as all that was refused so far has been told. */
   release(barrier: Barrier): void {
-    if (this.#waiting.length === 0) barrier.done();
+    if (this.isIdle) barrier.done();
     else this.#wait(() => barrier.done());
   }
 

@@ -70,25 +70,31 @@ export interface Call<A extends AnyApi, R> {
   read(response: ResponseOf<A>, version: number): Attempt<R>;
 }
 
-/** How a call has gone that isn't decided by its deadline. */
-export interface Undecided {
-  /** How many attempts have had no answer though they may have been carried out. */
-  readonly unanswered: number;
+/** What of a call doesn't depend on its API. */
+type AnyCall = Pick<Call<AnyApi, unknown>, "name" | "coordinator">;
+
+/** How a call goes. */
+interface Course {
+  readonly startMs: number;
   /** How many attempts there were. */
-  readonly attempts: number;
+  attempts: number;
+  /** How many of them have had no answer though they may have been carried out. */
+  unanswered: number;
+  /** How often it was tried, with and without an attempt. */
+  rounds: number;
   /** The last answer's code, if there was any. */
-  readonly lastCode: number | undefined;
-  readonly elapsedMs: number;
+  lastCode: number | undefined;
+  lastError: KafkaError | undefined;
 }
 
 /** The deadline of a call has passed, and no answer has decided it. */
 export class UndecidedError extends TimeoutError {
-  /** What is known. */
-  readonly undecided: Undecided;
+  /** How many attempts have had no answer though they may have been carried out. */
+  readonly unanswered: number;
 
-  constructor(message: string, undecided: Undecided, cause: unknown) {
+  constructor(message: string, unanswered: number, cause: unknown) {
     super(message, { code: "TRANSACTION_CALL_TIMED_OUT", cause });
-    this.undecided = undecided;
+    this.unanswered = unanswered;
   }
 }
 
@@ -203,61 +209,89 @@ export class TransactionCalls {
   }
 
   /** Runs a call when those before it have ended; an error of theirs is not its own. */
-  async run<A extends AnyApi, R>(call: Call<A, R>): Promise<R> {
-    if (this.#isBusy) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  run<A extends AnyApi, R>(call: Call<A, R>): Promise<R> {
+    if (this.#isBusy) return new Promise<void>((resolve) => this.#waiting.push(resolve)).then(() => this.#run(call));
     this.#isBusy = true;
+    return this.#run(call);
+  }
+
+  #onEnd(): void {
+    const next = this.#waiting.shift();
+    // A call that comes before the next one has woken up waits behind it.
+    if (next === undefined) this.#isBusy = false;
+    else next();
+  }
+
+  /** In one function, and with as few promises as there can be: between its turns the caches have forgotten all of it. */
+  async #run<A extends AnyApi, R>(call: Call<A, R>): Promise<R> {
+    const { api, coordinator, deadlineMs } = call;
+    const course: Course = {
+      startMs: this.#runtime.now(),
+      attempts: 0,
+      unanswered: 0,
+      rounds: 0,
+      lastCode: undefined,
+      lastError: undefined,
+    };
     try {
-      return await this.#run(call);
+      for (let isPlanned = false;;) {
+        const nowMs = this.#runtime.now();
+        if (this.#isOver(call) || (nowMs >= deadlineMs && !isPlanned)) {
+          throw undecided(call.name, course, nowMs - course.startMs);
+        }
+        course.rounds += 1;
+        let pauseMs: number;
+        let isAsked = false;
+        try {
+          const connection = coordinator.ready ?? await this.#within(coordinator.connection(), deadlineMs);
+          if (coordinator === this.coordinator) this.#use(connection);
+          const version = connection.version(api, call.cap?.());
+          const body = call.body(version);
+          course.attempts += 1;
+          isAsked = true;
+          const timeoutMs = Math.min(this.#options.requestTimeoutMs, this.#leftMs(deadlineMs));
+          const answer = call.read(await connection.request(api, version, body, timeoutMs), version);
+          if (answer.errorCode === 0) return answer.response;
+          pauseMs = this.#onRefused(call, course, answer);
+        } catch (error) {
+          pauseMs = this.#onFailed(call, course, error, isAsked);
+        }
+        const leftMs = deadlineMs - this.#runtime.now();
+        // Should the process stand still meanwhile, the attempt is made all the same.
+        isPlanned = pauseMs < leftMs;
+        await sleep(this.#runtime, Math.min(pauseMs, Math.max(0, leftMs)), this.#closing.signal);
+      }
     } finally {
-      const next = this.#waiting.shift();
-      // A call that comes before the next one has woken up waits behind it.
-      if (next === undefined) this.#isBusy = false;
-      else next();
+      this.#onEnd();
     }
   }
 
-  async #run<A extends AnyApi, R>(call: Call<A, R>): Promise<R> {
-    const startMs = this.#runtime.now();
-    const progress = { unanswered: 0, attempts: 0, lastCode: undefined as number | undefined };
-    let lastError: KafkaError | undefined;
-    for (let failures = 0, isPlanned = false;;) {
-      const nowMs = this.#runtime.now();
-      if (this.#isOver(call) || (nowMs >= call.deadlineMs && !isPlanned)) {
-        throw undecided(call.name, { ...progress, elapsedMs: nowMs - startMs }, lastError);
-      }
-      let pauseMs: number;
-      try {
-        const answer = await this.#ask(call, progress);
-        if (answer.errorCode === 0) return answer.response;
-        progress.lastCode = answer.errorCode;
-        if (MAYBE_DONE.includes(answer.errorCode)) this.#note(progress);
-        const action = actionOf(call.name, answer.errorCode);
-        lastError = answerError(call.name, answer);
-        if (action !== "retry" && action !== "find") {
-          throw new DecidedError(lastError, action, { ...progress, elapsedMs: this.#runtime.now() - startMs }, true);
-        }
-        if (action === "find") call.coordinator.forget();
-        failures += 1;
-        pauseMs = answer.errorCode === CONCURRENT_TRANSACTIONS
-          ? concurrentPauseMs(this.#runtime.now() - startMs)
-          : this.#backoff.delayMs(failures);
-      } catch (error) {
-        if (error instanceof DecidedError) throw error;
-        if (!(error instanceof KafkaError)) throw error;
-        const action = actionWithoutAnswer(call.name, error);
-        if (action !== undefined) {
-          throw new DecidedError(error, action, { ...progress, elapsedMs: this.#runtime.now() - startMs }, false);
-        }
-        lastError = error;
-        call.coordinator.forget();
-        failures += 1;
-        pauseMs = this.#backoff.delayMs(failures);
-      }
-      const leftMs = call.deadlineMs - this.#runtime.now();
-      // Should the process stand still meanwhile, the attempt is made all the same.
-      isPlanned = pauseMs < leftMs;
-      await sleep(this.#runtime, Math.min(pauseMs, Math.max(0, leftMs)), this.#closing.signal);
+  /** An attempt was answered with an error code. Returns the pause before the next one. @throws {DecidedError} */
+  #onRefused({ name, coordinator }: AnyCall, course: Course, answer: Attempt<unknown>): number {
+    const { errorCode } = answer;
+    course.lastCode = errorCode;
+    if (MAYBE_DONE.includes(errorCode)) this.#note(course);
+    const action = actionOf(name, errorCode);
+    course.lastError = answerError(name, answer);
+    if (action !== "retry" && action !== "find") {
+      throw new DecidedError(course.lastError, action, course.unanswered, true);
     }
+    if (action === "find") coordinator.forget();
+    return errorCode === CONCURRENT_TRANSACTIONS
+      ? concurrentPauseMs(this.#runtime.now() - course.startMs)
+      : this.#backoff.delayMs(course.rounds);
+  }
+
+  /** An attempt has ended without an answer. Returns the pause before the next one. @throws {DecidedError} */
+  #onFailed({ name, coordinator }: AnyCall, course: Course, error: unknown, isAsked: boolean): number {
+    // Also one that says what an answer has decided.
+    if (!(error instanceof KafkaError)) throw error;
+    if (isAsked && error.persisted !== "no") this.#note(course);
+    const action = actionWithoutAnswer(name, error);
+    if (action !== undefined) throw new DecidedError(error, action, course.unanswered, false);
+    course.lastError = error;
+    coordinator.forget();
+    return this.#backoff.delayMs(course.rounds);
   }
 
   /** Nobody is to ask any more, or nobody needs the outcome. */
@@ -265,28 +299,9 @@ export class TransactionCalls {
     return this.#closing.signal.aborted || isWanted?.() === false;
   }
 
-  async #ask<A extends AnyApi, R>(
-    call: Call<A, R>,
-    progress: { unanswered: number; attempts: number },
-  ): Promise<Attempt<R>> {
-    const { api, coordinator, deadlineMs } = call;
-    const connection = coordinator.ready ?? await this.#within(coordinator.connection(), deadlineMs);
-    if (coordinator === this.coordinator) this.#use(connection);
-    const version = connection.version(api, call.cap?.());
-    const body = call.body(version);
-    progress.attempts += 1;
-    try {
-      const timeoutMs = Math.min(this.#options.requestTimeoutMs, this.#leftMs(deadlineMs));
-      return call.read(await connection.request(api, version, body, timeoutMs), version);
-    } catch (error) {
-      if (error instanceof KafkaError && error.persisted !== "no") this.#note(progress);
-      throw error;
-    }
-  }
-
   /** An attempt may have been carried out, and no answer says so. */
-  #note(progress: { unanswered: number }): void {
-    progress.unanswered += 1;
+  #note(course: Course): void {
+    course.unanswered += 1;
     this.wasIndefinite = true;
   }
 
@@ -315,16 +330,16 @@ export class DecidedError extends Error {
   readonly error: KafkaError;
   /** What is left to do. */
   readonly action: Verdict;
-  /** How the call has gone. */
-  readonly progress: Undecided;
+  /** How many attempts have had no answer though they may have been carried out. */
+  readonly unanswered: number;
   /** True if the call itself was answered so; false if it didn't get through: no coordinator, no access. */
   readonly isAnswer: boolean;
 
-  constructor(error: KafkaError, action: Verdict, progress: Undecided, isAnswer: boolean) {
+  constructor(error: KafkaError, action: Verdict, unanswered: number, isAnswer: boolean) {
     super(error.message, { cause: error });
     this.error = error;
     this.action = action;
-    this.progress = progress;
+    this.unanswered = unanswered;
     this.isAnswer = isAnswer;
   }
 }
@@ -345,13 +360,13 @@ function actionWithoutAnswer(name: TransactionCall, error: KafkaError): Verdict 
   return name === "TxnOffsetCommit" ? "abortable" : "fatal";
 }
 
-function undecided(call: TransactionCall, progress: Undecided, cause: KafkaError | undefined): UndecidedError {
-  const { attempts, unanswered, lastCode, elapsedMs } = progress;
+function undecided(call: TransactionCall, course: Course, elapsedMs: number): UndecidedError {
+  const { attempts, unanswered, lastCode, lastError } = course;
   const answer = lastCode === undefined ? "no answer came" : `the last answer was ${errorOf(lastCode).name}`;
   return new UndecidedError(
     `${call} was not decided within ${Math.round(elapsedMs)} ms: of ${attempts} attempts ${unanswered} may have been ` +
-      `carried out without an answer, ${answer}. ${cause?.message ?? ""}`.trimEnd(),
-    progress,
-    cause,
+      `carried out without an answer, ${answer}. ${lastError?.message ?? ""}`.trimEnd(),
+    unanswered,
+    lastError,
   );
 }

@@ -13,7 +13,6 @@ import {
 } from "../../protocol/error_code_names.ts";
 import { EndTxn } from "../../protocol/messages/end_txn.ts";
 import { TRANSACTION_V1_CAPS } from "../../protocol/negotiation.ts";
-import type { Identity } from "../idempotence/identity.ts";
 import { type Attempt, DecidedError, type TransactionCalls, UndecidedError } from "./calls.ts";
 import type { TransactionalIdentity } from "./identity.ts";
 
@@ -126,7 +125,7 @@ export class Ending {
       const isTakenOver = error.action === "fenced" || errorCode === INVALID_PRODUCER_ID_MAPPING;
       if (isTakenOver) return { is: "taken over", refusal };
       // Asked once more it would say the same.
-      return { is: "refused", error: new DecidedError(error.error, "fatal", error.progress, error.isAnswer) };
+      return { is: "refused", error: new DecidedError(error.error, "fatal", error.unanswered, error.isAnswer) };
     }
   }
 
@@ -142,9 +141,9 @@ export class Ending {
   }
 
   /** Sends EndTxn, and takes over the identity that version 2 hands out. */
-  async #ask(kind: End): Promise<void> {
+  #ask(kind: End): Promise<void> {
     const { version } = this.#identity;
-    const next = await this.#calls.run({
+    return this.#calls.run({
       name: "EndTxn",
       api: EndTxn,
       coordinator: this.#calls.coordinator,
@@ -155,15 +154,14 @@ export class Ending {
         ...this.#identity.current!,
         committed: kind === "commit",
       }),
-      read: ({ errorCode, producerId, producerEpoch }): Attempt<Identity> => (
-        { errorCode, response: { producerId, producerEpoch } }
-      ),
+      read: ({ errorCode, producerId, producerEpoch }): Attempt<void> => {
+        if (errorCode === 0) this.#identity.adopt({ producerId, producerEpoch });
+        return { errorCode, response: undefined };
+      },
     });
-    this.#identity.adopt(next);
   }
 }
 
 function unansweredOf(error: unknown): number {
-  if (error instanceof UndecidedError) return error.undecided.unanswered;
-  return error instanceof DecidedError ? error.progress.unanswered : 0;
+  return error instanceof UndecidedError || error instanceof DecidedError ? error.unanswered : 0;
 }

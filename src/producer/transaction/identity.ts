@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Broker } from "../../cluster/broker.ts";
 import type { Cluster } from "../../cluster/cluster.ts";
 import { UnsupportedVersionError } from "../../errors.ts";
 import { INVALID_TRANSACTION_TIMEOUT } from "../../protocol/error_code_names.ts";
@@ -92,13 +93,8 @@ export class TransactionalIdentity {
 
   /** By the finalized feature; a broker, or a proxy, that can't do version 2 keeps all to version 1. */
   chooseVersion(): void {
-    const level = this.#calls.featureLevel(FEATURE);
-    const caps = TRANSACTION_V1_CAPS;
-    const capped = [[Produce, caps.Produce], [EndTxn, caps.EndTxn], [TxnOffsetCommit, caps.TxnOffsetCommit]] as const;
-    const isOffered = this.#cluster.listed.every(({ versions }) =>
-      versions === undefined || capped.every(([{ key }, cap]) => (versions.get(key)?.max ?? -1) > cap)
-    );
-    this.version = level >= VERSION_2_LEVEL && isOffered ? 2 : 1;
+    const isFinalized = this.#calls.featureLevel(FEATURE) >= VERSION_2_LEVEL;
+    this.version = isFinalized && this.#cluster.listed.every(offersVersion2) ? 2 : 1;
   }
 
   /** True if the next transaction can't begin under it, after one that had something in it and ended by `before`. */
@@ -107,4 +103,12 @@ export class TransactionalIdentity {
     const isDoubtful = this.isSpent || this.#calls.wasIndefinite;
     return this.isLost || (before === 1 && (isDoubtful || this.version === 2));
   }
+}
+
+/** True if a broker speaks what version 2 needs, or hasn't been heard yet. */
+function offersVersion2({ versions }: Broker): boolean {
+  if (versions === undefined) return true;
+  return [Produce, EndTxn, TxnOffsetCommit].every(({ key, name }) =>
+    (versions.get(key)?.max ?? -1) > TRANSACTION_V1_CAPS[name as keyof typeof TRANSACTION_V1_CAPS]
+  );
 }

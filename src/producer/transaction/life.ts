@@ -28,8 +28,8 @@ import { fatal, fenced, internal, notSent, requiresAbort, timedOut, unknownOutco
 
 /** What a transaction needs of the producer that carries its records. */
 export interface TransactionHost {
-  /** Resolves when every record that was handed over has its outcome. */
-  settled(): Promise<void>;
+  /** Resolves when every record that was handed over has its outcome; undefined if each has. */
+  settled(): Promise<void> | undefined;
   /** Fails the records that have not been sent yet. */
   failUndrained(error: KafkaError): void;
   /** How many records brokers have accepted so far. */
@@ -39,6 +39,11 @@ export interface TransactionHost {
 /** What the life needs to know of the options. */
 export interface LifeOptions extends CallOptions, IdentityOptions {
   readonly maxBlockMs: number;
+}
+
+/** How a transaction has ended, if it has. */
+export interface Fate {
+  ended: End | undefined;
 }
 
 /** The life of one transactional producer. */
@@ -60,16 +65,17 @@ export class TransactionLife {
   readonly #offsets: OffsetCommits;
   readonly #ending: Ending;
   readonly #outstanding: Outstanding;
-  /** Counts the transactions. */
-  #serial = 0;
+  /** The present transaction, or the last one. */
+  #fate: Fate = { ended: undefined };
   /** How many records had been accepted when the present one began. */
   #deliveredBefore = 0;
   /** The request for an identity that is under way. */
   #initializing: Promise<void> | undefined;
   /** What leads to where a transaction may begin is under way. */
   #recovering: Promise<void> | undefined;
-  /** The commit or the abort that is under way. */
+  /** The commit or the abort that is under way, and the number of that call. */
   #underWay: Promise<void> | undefined;
+  #endings = 0;
   /** The records that must not be sent any more are about to be failed. */
   #dropping: Promise<void> | undefined;
   /** The call whose outcome isn't known. */
@@ -142,8 +148,8 @@ export class TransactionLife {
     return before === 1 && this.identity.version === 2 ? this.#initialize() : undefined;
   }
 
-  /** Begins a transaction, and returns its number. */
-  begin(onFailure: (error: KafkaError) => void): number {
+  /** Begins a transaction; what is returned says how it has ended. */
+  begin(onFailure: (error: KafkaError) => void): Fate {
     if (this.states.current !== "ready") throw this.notNow("begin");
     this.#registration.begin();
     this.#offsets.begin();
@@ -154,12 +160,12 @@ export class TransactionLife {
     this.#deliveredBefore = this.#host.delivered();
     this.#onFailure = onFailure;
     this.states.transition("in transaction");
-    return ++this.#serial;
+    return this.#fate = { ended: undefined };
   }
 
   /** True if no transaction has begun since this one. */
-  isPresent(serial: number): boolean {
-    return serial === this.#serial;
+  isPresent(fate: Fate): boolean {
+    return fate === this.#fate;
   }
 
   /**
@@ -206,7 +212,7 @@ export class TransactionLife {
       await this.#offsets.commit(offsets, group, this.#deadline());
     } catch (error) {
       // Given up before it was asked for, because of an abort or of another failure: that is what there is to tell.
-      const isDropped = error instanceof UndecidedError && error.undecided.unanswered === 0 && !this.#takesRecords();
+      const isDropped = error instanceof UndecidedError && error.unanswered === 0 && !this.#takesRecords();
       throw isDropped ? this.#notSent("offsets were") : this.#told(error);
     }
   }
@@ -214,52 +220,56 @@ export class TransactionLife {
   /** Commits or aborts. Rejects with the reason; what is left to do then is what the state allows. */
   end(kind: End): Promise<void> {
     const before = this.states.current;
-    const ending = this.#outstanding.during(this.#end(kind));
+    const ending = this.#end(kind);
     const { current } = this.states;
-    // Also while the last one is still telling that it has ended. A call that isn't legal has changed nothing.
-    if (current !== before && (current === "committing" || current === "aborting")) {
-      const onEnded = (): void => {
-        if (this.#underWay === underWay) this.#underWay = undefined;
-      };
-      const underWay = ending.then(onEnded, onEnded);
-      this.#underWay = underWay;
-    }
+    // A call that isn't legal has changed nothing, and one that has ended at once isn't under way.
+    if (current !== before && (current === "committing" || current === "aborting")) this.#underWay = ending;
     return ending;
   }
 
   async #end(kind: End): Promise<void> {
+    const isAgain = this.#beginEnd(kind);
+    const ending = ++this.#endings;
+    this.#outstanding.begin();
+    try {
+      if (!isAgain) {
+        if (kind === "abort") await this.#dropUndrained();
+        // A serializer, an interceptor or a list of records may have called: what it works on is handed over first.
+        await undefined;
+        // Waited for only if there is something to wait for: a turn more, and the caches are colder.
+        const settling = this.#host.settled();
+        if (settling !== undefined) await settling;
+        const registering = this.#registration.settled();
+        if (registering !== undefined) await registering;
+        const committing = this.#offsets.settled();
+        if (committing !== undefined) await committing;
+      }
+      if (this.states.current === "fatal") throw this.#fatalError();
+      if (kind === "commit" && this.failure !== undefined) {
+        if (this.states.current === "committing") this.states.transition("abortable");
+        throw this.#refusal!;
+      }
+      if (this.#hasSomething() && !this.#isOver) this.#conclude(kind, await this.#ending.run(kind));
+      this.#fate.ended = kind;
+      this.#prepareNext();
+    } finally {
+      // An abort may have begun while a commit that can only fail still waited for its records.
+      if (ending === this.#endings) this.#underWay = undefined;
+      this.#outstanding.end();
+    }
+  }
+
+  /** Refuses a call that isn't legal now. Returns true if the same call was made before, and its outcome isn't known. */
+  #beginEnd(kind: End): boolean {
     const { current } = this.states;
     if (current === "fatal") throw this.#fatalError();
     const isAgain = current === "unknown" && this.#unknown === kind;
     const isLegal = isAgain || current === "in transaction" || (kind === "abort" && current === "abortable");
     if (kind === "commit" && current === "abortable") throw this.#refusal!;
     if (!isLegal) throw this.notNow(kind);
-    if (kind === "abort" && !isAgain) {
-      this.states.transition("aborting");
-      this.#registration.drop();
-      await this.#dropUndrained();
-    } else {
-      this.states.transition(kind === "commit" ? "committing" : "aborting");
-    }
-    if (!isAgain) await this.#settled();
-    if (this.states.current === "fatal") throw this.#fatalError();
-    if (kind === "commit" && this.failure !== undefined) {
-      if (this.states.current === "committing") this.states.transition("abortable");
-      throw this.#refusal!;
-    }
-    if (this.#hasSomething() && !this.#isOver) this.#conclude(kind, await this.#ending.run(kind));
-    this.#prepareNext();
-  }
-
-  /** Resolves when all that was handed over has its outcome, and no call is under way for it. */
-  async #settled(): Promise<void> {
-    // A serializer, an interceptor or a list of records may have called: what it works on is handed over first.
-    await undefined;
-    await this.#host.settled();
-    const registering = this.#registration.settled();
-    if (registering !== undefined) await registering;
-    const committing = this.#offsets.settled();
-    if (committing !== undefined) await committing;
+    this.states.transition(kind === "commit" ? "committing" : "aborting");
+    if (kind === "abort" && !isAgain) this.#registration.drop();
+    return isAgain;
   }
 
   /** Keeps the process alive until a promise has settled. */
@@ -269,7 +279,7 @@ export class TransactionLife {
 
   /** Resolves when the commit or the abort that is under way has ended, however it did; undefined if none is. */
   quiet(): Promise<void> | undefined {
-    return this.#underWay;
+    return this.#underWay?.catch(() => {});
   }
 
   /** Ends every call that is under way. */

@@ -12,7 +12,7 @@ import type { RecordMetadata } from "../record/delivery.ts";
 import type { BatchDelivery } from "../send_batch.ts";
 import { TopicHandle, type TopicSerializers } from "../topic_handle.ts";
 import type { GroupMetadata } from "../../cluster/group_metadata.ts";
-import type { TransactionLife } from "./life.ts";
+import type { Fate, TransactionLife } from "./life.ts";
 import type { TransactionState } from "./states.ts";
 
 /**
@@ -25,9 +25,8 @@ export class Transaction<K = string | Uint8Array, V = string | Uint8Array> {
   /** Made for whoever looks at the signal. */
   #failed: AbortController | undefined;
   #failure: KafkaError | undefined;
-  readonly #serial: number;
+  readonly #fate: Fate;
   readonly #serializers: TopicSerializers<K, V>;
-  #ended: "commit" | "abort" | undefined;
 
   /**
    * @internal
@@ -37,7 +36,7 @@ export class Transaction<K = string | Uint8Array, V = string | Uint8Array> {
     this.#producer = producer;
     this.#life = life;
     this.#serializers = serializers;
-    this.#serial = life.begin((error) => {
+    this.#fate = life.begin((error) => {
       this.#failure = error;
       this.#failed?.abort(error);
     });
@@ -50,7 +49,7 @@ export class Transaction<K = string | Uint8Array, V = string | Uint8Array> {
 
   /** @internal How it has ended, if it has. */
   get ended(): "commit" | "abort" | undefined {
-    return this.#ended;
+    return this.#fate.ended;
   }
 
   /** Aborted as soon as the transaction can't be committed any more; its reason is what has failed. */
@@ -69,8 +68,7 @@ export class Transaction<K = string | Uint8Array, V = string | Uint8Array> {
   send(record: ProducerRecord<K, V>, options?: SendOptions): Promise<RecordMetadata> {
     const refusal = this.#refusal("send");
     if (refusal !== undefined) return handled(Promise.reject(refusal));
-    // The commit tells of the failure, so a promise that nobody looks at isn't reported as unhandled.
-    return options === undefined ? this.#producer.sendHandled(record) : handled(this.#producer.send(record, options));
+    return this.#producer.send(record, options);
   }
 
   /** Sends records in order, as {@link Producer.sendBatch} does. */
@@ -158,15 +156,13 @@ export class Transaction<K = string | Uint8Array, V = string | Uint8Array> {
     await this.#life.commitOffsets(checkOffsets(offsets), checkGroup(group));
   }
 
-  async #end(kind: "commit" | "abort"): Promise<void> {
-    if (this.#hasEnded) throw this.#notNow(kind);
-    await this.#life.end(kind);
-    this.#ended = kind;
+  #end(kind: "commit" | "abort"): Promise<void> {
+    return this.#hasEnded ? Promise.reject(this.#notNow(kind)) : this.#life.end(kind);
   }
 
   /** Also when its abort failed and the next transaction has made sure of it: what is handed to it isn't that one's. */
   get #hasEnded(): boolean {
-    return this.#ended !== undefined || !this.#life.isPresent(this.#serial);
+    return this.ended !== undefined || !this.#life.isPresent(this.#fate);
   }
 
   #refusal(call: string): KafkaError | undefined {
@@ -176,7 +172,7 @@ export class Transaction<K = string | Uint8Array, V = string | Uint8Array> {
 
   #notNow(call: string): KafkaError {
     if (!this.#hasEnded || this.#life.states.current === "fatal") return this.#life.notNow(call);
-    const how = this.#ended === undefined ? "has ended" : `was ${this.#ended === "commit" ? "committed" : "aborted"}`;
+    const how = this.ended === undefined ? "has ended" : `was ${this.ended === "commit" ? "committed" : "aborted"}`;
     return new TransactionStateError(`Begin another transaction for ${call}(): this one ${how}.`);
   }
 }

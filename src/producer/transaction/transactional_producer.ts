@@ -143,7 +143,7 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
           retryBackoffMaxMs,
           maxBlockMs,
         }, {
-          settled: () => this.#producer.flush(),
+          settled: () => this.#producer.settled(),
           failUndrained: (error) => parts.failUndrained(error),
           delivered: () => parts.delivered(),
         });
