@@ -75,7 +75,7 @@ export const transactions = [
     name: "The identity that EndTxn hands out isn't taken over (version 2)",
     edits: [{
       file: identity,
-      find: `if (this.version === 2 && next.producerId >= 0n && next.producerEpoch >= 0) this.current = next;`,
+      find: `if (isNext) this.current = { producerId, producerEpoch };`,
       replace: ``,
     }],
   },
