@@ -38,6 +38,8 @@ const CLOSE_TIMEOUT_MS = 30_000;
  *
  * A rebalance takes a partition away only when the iteration has come back for more: what was handed out before is done
  * by then, or in the hands of `onRevoked`. A caller that doesn't come back within `rebalanceTimeoutMs` loses everything.
+ * A member that was dropped enters the group again when its caller comes back for more: nothing that was lost in its
+ * hands is committed in the name of the next generation.
  *
  * @example
  * ```ts
@@ -149,16 +151,17 @@ export class GroupReader implements AsyncIterable<ReadRecord> {
    */
   async commit(offsets?: Iterable<TopicPartitionOffset>): Promise<void> {
     const { cursors, options, runtime } = this.#inner;
-    const given = offsets === undefined ? undefined : checkOffsets(offsets);
     // What stood at the time of the call: a later position was not asked for, and a partition that has been somebody
-    // else's meanwhile, with a cursor of its own, may have come further.
-    const held = (given ?? positionsOf(cursors)).map((place) => ({ place, cursor: cursors.get(keyOf(place)) }));
+    // else's meanwhile, with a cursor of its own, may have come further. What was lost in the caller's hands counts as
+    // well, so that the coordinator refuses it.
+    const read = new Map([...this.#membership.lostInHand.map((each) => [keyOf(each), each] as const), ...cursors]);
+    const held = (offsets === undefined ? positionsOf(read) : checkOffsets(offsets))
+      .map((place) => ({ place, cursor: read.get(keyOf(place)) }));
     const deadlineMs = runtime.now() + options.maxBlockMs;
     for (;;) {
       const metadata = this.groupMetadata();
-      const left = held.filter(({ place, cursor }) => cursors.get(keyOf(place)) === cursor);
       try {
-        return await this.#reader.commit(metadata, left.map(({ place }) => place));
+        return await this.#reader.commit(metadata, held.map(({ place }) => place));
       } catch (error) {
         const { errorCode } = error as KafkaError;
         const isRefused = errorCode === FENCED_INSTANCE_ID || errorCode === UNKNOWN_MEMBER_ID ||
@@ -168,11 +171,10 @@ export class GroupReader implements AsyncIterable<ReadRecord> {
           this.#membership.tell(error as KafkaError);
           throw commitFailed(this.#options.groupId, error as KafkaError);
         }
-        // The group is between two generations, or this member is in the next one already; what stays with it can be
-        // committed there.
+        // The group is between two generations, or this member is in the next one already; if all of it stays with this
+        // member it can be committed there.
         await this.#inner.outstanding.during(sleep(runtime, options.retryBackoffMs, this.#inner.closing));
-        const isGone = given !== undefined &&
-          held.some(({ place, cursor }) => cursors.get(keyOf(place)) !== cursor);
+        const isGone = held.some(({ place, cursor }) => cursors.get(keyOf(place)) !== cursor);
         if (isGone || runtime.now() >= deadlineMs) {
           throw commitFailed(this.#options.groupId, error as KafkaError);
         }

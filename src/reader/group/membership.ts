@@ -21,6 +21,7 @@ import {
 import { brokerError } from "../../protocol/error_codes.ts";
 import { outside } from "../../runtime/async_context.ts";
 import type { Timer } from "../../runtime/runtime.ts";
+import type { Cursor } from "../cursor.ts";
 import { innerOf, type Reader, type ReaderInner } from "../reader.ts";
 import type { TopicPartition } from "../record.ts";
 import { GroupCalls } from "./group_calls.ts";
@@ -98,6 +99,11 @@ export class Membership {
    */
   isMember(metadata: GroupMetadata, errorCode: number | undefined): boolean {
     return metadata === this.#calls.metadata && !(this.#isBetween && errorCode === ILLEGAL_GENERATION);
+  }
+
+  /** Lost partitions of which the caller still has a record in hand; until it comes back the member doesn't join. */
+  get lostInHand(): readonly Cursor[] {
+    return this.#owned.lostInHand;
   }
 
   /** Begins to live, unless it does already. */
@@ -183,7 +189,7 @@ export class Membership {
     }
     this.#heart.stop();
     this.#state = "joining";
-    await this.#owned.whileStuck();
+    await this.#owned.whileLostInHand();
     if (this.#closing.signal.aborted) return;
     this.#verdict.begin(undefined);
     const assignment = await this.#enter();

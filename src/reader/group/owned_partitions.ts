@@ -38,8 +38,8 @@ export class OwnedPartitions {
   readonly #parts: OwnedPartitionsParts;
   readonly #owned = new Map<string, TopicPartition>();
   readonly #listening = new Marked();
-  /** Partitions that the caller has kept in hand for too long. */
-  #stuck: readonly Cursor[] = [];
+  /** Partitions that were lost while the caller had them in hand. */
+  #lostInHand: readonly Cursor[] = [];
   /** Where the caller stood with a partition in hand, and since when. */
   readonly #standing = new Map<string, { readonly position: bigint | undefined; readonly sinceMs: number }>();
 
@@ -56,6 +56,11 @@ export class OwnedPartitions {
   /** All of them. */
   get all(): TopicPartition[] {
     return [...this.#owned.values()];
+  }
+
+  /** Lost partitions of which the caller still has a record in hand. */
+  get lostInHand(): readonly Cursor[] {
+    return this.#lostInHand = this.#lostInHand.filter(({ inHand }) => inHand);
   }
 
   /** True while the user's listener is at work. */
@@ -131,7 +136,7 @@ export class OwnedPartitions {
       // Closing doesn't wait for a caller who may be the one who closes.
       while (cursors.some(({ inHand }) => inHand) && !this.#closing.aborted && !this.#verdict.isLost) {
         if (isLate) {
-          this.#onStuck(cursors.filter(({ inHand }) => inHand));
+          this.#onStuck();
           break;
         }
         await this.#inner.nextEvent();
@@ -139,6 +144,7 @@ export class OwnedPartitions {
       timer.cancel();
     }
     const isLost = how === "lost" || this.#verdict.isLost;
+    if (isLost) this.#lostInHand = [...this.#lostInHand, ...cursors];
     try {
       await this.#notify(isLost ? "onLost" : "onRevoked", places);
     } finally {
@@ -160,10 +166,12 @@ export class OwnedPartitions {
     }
   }
 
-  /** A caller that has kept a partition in hand for too long comes back first: then the group sees it again. */
-  async whileStuck(): Promise<void> {
-    while (this.#stuck.some(({ inHand }) => inHand) && !this.#closing.aborted) await this.#inner.nextEvent();
-    this.#stuck = [];
+  /**
+   * A caller that has something lost in hand comes back first: what it commits of that must be refused, and would not be
+   * in the name of the next generation.
+   */
+  async whileLostInHand(): Promise<void> {
+    while (this.lostInHand.length > 0 && !this.#closing.aborted) await this.#inner.nextEvent();
     this.#standing.clear();
   }
 
@@ -177,13 +185,12 @@ export class OwnedPartitions {
       else if (standing === undefined || standing.position !== cursor.position) {
         this.#standing.set(key, { position: cursor.position, sinceMs: nowMs });
       } else if (nowMs - standing.sinceMs >= this.#options.rebalanceTimeoutMs) {
-        return this.#onStuck([cursor]);
+        return this.#onStuck();
       }
     }
   }
 
-  #onStuck(cursors: readonly Cursor[]): void {
-    this.#stuck = cursors;
+  #onStuck(): void {
     this.#parts.onStuck(stuckError(this.#options.rebalanceTimeoutMs));
   }
 }
