@@ -78,6 +78,9 @@ interface Iteration {
   isOver: boolean;
 }
 
+/** A batch, the cursor that it belongs to, and the generation of that in which it was read. */
+type HandedOut = readonly [Cursor, ReadBatch, number];
+
 /** @internal The inside of a reader. */
 export let innerOf: (reader: Reader) => ReaderInner;
 
@@ -252,8 +255,7 @@ export class Reader implements AsyncIterable<ReadRecord> {
   }
 
   async *#records(call: Iteration): AsyncGenerator<ReadRecord, void, undefined> {
-    for await (const [cursor, batch] of this.#handOut(call)) {
-      const { generation } = cursor;
+    for await (const [cursor, batch, generation] of this.#handOut(call)) {
       const isWanted = (): boolean => cursor.generation === generation && !cursor.isQuiet;
       let left = batch.records.length;
       for (const record of batch.records) {
@@ -279,7 +281,9 @@ export class Reader implements AsyncIterable<ReadRecord> {
   }
 
   async *#batches(call: Iteration): AsyncGenerator<ReadBatch, void, undefined> {
-    for await (const [cursor, batch] of this.#handOut(call)) {
+    for await (const [cursor, batch, generation] of this.#handOut(call)) {
+      // Between two generators there are turns in which the caller may go elsewhere.
+      if (cursor.generation !== generation || cursor.isQuiet) continue;
       cursor.position = batch.nextOffset;
       yield batch;
     }
@@ -343,7 +347,7 @@ export class Reader implements AsyncIterable<ReadRecord> {
     return Object.assign(records, { return: ended(records.return), throw: ended(records.throw) });
   }
 
-  async *#handOut(call: Iteration): AsyncGenerator<[Cursor, ReadBatch], void, undefined> {
+  async *#handOut(call: Iteration): AsyncGenerator<HandedOut, void, undefined> {
     call.begin();
     while (!this.#closing.signal.aborted && !call.isOver) {
       const cursor = this.#nextCursor();
@@ -367,7 +371,7 @@ export class Reader implements AsyncIterable<ReadRecord> {
   }
 
   /** The first chunk of a cursor, as far as it is wanted: what is left of it is begun with the next time. */
-  async *#handOutChunk(cursor: Cursor): AsyncGenerator<[Cursor, ReadBatch], void, undefined> {
+  async *#handOutChunk(cursor: Cursor): AsyncGenerator<HandedOut, void, undefined> {
     const { isolation, controlRecords, maxDecompressedBytes } = this.#options;
     const options = { readCommitted: isolation === "read_committed", controlRecords, maxDecompressedBytes };
     const { generation } = cursor;
@@ -378,7 +382,7 @@ export class Reader implements AsyncIterable<ReadRecord> {
       for await (const batch of readChunk(cursor, chunk, options)) {
         if (!isWanted() || cursor.isQuiet) return;
         cursor.corruptions = 0;
-        yield [cursor, batch];
+        yield [cursor, batch, generation];
         if (!isWanted() || cursor.isQuiet) return;
       }
     } catch (error) {
