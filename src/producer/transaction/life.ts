@@ -233,7 +233,8 @@ export class TransactionLife {
     this.#outstanding.begin();
     try {
       if (!isAgain) {
-        if (kind === "abort") await this.#dropUndrained();
+        // Begun first, so that it is done when this goes on.
+        if (kind === "abort") void this.#dropUndrained();
         // A serializer, an interceptor or a list of records may have called: what it works on is handed over first.
         await undefined;
         // Waited for only if there is something to wait for: a turn more, and the caches are colder.
