@@ -278,10 +278,16 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
     const transaction = await this.#begin(signal);
     let result: T;
     try {
-      result = await (signal === undefined ? run(transaction) : interruptible(() => run(transaction), signal));
+      result = await (signal === undefined ? run(transaction) : interruptible(
+        () => run(transaction),
+        signal,
+        () => hasAborted(transaction),
+      ));
     } catch (error) {
       // What the function has thrown is told; whether the abort went well, the next transaction finds out.
-      if (canAbort(transaction)) await transaction.abort().catch(() => {});
+      if (canAbort(transaction)) void transaction.abort().catch(() => {});
+      // Also what the function has begun and not awaited: the next one's turn is after it.
+      await this.#life.quiet();
       throw error;
     }
     // The function may have ended it by itself.
@@ -349,11 +355,26 @@ function canAbort({ state }: Transaction<never, never> | { state: TransactionSta
   return state === "in transaction" || state === "abortable";
 }
 
-/** Runs a function until it has ended or the signal is aborted. */
-async function interruptible<T>(run: () => T | Promise<T>, signal: AbortSignal): Promise<T> {
+/**
+ * Aborts at once, so that the function whose signal is aborted can't commit any more. False if it has begun to: whether
+ * that succeeds is for the commit to tell.
+ */
+function hasAborted(transaction: Transaction<never, never>): boolean {
+  if (canAbort(transaction)) transaction.abort().catch(() => {});
+  return transaction.state === "aborting" || transaction.ended === "abort";
+}
+
+/** Runs a function until it has ended, or the signal is aborted and it may be left to itself. */
+async function interruptible<T>(
+  run: () => T | Promise<T>,
+  signal: AbortSignal,
+  mayLeave: () => boolean = () => true,
+): Promise<T> {
   if (signal.aborted) throw abortError(signal);
   let ignore = (): void => {};
-  const aborted = new Promise<never>((_, reject) => ignore = onAbort(signal, () => reject(abortError(signal))));
+  const aborted = new Promise<never>((_, reject) => (
+    ignore = onAbort(signal, () => void (mayLeave() && reject(abortError(signal))))
+  ));
   aborted.catch(() => {});
   try {
     return await Promise.race([Promise.resolve().then(run), aborted]);

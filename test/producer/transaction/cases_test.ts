@@ -149,6 +149,63 @@ for (const release of ["3.9", "4.1"] as const) {
     await run(client.close());
   });
 
+  test(`transaction calls: on Kafka ${release} a signal that is aborted while its function makes sure of a commit doesn't call it aborted`, async () => {
+    const { cluster, producer, run, runtime, committed } = stage(release);
+    const client = producer({ maxBlockMs: 2_000, requestTimeoutMs: 500 });
+    for (const isLost of [false, true]) {
+      const controller = new AbortController();
+      const stop = cluster.control(EndTxn, isLost ? { silence: true } : { delayMs: 300 });
+      const done = told(client.transaction(async (tx) => {
+        await tx.send({ ...record, value: String(isLost) });
+        await tx.commit().catch(() => tx.commit());
+        throw Object.assign(new Error(), { code: "BEHIND_IT" });
+      }, { signal: controller.signal }));
+      await runtime.advance(isLost ? 2_100 : 200);
+      assert.equal(client.state, "committing");
+      controller.abort();
+      await runtime.advance(0);
+      stop();
+      assert.equal((await run(done)).code, "BEHIND_IT");
+    }
+    assert.deepEqual((await committed())[0], ["false", "true"]);
+    await run(client.close());
+  });
+
+  test(`transaction calls: on Kafka ${release} a function can't commit any more in the turn in which its signal is aborted`, async () => {
+    const { producer, run, committed } = stage(release);
+    const client = producer();
+    const controller = new AbortController();
+    let inside: Promise<string> | undefined;
+    const done = codeOf(client.transaction(async (tx) => {
+      await tx.send(record);
+      controller.abort();
+      inside = codeOf(tx.commit());
+      await inside;
+    }, { signal: controller.signal }));
+    assert.equal(await run(done), "ABORTED");
+    assert.equal(await run(inside!), "TRANSACTION_STATE");
+    await run(client.transaction((tx) => void tx.send({ ...record, value: "b" })));
+    assert.deepEqual((await committed())[0], ["b"]);
+    await run(client.close());
+  });
+
+  for (const end of ["commit", "abort"] as const) {
+    test(`transaction calls: on Kafka ${release} whoever waits for a turn has it after the ${end} that a function has begun before it threw`, async () => {
+      const { cluster, producer, run, committed } = stage(release);
+      const client = producer();
+      cluster.control(EndTxn, { delayMs: 300 }, { times: 1 });
+      const first = codeOf(client.transaction(async (tx) => {
+        await tx.send(record);
+        void tx[end]();
+        throw Object.assign(new Error(), { code: "THROWN" });
+      }));
+      const second = codeOf(client.transaction((tx) => void tx.send({ ...record, value: "b" })));
+      assert.deepEqual(await run(Promise.all([first, second])), ["THROWN", "done"]);
+      assert.deepEqual((await committed())[0], end === "commit" ? ["a", "b"] : ["b"]);
+      await run(client.close());
+    });
+  }
+
   for (const api of [FindCoordinator, InitProducerId] as const) {
     test(`transaction calls: on Kafka ${release} close() ends init() and begin() that wait for ${api.name}, and they are told of it`, async () => {
       const { cluster, producer, run, runtime } = stage(release);
