@@ -46,7 +46,7 @@ export class Cursor {
   topicId: string = ZERO_TOPIC_ID;
   /** Epoch of the leader that appended the last batch that was fetched; −1 if unknown. */
   lastEpoch = -1;
-  /** Epoch of the leader at which the position was last found to be in its log (KIP-320); −1 before. */
+  /** Epoch of the leader at which the position was last found to be in its log (KIP-320); −1 before, and after a jump. */
   validEpoch = -1;
   /** How much to ask for at a time; grows where a single batch is larger. */
   maxBytes: number;
@@ -96,6 +96,7 @@ export class Cursor {
     this.corruptions = 0;
     this.isCut = false;
     this.lastEpoch = -1;
+    this.validEpoch = -1;
     this.topicId = ZERO_TOPIC_ID;
     this.dropBuffer();
   }
