@@ -18,6 +18,7 @@ import { OffsetFetch } from "../protocol/messages/offset_fetch.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { show } from "../show.ts";
 import type { ResolvedReaderOptions } from "./options.ts";
+import { type AskedOffsets, LastAskedOffsets } from "./asked_offsets.ts";
 import { closedError, leftOut } from "./reader_errors.ts";
 import { keyOf, type TopicPartition, type TopicPartitionOffset } from "./record.ts";
 
@@ -49,6 +50,7 @@ export class GroupOffsets {
   readonly #closing: AbortSignal;
   readonly #backoff: Backoff;
   readonly #coordinators = new Map<string, Coordinator>();
+  readonly #lastAsked = new Map<string, LastAskedOffsets>();
 
   /** Each call takes `maxBlockMs` at most. */
   constructor({ runtime, cluster, options, closing }: GroupOffsetsParts) {
@@ -99,12 +101,20 @@ export class GroupOffsets {
     return offsets.filter(({ offset }) => offset > NO_OFFSET);
   }
 
+  /** Takes what is to be committed by {@link commit}, now or later. */
+  ask(groupId: string, offsets: readonly TopicPartitionOffset[]): AskedOffsets {
+    let last = this.#lastAsked.get(groupId);
+    if (last === undefined) this.#lastAsked.set(groupId, last = new LastAskedOffsets());
+    return last.ask(offsets);
+  }
+
   /** Commits offsets of a group, as the member if it is one. */
-  async commit(member: GroupMetadata, wanted: readonly TopicPartitionOffset[]): Promise<void> {
+  async commit(member: GroupMetadata, asked: AskedOffsets): Promise<void> {
     const { groupId, memberId = "", generationId = -1, groupInstanceId = null } = member;
     await this.#ask(groupId, "commit", async (coordinator) => {
       const connection = await coordinator.connection();
       const version = connection.version(OffsetCommit, LAST_OFFSET_COMMIT_WITH_NAMES);
+      const wanted = asked();
       const answer = await connection.request(OffsetCommit, version, {
         groupId,
         memberId,

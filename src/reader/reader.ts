@@ -13,6 +13,7 @@ import { detached } from "../runtime/detached.ts";
 import { Outstanding } from "../runtime/outstanding.ts";
 import { selectRuntime, systemRuntime } from "../runtime/select.ts";
 import { show } from "../show.ts";
+import type { AskedOffsets } from "./asked_offsets.ts";
 import {
   checkAssignments,
   checkGroup,
@@ -59,6 +60,10 @@ export interface ReaderInner {
   add(partition: TopicPartition, start: Position): void;
   /** Reads a partition no longer. */
   remove(partition: TopicPartition): void;
+  /** Takes offsets of a group that are to be committed. */
+  ask(groupId: string, offsets: readonly TopicPartitionOffset[]): AskedOffsets;
+  /** Commits what was asked for. */
+  commit(member: GroupMetadata, asked: AskedOffsets): Promise<void>;
   /** Tells that something can't go on at the moment, and why; null: that it does. */
   tell(who: object, trouble: KafkaError | null): void;
   /** Iterates; `begin` is called when the first record is asked for. */
@@ -184,6 +189,8 @@ export class Reader implements AsyncIterable<ReadRecord> {
         const cursor = this.#fetcher.cursors.get(keyOf(partition));
         if (cursor !== undefined) this.#fetcher.remove(cursor);
       },
+      ask: (groupId, offsets) => this.#groupOffsets.ask(groupId, offsets),
+      commit: (member, asked) => this.#outstanding.during(this.#groupOffsets.commit(member, asked)),
       tell: (who, trouble) => {
         if (trouble === null) this.#fetcher.troubles.end(who);
         else this.#fetcher.troubles.begin(who, trouble);
@@ -308,7 +315,7 @@ export class Reader implements AsyncIterable<ReadRecord> {
   async commit(group: string | GroupMetadata, offsets?: Iterable<TopicPartitionOffset>): Promise<void> {
     const member = checkGroup(group);
     const wanted = offsets === undefined ? positionsOf(this.#fetcher.cursors) : checkOffsets(offsets);
-    if (wanted.length > 0) await this.#outstanding.during(this.#groupOffsets.commit(member, wanted));
+    if (wanted.length > 0) await this.#inner.commit(member, this.#inner.ask(member.groupId, wanted));
   }
 
   /** Ends iterations and calls, and closes every connection. Idempotent. */

@@ -90,3 +90,39 @@ test("rebalance: whoever was dropped with a record in hand is known by its old g
   await run(producer.close());
   await run(one.close());
 });
+
+test("rebalance: of commits that overtake each other the last one that was called stands", async () => {
+  for (const code of [14, 16, 27] as const) {
+    const { cluster, fill, member, run } = groupStage(1);
+    await fill(4);
+    const one = member();
+    const reading = one[Symbol.asyncIterator]();
+    await run(reading.next());
+    // The first is asked again after a pause, in which the second one gets through.
+    cluster.control(OffsetCommit, { error: code }, { times: 1 });
+    const first = one.commit();
+    await run(reading.next());
+    await run(reading.next());
+    const second = one.commit();
+    await run(Promise.all([first, second]));
+    assert.equal(cluster.groups.committed("g", "orders", 0), 3n, String(code));
+    await run(one.close());
+  }
+});
+
+test("rebalance: of commits for a group by its name the last one that was called stands, and a failed one holds up nobody", async () => {
+  const { cluster, failure, reader, run } = groupStage(1);
+  const it = reader({ maxBlockMs: 5_000 });
+  cluster.control(OffsetCommit, { error: 14 }, { times: 1 });
+  await run(Promise.all([1n, 2n, 3n].map((offset) => it.commit("g", [{ ...ZERO, offset }]))));
+  assert.equal(cluster.groups.committed("g", "orders", 0), 3n);
+  const stop = cluster.control(OffsetCommit, { error: 14 });
+  const late = failure(it.commit("g", [{ ...ZERO, offset: 4n }]));
+  const next = it.commit("g", [{ ...ZERO, offset: 5n }]);
+  next.catch(() => {});
+  assert.equal((await late).name, "TimeoutError");
+  stop();
+  await run(it.commit("g", [{ ...ZERO, offset: 6n }]));
+  assert.equal(cluster.groups.committed("g", "orders", 0), 6n);
+  await run(it.close());
+});

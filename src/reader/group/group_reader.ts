@@ -157,11 +157,13 @@ export class GroupReader implements AsyncIterable<ReadRecord> {
     const read = new Map([...this.#membership.lostInHand.map((each) => [keyOf(each), each] as const), ...cursors]);
     const held = (offsets === undefined ? positionsOf(read) : checkOffsets(offsets))
       .map((place) => ({ place, cursor: read.get(keyOf(place)) }));
+    let metadata = this.groupMetadata();
+    if (held.length === 0) return;
+    const asked = this.#inner.ask(this.#options.groupId, held.map(({ place }) => place));
     const deadlineMs = runtime.now() + options.maxBlockMs;
-    for (;;) {
-      const metadata = this.groupMetadata();
+    for (;; metadata = this.groupMetadata()) {
       try {
-        return await this.#reader.commit(metadata, held.map(({ place }) => place));
+        return await this.#inner.commit(metadata, asked);
       } catch (error) {
         const { errorCode } = error as KafkaError;
         const isRefused = errorCode === FENCED_INSTANCE_ID || errorCode === UNKNOWN_MEMBER_ID ||
