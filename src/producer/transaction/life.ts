@@ -235,8 +235,9 @@ export class TransactionLife {
       if (!isAgain) {
         // Begun first, so that it is done when this goes on.
         if (kind === "abort") void this.#dropUndrained();
-        // A serializer, an interceptor or a list of records may have called: what it works on is handed over first.
-        await undefined;
+        // A serializer, an interceptor or a list of records may have called: what it works on is handed over first. And a
+        // commit that can only fail ends before the abort: it is told of a failure that the abort's end forgets.
+        await this.quiet();
         // Waited for only if there is something to wait for: a turn more, and the caches are colder.
         const settling = this.#host.settled();
         if (settling !== undefined) await settling;

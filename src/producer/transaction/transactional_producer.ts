@@ -167,7 +167,12 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
    */
   async init(): Promise<void> {
     this.#refuseIfClosed();
-    await this.#unlessClosed(this.#life.init());
+    try {
+      await this.#life.init();
+    } finally {
+      // What close() has cut off isn't to be called again.
+      this.#refuseIfClosed();
+    }
   }
 
   /**
@@ -181,9 +186,16 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
 
   async #begin(signal: AbortSignal | undefined): Promise<Transaction<K, V>> {
     this.#refuseIfClosed();
+    // Before anything is asked for: nobody would look at what comes of it.
+    if (signal?.aborted) throw abortError(signal);
     const recovery = this.#life.recover();
     if (recovery !== undefined) {
-      await this.#unlessClosed(signal === undefined ? recovery : interruptible(() => recovery, signal));
+      try {
+        await (signal === undefined ? recovery : interruptible(() => recovery, signal));
+      } finally {
+        // No turn is given away in between: close() could begin there, and would miss the transaction.
+        this.#refuseIfClosed();
+      }
     }
     return this.#open = new Transaction(this.#producer, this.#life, this.#serializers);
   }
@@ -331,15 +343,6 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
       const timer = setDeadline(this.#runtime, resolve, timeoutMs);
       void promise.finally(() => timer.cancel()).then(resolve);
     });
-  }
-
-  /** What close() has cut off isn't to be called again. */
-  async #unlessClosed(call: Promise<void>): Promise<void> {
-    try {
-      await call;
-    } finally {
-      this.#refuseIfClosed();
-    }
   }
 
   #refuseIfClosed(): void {

@@ -1,0 +1,74 @@
+/** Calls that come in the few turns between the end of what was waited for and whoever waits for it. */
+import assert from "node:assert/strict";
+import type { KafkaError } from "../../../mod.ts";
+import { EndTxn, InitProducerId, Produce } from "../../../src/protocol/messages/mod.ts";
+import { test } from "../../harness.ts";
+import { turn } from "../../stage.ts";
+import { unhandledIn } from "../unhandled.ts";
+import { stage } from "./stage.ts";
+
+/** More turns than there are between any two steps. */
+const TURNS = 16;
+const record = { topic: "out", partition: 0, value: "a" };
+const codeOf = (promise: Promise<unknown>): Promise<string> => (
+  promise.then(() => "done", ({ code }: KafkaError) => code)
+);
+const turns = async (count: number): Promise<void> => {
+  for (let i = 0; i < count; i++) await undefined;
+};
+
+for (const release of ["3.9", "4.1"] as const) {
+  test(`transaction turns: on Kafka ${release} close() behind an init() leaves no transaction open that begins meanwhile`, async () => {
+    for (let count = 0; count < TURNS; count++) {
+      const { cluster, producer, run, committed } = stage(release);
+      const client = producer();
+      const begun = codeOf(client.begin().then((tx) => void tx.send(record)));
+      await run(
+        client.init().then(async () => {
+          await turns(count);
+          await client.close();
+        }),
+      );
+      if (await begun === "PRODUCER_CLOSED") assert.equal(cluster.requestsOf(Produce).length, 0);
+      else assert.equal(client.state, "ready");
+      assert.equal(cluster.requestsOf(Produce).length, cluster.requestsOf(EndTxn).length);
+      assert.deepEqual((await committed())[0], []);
+    }
+  });
+
+  test(`transaction turns: on Kafka ${release} a producer id that nobody waits for any more may be refused`, async (t) => {
+    const unhandled = unhandledIn(t);
+    for (let count = 0; count < TURNS; count++) {
+      const { cluster, producer, run, runtime } = stage(release);
+      cluster.control(InitProducerId, { silence: true });
+      const client = producer({ maxBlockMs: 500, requestTimeoutMs: 100 });
+      const controller = new AbortController();
+      const ended = codeOf(client.transaction(() => {}, { signal: controller.signal }));
+      await turns(count);
+      controller.abort();
+      assert.equal(await run(ended), "ABORTED");
+      await runtime.advance(1_000);
+      await run(client.close());
+    }
+    for (let i = 0; i < 3; i++) await turn();
+    assert.deepEqual(unhandled, []);
+  });
+
+  for (const how of ["signal", "callback"] as const) {
+    test(`transaction turns: on Kafka ${release} a commit is told what has failed, also when a ${how} aborts at once for it`, async () => {
+      const { producer, run, committed } = stage(release);
+      const client = producer({ maxBlockMs: 500 });
+      const tx = await run(client.begin());
+      let aborted: Promise<string> | undefined;
+      const abort = (): void => void (aborted ??= codeOf(tx.abort()));
+      if (how === "signal") tx.signal.addEventListener("abort", abort);
+      void tx.send({ topic: "missing", value: "a" }, how === "callback" ? { onError: abort } : {});
+      assert.equal(await run(codeOf(tx.commit())), "UNKNOWN_TOPIC_OR_PARTITION");
+      assert.equal(await run(aborted!), "done");
+      assert.equal(tx.ended, "abort");
+      await run(client.transaction((next) => void next.send(record)));
+      assert.deepEqual((await committed())[0], ["a"]);
+      await run(client.close());
+    });
+  }
+}
