@@ -119,10 +119,11 @@ export class TransactionLife {
 
   /**
    * Leads to where a transaction may begin: gets an identity, and makes sure of an abort whose outcome wasn't known.
-   * Undefined if one may begin now.
+   * Undefined if one may begin now, and while one is open: that refusal isn't shared with whoever comes after its end.
    */
   recover(): Promise<void> | undefined {
     if (this.#recovering !== undefined) return this.#recovering;
+    if (this.states.isOpen) return undefined;
     const isReady = this.states.current === "ready" && !this.#calls.wantsFeatures;
     const recovery = isReady ? this.#chooseVersion() : this.#recover();
     // Whoever began it may not wait any more: it is shared with whoever comes next.

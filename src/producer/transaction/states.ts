@@ -31,6 +31,8 @@ const LEGAL: Readonly<Record<TransactionState, readonly TransactionState[]>> = {
   "fatal": [],
 };
 
+const OPEN: readonly TransactionState[] = ["in transaction", "abortable", "committing", "aborting"];
+
 /** What a caller may do next, for messages. */
 const ADVICE: Readonly<Record<TransactionState, string>> = {
   "uninitialized": "call init() or begin()",
@@ -51,6 +53,11 @@ export class TransactionStates {
   /** Where it stands. */
   get current(): TransactionState {
     return this.#current;
+  }
+
+  /** True while a transaction is open: no other one may begin before it has ended. */
+  get isOpen(): boolean {
+    return OPEN.includes(this.#current);
   }
 
   /** True if it may go there. */

@@ -54,6 +54,27 @@ for (const release of ["3.9", "4.1"] as const) {
     assert.deepEqual(unhandled, []);
   });
 
+  test(`transaction turns: on Kafka ${release} a begin() that comes too early is no reason to refuse the one after the commit`, async () => {
+    for (let count = 0; count < TURNS; count++) {
+      const { cluster, producer, run } = stage(release);
+      const refusals: string[] = [];
+      let client = producer();
+      const early = async (): Promise<void> => {
+        await turns(count);
+        if (client.state === "committing") refusals.push(await codeOf(client.begin()));
+      };
+      client = producer({ hooks: { onResponse: ({ api }) => void (api === "EndTxn" && early()) } });
+      const tx = await run(client.begin());
+      await run(tx.send(record));
+      // Under version 1 another epoch is needed then, for which begin() waits.
+      cluster.control(EndTxn, { silence: true }, { times: 1 });
+      const next = await run(tx.commit().then(() => client.begin()));
+      assert.deepEqual(refusals.filter((code) => code !== "TRANSACTION_STATE"), []);
+      await run(next.abort());
+      await run(client.close());
+    }
+  });
+
   for (const how of ["signal", "callback"] as const) {
     test(`transaction turns: on Kafka ${release} a commit is told what has failed, also when a ${how} aborts at once for it`, async () => {
       const { producer, run, committed } = stage(release);
