@@ -1,8 +1,11 @@
 /** What is in hand, on its way, or being committed when the group divides anew, or drops a member. */
 import assert from "node:assert/strict";
-import { OffsetCommit } from "../../src/protocol/messages/mod.ts";
+import { Fetch, Heartbeat, OffsetCommit } from "../../src/protocol/messages/mod.ts";
+import { GroupReader, type TopicPartition } from "../../src/reader/mod.ts";
+import type { Runtime, Timer } from "../../src/runtime/runtime.ts";
 import { test } from "../harness.ts";
-import { groupStage, indexesOf, textOf } from "./group_stage.ts";
+import { dice } from "../stage.ts";
+import { drain, groupStage, indexesOf, textOf } from "./group_stage.ts";
 
 const ZERO = { topic: "orders", partition: 0 };
 
@@ -125,4 +128,214 @@ test("rebalance: of commits for a group by its name the last one that was called
   await run(it.commit("g", [{ ...ZERO, offset: 6n }]));
   assert.equal(cluster.groups.committed("g", "orders", 0), 6n);
   await run(it.close());
+});
+
+for (const assignor of ["range", "cooperative-sticky"] as const) {
+  test(`rebalance: with fetches on their way and records buffered nothing is handed out once onRevoked was called, and none is lost, by ${assignor}`, async () => {
+    for (let seed = 1; seed <= 6; seed++) {
+      const { cluster, fill, member, run, runtime, until } = groupStage(4, {}, seed);
+      for (let from = 0; from < 160; from += 8) await fill(8, from);
+      const roll = dice(() => runtime.random());
+      cluster.control(Fetch, () => ({ answerDelayMs: roll(100) }));
+      cluster.control(OffsetCommit, { delayMs: 100 });
+      const handedOut = new Map<string, number>();
+      const start = async (
+        name: string,
+      ): Promise<{ readonly close: () => Promise<void>; readonly it: GroupReader }> => {
+        const mine = new Set<number>();
+        const positions = new Map<number, bigint>();
+        const told = async (places: readonly TopicPartition[]): Promise<void> => {
+          for (const { partition } of places) {
+            assert.ok(mine.delete(partition), `${name} was never told of ${partition}`);
+            positions.delete(partition);
+          }
+          await it.commit();
+        };
+        const it: GroupReader = member({
+          assignors: [assignor],
+          ...{ maxPartitionBytes: 1, heartbeatIntervalMs: 100 },
+          onAssigned: (places) => {
+            for (const { partition } of places) {
+              mine.add(partition);
+              positions.set(partition, cluster.groups.committed("g", "orders", partition) ?? 0n);
+            }
+          },
+          onRevoked: told,
+          onLost: () => assert.fail("Nothing is lost here"),
+        });
+        const errors: unknown[] = [];
+        const reading = (async () => {
+          for await (const record of it) {
+            const { offset, partition } = record;
+            assert.ok(mine.has(partition), `${name} was handed out ${partition} after it was revoked`);
+            assert.equal(offset, positions.get(partition), `${name} stands elsewhere in ${partition}`);
+            positions.set(partition, offset + 1n);
+            const text = textOf(record);
+            handedOut.set(text, (handedOut.get(text) ?? 0) + 1);
+            await new Promise<void>((resolve) => runtime.setTimer(resolve, roll(60)));
+          }
+        })().catch((error) => errors.push(error));
+        await run(it.join());
+        const close = async (): Promise<void> => {
+          await run(it.close());
+          await run(reading);
+          assert.deepEqual(errors, [], `seed ${seed}`);
+        };
+        return { close, it };
+      };
+      const one = await start("one");
+      for (let round = 0; round < 3; round++) {
+        await runtime.advance(roll(700));
+        const two = await start("two");
+        await runtime.advance(roll(700));
+        await two.close();
+      }
+      await until(() => handedOut.size === 160);
+      await one.close();
+      assert.equal([...handedOut.values()].every((times) => times === 1), true, `seed ${seed}`);
+      assert.equal([0, 1, 2, 3].every((index) => cluster.groups.committed("g", "orders", index) === 40n), true);
+    }
+  });
+}
+
+/** The runtime of a process that is stopped and goes on later: the timers that fell due first, then the network. */
+function stoppable(runtime: Runtime): { readonly runtime: Runtime; stop(): void; goOn(): void } {
+  let isStopped = false;
+  const timers: (() => void)[] = [];
+  const network: (() => void)[] = [];
+  const gate = <A extends unknown[]>(queue: (() => void)[], callback: (...args: A) => void) => (...args: A): void => {
+    if (isStopped) queue.push(() => callback(...args));
+    else callback(...args);
+  };
+  const setTimer = (callback: () => void, delayMs: number): Timer => {
+    let isCancelled = false;
+    const timer = runtime.setTimer(gate(timers, () => isCancelled || callback()), delayMs);
+    return {
+      cancel: () => {
+        isCancelled = true;
+        timer.cancel();
+      },
+    };
+  };
+  return {
+    runtime: {
+      name: runtime.name,
+      sockets: {
+        ...runtime.sockets,
+        connect: (options, events) =>
+          runtime.sockets.connect(options, {
+            // The bytes are borrowed.
+            onData: (chunk) => gate(network, (kept: Uint8Array) => events.onData(kept))(chunk.slice()),
+            onClose: gate(network, (error?: Error) => events.onClose(error)),
+          }),
+      },
+      now: () => runtime.now(),
+      wallNow: () => runtime.wallNow(),
+      setTimer,
+      defer: (callback) => runtime.defer(gate(network, callback)),
+      random: () => runtime.random(),
+    },
+    stop: () => isStopped = true,
+    goOn: () => {
+      isStopped = false;
+      for (const queue of [timers, network]) for (const call of queue.splice(0)) call();
+    },
+  };
+}
+
+for (const has of ["something", "nothing"] as const) {
+  test(`rebalance: a member with ${has} buffered that stood still for longer than its session is told of what is lost before it reads on elsewhere`, async () => {
+    const { cluster, fill, member, run, runtime, until } = groupStage(2);
+    const process = stoppable(runtime);
+    const events: string[] = [];
+    const one = new GroupReader({
+      ...{ brokers: cluster.bootstrap, groupId: "g", topics: ["orders"], sessionTimeoutMs: 6_000 },
+      ...{ heartbeatIntervalMs: 1_000, maxPartitionBytes: 1 },
+      onAssigned: (places) => void events.push(`+${indexesOf(places)}`),
+      onRevoked: (places) => void events.push(`-${indexesOf(places)}`),
+      onLost: (places) => void events.push(`!${indexesOf(places)}`),
+    }, process.runtime);
+    for (let from = 0; from < 8; from += 2) await fill(2, from);
+    const refused: unknown[] = [];
+    let release = (): void => {};
+    const reading = (async () => {
+      for await (const record of one) {
+        events.push(textOf(record));
+        if (has === "something" && events.length === 3) await new Promise<void>((resolve) => release = resolve);
+        await one.commit().catch((error) => refused.push(error.code));
+      }
+    })();
+    const begun = has === "something" ? 3 : 9;
+    await until(() => events.length === begun);
+    await runtime.advance(500);
+    const { memberId } = one.groupMetadata();
+    process.stop();
+    await runtime.advance(20_000);
+    assert.equal(cluster.groups.get("g")!.hasNobody, true, "its session is over");
+    const two = member();
+    await run(two.join());
+    const seen: string[] = [];
+    drain(two, seen);
+    await fill(4, 100);
+    await until(() => seen.length === (has === "something" ? 11 : 4));
+    await run(two.commit());
+    process.goOn();
+    release();
+    await until(() => two.assignment.length === 1 && one.assignment.length === 1);
+    assert.notEqual(one.groupMetadata().memberId, memberId);
+    await fill(4, 200);
+    const isLate = (text: string): boolean => /^20\d/.test(text);
+    await until(() => [...seen, ...events].filter(isLate).length === 4);
+    const later = events.slice(begun);
+    // What it hands out between going on and finding out was in its buffer.
+    const told = later.findIndex((text) => text === "!0,1");
+    assert.ok(told >= 0 && later.slice(0, told).every((text) => Number(text) < 8), later.join());
+    assert.match(later[told + 1]!, /^\+[01]$/);
+    assert.ok(later.slice(told + 2).every(isLate), later.join());
+    assert.ok(refused.every((code) => code === "COMMIT_FAILED"));
+    assert.equal(refused.length > 0, has === "something");
+    await run(one.close());
+    await run(reading);
+    await run(two.close());
+  });
+}
+
+test("rebalance: the wall clock jumping changes nothing of a member", async () => {
+  const { cluster, fill, run, runtime, until } = groupStage(1);
+  let jumpMs = 0;
+  const told: string[] = [];
+  const jumping = {
+    ...{ name: runtime.name, sockets: runtime.sockets },
+    now: () => runtime.now(),
+    wallNow: () => runtime.wallNow() + jumpMs,
+    setTimer: (callback: () => void, delayMs: number) => runtime.setTimer(callback, delayMs),
+    defer: (callback: () => void) => runtime.defer(callback),
+    random: () => runtime.random(),
+  };
+  const one = new GroupReader({
+    ...{ brokers: cluster.bootstrap, groupId: "g", topics: ["orders"] },
+    onRevoked: () => void told.push("revoked"),
+    onTrouble: (trouble) => void told.push(String(trouble?.code)),
+  }, jumping);
+  const seen: string[] = [];
+  const jumps = [-1e12, 1e12, -1e11, 3e7, 0];
+  drain(one, seen, async (text) => {
+    await new Promise<void>((resolve) => runtime.setTimer(resolve, 7_000));
+    // With a record in hand.
+    jumpMs = jumps[Number(text)]!;
+    await new Promise<void>((resolve) => runtime.setTimer(resolve, 7_000));
+  });
+  await run(one.join());
+  const before = one.groupMetadata();
+  for (const [round, ms] of jumps.entries()) {
+    await fill(1, round);
+    await until(() => seen.length === round + 1);
+    await run(one.commit());
+    cluster.clearRequests();
+    await runtime.advance(30_000);
+    const beats = cluster.requestsOf(Heartbeat).length;
+    assert.ok(beats >= 9 && beats <= 10, `${beats} heartbeats in 30 s, ${ms} ms off`);
+  }
+  assert.deepEqual([told, one.groupMetadata()], [[], before]);
+  await run(one.close());
 });
