@@ -52,6 +52,8 @@ export class TransactionLife {
   readonly states: TransactionStates = new TransactionStates();
   /** Who it is, and by which protocol. */
   readonly identity: TransactionalIdentity;
+  /** The call whose outcome isn't known. */
+  unknown: End | "init" | undefined;
   /** What has failed in the present transaction: nothing but abort() is left of it. */
   failure: KafkaError | undefined;
   /** The same, as a commit is told: with what is left to do. */
@@ -78,8 +80,6 @@ export class TransactionLife {
   #endings = 0;
   /** The records that must not be sent any more are about to be failed. */
   #dropping: Promise<void> | undefined;
-  /** The call whose outcome isn't known. */
-  #unknown: End | "init" | undefined;
   /** The transaction has ended at the broker already; abort() has nothing to ask. */
   #isOver = false;
   #onFailure: (error: KafkaError) => void = () => {};
@@ -112,7 +112,7 @@ export class TransactionLife {
 
   async #init(): Promise<void> {
     const { current } = this.states;
-    if (current === "unknown" && this.#unknown !== "init") throw this.notNow("init");
+    if (current === "unknown" && this.unknown !== "init") throw this.notNow("init");
     if (current === "fatal") throw this.#fatalError();
     if (current === "initializing" || current === "uninitialized" || current === "unknown") await this.#initialize();
   }
@@ -133,8 +133,8 @@ export class TransactionLife {
 
   async #recover(): Promise<void> {
     const { current } = this.states;
-    if (current === "unknown" && this.#unknown === "abort") await this.end("abort");
-    if (current === "unknown" && this.#unknown === "commit") throw this.notNow("begin");
+    if (current === "unknown" && this.unknown === "abort") await this.end("abort");
+    if (current === "unknown" && this.unknown === "commit") throw this.notNow("begin");
     await this.init();
     if (this.states.current !== "ready") return;
     // A broker that was set back to version 1 is wedged by the first record of version 2.
@@ -266,7 +266,7 @@ export class TransactionLife {
   #beginEnd(kind: End): boolean {
     const { current } = this.states;
     if (current === "fatal") throw this.#fatalError();
-    const isAgain = current === "unknown" && this.#unknown === kind;
+    const isAgain = current === "unknown" && this.unknown === kind;
     const isLegal = isAgain || current === "in transaction" || (kind === "abort" && current === "abortable");
     if (kind === "commit" && current === "abortable") throw this.#refusal!;
     if (!isLegal) throw this.notNow(kind);
@@ -309,7 +309,7 @@ export class TransactionLife {
       await this.identity.ask(this.#deadline());
     } catch (error) {
       if (error instanceof UndecidedError) {
-        this.#unknown = "init";
+        this.unknown = "init";
         this.states.transition("unknown");
         throw unknownOutcome("init", error);
       }
@@ -319,7 +319,7 @@ export class TransactionLife {
       }
       throw this.#told(error, "init");
     }
-    this.#unknown = undefined;
+    this.unknown = undefined;
     this.states.transition("ready");
   }
 
@@ -350,11 +350,11 @@ export class TransactionLife {
   #conclude(kind: End, outcome: Outcome): void {
     switch (outcome.is) {
       case "done":
-        this.#unknown = undefined;
+        this.unknown = undefined;
         return;
       case "unknown":
         // The same call may be made again, and nothing else.
-        this.#unknown = kind;
+        this.unknown = kind;
         this.states.transition("unknown");
         throw unknownOutcome(kind, outcome.error);
       case "timed out":

@@ -293,7 +293,7 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
       result = await (signal === undefined ? run(transaction) : interruptible(
         () => run(transaction),
         signal,
-        () => hasAborted(transaction),
+        () => this.#leave(transaction, signal),
       ));
     } catch (error) {
       // What the function has thrown is told; whether the abort went well, the next transaction finds out.
@@ -318,6 +318,19 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
       throw error;
     }
     return result;
+  }
+
+  /**
+   * Aborts at once, so that the function whose signal is aborted can't commit any more, and returns what is told.
+   * Undefined if it has begun to: whether that succeeds is for the commit to tell.
+   */
+  #leave(transaction: Transaction<K, V>, signal: AbortSignal): KafkaError | undefined {
+    if (canAbort(transaction)) transaction.abort().catch(() => {});
+    const { ended, state } = transaction;
+    // What has ended the producer says whether a commit may have arrived.
+    if (state === "fatal") return this.#life.failure;
+    const isCommit = ended === "commit" || state === "committing";
+    return isCommit || (state === "unknown" && this.#life.unknown === "commit") ? undefined : abortError(signal);
   }
 
   async #close(timeoutMs: number | undefined): Promise<void> {
@@ -358,26 +371,20 @@ function canAbort({ state }: Transaction<never, never> | { state: TransactionSta
   return state === "in transaction" || state === "abortable";
 }
 
-/**
- * Aborts at once, so that the function whose signal is aborted can't commit any more. False if it has begun to: whether
- * that succeeds is for the commit to tell.
- */
-function hasAborted(transaction: Transaction<never, never>): boolean {
-  if (canAbort(transaction)) transaction.abort().catch(() => {});
-  return transaction.state === "aborting" || transaction.ended === "abort";
-}
-
 /** Runs a function until it has ended, or the signal is aborted and it may be left to itself. */
 async function interruptible<T>(
   run: () => T | Promise<T>,
   signal: AbortSignal,
-  mayLeave: () => boolean = () => true,
+  leave: () => KafkaError | undefined = () => abortError(signal),
 ): Promise<T> {
   if (signal.aborted) throw abortError(signal);
   let ignore = (): void => {};
-  const aborted = new Promise<never>((_, reject) => (
-    ignore = onAbort(signal, () => void (mayLeave() && reject(abortError(signal))))
-  ));
+  const aborted = new Promise<never>((_, reject) => {
+    ignore = onAbort(signal, () => {
+      const reason = leave();
+      if (reason !== undefined) reject(reason);
+    });
+  });
   aborted.catch(() => {});
   try {
     return await Promise.race([Promise.resolve().then(run), aborted]);

@@ -9,6 +9,7 @@ import { stage } from "./stage.ts";
 
 /** More turns than there are between any two steps. */
 const TURNS = 16;
+const PRODUCER_FENCED = 90;
 const record = { topic: "out", partition: 0, value: "a" };
 const codeOf = (promise: Promise<unknown>): Promise<string> => (
   promise.then(() => "done", ({ code }: KafkaError) => code)
@@ -74,6 +75,33 @@ for (const release of ["3.9", "4.1"] as const) {
       await run(client.close());
     }
   });
+
+  for (
+    const [how, api, code] of [["is fenced", Produce, "PRODUCER_FENCED"], [
+      "doesn't know of its abort",
+      EndTxn,
+      "ABORTED",
+    ]] as const
+  ) {
+    test(`transaction turns: on Kafka ${release} a signal lets go of a function that waits for ever when its producer ${how}`, async () => {
+      const { cluster, producer, run, runtime } = stage(release);
+      const client = producer({ maxBlockMs: 500, requestTimeoutMs: 100 });
+      const stop = cluster.control(api, api === Produce ? { error: PRODUCER_FENCED } : { silence: true });
+      const controller = new AbortController();
+      const ended = codeOf(client.transaction(async (tx) => {
+        await tx.send(record).catch(() => {});
+        await tx.abort().catch(() => {});
+        await new Promise<void>(() => {});
+      }, { signal: controller.signal }));
+      await runtime.advance(2_000);
+      assert.equal(client.state, api === Produce ? "fatal" : "unknown");
+      stop();
+      controller.abort();
+      assert.equal(await run(ended), code);
+      assert.equal(await run(codeOf(client.transaction(() => {}))), api === Produce ? code : "done");
+      await run(client.close());
+    });
+  }
 
   for (const how of ["signal", "callback"] as const) {
     test(`transaction turns: on Kafka ${release} a commit is told what has failed, also when a ${how} aborts at once for it`, async () => {
