@@ -194,3 +194,53 @@ test("places: a topic that is made anew is checked after an election from its ow
   assert.deepEqual(await run(take(it, 11)), numbers(200, 211));
   await run(it.close());
 });
+
+test("places: read_committed stands at a transaction that stays open, also after a seek and a pause, and goes on when it ends", async () => {
+  for (const end of ["commit", "abort"] as const) {
+    const { cluster, fill, reader, run, runtime, transactional } = groupStage(1);
+    const producer = transactional("t");
+    await fill(3);
+    const open = await run(producer.begin());
+    await run(open.send({ ...ZERO, value: "10" }));
+    await run(open.send({ ...ZERO, value: "11" }));
+    // Without a transaction, but behind one.
+    await fill(3, 3);
+    const it = reader({ ...ONE_BATCH, onMissingOffset: "fail" });
+    it.assign([{ ...ZERO, start: 0n }]);
+    const seen: string[] = [];
+    const { ended } = drain(it, seen);
+    await runtime.advance(5_000);
+    assert.deepEqual(seen, numbers(0, 3));
+    assert.equal(it.position(ZERO), 3n);
+    // Into the open transaction, and behind it: nothing of that is stable.
+    for (const offset of [4n, 6n, cluster.endOffset("orders", 0)]) {
+      it.seek(ZERO, offset);
+      await runtime.advance(5_000);
+      assert.equal(it.position(ZERO), offset);
+    }
+    assert.deepEqual(await run(it.offsetsOf([ZERO], "end")), [{ ...ZERO, offset: 3n }]);
+    it.seek(ZERO, "end");
+    await runtime.advance(5_000);
+    assert.equal(it.position(ZERO), 3n);
+    assert.equal(seen.length, 3);
+    it.pause([ZERO]);
+    await run(end === "commit" ? open.commit() : open.abort());
+    await runtime.advance(5_000);
+    assert.equal(seen.length, 3);
+    it.resume([ZERO]);
+    await runtime.advance(5_000);
+    const wanted = end === "commit" ? ["10", "11", "3", "4", "5"] : ["3", "4", "5"];
+    assert.deepEqual(seen.slice(3), wanted);
+    assert.equal(it.position(ZERO), cluster.endOffset("orders", 0));
+    // From the middle of it, what was aborted stays hidden.
+    it.seek(ZERO, 4n);
+    await runtime.advance(5_000);
+    assert.deepEqual(
+      seen.slice(3 + wanted.length),
+      wanted.slice(-4).filter((text) => end === "commit" || text !== "11"),
+    );
+    await run(it.close());
+    await run(ended);
+    await run(producer.close());
+  }
+});
