@@ -79,8 +79,9 @@ async function play(
 ): Promise<void> {
   const { cluster, producer, run, runtime, committed } = stage(release, { brokers: 3 });
   let calls = 0;
-  let open: Play | undefined;
-  const inside = (): unknown => open !== undefined && [nth, "each"].includes(calls++) ? call(open) : undefined;
+  /** Empty until the transaction has begun. */
+  const open: Play[] = [];
+  const inside = (): unknown => open.length > 0 && [nth, "each"].includes(calls++) ? call(open[0]!) : undefined;
   const client = producer(SITES[site]!(inside));
   const pending = new Set<string>();
   const records: { readonly tx: Transaction; readonly value: string; error?: unknown }[] = [];
@@ -112,7 +113,7 @@ async function play(
     expect("send()", sent);
   };
   const tx = await run(client.begin());
-  open = { client, tx, send, expect };
+  open.push({ client, tx, send, expect });
   if (site === "the signal of a transaction") tx.signal.addEventListener("abort", () => void inside());
   if (isRefused) cluster.control(Produce, { error: 10 }, { times: 1 });
   send(tx);
