@@ -77,8 +77,11 @@ export class Membership {
       runtime,
       this.#coordinator,
       options,
-      () => this.#owned.look(),
-      (error) => verdict.decide(error),
+      {
+        onBeat: () => this.#owned.look(),
+        onVerdict: (error) => verdict.decide(error),
+        onTrouble: (error) => inner.tell(this.#heart, error),
+      },
     );
     inner.onMetadata = () => this.#leadership.onMetadata();
   }
