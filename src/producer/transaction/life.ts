@@ -285,6 +285,16 @@ export class TransactionLife {
     return this.#underWay?.catch(() => {});
   }
 
+  /**
+   * Waits for what has begun to end, then aborts a transaction that is open still: a commit that fails leaves it open,
+   * and whoever listens to its signal may abort it. Nothing happens to one that has begun after it.
+   */
+  async endOpen(fate: Fate = this.#fate): Promise<void> {
+    // No turn is given away in between: a commit could begin there.
+    for (let ending = this.quiet(); ending !== undefined; ending = this.quiet()) await ending;
+    if (this.isPresent(fate) && this.states.mayAbort) await this.end("abort");
+  }
+
   /** Ends every call that is under way. */
   close(): void {
     this.#outstanding.close();

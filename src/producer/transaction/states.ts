@@ -60,6 +60,11 @@ export class TransactionStates {
     return OPEN.includes(this.#current);
   }
 
+  /** True if a transaction is open that nobody ends yet. */
+  get mayAbort(): boolean {
+    return this.#current === "in transaction" || this.#current === "abortable";
+  }
+
   /** True if it may go there. */
   allows(next: TransactionState): boolean {
     return LEGAL[this.#current].includes(next);

@@ -37,6 +37,8 @@ export class Transaction<K = string | Uint8Array, V = string | Uint8Array> {
     this.#life = life;
     this.#serializers = serializers;
     this.#fate = life.begin((error) => {
+      // What ends its producer later is not its own failure.
+      if (this.ended !== undefined) return;
       this.#failure = error;
       this.#failed?.abort(error);
     });
@@ -141,10 +143,9 @@ export class Transaction<K = string | Uint8Array, V = string | Uint8Array> {
     return this.#end("abort");
   }
 
-  /** Aborts, unless it has ended: for `await using`. */
+  /** Aborts, unless it has ended; a commit or an abort that has begun ends first. For `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
-    const { state } = this;
-    if (state === "in transaction" || state === "abortable") await this.abort();
+    if (!this.#hasEnded) await this.#life.endOpen(this.#fate);
   }
 
   async #sendOffsets(

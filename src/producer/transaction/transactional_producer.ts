@@ -93,7 +93,6 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
   #inLine = 0;
   /** Somebody's long wait was told. */
   #isWaitTold = false;
-  #open: Transaction<K, V> | undefined;
   #closing: Promise<void> | undefined;
 
   /**
@@ -197,7 +196,7 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
         this.#refuseIfClosed();
       }
     }
-    return this.#open = new Transaction(this.#producer, this.#life, this.#serializers);
+    return new Transaction(this.#producer, this.#life, this.#serializers);
   }
 
   /**
@@ -296,15 +295,13 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
         () => this.#leave(transaction, signal),
       ));
     } catch (error) {
-      // What the function has thrown is told; whether the abort went well, the next transaction finds out.
-      if (canAbort(transaction)) void transaction.abort().catch(() => {});
-      // Also what the function has begun and not awaited: the next one's turn is after it.
-      await this.#life.quiet();
+      // What the function has thrown is told; whether the abort went well, the next transaction finds out. Its turn is
+      // also after what the function has begun and not awaited.
+      await transaction[Symbol.asyncDispose]().catch(() => {});
       throw error;
     }
     // The function may have ended it by itself.
-    const ending = this.#life.quiet();
-    if (ending !== undefined) await ending;
+    for (let ending = this.#life.quiet(); ending !== undefined; ending = this.#life.quiet()) await ending;
     if (transaction.ended === "commit") return result;
     if (transaction.ended === "abort") {
       throw new TransactionAbortedError(
@@ -314,7 +311,7 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
     try {
       await transaction.commit();
     } catch (error) {
-      if (canAbort(transaction)) await transaction.abort().catch(() => {});
+      await transaction[Symbol.asyncDispose]().catch(() => {});
       throw error;
     }
     return result;
@@ -325,7 +322,7 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
    * Undefined if it has begun to: whether that succeeds is for the commit to tell.
    */
   #leave(transaction: Transaction<K, V>, signal: AbortSignal): KafkaError | undefined {
-    if (canAbort(transaction)) transaction.abort().catch(() => {});
+    if (transaction.ended === undefined && this.#life.states.mayAbort) transaction.abort().catch(() => {});
     const { ended, state } = transaction;
     // What has ended the producer says whether a commit may have arrived.
     if (state === "fatal") return this.#life.failure;
@@ -335,18 +332,12 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
 
   async #close(timeoutMs: number | undefined): Promise<void> {
     const startMs = this.#runtime.now();
-    await this.#within(this.#endOpen(), timeoutMs);
+    // What can't be undone now, the broker aborts.
+    await this.#within(this.#life.endOpen().catch(() => {}), timeoutMs);
     if (timeoutMs === undefined) return await this.#producer.close();
     // Clocks tell fractions of a millisecond, which close() doesn't take.
     const leftMs = Math.ceil(timeoutMs - (this.#runtime.now() - startMs));
     await this.#producer.close({ timeoutMs: Math.max(0, leftMs) });
-  }
-
-  /** Aborts what is open; a commit or an abort that has begun ends first. What can't be undone now, the broker aborts. */
-  async #endOpen(): Promise<void> {
-    // No turn is given away in between: a commit could begin there, and would be cut off.
-    for (let ending = this.#life.quiet(); ending !== undefined; ending = this.#life.quiet()) await ending;
-    if (this.#open !== undefined && canAbort(this.#open)) await this.#open.abort().catch(() => {});
   }
 
   /** Waits up to a limit. */
@@ -366,10 +357,6 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
 const WAIT_ADVICE =
   "Use the transaction that the function was given: if transaction() is awaited within another one's " +
   "function, it waits for ever. If not, the transactions before it take their time.";
-
-function canAbort({ state }: Transaction<never, never> | { state: TransactionState }): boolean {
-  return state === "in transaction" || state === "abortable";
-}
 
 /** Runs a function until it has ended, or the signal is aborted and it may be left to itself. */
 async function interruptible<T>(
