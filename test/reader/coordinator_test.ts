@@ -137,6 +137,25 @@ test("coordinator: heartbeats that come to nothing for longer than the session a
   }
 });
 
+test("coordinator: one that isn't heard is in trouble until it is heard, also when the member has to join anew meanwhile", async () => {
+  const { cluster, fill, member, run, runtime } = groupStage(1);
+  await fill(2);
+  const told: unknown[] = [];
+  const one = member({ rebalanceTimeoutMs: 60_000, onTrouble: (trouble) => void told.push(trouble) });
+  const reading = one[Symbol.asyncIterator]();
+  await run(reading.next());
+  const stops = [Heartbeat, JoinGroup, SyncGroup].map((api) => cluster.control(api, { error: 16 }));
+  // With a record in hand for too long: it leaves.
+  await runtime.advance(200_000);
+  const next = reading.next();
+  await runtime.advance(200_000);
+  assert.equal(told.length, 1);
+  for (const stop of stops) stop();
+  await run(next);
+  assert.deepEqual(told.slice(1), [null]);
+  await run(one.close());
+});
+
 test("coordinator: a member that takes its time to give up partitions is in no trouble, for its coordinator hears it", async () => {
   const { fill, member, run, runtime } = groupStage(1);
   await fill(2);

@@ -66,7 +66,8 @@ export class Heart {
   start(pulse: Pulse): void {
     this.stop();
     this.#pulse = pulse;
-    this.#heardAtMs = this.#runtime.now();
+    // The coordinator has just answered the sync.
+    this.#onHeard();
     this.#later();
   }
 
@@ -74,7 +75,6 @@ export class Heart {
   stop(): void {
     this.#pulse = undefined;
     this.#timer?.cancel();
-    this.#listener.onTrouble(null);
   }
 
   #later(): void {

@@ -175,6 +175,7 @@ export class Membership {
       await this.#end(error as Error);
     } finally {
       this.#heart.stop();
+      this.#inner.tell(this.#heart, null);
       this.#state = closing.aborted ? "closed" : "out";
       await this.#calls.leave();
       this.#coordinator.forget();
