@@ -94,6 +94,23 @@ test("rebalance: whoever was dropped with a record in hand is known by its old g
   await run(one.close());
 });
 
+test("rebalance: a join() beside something lost in hand waits for nobody who may be waiting for it, and joins when the caller is back", async () => {
+  const { cluster, failure, fill, member, run, until } = groupStage(1);
+  await fill(2);
+  let lost = 0;
+  const one = member({ onLost: () => void lost++ });
+  const reading = one[Symbol.asyncIterator]();
+  await run(reading.next());
+  cluster.groups.get("g")!.leave(one.groupMetadata().memberId!, null);
+  await until(() => lost === 1);
+  const error = await failure(one.join());
+  assert.equal(error.code, "NOT_IN_GROUP");
+  const next = reading.next();
+  assert.equal((await run(one.join())).length, 1);
+  assert.equal(textOf((await run(next)).value!), "0");
+  await run(one.close());
+});
+
 test("rebalance: of commits that overtake each other the last one that was called stands", async () => {
   for (const code of [14, 16, 27] as const) {
     const { cluster, fill, member, run } = groupStage(1);

@@ -108,7 +108,10 @@ export class GroupReader implements AsyncIterable<ReadRecord> {
     return this.#reader.assignment;
   }
 
-  /** Enters the group, unless it has. Resolves with the first assignment; rejects with what stands against it. */
+  /**
+   * Enters the group, unless it has. Resolves with the first assignment; rejects with what stands against it, which may
+   * be a record in hand of a partition that was lost.
+   */
   async join(): Promise<TopicPartition[]> {
     await this.#inner.outstanding.during(this.#membership.joined());
     return this.assignment;

@@ -126,8 +126,19 @@ export class Membership {
     while (this.#state !== "member") {
       if (this.#inner.failure !== undefined) throw this.#inner.failure;
       if (this.#closing.signal.aborted) throw new KafkaError("The reader was closed.", { code: "READER_CLOSED" });
-      await this.#inner.nextEvent();
+      if (this.lostInHand.length > 0) await this.#hopeForCaller();
+      else await this.#inner.nextEvent();
     }
+  }
+
+  /** A caller that has something lost in hand may be the one who waits: unless it is about to let go of it, it is told. */
+  async #hopeForCaller(): Promise<void> {
+    const { options: { retryBackoffMs }, runtime } = this.#inner;
+    await sleep(runtime, retryBackoffMs, this.#closing.signal);
+    if (this.lostInHand.length === 0 || this.#closing.signal.aborted) return;
+    const message = "Ask for the next record first: partitions were lost with a record in hand, and the member joins " +
+      "only when its caller is back.";
+    throw new KafkaError(message, { code: "NOT_IN_GROUP" });
   }
 
   /** The generation is over for a reason that others have told, such as a commit that was refused. */
