@@ -4,18 +4,64 @@
  * @module
  */
 
+import { KafkaError } from "../errors.ts";
 import { keyOf, type TopicPartitionOffset } from "./record.ts";
 
-/** Offsets as they are to be committed at the moment. */
-export type AskedOffsets = () => TopicPartitionOffset[];
+/** Sends what a call is to commit at the moment. */
+export type SendAsked = (send: (offsets: readonly TopicPartitionOffset[]) => Promise<void>) => Promise<void>;
 
-/** Keeps commits in the order of their calls: one that is sent again sets back no later one that got through meanwhile. */
+/** One call that commits. */
+interface Call {
+  readonly offsets: ReadonlyMap<string, bigint>;
+  /** It has no outcome yet. */
+  isPending: boolean;
+  /** It has got through, or its request is on its way. */
+  counts: boolean;
+}
+
+/**
+ * Keeps commits in the order of their calls: one that is sent again sets back no later one that got through meanwhile,
+ * and takes nothing from one that was refused.
+ */
 export class LastAskedOffsets {
-  readonly #offsets = new Map<string, bigint>();
+  /** In their order; none is kept that has no pending one before it. */
+  readonly #calls: Call[] = [];
 
-  /** Takes the offsets of a call; returns what that is to send, with a later call's offset where there is one. */
-  ask(offsets: readonly TopicPartitionOffset[]): AskedOffsets {
-    for (const place of offsets) this.#offsets.set(keyOf(place), place.offset);
-    return () => offsets.map((place) => ({ ...place, offset: this.#offsets.get(keyOf(place))! }));
+  /** Takes the offsets of a call, and carries it out. */
+  async during(offsets: readonly TopicPartitionOffset[], commit: (send: SendAsked) => Promise<void>): Promise<void> {
+    const call: Call = {
+      offsets: new Map(offsets.map((place) => [keyOf(place), place.offset])),
+      isPending: true,
+      counts: false,
+    };
+    this.#calls.push(call);
+    try {
+      await commit(async (send) => {
+        // Its time was up while it waited for a connection.
+        if (!call.isPending) throw new KafkaError("The commit is over.");
+        call.counts = true;
+        try {
+          await send(offsets.map((place) => ({ ...place, offset: this.#offsetOf(keyOf(place), call) })));
+        } catch (error) {
+          call.counts = false;
+          throw error;
+        }
+      });
+    } catch (error) {
+      call.counts = false;
+      throw error;
+    } finally {
+      call.isPending = false;
+      while (this.#calls[0]?.isPending === false) this.#calls.shift();
+    }
+  }
+
+  /** Of a partition: that of the last later call that counts, or else of the call. */
+  #offsetOf(key: string, call: Call): bigint {
+    for (let i = this.#calls.length - 1; this.#calls[i] !== call; i--) {
+      const { counts, offsets } = this.#calls[i]!;
+      if (counts && offsets.has(key)) return offsets.get(key)!;
+    }
+    return call.offsets.get(key)!;
   }
 }

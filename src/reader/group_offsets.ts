@@ -6,6 +6,7 @@
 
 import { Backoff } from "../cluster/backoff.ts";
 import type { Cluster } from "../cluster/cluster.ts";
+import type { Connection } from "../cluster/connection.ts";
 import { Coordinator, ELSEWHERE_ERRORS } from "../cluster/coordinator.ts";
 import type { GroupMetadata } from "../cluster/group_metadata.ts";
 import { settledBy, sleep } from "../cluster/sleep.ts";
@@ -18,7 +19,7 @@ import { OffsetFetch } from "../protocol/messages/offset_fetch.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { show } from "../show.ts";
 import type { ResolvedReaderOptions } from "./options.ts";
-import { type AskedOffsets, LastAskedOffsets } from "./asked_offsets.ts";
+import { LastAskedOffsets, type SendAsked } from "./asked_offsets.ts";
 import { closedError, leftOut } from "./reader_errors.ts";
 import { keyOf, type TopicPartition, type TopicPartitionOffset } from "./record.ts";
 
@@ -101,46 +102,53 @@ export class GroupOffsets {
     return offsets.filter(({ offset }) => offset > NO_OFFSET);
   }
 
-  /** Takes what is to be committed by {@link commit}, now or later. */
-  ask(groupId: string, offsets: readonly TopicPartitionOffset[]): AskedOffsets {
+  /** Takes offsets of a group for as long as `commit` takes, which commits them by {@link commit}. */
+  ask(
+    groupId: string,
+    offsets: readonly TopicPartitionOffset[],
+    commit: (send: SendAsked) => Promise<void>,
+  ): Promise<void> {
     let last = this.#lastAsked.get(groupId);
     if (last === undefined) this.#lastAsked.set(groupId, last = new LastAskedOffsets());
-    return last.ask(offsets);
+    return last.during(offsets, commit);
   }
 
   /** Commits offsets of a group, as the member if it is one. */
-  async commit(member: GroupMetadata, asked: AskedOffsets): Promise<void> {
-    const { groupId, memberId = "", generationId = -1, groupInstanceId = null } = member;
-    await this.#ask(groupId, "commit", async (coordinator) => {
+  async commit(member: GroupMetadata, send: SendAsked): Promise<void> {
+    await this.#ask(member.groupId, "commit", async (coordinator) => {
       const connection = await coordinator.connection();
-      const version = connection.version(OffsetCommit, LAST_OFFSET_COMMIT_WITH_NAMES);
-      const wanted = asked();
-      const answer = await connection.request(OffsetCommit, version, {
-        groupId,
-        memberId,
-        generationIdOrMemberEpoch: generationId,
-        groupInstanceId: version >= OFFSET_COMMIT_WITH_INSTANCES ? groupInstanceId : null,
-        topics: byTopic(wanted, ({ partition, offset }) => ({
-          partitionIndex: partition,
-          committedOffset: offset,
-          committedMetadata: "",
-        })).map(([name, list]) => ({ name, partitions: list })),
-      } as never, this.#options.requestTimeoutMs);
-      const answers = new Map(
-        answer.topics.flatMap(({ name, partitions }) =>
-          partitions.map(({ partitionIndex, errorCode }) =>
-            [keyOf({ topic: name, partition: partitionIndex }), errorCode] as const
-          )
-        ),
-      );
-      for (const { topic, partition } of wanted) {
-        const errorCode = answers.get(keyOf({ topic, partition }));
-        if (errorCode === undefined) throw leftOut("OffsetCommit", topic, partition);
-        // Nobody has asked as a member of the group.
-        const detail = errorCode === UNKNOWN_MEMBER_ID && memberId === "" ? HAS_MEMBERS : undefined;
-        if (errorCode !== 0) throw brokerError(errorCode, { api: "OffsetCommit", topic, partition, detail });
-      }
+      await send((wanted) => this.#send(connection, member, wanted));
     });
+  }
+
+  async #send(connection: Connection, member: GroupMetadata, wanted: readonly TopicPartitionOffset[]): Promise<void> {
+    const { groupId, memberId = "", generationId = -1, groupInstanceId = null } = member;
+    const version = connection.version(OffsetCommit, LAST_OFFSET_COMMIT_WITH_NAMES);
+    const answer = await connection.request(OffsetCommit, version, {
+      groupId,
+      memberId,
+      generationIdOrMemberEpoch: generationId,
+      groupInstanceId: version >= OFFSET_COMMIT_WITH_INSTANCES ? groupInstanceId : null,
+      topics: byTopic(wanted, ({ partition, offset }) => ({
+        partitionIndex: partition,
+        committedOffset: offset,
+        committedMetadata: "",
+      })).map(([name, list]) => ({ name, partitions: list })),
+    } as never, this.#options.requestTimeoutMs);
+    const answers = new Map(
+      answer.topics.flatMap(({ name, partitions }) =>
+        partitions.map(({ partitionIndex, errorCode }) =>
+          [keyOf({ topic: name, partition: partitionIndex }), errorCode] as const
+        )
+      ),
+    );
+    for (const { topic, partition } of wanted) {
+      const errorCode = answers.get(keyOf({ topic, partition }));
+      if (errorCode === undefined) throw leftOut("OffsetCommit", topic, partition);
+      // Nobody has asked as a member of the group.
+      const detail = errorCode === UNKNOWN_MEMBER_ID && memberId === "" ? HAS_MEMBERS : undefined;
+      if (errorCode !== 0) throw brokerError(errorCode, { api: "OffsetCommit", topic, partition, detail });
+    }
   }
 
   /** Asks the coordinator of a group, again and again until it has answered, or time is up. */

@@ -13,7 +13,7 @@ import { detached } from "../runtime/detached.ts";
 import { Outstanding } from "../runtime/outstanding.ts";
 import { selectRuntime, systemRuntime } from "../runtime/select.ts";
 import { show } from "../show.ts";
-import type { AskedOffsets } from "./asked_offsets.ts";
+import type { SendAsked } from "./asked_offsets.ts";
 import {
   checkAssignments,
   checkGroup,
@@ -60,10 +60,14 @@ export interface ReaderInner {
   add(partition: TopicPartition, start: Position): void;
   /** Reads a partition no longer. */
   remove(partition: TopicPartition): void;
-  /** Takes offsets of a group that are to be committed. */
-  ask(groupId: string, offsets: readonly TopicPartitionOffset[]): AskedOffsets;
+  /** Takes offsets of a group for as long as `commit` takes, which commits them. */
+  ask(
+    groupId: string,
+    offsets: readonly TopicPartitionOffset[],
+    commit: (send: SendAsked) => Promise<void>,
+  ): Promise<void>;
   /** Commits what was asked for. */
-  commit(member: GroupMetadata, asked: AskedOffsets): Promise<void>;
+  commit(member: GroupMetadata, send: SendAsked): Promise<void>;
   /** Tells that something can't go on at the moment, and why; null: that it does. */
   tell(who: object, trouble: KafkaError | null): void;
   /** Iterates; `begin` is called when the first record is asked for. */
@@ -189,8 +193,8 @@ export class Reader implements AsyncIterable<ReadRecord> {
         const cursor = this.#fetcher.cursors.get(keyOf(partition));
         if (cursor !== undefined) this.#fetcher.remove(cursor);
       },
-      ask: (groupId, offsets) => this.#groupOffsets.ask(groupId, offsets),
-      commit: (member, asked) => this.#outstanding.during(this.#groupOffsets.commit(member, asked)),
+      ask: (groupId, offsets, commit) => this.#groupOffsets.ask(groupId, offsets, commit),
+      commit: (member, send) => this.#outstanding.during(this.#groupOffsets.commit(member, send)),
       tell: (who, trouble) => {
         if (trouble === null) this.#fetcher.troubles.end(who);
         else this.#fetcher.troubles.begin(who, trouble);
@@ -315,7 +319,8 @@ export class Reader implements AsyncIterable<ReadRecord> {
   async commit(group: string | GroupMetadata, offsets?: Iterable<TopicPartitionOffset>): Promise<void> {
     const member = checkGroup(group);
     const wanted = offsets === undefined ? positionsOf(this.#fetcher.cursors) : checkOffsets(offsets);
-    if (wanted.length > 0) await this.#inner.commit(member, this.#inner.ask(member.groupId, wanted));
+    if (wanted.length === 0) return;
+    await this.#inner.ask(member.groupId, wanted, (send) => this.#inner.commit(member, send));
   }
 
   /** Ends iterations and calls, and closes every connection. Idempotent. */

@@ -1,6 +1,6 @@
 /** What is in hand, on its way, or being committed when the group divides anew, or drops a member. */
 import assert from "node:assert/strict";
-import { Fetch, Heartbeat, OffsetCommit } from "../../src/protocol/messages/mod.ts";
+import { Fetch, FindCoordinator, Heartbeat, OffsetCommit } from "../../src/protocol/messages/mod.ts";
 import { GroupReader, type TopicPartition } from "../../src/reader/mod.ts";
 import type { Runtime, Timer } from "../../src/runtime/runtime.ts";
 import { test } from "../harness.ts";
@@ -144,6 +144,71 @@ test("rebalance: of commits for a group by its name the last one that was called
   stop();
   await run(it.commit("g", [{ ...ZERO, offset: 6n }]));
   assert.equal(cluster.groups.committed("g", "orders", 0), 6n);
+  await run(it.close());
+});
+
+test("rebalance: of a commit that is refused nothing is committed, by an earlier one that is asked again neither", async () => {
+  const { cluster, failure, fill, member, reader, run, until } = groupStage(2);
+  await fill(8);
+  const one = member({ heartbeatIntervalMs: 100, retryBackoffMs: 10_000, retryBackoffMaxMs: 10_000 });
+  await run(one.join());
+  await until(() => one.assignment.length === 2);
+  // All three are asked again when one of the partitions has gone to somebody else.
+  cluster.control(OffsetCommit, { error: 27 }, { times: 3 });
+  const early = [0, 1].map((partition) => one.commit([{ topic: "orders", partition, offset: 1n }]));
+  const ended = Promise.allSettled([
+    ...early,
+    one.commit([0, 1].map((partition) => ({ ...ZERO, partition, offset: 2n }))),
+  ]);
+  const two = member();
+  await run(two.join());
+  await until(() => one.assignment.length === 1 && two.assignment.length === 1);
+  const [first, second, both] = await run(ended);
+  assert.equal((both as PromiseRejectedResult).reason.code, "COMMIT_FAILED");
+  assert.deepEqual([first, second].map((each) => each!.status).sort(), ["fulfilled", "rejected"]);
+  const [{ partition: kept }] = one.assignment as [TopicPartition];
+  assert.equal(cluster.groups.committed("g", "orders", kept), 1n);
+  assert.equal(cluster.groups.committed("g", "orders", 1 - kept), undefined);
+  // Neither does one in the name of a generation that is over.
+  const it = reader();
+  const [place] = one.assignment as [TopicPartition];
+  cluster.control(OffsetCommit, { error: 14 }, { times: 1 });
+  const valid = it.commit(one.groupMetadata(), [{ ...place, offset: 1n }]);
+  valid.catch(() => {});
+  const stale = await failure(it.commit({ ...one.groupMetadata(), generationId: 99 }, [{ ...place, offset: 2n }]));
+  assert.equal(stale.errorCode, 22);
+  await run(valid);
+  assert.equal(cluster.groups.committed("g", "orders", kept), 1n);
+  await run(it.close());
+  await run(two.close());
+  await run(one.close());
+});
+
+test("rebalance: a smaller offset that is committed on purpose stands, also behind a larger one that is asked again", async () => {
+  for (const code of [14, 27]) {
+    const { cluster, member, run } = groupStage(1);
+    const one = member();
+    await run(one.join());
+    cluster.control(OffsetCommit, { error: code }, { times: 1 });
+    await run(Promise.all([10n, 3n].map((offset) => one.commit([{ ...ZERO, offset }]))));
+    assert.equal(cluster.groups.committed("g", "orders", 0), 3n, String(code));
+    await run(one.commit([{ ...ZERO, offset: 10n }]));
+    await run(one.commit([{ ...ZERO, offset: 2n }]));
+    assert.equal(cluster.groups.committed("g", "orders", 0), 2n, String(code));
+    await run(one.close());
+  }
+});
+
+test("rebalance: a commit whose time was up before there was a coordinator is not sent later", async () => {
+  const { cluster, failure, reader, run, runtime } = groupStage(1);
+  const it = reader({ maxBlockMs: 5_000 });
+  cluster.control(FindCoordinator, { answerDelayMs: 8_000 }, { times: 1 });
+  const error = await failure(it.commit("g", [{ ...ZERO, offset: 4n }]));
+  assert.equal(error.name, "TimeoutError");
+  await runtime.advance(20_000);
+  assert.equal(cluster.groups.committed("g", "orders", 0), undefined);
+  await run(it.commit("g", [{ ...ZERO, offset: 5n }]));
+  assert.equal(cluster.groups.committed("g", "orders", 0), 5n);
   await run(it.close());
 });
 

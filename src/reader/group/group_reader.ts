@@ -9,6 +9,8 @@ import { sleep } from "../../cluster/sleep.ts";
 import { KafkaError } from "../../errors.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import { checkOffsets } from "../arguments.ts";
+import type { SendAsked } from "../asked_offsets.ts";
+import type { Cursor } from "../cursor.ts";
 import { innerOf, positionsOf, Reader, type ReaderInner } from "../reader.ts";
 import {
   keyOf,
@@ -153,20 +155,30 @@ export class GroupReader implements AsyncIterable<ReadRecord> {
    * (`code: "COMMIT_FAILED"`).
    */
   async commit(offsets?: Iterable<TopicPartitionOffset>): Promise<void> {
-    const { cursors, options, runtime } = this.#inner;
+    const { cursors } = this.#inner;
     // What stood at the time of the call: a later position was not asked for, and a partition that has been somebody
     // else's meanwhile, with a cursor of its own, may have come further. What was lost in the caller's hands counts as
     // well, so that the coordinator refuses it.
     const read = new Map([...this.#membership.lostInHand.map((each) => [keyOf(each), each] as const), ...cursors]);
     const held = (offsets === undefined ? positionsOf(read) : checkOffsets(offsets))
       .map((place) => ({ place, cursor: read.get(keyOf(place)) }));
-    let metadata = this.groupMetadata();
+    const metadata = this.groupMetadata();
     if (held.length === 0) return;
-    const asked = this.#inner.ask(this.#options.groupId, held.map(({ place }) => place));
+    const places = held.map(({ place }) => place);
+    await this.#inner.ask(this.#options.groupId, places, (send) => this.#commit(held, metadata, send));
+  }
+
+  /** Commits, in the name of the generation at the time of the call or, if all of it stays here, of a later one. */
+  async #commit(
+    held: readonly { readonly place: TopicPartitionOffset; readonly cursor: Cursor | undefined }[],
+    first: GroupMetadata,
+    send: SendAsked,
+  ): Promise<void> {
+    const { cursors, options, runtime } = this.#inner;
     const deadlineMs = runtime.now() + options.maxBlockMs;
-    for (;; metadata = this.groupMetadata()) {
+    for (let metadata = first;; metadata = this.groupMetadata()) {
       try {
-        return await this.#inner.commit(metadata, asked);
+        return await this.#inner.commit(metadata, send);
       } catch (error) {
         const { errorCode } = error as KafkaError;
         const isRefused = errorCode === FENCED_INSTANCE_ID || errorCode === UNKNOWN_MEMBER_ID ||
