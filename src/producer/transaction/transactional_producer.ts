@@ -303,7 +303,8 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
     // The function may have ended it by itself.
     for (let ending = this.#life.quiet(); ending !== undefined; ending = this.#life.quiet()) await ending;
     if (transaction.ended === "commit") return result;
-    if (transaction.ended === "abort") {
+    // Also when it isn't known to be aborted: it was never committed, and the next transaction makes sure of it.
+    if (transaction.ended === "abort" || (transaction.state === "unknown" && this.#life.unknown === "abort")) {
       throw new TransactionAbortedError(
         "Nothing is committed: the transaction was aborted before its function returned.",
       );

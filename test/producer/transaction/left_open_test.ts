@@ -56,6 +56,22 @@ for (const release of ["3.9", "4.1"] as const) {
     });
   }
 
+  test(`transaction left open: on Kafka ${release} a function whose own abort has no answer is told that nothing is committed`, async () => {
+    const { cluster, producer, run, committed } = stage(release);
+    const client = producer({ maxBlockMs: 500, requestTimeoutMs: 200 });
+    await run(client.init());
+    cluster.control(EndTxn, { silence: true }, { times: 3 });
+    const first = codeOf(client.transaction(async (tx) => {
+      await tx.send(record);
+      tx.abort().catch(() => {});
+    }));
+    const second = codeOf(client.transaction((tx) => void tx.send(next)));
+    assert.equal(await run(first), "TRANSACTION_ABORTED");
+    assert.equal(await run(second), "done");
+    assert.deepEqual((await committed())[0], ["b"]);
+    await run(client.close());
+  });
+
   for (const end of ["commit", "abort"] as const) {
     test(`transaction left open: on Kafka ${release} \`await using\` waits for ${end}() that has begun, and leaves nothing open`, async () => {
       const { cluster, producer, run, committed } = stage(release);
