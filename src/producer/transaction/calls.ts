@@ -210,9 +210,15 @@ export class TransactionCalls {
 
   /** Runs a call when those before it have ended; an error of theirs is not its own. */
   run<A extends AnyApi, R>(call: Call<A, R>): Promise<R> {
-    if (this.#isBusy) return new Promise<void>((resolve) => this.#waiting.push(resolve)).then(() => this.#run(call));
+    if (this.#isBusy) return this.#runInTurn(call);
     this.#isBusy = true;
     return this.#run(call);
+  }
+
+  async #runInTurn<A extends AnyApi, R>(call: Call<A, R>): Promise<R> {
+    await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    // Awaited at once: what is over before it has begun has rejected by now, and workerd reports what nobody waits for.
+    return await this.#run(call);
   }
 
   #onEnd(): void {

@@ -79,11 +79,13 @@ for (const release of ["3.9", "4.1"] as const) {
       await run(client.init());
       if (end === "commit") cluster.control(Produce, { error: MESSAGE_TOO_LARGE }, { times: 1 });
       await run((async (): Promise<void> => {
-        await using tx = await client.begin();
+        // As `await using` does it, without the syntax: not every runtime here has it.
+        const tx = await client.begin();
         const sent = tx.send(record);
         // There is something to take back.
         if (end === "abort") await sent;
         tx[end]().catch(() => {});
+        await tx[Symbol.asyncDispose]();
       })());
       assert.equal(client.state === "ready" || client.state === "initializing", true, client.state);
       await run(client.transaction((tx) => void tx.send(next)));
