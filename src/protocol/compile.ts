@@ -293,6 +293,9 @@ function checkBound(reader: Reader, bound: Bound, size: number | bigint, isLengt
   throw new ProtocolError(`Reading ${what}: wanted ${least} to ${most}, ${why}.`);
 }
 
+/** Elements of an array for which room is made before one of them is read: a wrong count costs no more than this. */
+const MOST_ROOM_AT_ONCE = 1_024;
+
 function arrayCodec(element: Codec, nullable: boolean, flexible: boolean, bound: Bound | undefined): Codec {
   const minElementSize = Math.max(element.minSize, 1);
   return {
@@ -314,8 +317,8 @@ function arrayCodec(element: Codec, nullable: boolean, flexible: boolean, bound:
       }
       // Before the first element is read: what is beyond the bound costs nothing.
       if (bound !== undefined && count > 0) checkBound(reader, bound, count, true);
-      // That many are there, as the reader has checked.
-      const elements = new Array<unknown>(count);
+      // There are bytes for that many, as the reader has checked; room for more than a few is made as they are read.
+      const elements = new Array<unknown>(Math.min(count, MOST_ROOM_AT_ONCE));
       for (let i = 0; i < count; i++) elements[i] = element.read(reader);
       return elements;
     },
