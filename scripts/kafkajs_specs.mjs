@@ -71,7 +71,7 @@ const reasons = {
 
 /** Runs them; resolves to how many have an outcome that nobody has explained. */
 export async function runKafkaJSSpecs({ runtimes, filter = "", source = repository, write = false, log }) {
-  await Promise.all([install("test/consumers", log), install("test/interop", log)]);
+  await Promise.all(["test/consumers", "test/interop", "test/runtimes"].map((folder) => install(folder, log)));
   const specs = await ensureSpecs(source, log);
   const missing = missingForKafka("4.1.1");
   if (missing !== undefined) throw new Error(`The specs need a real Kafka: ${missing}`);

@@ -13,6 +13,7 @@ import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { flagsOf } from "./lib/flags.mjs";
+import { install } from "./lib/install.mjs";
 import { isTest, legDir, legs } from "./lib/legs.mjs";
 import { startServers } from "./lib/servers.mjs";
 import { listFiles, root } from "./lib/tools.mjs";
@@ -165,6 +166,7 @@ async function main() {
   });
   const unknown = positionals.filter((name) => !legNames.includes(name));
   if (unknown.length > 0) throw new Error(`There is no leg "${unknown[0]}", wanted one of ${legNames.join(", ")}`);
+  for (const folder of ["", "test/runtimes"]) await install(folder, (line) => console.error(line));
   const results = await runMatrix({
     names: positionals.length > 0 ? positionals : legNames,
     filter: values.filter,

@@ -35,6 +35,7 @@ async function main(words) {
   // Only tests of sockets dial them.
   const servers = files.some((file) => file.startsWith("test/runtime/")) ? await startServers() : undefined;
   const dir = await legDir("t");
+  if (runtime !== "node") await install("test/runtimes", console.log);
   // A file mostly needs no package, most folders do.
   if (files.length > 1) await install("", console.log);
   let chosen = names === "";

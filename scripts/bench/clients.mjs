@@ -81,6 +81,7 @@ export const onEachRuntime = /^(sluice|sockets)/;
 export async function findClient(spec, runtime, log) {
   const [withRuntime, source] = spec.split(/:(.*)/s);
   const [name, own] = withRuntime.split("@");
+  if (!nativeNames.includes(name)) await install("test/runtimes", log);
   if (name === "sluice") return sluice(spec, own ?? runtime, source);
   if (name === "sockets") return sockets(own ?? runtime);
   if (name in javascriptPeers) return await javascriptPeer(name, own ?? runtime, log);
