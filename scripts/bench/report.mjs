@@ -204,10 +204,9 @@ function againstTargets(entries) {
     const peers = here.filter((entry) => familyOf(entry) === "JavaScript").map((entry) => entry[measure].median);
     if (ours === undefined || peers.length === 0) return [];
     const bestHere = Math.min(...peers);
-    const warm = entries.find((entry) => entry.work === work && labelOf(entry) === "Sluice, Node, warm")?.cpuUs?.median;
-    const cold = entries.find((entry) =>
-      entry.work === work && entry.broker === "null" && labelOf(entry) === "Sluice, Node"
-    )?.cpuUs?.median;
+    const onNull = entries.filter((entry) => entry.work === work && entry.broker === "null");
+    const [cold, warm] = ["Sluice, Node", "Sluice, Node, warm"]
+      .map((label) => onNull.find((entry) => labelOf(entry) === label)?.cpuUs?.median);
     const reached = ours / bestHere <= aim / best ? "aim" : ours / bestHere <= floor / best ? "floor" : "";
     const cells = [
       `${short(bestHere)} ${unit}`,
