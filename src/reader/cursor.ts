@@ -50,6 +50,8 @@ export class Cursor {
   validEpoch = -1;
   /** How much to ask for at a time; grows where a single batch is larger. */
   maxBytes: number;
+  /** The last Fetch request that it was the first of; 0 before there was one. */
+  round = 0;
   /** Of its next batch only the beginning came. */
   isCut = false;
   /** The iteration that is handing out its first chunk: another one doesn't begin with that. */

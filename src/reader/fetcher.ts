@@ -38,6 +38,8 @@ export class Fetcher {
   readonly #cursors = new Map<string, Cursor>();
   /** Leaders that owe an answer. */
   readonly #busyLeaders = new Set<number>();
+  /** Fetch requests so far. */
+  #rounds = 0;
   #isDeferred = false;
   #timer: Timer | undefined;
   #closed = false;
@@ -179,7 +181,8 @@ export class Fetcher {
       const cut = cursors.find(({ isCut, maxBytes }) => isCut && maxBytes >= MOST_PARTITION_BYTES);
       await this.#fetch(connection, cut === undefined ? cursors : [cut]);
     } catch (error) {
-      this.#outcomes.lost(cursors, error);
+      // What is read no longer is nobody's trouble.
+      this.#outcomes.lost(cursors.filter((cursor) => this.#cursors.get(keyOf(cursor)) === cursor), error);
     } finally {
       for (const cursor of cursors) cursor.busy = false;
       this.#busyLeaders.delete(leaderId);
@@ -217,7 +220,17 @@ export class Fetcher {
   }
 
   async #fetch(connection: Connection, cursors: readonly Cursor[]): Promise<void> {
-    const answers = await this.#requests.fetch(connection, cursors);
+    const answers = await this.#requests.fetch(connection, this.#inTurn(cursors));
     for (const { cursor, answer } of answers) this.#outcomes.fetched(cursor, answer, cursors.length === 1);
+  }
+
+  /**
+   * Only the first batch of an answer comes at any size (KIP-74), and what is behind may find no room: each partition is
+   * the first one in its turn.
+   */
+  #inTurn(cursors: readonly Cursor[]): readonly Cursor[] {
+    const first = cursors.reduce((best, each) => each.round < best.round ? each : best);
+    first.round = ++this.#rounds;
+    return [first, ...cursors.filter((cursor) => cursor !== first)];
   }
 }

@@ -237,6 +237,8 @@ export class Reader implements AsyncIterable<ReadRecord> {
     const start = checkPosition(position);
     this.#fetcher.drop(cursor);
     cursor.jump(start);
+    // There is nothing to look up, and a commit may come before the next fetch.
+    if (typeof start === "bigint") cursor.startAt(start);
     this.#fetcher.wake();
   }
 
@@ -267,10 +269,11 @@ export class Reader implements AsyncIterable<ReadRecord> {
 
   async *#records(call: Iteration): AsyncGenerator<ReadRecord, void, undefined> {
     for await (const [cursor, batch, generation] of this.#handOut(call)) {
-      const isWanted = (): boolean => cursor.generation === generation && !cursor.isQuiet;
+      const isWanted = (): boolean =>
+        cursor.generation === generation && !cursor.isQuiet && !this.#closing.signal.aborted;
       let left = batch.records.length;
       for (const record of batch.records) {
-        // The caller has gone elsewhere, has paused the partition, or reads it no longer.
+        // The caller has gone elsewhere, has paused the partition, reads it no longer, or nothing any more.
         if (!isWanted()) break;
         left -= 1;
         cursor.position = record.offset + 1n;

@@ -661,3 +661,72 @@ test("reader: what stands before a batch that can't be read is handed out, and t
     await run(it.close());
   }
 });
+
+test("reader: a partition that is read no longer is in no trouble when what was asked for it comes to nothing", async () => {
+  const { cluster, fill, reader, run, runtime, until } = groupStage(2, { brokers: 2 });
+  const [one, two] = [0, 1].map((partition) => ({ topic: "orders", partition }));
+  await fill(2);
+  const told: unknown[] = [];
+  const it = reader({ onTrouble: (trouble) => void told.push(trouble) });
+  it.assign([one!, two!]);
+  await run(take(it, 2));
+  const { leaderId } = cluster.partition("orders", 1);
+  assert.notEqual(leaderId, cluster.partition("orders", 0).leaderId);
+  let isOnItsWay = false;
+  cluster.control(Fetch, () => {
+    isOnItsWay = true;
+    return { drop: "after" };
+  }, { brokerId: leaderId, times: 1 });
+  await until(() => isOnItsWay);
+  it.assign([one!]);
+  await runtime.advance(5_000);
+  assert.deepEqual(told, []);
+  await run(it.close());
+});
+
+test("reader: a large batch waits for no other partition that has something new each time", async () => {
+  const { producer, reader, run } = groupStage(2);
+  const writer = producer();
+  for (let i = 0; i < 40; i++) await run(writer.send({ ...ZERO, value: "small" }));
+  await run(writer.send({ topic: "orders", partition: 1, value: "large".repeat(100) }));
+  // It has room for one small batch of each partition.
+  const it = reader({ maxPartitionBytes: 80 });
+  it.assign([0, 1].map((partition) => ({ topic: "orders", partition, start: "beginning" })));
+  const seen: number[] = [];
+  const read = async (): Promise<void> => {
+    for await (const { partition } of it) if (seen.push(partition) === 41) break;
+  };
+  await run(read());
+  assert.ok(seen.indexOf(1) < 10, `The large one was number ${seen.indexOf(1) + 1}`);
+  for (const each of [it, writer]) await run(each.close());
+});
+
+test("reader: a commit right behind a seek to an offset commits that offset", async () => {
+  const { cluster, fill, reader, run } = groupStage(1);
+  await fill(5);
+  const it = reader();
+  it.assign([{ ...ZERO, start: "beginning" }]);
+  await run(take(it, 3));
+  it.seek(ZERO, 1n);
+  assert.equal(it.position(ZERO), 1n);
+  await run(it.commit("g"));
+  assert.equal(cluster.groups.committed("g", "orders", 0), 1n);
+  assert.deepEqual(await run(take(it, 1)), ["1"]);
+  await run(it.close());
+});
+
+test("reader: closing it ends an iteration in the middle of a batch", async () => {
+  const { fill, reader, run } = groupStage(1);
+  await fill(5);
+  const it = reader();
+  it.assign([{ ...ZERO, start: "beginning" }]);
+  const seen: string[] = [];
+  const read = async (): Promise<void> => {
+    for await (const record of it) {
+      seen.push(textOf(record));
+      await it.close();
+    }
+  };
+  await run(read());
+  assert.deepEqual(seen, ["0"]);
+});
