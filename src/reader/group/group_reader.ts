@@ -184,14 +184,16 @@ export class GroupReader implements AsyncIterable<ReadRecord> {
         const isRefused = errorCode === FENCED_INSTANCE_ID || errorCode === UNKNOWN_MEMBER_ID ||
           errorCode === ILLEGAL_GENERATION;
         if (!isRefused && errorCode !== REBALANCE_IN_PROGRESS) throw error;
-        if (isRefused && this.#membership.isMember(metadata, errorCode)) {
-          this.#membership.tell(error as KafkaError);
+        if (isRefused && this.#membership.isRefused(metadata, error as KafkaError)) {
           throw commitFailed(this.#options.groupId, error as KafkaError);
         }
         // The group is between two generations, or this member is in the next one already; if all of it stays with this
         // member it can be committed there.
         await this.#inner.outstanding.during(sleep(runtime, options.retryBackoffMs, this.#inner.closing));
-        const isGone = held.some(({ place, cursor }) => cursors.get(keyOf(place)) !== cursor);
+        const isLater = this.groupMetadata() !== first;
+        const isGone = held.some(({ place, cursor }) => {
+          return cursors.get(keyOf(place)) !== cursor || (cursor === undefined && isLater);
+        });
         if (isGone || runtime.now() >= deadlineMs) {
           throw commitFailed(this.#options.groupId, error as KafkaError);
         }

@@ -97,11 +97,16 @@ export class Membership {
   }
 
   /**
-   * True when the broker's refusal of what was sent with this metadata is news: a generation that was left is no reason
-   * to leave the next one, and from the join to the answer of the sync the broker may be a generation ahead.
+   * The coordinator has refused what was sent with this metadata. True if nothing is left of what was read by then; false
+   * if the refusal is no news: a generation that was left is no reason to leave the next one, and from the join to the
+   * answer of the sync the coordinator may be a generation ahead.
    */
-  isMember(metadata: GroupMetadata, errorCode: number | undefined): boolean {
-    return metadata === this.#calls.metadata && !(this.#isBetween && errorCode === ILLEGAL_GENERATION);
+  isRefused(metadata: GroupMetadata, error: KafkaError): boolean {
+    // Whoever was dropped joins as somebody else, and is told nothing of that one.
+    if (metadata.memberId !== this.#calls.pulse.memberId) return true;
+    const isNews = metadata === this.#calls.metadata && !(this.#isBetween && error.errorCode === ILLEGAL_GENERATION);
+    if (isNews) this.#verdict.decide(error);
+    return isNews;
   }
 
   /** Lost partitions of which the caller still has a record in hand; until it comes back the member doesn't join. */
@@ -139,11 +144,6 @@ export class Membership {
     const message = "Ask for the next record first: partitions were lost with a record in hand, and the member joins " +
       "only when its caller is back.";
     throw new KafkaError(message, { code: "NOT_IN_GROUP" });
-  }
-
-  /** The generation is over for a reason that others have told, such as a commit that was refused. */
-  tell(error: KafkaError): void {
-    this.#verdict.decide(error);
   }
 
   /** Gives everything up and leaves the group: static members stay in it for as long as their session lasts. */
@@ -200,6 +200,7 @@ export class Membership {
     // Also when the member was dropped while it gave up partitions.
     if (this.#verdict.isLost) {
       this.#calls.reset(this.#verdict.error!);
+      this.#isBetween = false;
       await this.#owned.giveUp(this.#owned.all, "lost");
     }
     this.#heart.stop();
@@ -229,14 +230,13 @@ export class Membership {
   }
 
   async #enter(): Promise<TopicPartition[]> {
+    // Until it has its assignment: an attempt may come to nothing after the coordinator has gone on.
     this.#isBetween = true;
-    try {
-      const joined = await this.#calls.join(this.#owned.all);
-      const assignments = await this.#leadership.divide(joined);
-      return await this.#calls.sync(joined, assignments);
-    } finally {
-      this.#isBetween = false;
-    }
+    const joined = await this.#calls.join(this.#owned.all);
+    const assignments = await this.#leadership.divide(joined);
+    const assignment = await this.#calls.sync(joined, assignments);
+    this.#isBetween = false;
+    return assignment;
   }
 
   /** Leaves the group at once, rather than to let others wait for this member in the next rebalance. */
