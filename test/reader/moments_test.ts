@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { Heartbeat, JoinGroup, SyncGroup } from "../../src/protocol/messages/mod.ts";
 import type { TopicPartition } from "../../src/reader/mod.ts";
 import { test } from "../harness.ts";
-import { groupStage, indexesOf } from "./group_stage.ts";
+import { groupStage, indexesOf, textOf } from "./group_stage.ts";
 
 const ZERO = { topic: "orders", partition: 0 };
 
@@ -88,5 +88,29 @@ test("moments: what was lost before a commit was called isn't committed in the n
   assert.equal((await failure(late)).code, "COMMIT_FAILED");
   assert.equal(cluster.groups.committed("g", "orders", 0), 2n);
   await run(two.close());
+  await run(one.close());
+});
+
+test("moments: whoever was dropped by its generation with a record in hand keeps nobody waiting", async () => {
+  const { cluster, failure, fill, member, run, runtime, until } = groupStage(1);
+  await fill(2);
+  const told: string[] = [];
+  const one = member(listeners(told));
+  const reading = one[Symbol.asyncIterator]();
+  await run(reading.next());
+  const two = member();
+  await run(two.join());
+  assert.deepEqual(two.assignment, []);
+  const { memberId } = one.groupMetadata();
+  cluster.control(Heartbeat, (request) => request.memberId === memberId ? { error: 22 } : undefined, { times: 1 });
+  await until(() => told.length === 2);
+  // Sooner than its session would have ended.
+  await runtime.advance(15_000);
+  assert.deepEqual([told, indexesOf(two.assignment)], [["+0", "!0"], [0]]);
+  assert.equal((await failure(one.commit())).code, "COMMIT_FAILED");
+  const next = reading.next();
+  await until(() => cluster.groups.get("g")!.members.length === 2);
+  await run(two.close());
+  assert.equal(textOf((await run(next)).value!), "0");
   await run(one.close());
 });

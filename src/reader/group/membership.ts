@@ -205,7 +205,10 @@ export class Membership {
     }
     this.#heart.stop();
     this.#state = "joining";
+    // The group would wait for it to join, or for its session to end.
+    const left = this.#owned.lostInHand.length > 0 ? this.#calls.leave() : undefined;
     await this.#owned.whileLostInHand();
+    await left;
     if (this.#closing.signal.aborted) return;
     this.#verdict.begin(undefined);
     const assignment = await this.#enter();
