@@ -1,11 +1,20 @@
 /** Members of a group to whom two things happen at once, and listeners that fail or ask back. */
 import assert from "node:assert/strict";
+import { TimeoutError } from "../../src/errors.ts";
 import { Heartbeat, JoinGroup, SyncGroup } from "../../src/protocol/messages/mod.ts";
 import type { TopicPartition } from "../../src/reader/mod.ts";
 import { test } from "../harness.ts";
 import { groupStage, indexesOf, textOf } from "./group_stage.ts";
 
 const ZERO = { topic: "orders", partition: 0 };
+
+/** A promise, and what settles it. */
+function gate(): { readonly opened: Promise<void>; open(): void; fail(error: unknown): void } {
+  let open = (): void => {};
+  let fail: (error: unknown) => void = () => {};
+  const opened = new Promise<void>((resolve, reject) => [open, fail] = [resolve, reject]);
+  return { opened, open: () => open(), fail: (error) => fail(error) };
+}
 
 /** Listeners that write down what they are told. */
 function listeners(told: string[]) {
@@ -113,4 +122,114 @@ test("moments: whoever was dropped by its generation with a record in hand keeps
   await run(two.close());
   assert.equal(textOf((await run(next)).value!), "0");
   await run(one.close());
+});
+
+test("moments: closing gives up by onRevoked what is still this member's, also when the group is about to meet again", async () => {
+  const { cluster, member, run, runtime, until } = groupStage(2);
+  const told: string[] = [];
+  const { open, opened } = gate();
+  const one = member({ heartbeatIntervalMs: 100, ...listeners(told), onAssigned: () => opened });
+  one.join().catch(() => {});
+  await until(() => cluster.groups.get("g")?.state === "Stable");
+  const two = member();
+  const joining = two.join();
+  await until(() => cluster.groups.get("g")!.state === "PreparingRebalance");
+  // Long enough to be told so by a heartbeat.
+  await runtime.advance(1_000);
+  const closing = one.close();
+  open();
+  await run(closing);
+  assert.deepEqual(told, ["-0,1"]);
+  await run(joining);
+  await run(two.close());
+});
+
+test("moments: an iteration that begins as soon as a listener's error was told joins again", async () => {
+  const { fill, member, run } = groupStage(1);
+  await fill(1);
+  const errors: string[] = [];
+  const one = member({
+    onAssigned: () => {
+      if (errors.length === 0) throw new RangeError("Not this one.");
+    },
+    onLost: () => {},
+  });
+  const read = async (): Promise<string | undefined> => {
+    while (errors.length < 10) {
+      try {
+        for await (const record of one) return textOf(record);
+      } catch (error) {
+        errors.push((error as Error).message);
+      }
+    }
+    return undefined;
+  };
+  assert.deepEqual([await run(read()), errors], ["0", ["Not this one."]]);
+  await run(one.close());
+});
+
+test("moments: an error of ours that onAssigned rejects with ends the iteration as any other, and nothing stays unread", async () => {
+  const { failure, fill, member, run } = groupStage(1);
+  await fill(1);
+  let fails = true;
+  const late = new TimeoutError("Looking it up took too long.");
+  const one = member({ onAssigned: () => fails ? Promise.reject(late) : undefined });
+  assert.equal((await failure(one[Symbol.asyncIterator]().next())).message, late.message);
+  fails = false;
+  assert.equal(textOf((await run(one[Symbol.asyncIterator]().next())).value!), "0");
+  await run(one.close());
+});
+
+test("moments: an error of ours that onRevoked rejects with ends the iteration as any other", async () => {
+  const { failure, fill, member, run, until } = groupStage(2);
+  await fill(2);
+  const late = new TimeoutError("Committing took too long.");
+  let fails = true;
+  const one = member({ heartbeatIntervalMs: 100, onRevoked: () => fails ? Promise.reject(late) : undefined });
+  const reading = one[Symbol.asyncIterator]();
+  for (let i = 0; i < 2; i++) await run(reading.next());
+  const two = member();
+  const joining = two.join();
+  assert.equal((await failure(reading.next())).message, late.message);
+  fails = false;
+  await run(joining);
+  await run(one.join());
+  await until(() => one.assignment.length === 1 && two.assignment.length === 1);
+  await run(two.close());
+  await run(one.close());
+});
+
+test("moments: closing tells what onRevoked rejects with that had begun before", async () => {
+  const { fill, failure, member, run, runtime, until } = groupStage(1);
+  await fill(1);
+  const { fail, opened } = gate();
+  let isGivingUp = false;
+  const one = member({
+    assignors: ["range"],
+    onRevoked: () => {
+      isGivingUp = true;
+      return opened;
+    },
+  });
+  await run(one.join());
+  const two = member({ assignors: ["range"] });
+  const joining = two.join();
+  await until(() => isGivingUp);
+  const closing = one.close();
+  closing.catch(() => {});
+  await runtime.advance(100);
+  fail(new TimeoutError("Committing took too long."));
+  assert.equal((await failure(closing)).message, "Committing took too long.");
+  await run(joining);
+  await run(two.close());
+});
+
+test("moments: join() by a listener doesn't wait for that listener", async () => {
+  const { member, run } = groupStage(2);
+  const seen: number[][] = [];
+  const join = async (): Promise<void> => void seen.push(indexesOf(await one.join()));
+  const one = member({ onAssigned: join, onRevoked: join });
+  assert.deepEqual(indexesOf(await run(one.join())), [0, 1]);
+  await run(one.close().catch(() => {}));
+  assert.deepEqual(seen[0], [0, 1]);
 });

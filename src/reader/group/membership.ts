@@ -49,6 +49,8 @@ export class Membership {
   readonly #isCooperative: boolean;
   #state: MembershipState = "out";
   #running: Promise<void> | undefined;
+  /** It is to begin again as soon as it has ended. */
+  #isAgain = false;
   #attempts = 0;
   /** It has asked to join, and its metadata may be that of a generation before. */
   #isBetween = false;
@@ -116,17 +118,27 @@ export class Membership {
 
   /** Begins to live, unless it does already. */
   start(): void {
-    if (this.#running !== undefined || this.#closing.signal.aborted) return;
+    if (this.#closing.signal.aborted) return;
+    const { failure } = this.#inner;
     // Whoever was fenced would fence the one who has its name now.
-    if ((this.#inner.failure as KafkaError | undefined)?.errorCode === FENCED_INSTANCE_ID) return;
+    if ((failure as KafkaError | undefined)?.errorCode === FENCED_INSTANCE_ID) return;
+    // It has told why it ends, and is about to leave the group.
+    if (this.#running !== undefined) this.#isAgain ||= failure !== undefined;
     this.#inner.failure = undefined;
+    if (this.#running !== undefined) return;
+    this.#isAgain = false;
     this.#verdict.begin(undefined);
     // Nobody's call: heartbeats belong to all who read.
-    this.#running = outside(() => this.#run()).finally(() => this.#running = undefined);
+    this.#running = outside(() => this.#run()).finally(() => {
+      this.#running = undefined;
+      if (this.#isAgain) this.start();
+    });
   }
 
   /** Resolves when it has its assignment. Rejects with what a member can't go on after. */
   async joined(): Promise<void> {
+    // The listener would wait for itself.
+    if (this.isCalledByListener) return;
     this.start();
     while (this.#state !== "member") {
       if (this.#inner.failure !== undefined) throw this.#inner.failure;
@@ -177,11 +189,14 @@ export class Membership {
         try {
           await this.#live();
         } catch (error) {
-          if (closing.aborted) break;
+          if (closing.aborted) {
+            if (this.#owned.hasThrown(error)) this.#inner.failure = error as Error;
+            break;
+          }
           await this.#onError(error);
         }
       }
-      await this.#owned.giveUp(this.#owned.all, this.#verdict.error === undefined ? "revoked" : "lost");
+      await this.#owned.giveUp(this.#owned.all, this.#verdict.isLost ? "lost" : "revoked");
     } catch (error) {
       await this.#end(error as Error);
     } finally {
@@ -251,7 +266,7 @@ export class Membership {
 
   async #onError(error: unknown): Promise<void> {
     const { errorCode, retriable } = error as KafkaError;
-    if (!(error instanceof KafkaError) || errorCode === FENCED_INSTANCE_ID) throw error;
+    if (!(error instanceof KafkaError) || errorCode === FENCED_INSTANCE_ID || this.#owned.hasThrown(error)) throw error;
     this.#heart.stop();
     this.#state = "joining";
     this.#attempts += 1;

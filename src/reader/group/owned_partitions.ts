@@ -40,6 +40,8 @@ export class OwnedPartitions {
   readonly #listening = new Marked();
   /** Partitions that were lost while the caller had them in hand. */
   #lostInHand: readonly Cursor[] = [];
+  /** What the user's listener has thrown. */
+  #thrown: { readonly error: unknown } | undefined;
   /** Where the caller stood with a partition in hand, and since when. */
   readonly #standing = new Map<string, { readonly position: bigint | undefined; readonly sinceMs: number }>();
 
@@ -71,6 +73,11 @@ export class OwnedPartitions {
   /** True for a call that the user's listener makes, which may wait for everything but the end of itself. */
   get isCalledByListener(): boolean {
     return this.#listening.isInside;
+  }
+
+  /** True for what the user's listener has thrown, which says nothing of the group. */
+  hasThrown(error: unknown): boolean {
+    return this.#thrown !== undefined && this.#thrown.error === error;
   }
 
   /** Takes an assignment. False if partitions were given up for others: then the group has to meet again. */
@@ -161,6 +168,11 @@ export class OwnedPartitions {
     if (listen === undefined) return;
     try {
       await this.#listening.run(() => listen(places.map(({ topic, partition }) => ({ topic, partition }))));
+    } catch (error) {
+      // A commit that is refused of partitions that go does: the member joins anew.
+      const isOfGroup = event !== "onAssigned" && (error as Partial<KafkaError> | null)?.code === "COMMIT_FAILED";
+      this.#thrown = isOfGroup ? undefined : { error };
+      throw error;
     } finally {
       this.#inner.wake();
     }
