@@ -1,10 +1,10 @@
 /** Members of a group to whom two things happen at once, and listeners that fail or ask back. */
 import assert from "node:assert/strict";
 import { TimeoutError } from "../../src/errors.ts";
-import { Heartbeat, JoinGroup, SyncGroup } from "../../src/protocol/messages/mod.ts";
+import { Heartbeat, JoinGroup, OffsetFetch, SyncGroup } from "../../src/protocol/messages/mod.ts";
 import type { TopicPartition } from "../../src/reader/mod.ts";
 import { test } from "../harness.ts";
-import { groupStage, indexesOf, textOf } from "./group_stage.ts";
+import { drain, groupStage, indexesOf, textOf } from "./group_stage.ts";
 
 const ZERO = { topic: "orders", partition: 0 };
 
@@ -232,4 +232,73 @@ test("moments: join() by a listener doesn't wait for that listener", async () =>
   assert.deepEqual(indexesOf(await run(one.join())), [0, 1]);
   await run(one.close().catch(() => {}));
   assert.deepEqual(seen[0], [0, 1]);
+});
+
+test("moments: a caller that goes back to the same record again and again is there, for however long", async () => {
+  const { fill, member, run, runtime } = groupStage(1);
+  await fill(2);
+  const told: string[] = [];
+  const one = member({ maxWaitMs: 10, rebalanceTimeoutMs: 20_000, ...listeners(told) });
+  let attempts = 0;
+  const read = async (): Promise<void> => {
+    for await (const { offset } of one) {
+      await new Promise<void>((resolve) => runtime.setTimer(resolve, 7_100));
+      if (++attempts === 8) return;
+      one.seek(ZERO, offset);
+    }
+  };
+  await run(read());
+  assert.deepEqual(told, ["+0"]);
+  await run(one.close());
+});
+
+test("moments: a connection to the coordinator that is dead and says nothing costs no membership while there is time for another one", async () => {
+  const { cluster, member, run, runtime } = groupStage(1);
+  const told: string[] = [];
+  const one = member({ sessionTimeoutMs: 30_000, requestTimeoutMs: 10_000, ...listeners(told) });
+  await run(one.join());
+  const before = one.groupMetadata();
+  cluster.control(Heartbeat, { silence: true }, { times: 1 });
+  await runtime.advance(60_000);
+  assert.deepEqual([told, one.groupMetadata()], [["+0"], before]);
+  await run(one.close());
+});
+
+test("moments: offsets that a transaction has still open keep nobody out of the group, and no other partition unread", async () => {
+  const { cluster, fill, member, run, runtime, transactional, until } = groupStage(2);
+  await fill(2);
+  const producer = transactional("t");
+  const { open, opened } = gate();
+  let isOpen = false;
+  const transaction = producer.transaction(async (tx) => {
+    await tx.sendOffsets({ ...ZERO, offset: 1n }, "g");
+    isOpen = true;
+    await opened;
+  });
+  await until(() => isOpen);
+  const [one, two] = [member(), member()];
+  const seen: string[] = [];
+  drain(one, seen);
+  await until(() => cluster.requestsOf(OffsetFetch).length > 2);
+  drain(two, seen);
+  await runtime.advance(20_000);
+  const group = cluster.groups.get("g")!;
+  assert.deepEqual([group.state, group.members.length, seen], ["Stable", 2, ["1"]]);
+  open();
+  await run(transaction);
+  await fill(2, 2);
+  await until(() => seen.length === 3);
+  assert.deepEqual(seen.sort(), ["1", "2", "3"]);
+  for (const each of [one, two, producer]) await run(each.close());
+});
+
+test("moments: of partitions that one can't begin with none is told as lost that nobody was told of", async () => {
+  const { failure, member, reader, run } = groupStage(2);
+  const it = reader();
+  await run(it.commit("g", [{ ...ZERO, offset: 0n }]));
+  const told: string[] = [];
+  const one = member({ onMissingOffset: "fail", ...listeners(told) });
+  assert.equal((await failure(one.join())).code, "NO_COMMITTED_OFFSET");
+  assert.deepEqual(told, []);
+  for (const each of [one, it]) await run(each.close());
 });

@@ -40,6 +40,7 @@ export class Heart {
   readonly #coordinator: Coordinator;
   readonly #intervalMs: number;
   readonly #sessionTimeoutMs: number;
+  readonly #requestTimeoutMs: number;
   readonly #listener: HeartListener;
   #heardAtMs = 0;
   #pulse: Pulse | undefined;
@@ -49,8 +50,9 @@ export class Heart {
   constructor(
     runtime: Runtime,
     coordinator: Coordinator,
-    { heartbeatIntervalMs, sessionTimeoutMs }: {
+    { heartbeatIntervalMs, requestTimeoutMs, sessionTimeoutMs }: {
       readonly heartbeatIntervalMs: number;
+      readonly requestTimeoutMs: number;
       readonly sessionTimeoutMs: number;
     },
     listener: HeartListener,
@@ -59,6 +61,8 @@ export class Heart {
     this.#coordinator = coordinator;
     this.#intervalMs = heartbeatIntervalMs;
     this.#sessionTimeoutMs = sessionTimeoutMs;
+    // A coordinator that doesn't answer in the session's time can't be asked in time either.
+    this.#requestTimeoutMs = Math.min(requestTimeoutMs, sessionTimeoutMs);
     this.#listener = listener;
   }
 
@@ -88,8 +92,7 @@ export class Heart {
     try {
       const connection = await this.#coordinator.connection();
       const version = connection.version(Heartbeat);
-      // A coordinator that doesn't answer in the session's time can't be asked in time either.
-      const { errorCode } = await connection.request(Heartbeat, version, pulse, this.#sessionTimeoutMs);
+      const { errorCode } = await connection.request(Heartbeat, version, pulse, this.#requestTimeoutMs);
       if (errorCode !== 0) throw groupError(errorCode, "Heartbeat");
       if (this.#pulse === pulse) this.#onHeard();
     } catch (error) {

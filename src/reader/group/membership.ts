@@ -78,7 +78,7 @@ export class Membership {
     this.#heart = new Heart(
       runtime,
       this.#coordinator,
-      options,
+      { ...options, requestTimeoutMs },
       {
         onBeat: () => this.#owned.look(),
         onVerdict: (error) => verdict.decide(error),
@@ -236,7 +236,7 @@ export class Membership {
     this.#leadership.tellMissing();
     this.#inner.wake();
     const timer = this.#leadership.isPartial ? this.#againLater() : undefined;
-    while (this.#verdict.error === undefined && !this.#closing.signal.aborted) await this.#inner.nextEvent();
+    while (!this.#verdict.isOver) await this.#inner.nextEvent();
     timer?.cancel();
   }
 

@@ -28,6 +28,13 @@ export interface OwnedPartitionsParts {
   onStuck(error: KafkaError): void;
 }
 
+/** Where a caller stands: it may have come back to the same record. */
+interface Standing {
+  readonly position: bigint | undefined;
+  readonly turn: number;
+  readonly sinceMs: number;
+}
+
 /** Owns what the member reads, and has the user's listener told of it. */
 export class OwnedPartitions {
   readonly #reader: Reader;
@@ -43,7 +50,7 @@ export class OwnedPartitions {
   /** What the user's listener has thrown. */
   #thrown: { readonly error: unknown } | undefined;
   /** Where the caller stood with a partition in hand, and since when. */
-  readonly #standing = new Map<string, { readonly position: bigint | undefined; readonly sinceMs: number }>();
+  readonly #standing = new Map<string, Standing>();
 
   /** Owns none yet. */
   constructor(parts: OwnedPartitionsParts) {
@@ -80,30 +87,34 @@ export class OwnedPartitions {
     return this.#thrown !== undefined && this.#thrown.error === error;
   }
 
-  /** Takes an assignment. False if partitions were given up for others: then the group has to meet again. */
+  /**
+   * Takes an assignment. False if partitions were given up for others, or not taken because the generation is over: then
+   * the group has to meet again.
+   */
   async adopt(assignment: readonly TopicPartition[]): Promise<boolean> {
     const wanted = new Map(assignment.map((place) => [keyOf(place), place]));
     const gone = this.all.filter((place) => !wanted.has(keyOf(place)));
     const added = [...wanted.values()].filter((place) => !this.#owned.has(keyOf(place)));
     if (gone.length > 0) await this.giveUp(gone, "revoked");
-    await this.#take(added);
-    return gone.length === 0;
+    const isTaken = await this.#take(added);
+    return isTaken && gone.length === 0;
   }
 
-  async #take(added: readonly TopicPartition[]): Promise<void> {
+  /** False if the generation is over before it is known where to begin. */
+  async #take(added: readonly TopicPartition[]): Promise<boolean> {
     if (added.length > 0) {
       const offsets = await this.#committed(added);
-      if (this.#verdict.isOver) return;
+      if (offsets === undefined) return false;
+      const { onMissingOffset } = this.#inner.options;
+      const missing = added.find((place) => !offsets.has(keyOf(place)));
+      if (missing !== undefined && onMissingOffset === "fail") {
+        const { topic, partition } = missing;
+        const message = `Commit an offset of topic ${show(topic)} partition ${partition} for group ` +
+          `${show(this.#options.groupId)} first, or set "onMissingOffset" to "beginning" or "end": there is none.`;
+        throw new KafkaError(message, { code: "NO_COMMITTED_OFFSET", topic, partition });
+      }
       for (const place of added) {
-        const offset = offsets.get(keyOf(place));
-        const { onMissingOffset } = this.#inner.options;
-        if (offset === undefined && onMissingOffset === "fail") {
-          const { topic, partition } = place;
-          const message = `Commit an offset of topic ${show(topic)} partition ${partition} for group ` +
-            `${show(this.#options.groupId)} first, or set "onMissingOffset" to "beginning" or "end": there is none.`;
-          throw new KafkaError(message, { code: "NO_COMMITTED_OFFSET", topic, partition });
-        }
-        this.#inner.add(place, offset ?? onMissingOffset as "beginning" | "end");
+        this.#inner.add(place, offsets.get(keyOf(place)) ?? onMissingOffset as "beginning" | "end");
         this.#owned.set(keyOf(place), place);
       }
     }
@@ -113,16 +124,29 @@ export class OwnedPartitions {
       if (cursor !== undefined) cursor.held = false;
     }
     this.#inner.wake();
+    return true;
   }
 
-  /** Committed offsets by partition. Asked for until they are told: elsewhere records would be read twice, or never. */
-  async #committed(places: readonly TopicPartition[]): Promise<Map<string, bigint>> {
+  /**
+   * Committed offsets by partition. Asked for until they are told, for elsewhere records would be read twice, or never,
+   * or until the generation is over: while a transaction has offsets open others want to join.
+   */
+  async #committed(places: readonly TopicPartition[]): Promise<Map<string, bigint> | undefined> {
     for (;;) {
+      const asked = this.#reader.committed(this.#options.groupId, places);
+      let isAnswered = false;
+      const answer = (): void => {
+        isAnswered = true;
+        this.#inner.wake();
+      };
+      asked.then(answer, answer);
+      while (!isAnswered && !this.#verdict.isOver) await this.#inner.nextEvent();
+      if (this.#verdict.isOver) return undefined;
       try {
-        const offsets = await this.#reader.committed(this.#options.groupId, places);
+        const offsets = await asked;
         return new Map(offsets.map((each) => [keyOf(each), each.offset]));
       } catch (error) {
-        if (!(error instanceof TimeoutError) || this.#verdict.isOver) throw error;
+        if (!(error instanceof TimeoutError)) throw error;
         this.#parts.onTrouble(error);
       }
     }
@@ -194,8 +218,10 @@ export class OwnedPartitions {
       const cursor = this.#inner.cursors.get(key);
       const standing = this.#standing.get(key);
       if (cursor === undefined || !cursor.inHand) this.#standing.delete(key);
-      else if (standing === undefined || standing.position !== cursor.position) {
-        this.#standing.set(key, { position: cursor.position, sinceMs: nowMs });
+      else if (
+        standing === undefined || standing.position !== cursor.position || standing.turn !== cursor.turn
+      ) {
+        this.#standing.set(key, { position: cursor.position, turn: cursor.turn, sinceMs: nowMs });
       } else if (nowMs - standing.sinceMs >= this.#options.rebalanceTimeoutMs) {
         return this.#onStuck();
       }

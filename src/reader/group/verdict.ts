@@ -31,7 +31,7 @@ export class Verdict {
 
   /** Nothing new is to be begun in this generation. */
   get isOver(): boolean {
-    return this.isLost || this.#closing.aborted;
+    return this.#error !== undefined || this.#closing.aborted;
   }
 
   /** The generation is over for this reason, unless there is a better one. */
