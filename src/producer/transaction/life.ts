@@ -209,13 +209,11 @@ export class TransactionLife {
   async #commitOffsets(offsets: readonly CommittedOffset[], group: GroupMetadata): Promise<void> {
     if (this.states.current !== "in transaction") throw this.notNow("sendOffsets");
     if (offsets.length === 0) return;
-    try {
-      await this.#offsets.commit(offsets, group, this.#deadline());
-    } catch (error) {
+    await this.#offsets.commit(offsets, group, this.#deadline(), (error) => {
       // Given up before it was asked for, because of an abort or of another failure: that is what there is to tell.
       const isDropped = error instanceof UndecidedError && error.unanswered === 0 && !this.#takesRecords();
-      throw isDropped ? this.#notSent("offsets were") : this.#told(error);
-    }
+      return isDropped ? this.#notSent("offsets were") : this.#told(error);
+    });
   }
 
   /** Commits or aborts. Rejects with the reason; what is left to do then is what the state allows. */

@@ -7,7 +7,7 @@
 import type { Cluster } from "../../cluster/cluster.ts";
 import type { GroupMetadata } from "../../cluster/group_metadata.ts";
 import { ZERO_TOPIC_ID } from "../../cluster/metadata.ts";
-import { UnsupportedVersionError } from "../../errors.ts";
+import { type KafkaError, UnsupportedVersionError } from "../../errors.ts";
 import { show } from "../../show.ts";
 import { byTopic } from "../../protocol/by_topic.ts";
 import { UNKNOWN_TOPIC_ID } from "../../protocol/error_code_names.ts";
@@ -65,9 +65,14 @@ export class OffsetCommits {
     return this.#pending.size === 0 ? undefined : Promise.allSettled(this.#pending);
   }
 
-  /** Makes offsets part of the transaction. Rejects as {@link TransactionCalls.run} does. */
-  async commit(offsets: readonly CommittedOffset[], group: GroupMetadata, deadlineMs: number): Promise<void> {
-    const commit = this.#addAndWrite(offsets, group, deadlineMs);
+  /** Makes offsets part of the transaction. Rejects with what `told` makes of a failure. */
+  async commit(
+    offsets: readonly CommittedOffset[],
+    group: GroupMetadata,
+    deadlineMs: number,
+    told: (error: unknown) => KafkaError,
+  ): Promise<void> {
+    const commit = this.#addAndWrite(offsets, group, deadlineMs, told);
     this.#pending.add(commit);
     try {
       await commit;
@@ -76,10 +81,20 @@ export class OffsetCommits {
     }
   }
 
-  async #addAndWrite(offsets: readonly CommittedOffset[], group: GroupMetadata, deadlineMs: number): Promise<void> {
-    if (this.#identity.version === 1) await this.#addGroup(group.groupId, deadlineMs);
-    this.hasAny = true;
-    await this.#write(offsets, group, deadlineMs);
+  async #addAndWrite(
+    offsets: readonly CommittedOffset[],
+    group: GroupMetadata,
+    deadlineMs: number,
+    told: (error: unknown) => KafkaError,
+  ): Promise<void> {
+    try {
+      if (this.#identity.version === 1) await this.#addGroup(group.groupId, deadlineMs);
+      this.hasAny = true;
+      await this.#write(offsets, group, deadlineMs);
+    } catch (error) {
+      // Here, and not a turn later: a commit that sees nothing pending must see what has failed.
+      throw told(error);
+    }
   }
 
   async #addGroup(groupId: string, deadlineMs: number): Promise<void> {

@@ -337,3 +337,30 @@ test("transaction calls: the signal of a transaction whose commit finds out that
   assert.equal(signal.reason, error);
   await run(client.close());
 });
+
+for (const release of ["3.9", "4.1"] as const) {
+  test(`transaction calls: on Kafka ${release} a commit in whichever turn after offsets were refused is refused too`, async () => {
+    for (let turns = 0; turns < 12; turns++) {
+      const { cluster, producer, run } = stage(release);
+      let onRefused = (): void => {};
+      const onResponse = ({ api }: { readonly api: string }): void => {
+        if (api === "TxnOffsetCommit") onRefused();
+      };
+      const client = producer({ hooks: { onResponse } });
+      const tx = await run(client.begin());
+      await run(tx.send(record));
+      cluster.control(TxnOffsetCommit, { error: 22 }, { times: 1 });
+      const committed = new Promise<string>((resolve) => {
+        onRefused = async () => {
+          for (let i = 0; i < turns; i++) await undefined;
+          resolve(codeOf(tx.commit()));
+        };
+      });
+      void tx.sendOffsets(offset, "g");
+      assert.equal(await run(committed), "ILLEGAL_GENERATION", `after ${turns} turns`);
+      await run(tx.abort());
+      assert.ok(cluster.requestsOf(EndTxn).every(({ body }) => !body.committed));
+      await run(client.close());
+    }
+  });
+}
