@@ -36,7 +36,7 @@ export const brokerAdvice = {
   OUT_OF_ORDER_SEQUENCE_NUMBER:
     "nothing: the producer finds out what is missing; records that may be in the log fail with `OUTCOME_UNKNOWN`",
   DUPLICATE_SEQUENCE_NUMBER: "nothing: it is delivered",
-  INVALID_PRODUCER_EPOCH: "nothing, if idempotent; with transactions another producer has the id: make a new one",
+  INVALID_PRODUCER_EPOCH: "nothing, if idempotent; a transaction is aborted, which tells if another has its id",
   INVALID_TXN_STATE: "abort, and begin again",
   INVALID_PRODUCER_ID_MAPPING: "make a new producer: the broker has forgotten the transactional id",
   INVALID_TRANSACTION_TIMEOUT: "lower `transactionTimeoutMs`",

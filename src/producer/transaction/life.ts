@@ -13,7 +13,11 @@
 import type { Cluster } from "../../cluster/cluster.ts";
 import type { GroupMetadata } from "../../cluster/group_metadata.ts";
 import { type KafkaError, TransactionAbortedError } from "../../errors.ts";
-import { PRODUCER_FENCED, TRANSACTIONAL_ID_AUTHORIZATION_FAILED } from "../../protocol/error_code_names.ts";
+import {
+  INVALID_PRODUCER_EPOCH,
+  PRODUCER_FENCED,
+  TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+} from "../../protocol/error_code_names.ts";
 import { Outstanding } from "../../runtime/outstanding.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import { type CallOptions, DecidedError, TransactionCalls, UndecidedError } from "./calls.ts";
@@ -415,7 +419,9 @@ export class TransactionLife {
     }
     if (!(error instanceof DecidedError)) return this.#die(internal(error));
     const { action, error: cause } = error;
-    if (action === "fenced") return this.#die(this.#fenced(cause));
+    // Under version 2 offsets of a transaction that has timed out are refused alike: its abort tells which it is.
+    const isDoubtful = ending === undefined && this.identity.version === 2 && cause.errorCode === INVALID_PRODUCER_EPOCH;
+    if (action === "fenced" && !isDoubtful) return this.#die(this.#fenced(cause));
     // Another abort would be refused as this one was.
     if (action === "fatal" || ending === "abort") return this.#die(this.#fatal(cause, ending));
     this.identity.isSpent = true;

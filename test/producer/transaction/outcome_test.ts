@@ -389,3 +389,45 @@ test("transaction outcome: after a commit that is known to be made, a lost ident
   assert.deepEqual((await committed())[0], ["a", "b"]);
   await run(client.close());
 });
+
+test("transaction outcome: a transaction that has timed out under version 2 before its offsets is aborted, and its producer goes on", async () => {
+  const { cluster, runtime, producer, run, failure, committed } = stage("4.1");
+  const client = producer({ transactionTimeoutMs: 5_000, requestTimeoutMs: 2_000 });
+  for (const value of ["a", "b"]) {
+    const tx = await run(client.begin());
+    await run(tx.send({ ...record, value }));
+    // With the group in it, and without.
+    if (value === "b") await run(tx.sendOffsets({ topic: "in", partition: 0, offset: 7n }, "g"));
+    await runtime.advance(20_000);
+    const error = await failure(tx.sendOffsets({ topic: "in", partition: 0, offset: 8n }, "g"));
+    assert.deepEqual([error.code, error.fatal, error.requiresAbort], ["INVALID_PRODUCER_EPOCH", false, true]);
+    assert.equal((await failure(tx.commit())).requiresAbort, true);
+    await run(tx.abort());
+  }
+  await run(client.transaction(async (tx) => {
+    void tx.send({ ...record, value: "c" });
+    await tx.sendOffsets({ topic: "in", partition: 0, offset: 9n }, "g");
+  }));
+  assert.deepEqual((await committed())[0], ["c"]);
+  assert.equal(cluster.groups.committed("g", "in", 0), 9n);
+  await run(client.close());
+});
+
+for (const release of ["3.9", "4.1"] as const) {
+  test(`transaction outcome: on Kafka ${release} offsets of a producer that was replaced end it, at its abort at the latest`, async () => {
+    const { cluster, producer, run, failure } = stage(release);
+    const former = producer();
+    const tx = await run(former.begin());
+    await run(tx.send(record));
+    const later = producer();
+    await run(later.init());
+    const error = await failure(tx.sendOffsets({ topic: "in", partition: 0, offset: 8n }, "g"));
+    const end = await failure(tx.abort());
+    assert.ok(end instanceof ProducerFencedError, String(end));
+    assert.equal(error.fatal, release === "3.9");
+    assert.equal(former.state, "fatal");
+    assert.equal(cluster.groups.committed("g", "in", 0), undefined);
+    await run(former.close());
+    await run(later.close());
+  });
+}
