@@ -207,6 +207,8 @@ export class Settlement {
         return this.#onGap(batch, error, result);
       case "fatal":
         batch.partition.removeInFlight(batch);
+        // It was given up, and who sent it may be somebody else by now.
+        if (batch.outcome !== undefined) return undefined;
         throw error;
       case "split":
         return this.#split(batch, error);

@@ -431,3 +431,24 @@ for (const release of ["3.9", "4.1"] as const) {
     await run(later.close());
   });
 }
+
+test("transaction outcome: a late answer about a producer id of before doesn't end the producer", async () => {
+  const { cluster, runtime, producer, run, failure, committed } = stage("4.1");
+  const former = producer();
+  await run(former.init());
+  await run(former.close());
+  cluster.transactions.setEpoch(ID, 32_765);
+  const client = producer({ lingerMs: 500, deliveryTimeoutMs: 1_000, requestTimeoutMs: 1_000 });
+  const tx = await run(client.begin());
+  // It is given up before it gets to the coordinator, which has handed out another producer id by then.
+  cluster.control(Produce, { delayMs: 800 }, { times: 1 });
+  await failure(tx.send(record));
+  await run(tx.abort());
+  await run(client.init());
+  const next = await run(client.begin());
+  await runtime.advance(1_000);
+  await run(next.send({ ...record, value: "b" }));
+  await run(next.commit());
+  assert.deepEqual((await committed())[0], ["b"]);
+  await run(client.close());
+});
