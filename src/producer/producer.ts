@@ -164,7 +164,11 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     // A copy: a callback of a record that is refused at once may change the list. What isn't a list may make each
     // record of what it made the one before of.
     const all = copyOfRecords(records, keep);
-    if (all instanceof ConfigError) return new BatchDelivery(0, all);
+    if (all instanceof ConfigError) {
+      // A transaction is none without them.
+      this.#parts.stamping.onFailed(all, 0);
+      return new BatchDelivery(0, all);
+    }
     const call: Call | undefined = readSendOptions("sendBatch", options);
     const delivery = new BatchDelivery(all.length);
     const callbacks = call?.hasCallback ? call : undefined;

@@ -73,8 +73,8 @@ export interface Stamping {
   onGap(cause: KafkaError | undefined): KafkaError | undefined;
   /**
    * Records have failed for good: those of a batch, or one that never got into a batch (`persisted` of the error is "no"
-   * then; an `AbortError` if its caller has taken it back). Called right before their promises and callbacks hear of it,
-   * also when the whole producer fails.
+   * then; an `AbortError` if its caller has taken it back), or those of a list that can't be read (`records` is 0 then).
+   * Called right before their promises and callbacks hear of it, also when the whole producer fails.
    */
   onFailed(error: KafkaError, records: number): void;
   /** An attempt to send a stamped batch got no answer: it may be executed at any later time. The batch may go again. */

@@ -5,7 +5,9 @@
  */
 
 import { checkGroup, checkOffsets, type CommittedOffset } from "./offsets.ts";
-import { type KafkaError, TransactionStateError } from "../../errors.ts";
+import { isKafkaError } from "../../error_like.ts";
+import { ConfigError, type KafkaError, TransactionStateError } from "../../errors.ts";
+import { sentenceOf } from "../../show.ts";
 import type { Producer } from "../producer.ts";
 import type { DeliveryCallback, ProducerRecord, SendOptions } from "../record/record.ts";
 import type { RecordMetadata } from "../record/delivery.ts";
@@ -115,7 +117,8 @@ export class Transaction<K = string | Uint8Array, V = string | Uint8Array> {
   }
 
   /**
-   * Commits offsets of a consumer group as part of the transaction (KIP-447): those of the next records to read.
+   * Commits offsets of a consumer group as part of the transaction (KIP-447): those of the next records to read. If that
+   * fails, nothing of the transaction is committed, whether the promise is awaited or not.
    *
    * @param offsets one or several; none is a no-op
    * @param group the group's id, or what its member knows of itself, so that a member that was replaced is refused
@@ -154,7 +157,17 @@ export class Transaction<K = string | Uint8Array, V = string | Uint8Array> {
   ): Promise<void> {
     const refusal = this.#refusal("sendOffsets");
     if (refusal !== undefined) throw refusal;
-    await this.#life.commitOffsets(checkOffsets(offsets), checkGroup(group));
+    let checked: Parameters<TransactionLife["commitOffsets"]>;
+    try {
+      checked = [checkOffsets(offsets), checkGroup(group)];
+    } catch (cause) {
+      const message = `Pass offsets that can be read: ${sentenceOf(cause)}`;
+      const error = isKafkaError(cause) ? cause : new ConfigError("offsets", message, { cause });
+      // As of a record that can't be sent: nobody may look at the promise.
+      this.#life.onFailed(error);
+      throw error;
+    }
+    await this.#life.commitOffsets(...checked);
   }
 
   #end(kind: "commit" | "abort"): Promise<void> {

@@ -1,6 +1,7 @@
 /** Calls that are made from inside of other calls, and at moments when nobody expects them. */
 import assert from "node:assert/strict";
 import {
+  ConfigError,
   type KafkaError,
   ProducerClosedError,
   type Transaction,
@@ -12,6 +13,8 @@ import { EndTxn, FindCoordinator, InitProducerId, Produce } from "../../../src/p
 import { AddOffsetsToTxn } from "../../../src/protocol/messages/add_offsets_to_txn.ts";
 import { TxnOffsetCommit } from "../../../src/protocol/messages/txn_offset_commit.ts";
 import { test } from "../../harness.ts";
+import { turn } from "../../stage.ts";
+import { unhandledIn } from "../unhandled.ts";
 import { stage } from "./stage.ts";
 
 const record = { topic: "out", partition: 0, value: "a" };
@@ -363,4 +366,48 @@ for (const release of ["3.9", "4.1"] as const) {
       await run(client.close());
     }
   });
+}
+
+for (const release of ["3.9", "4.1"] as const) {
+  const thrown = new Error("thrown by a list");
+  const unreadable = function* (): Generator<never> {
+    yield* [];
+    throw thrown;
+  };
+  for (
+    const [what, hand] of [
+      ["an offset that is none", (tx) => tx.sendOffsets({ ...offset, offset: 7 as never }, "g")],
+      ["a group that is none", (tx) => tx.sendOffsets(offset, "")],
+      ["offsets that can't be read", (tx) => tx.sendOffsets(unreadable(), "g")],
+      ["records that can't be read", (tx) => tx.sendBatch(unreadable())],
+      ["no list of records", (tx) => tx.sendBatch(record as never)],
+      ["no list of records of a topic", (tx) => tx.topic("out").sendBatch(5 as never)],
+    ] as [string, (tx: Transaction) => PromiseLike<unknown>][]
+  ) {
+    test(`transaction calls: on Kafka ${release} ${what} blocks the commit, awaited or not`, async (t) => {
+      const unhandled = unhandledIn(t);
+      const { producer, run, failure, committed } = stage(release);
+      const client = producer();
+      const error = await failure(client.transaction((tx) => {
+        void tx.send(record);
+        void hand(tx);
+      }));
+      assert.ok(error instanceof ConfigError, String(error));
+      assert.deepEqual([error.requiresAbort, error.fatal], [true, false]);
+      const told = await run(client.transaction(async (tx) => {
+        try {
+          await hand(tx);
+        } catch (error) {
+          return error;
+        }
+      }).catch((error) => error));
+      assert.ok(told instanceof ConfigError, String(told));
+      // As before: nobody has to look at it.
+      await turn();
+      assert.deepEqual(unhandled, []);
+      await run(client.transaction((tx) => void tx.send({ ...record, value: "b" })));
+      assert.deepEqual((await committed())[0], ["b"]);
+      await run(client.close());
+    });
+  }
 }
