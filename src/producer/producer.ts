@@ -408,8 +408,13 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
 
   /** What is under way ends in the request that it belongs to, or not at all. */
   #refuseElsewhere(): void {
-    const refusal = this.#scope?.refusal();
+    const refusal = this.elsewhere();
     if (refusal !== undefined) throw refusal;
+  }
+
+  /** @internal Why it can't be used from here: it belongs to another request. */
+  elsewhere(): KafkaError | undefined {
+    return this.#scope?.refusal();
   }
 
   #refuseIfClosed(): void {

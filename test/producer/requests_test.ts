@@ -4,7 +4,7 @@
  */
 
 import assert from "node:assert/strict";
-import { Producer, type ProducerOptions } from "../../mod.ts";
+import { Producer, type ProducerOptions, TransactionalProducer } from "../../mod.ts";
 import type { KafkaError } from "../../src/errors.ts";
 import { EmbeddedCluster } from "../../src/testing/mod.ts";
 import { inOwnRequest, runtimeName, test } from "../harness.ts";
@@ -135,4 +135,32 @@ test("requests: a producer that is made and closed in each request delivers in a
     });
   }
   assert.deepEqual(offsets, [0n, 1n, 2n]);
+});
+
+test("requests: another request that comes while a transaction is open is told whose it is, and does it no harm", async () => {
+  const cluster = new EmbeddedCluster({ topics: { orders: 1 } });
+  const options = { brokers: cluster.bootstrap, connect: cluster.sockets, transactionalId: "orders-1" };
+  const producer = new TransactionalProducer(options);
+  const tx = await producer.begin();
+  await tx.send({ topic: "orders", value: "1" });
+  const calls: [string, () => Promise<unknown>][] = [
+    ["init", () => producer.init()],
+    ["begin", () => producer.begin()],
+    ["transaction", () => producer.transaction(() => {})],
+    ["sendOffsets", () => tx.sendOffsets({ topic: "orders", partition: 0, offset: 1n }, "g")],
+    ["commit", () => tx.commit()],
+    ["abort", () => tx.abort()],
+    ["close", () => producer.close()],
+  ];
+  await inOwnRequest(async () => {
+    // Elsewhere there are no requests.
+    for (const [name, call] of runtimeName === "workerd" ? calls : []) {
+      const error: KafkaError | undefined = await call().then(() => undefined, (error) => error);
+      assert.equal(error?.code, "WRONG_REQUEST", name);
+    }
+  });
+  assert.equal(tx.state, "in transaction");
+  await tx.commit();
+  await producer.close();
+  assert.equal(cluster.transactions.describe("orders-1")!.state, "CompleteCommit");
 });

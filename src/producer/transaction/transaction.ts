@@ -148,6 +148,8 @@ export class Transaction<K = string | Uint8Array, V = string | Uint8Array> {
 
   /** Aborts, unless it has ended; a commit or an abort that has begun ends first. For `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
+    const elsewhere = this.#producer.elsewhere();
+    if (elsewhere !== undefined) throw elsewhere;
     if (!this.#hasEnded) await this.#life.endOpen(this.#fate);
   }
 
@@ -171,6 +173,8 @@ export class Transaction<K = string | Uint8Array, V = string | Uint8Array> {
   }
 
   #end(kind: "commit" | "abort"): Promise<void> {
+    const elsewhere = this.#producer.elsewhere();
+    if (elsewhere !== undefined) return Promise.reject(elsewhere);
     return this.#hasEnded ? Promise.reject(this.#notNow(kind)) : this.#life.end(kind);
   }
 
@@ -180,6 +184,8 @@ export class Transaction<K = string | Uint8Array, V = string | Uint8Array> {
   }
 
   #refusal(call: string): KafkaError | undefined {
+    const elsewhere = this.#producer.elsewhere();
+    if (elsewhere !== undefined) return elsewhere;
     if (!this.#hasEnded && this.#life.states.current === "in transaction") return undefined;
     return this.#notNow(call);
   }

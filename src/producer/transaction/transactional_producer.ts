@@ -214,6 +214,8 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
   ): Promise<T> {
     if (typeof run !== "function") refuse("run", "a function of a transaction", run);
     const { signal } = readOptions("transaction()", options, ["signal"]) as TransactionOptions;
+    // Now, and not in its turn, which another request can't wait for.
+    this.#refuseElsewhere();
     if (signal !== undefined && isAborted(signal)) throw abortError(signal);
     const before = this.#inLine === 0 ? this.#line : this.#watched(this.#line);
     this.#inLine += 1;
@@ -235,6 +237,8 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
    */
   close(options?: { readonly timeoutMs?: number | undefined }): Promise<void> {
     const timeoutMs = checkTimeoutMs(readOptions("close()", options, ["timeoutMs"]).timeoutMs);
+    const refusal = this.#producer.elsewhere();
+    if (refusal !== undefined) return Promise.reject(refusal);
     this.#closing ??= this.#close(timeoutMs);
     return this.#closing;
   }
@@ -350,7 +354,13 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
     });
   }
 
+  #refuseElsewhere(): void {
+    const refusal = this.#producer.elsewhere();
+    if (refusal !== undefined) throw refusal;
+  }
+
   #refuseIfClosed(): void {
+    this.#refuseElsewhere();
     if (this.#closing !== undefined) throw new ProducerClosedError("Make a new producer: this one was closed.");
   }
 }

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import {
   BufferFullError,
   isFatal,
-  type KafkaError,
+  KafkaError,
   ProducerClosedError,
   type Transaction,
   TransactionAbortedError,
@@ -562,3 +562,44 @@ test("transaction life: a commit in the turn of close() is refused, for the abor
     }
   }
 });
+
+for (const release of ["3.9", "4.1"] as const) {
+  test(`transaction life: on Kafka ${release} calls from another request are refused, and do the transaction of the first one no harm`, async () => {
+    const { runtime, producer, run, failure, committed } = stage(release);
+    let isElsewhere = false;
+    const refusal = new KafkaError("It belongs to another request.", { code: "WRONG_REQUEST" });
+    Object.assign(runtime, { newScope: () => ({ refusal: () => isElsewhere ? refusal : undefined }) });
+    const client = producer();
+    /** What a call is told that another request makes. */
+    const elsewhere = (call: () => Promise<unknown>): Promise<KafkaError> => {
+      isElsewhere = true;
+      const made = call();
+      isElsewhere = false;
+      return failure(made);
+    };
+    const ofProducer = {
+      "init()": () => client.init(),
+      "begin()": () => client.begin(),
+      "transaction()": () => client.transaction((tx) => void tx.send(record)),
+      "close()": () => client.close(),
+    };
+    for (const [name, call] of Object.entries(ofProducer)) assert.equal(await elsewhere(call), refusal, name);
+    const tx = await run(client.begin());
+    await run(tx.send(record));
+    const ofTransaction = {
+      "send()": () => tx.send(record),
+      "sendOffsets()": () => tx.sendOffsets({ topic: "in", partition: 0, offset: 7n }, "g"),
+      "commit()": () => tx.commit(),
+      "abort()": () => tx.abort(),
+      "dispose": () => tx[Symbol.asyncDispose](),
+    };
+    for (const [name, call] of Object.entries({ ...ofProducer, ...ofTransaction })) {
+      assert.equal(await elsewhere(call), refusal, name);
+      assert.equal(client.state, "in transaction", name);
+    }
+    await run(tx.commit());
+    await run(client.transaction((next) => void next.send({ ...record, value: "b" })));
+    assert.deepEqual((await committed())[0], ["a", "b"]);
+    await run(client.close());
+  });
+}
