@@ -22,11 +22,11 @@ export const transactions = [
     name: "InitProducerId in mid-transaction (version 2)",
     edits: [{
       file: offsetCommits,
-      find: `    this.hasAny = true;
-    await this.#write(offsets, group, deadlineMs);`,
-      replace: `    this.hasAny = true;
-    if (this.#identity.version === 2) await this.#identity.ask(deadlineMs);
-    await this.#write(offsets, group, deadlineMs);`,
+      find: `      this.hasAny = true;
+      await this.#write(offsets, group, deadlineMs);`,
+      replace: `      this.hasAny = true;
+      if (this.#identity.version === 2) await this.#identity.ask(deadlineMs);
+      await this.#write(offsets, group, deadlineMs);`,
     }],
   },
   {

@@ -420,7 +420,8 @@ export class TransactionLife {
     if (!(error instanceof DecidedError)) return this.#die(internal(error));
     const { action, error: cause } = error;
     // Under version 2 offsets of a transaction that has timed out are refused alike: its abort tells which it is.
-    const isDoubtful = ending === undefined && this.identity.version === 2 && cause.errorCode === INVALID_PRODUCER_EPOCH;
+    const isDoubtful = ending === undefined && this.identity.version === 2 &&
+      cause.errorCode === INVALID_PRODUCER_EPOCH;
     if (action === "fenced" && !isDoubtful) return this.#die(this.#fenced(cause));
     // Another abort would be refused as this one was.
     if (action === "fatal" || ending === "abort") return this.#die(this.#fatal(cause, ending));

@@ -394,13 +394,15 @@ for (const release of ["3.9", "4.1"] as const) {
       }));
       assert.ok(error instanceof ConfigError, String(error));
       assert.deepEqual([error.requiresAbort, error.fatal], [true, false]);
-      const told = await run(client.transaction(async (tx) => {
-        try {
-          await hand(tx);
-        } catch (error) {
-          return error;
-        }
-      }).catch((error) => error));
+      const told = await run(
+        client.transaction(async (tx) => {
+          try {
+            await hand(tx);
+          } catch (error) {
+            return error;
+          }
+        }).catch((error) => error),
+      );
       assert.ok(told instanceof ConfigError, String(told));
       // As before: nobody has to look at it.
       await turn();
