@@ -20,6 +20,7 @@ export const topics = {
   transactions: {},
   "fenced-transactions": {},
   "read-transactions": {},
+  walks: {},
   demanding: { "min.insync.replicas": 2 },
 };
 

@@ -1,4 +1,19 @@
 /** What is asked about transactions, of the coordinator, of the leaders and of what a reader sees. */
+/** Of the walks; 7 has found something. With others it may be looked for more. */
+const walkSeeds = [1, 7];
+const walkSteps = 30;
+
+/** The same numbers for both brokers. */
+function randomOf(seed) {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
 /** Makes the probes. */
 export function transactionsProbes(
   {
@@ -243,7 +258,100 @@ export function transactionsProbes(
     return answer.topics[0].partitions[0].offset;
   };
 
+  /**
+   * Calls in a random order, of a producer and of those that it was before, right and wrong ones. What differs once is
+   * followed by other differences: the first one counts.
+   */
+  async function walk(wires, seed, version) {
+    const random = randomOf(seed);
+    const pick = (list) => list[Math.floor(random() * list.length)];
+    const client = await Client.start(wires, `walk-${version}-${seed}`, "walks");
+    const from = [await endOf(client.wire, "walks", 0), await endOf(client.wire, "walks", 1)].map(([, end]) => end);
+    const group = `walk-group-${version}-${seed}`;
+    await until(() => client.wire.ask(FindCoordinator, 3, { key: group, keyType: 0 }), ({ errorCode }) => errorCode);
+    /** Who the producer was, by id and epoch; the last one is who it is. */
+    const known = [[client.pid, client.epoch]];
+    const nexts = new Map();
+    const steps = {
+      async init() {
+        const [pid, epoch] = pick([...known, [-1n, -1], known.at(-1)]);
+        const by = pick([3, 4]);
+        const answer = await until(() => client.askInit({ pid, epoch, version: by }), ({ errorCode }) => errorCode);
+        learn(answer);
+        return [`init ${by} as ${shownId(pid, epoch)}`, client.shown(answer)];
+      },
+      async add() {
+        const { pid, epoch } = identity();
+        const partitions = pick([[0], [1], [0, 1]]);
+        return [`add ${partitions} as ${shownId(pid, epoch)}`, await client.add(partitions, { pid, epoch })];
+      },
+      async produce() {
+        const { pid, epoch } = identity();
+        const partition = pick([0, 0, 1]);
+        const key = `${pid} ${epoch} ${partition}`;
+        const sequence = pick([nexts.get(key) ?? 0, nexts.get(key) ?? 0, nexts.get(key) ?? 0, 0, 1, 7]);
+        const by = version === 2 ? pick([12, 12, 12, 11]) : pick([11, 10]);
+        const code = await client.produce(partition, sequence, { pid, epoch, version: by });
+        if (code === 0) nexts.set(key, sequence + 1);
+        return [`produce ${by} ${partition} ${sequence} as ${shownId(pid, epoch)}`, code];
+      },
+      async offsets() {
+        const { pid, epoch } = identity();
+        return [`offsets as ${shownId(pid, epoch)}`, await client.addOffsets(group, { pid, epoch })];
+      },
+      async commitOffsets() {
+        const { pid, epoch } = identity();
+        const by = version === 2 ? pick([5, 5, 4]) : pick([4, 3]);
+        const code = await client.commitOffsets(group, BigInt(Math.floor(random() * 100)), { pid, epoch, version: by });
+        return [`commit offsets ${by} as ${shownId(pid, epoch)}`, code, await client.offsets(group)];
+      },
+      async end() {
+        const { pid, epoch } = identity();
+        const by = version === 2 ? pick([5, 5, 5, 4]) : pick([4, 3]);
+        const committed = random() < 0.5;
+        const answer = await until(() => client.askEnd(committed, { pid, epoch, version: by }), (it) => it.errorCode);
+        if (answer.errorCode === 0) learn(answer);
+        return [`end ${by} ${committed} as ${shownId(pid, epoch)}`, client.shown(answer)];
+      },
+    };
+    const identity = () => {
+      const [pid, epoch] = random() < 0.75 ? known.at(-1) : pick([...known, [known.at(-1)[0], known.at(-1)[1] + 1]]);
+      return { pid, epoch };
+    };
+    const shownId = (pid, epoch) =>
+      pid < 0n ? "nobody" : `${pid === client.firstPid ? "same" : "new"} ${epoch - client.firstEpoch}`;
+    function learn({ errorCode, producerEpoch, producerId }) {
+      if (errorCode !== 0 || producerId < 0n) return;
+      if (!known.some(([pid, epoch]) => pid === producerId && epoch === producerEpoch)) {
+        known.push([producerId, producerEpoch]);
+      }
+      [client.pid, client.epoch] = [producerId, producerEpoch];
+    }
+    const seen = [];
+    const names = ["init", "add", "produce", "produce", "produce", "produce", "offsets", "commitOffsets", "end", "end"];
+    for (let i = 0; i < walkSteps; i++) {
+      const [what, ...found] = await steps[pick(names)]();
+      const state = await client.state();
+      const ends = [await endOf(client.wire, "walks", 0), await endOf(client.wire, "walks", 1)];
+      seen.push(
+        [what, ...found, state, ends.map(([, end], at) => Number(end) - Number(from[at]))].map(String).join(" | "),
+      );
+    }
+    seen.push([await client.markersOf(0), await client.markersOf(1)]);
+    await until(() => client.askInit(), ({ errorCode }) => errorCode);
+    await client.state();
+    seen.push(await client.offsets(group, true));
+    return seen;
+  }
+
   return [
+    ...[version2, ["3.9.1", "4.1.1", "4.4.0"]].flatMap((releases, kind) =>
+      walkSeeds.map((seed) => ({
+        name: `transactions: a random walk of calls, ${kind === 0 ? "version 2" : "version 1"}, seed ${seed}`,
+        releases,
+        run: ({ wires }) => walk(wires, seed, kind === 0 ? 2 : 1),
+      }))
+    ),
     {
       name: "transactions: EndTxn 5 in every state that a producer can be in, of its own epoch and of the one before",
       releases: version2,

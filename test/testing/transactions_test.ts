@@ -80,6 +80,18 @@ for (const isVersion2 of [false, true]) {
     assert.deepEqual(await values(wire), ["b"]);
   });
 
+  // Found by random calls to Kafka 4.1.1 and to this.
+  test(`${name}: a batch of an older epoch, refused within a transaction, is no attempt to begin it`, async () => {
+    const { client, wire } = await begin(isVersion2);
+    const { epoch, producerId } = client;
+    assert.equal(await client.init({ producerId, epoch }), 0);
+    assert.equal(await client.send(0, "a"), 0);
+    assert.equal(await client.produce(0, 0, "of the older one", { epoch }), 47);
+    assert.equal(await client.send(0, "b"), 0);
+    assert.equal(await client.end(true), 0);
+    assert.deepEqual(await values(wire), ["a", "b"]);
+  });
+
   test(`${name}: the coordinator aborts what is open for longer than the producer has said`, async () => {
     const { client, cluster, runtime, wire } = await begin(isVersion2);
     await client.init({ timeoutMs: 5000, producerId: client.producerId, epoch: client.epoch });

@@ -45,6 +45,8 @@ export function addsPartitions({ version }: Call<typeof Produce>): boolean {
 /** Makes sure that the partition is in the batch's transaction. Resolves to Kafka's code, 0 if it may be appended. */
 export function enlist(call: Call<typeof Produce>, leader: Replica, batch: BatchView): number | Promise<number> {
   if (!RELEASES[call.cluster.release].verifiesTransactions || hasOpen(call, leader, batch)) return 0;
+  // One of an older epoch is no attempt of the producer that is now.
+  if (isOfOlderEpoch(call, leader, batch)) return INVALID_PRODUCER_EPOCH;
   const sequenced = sequencedBatch(batch);
   if (sequenced !== undefined) leader.firstAttempts.note(sequenced);
   const code = ask(call, leader, batch);
@@ -103,6 +105,15 @@ function hasOpen(call: Call<typeof Produce>, leader: Replica, { producerEpoch, p
   if (leader.transactions.openOf(producerId) === undefined) return false;
   // Until 4.0 the epoch wasn't looked at.
   return !RELEASES[call.cluster.release].verifiesEpochs || leader.producers.lastOf(producerId)?.epoch === producerEpoch;
+}
+
+function isOfOlderEpoch(
+  call: Call<typeof Produce>,
+  leader: Replica,
+  { producerEpoch, producerId }: BatchView,
+): boolean {
+  const known = leader.producers.lastOf(producerId);
+  return known !== undefined && producerEpoch < known.epoch && RELEASES[call.cluster.release].verifiesEpochs;
 }
 
 /** A request with a transactional batch and no id has been refused before. */
