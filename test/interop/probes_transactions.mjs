@@ -270,11 +270,11 @@ export function transactionsProbes(
     const group = `walk-group-${version}-${seed}`;
     await until(() => client.wire.ask(FindCoordinator, 3, { key: group, keyType: 0 }), ({ errorCode }) => errorCode);
     /** Who the producer was, by id and epoch; the last one is who it is. */
-    const known = [[client.pid, client.epoch]];
+    const known = [{ pid: client.pid, epoch: client.epoch }];
     const nexts = new Map();
     const steps = {
       async init() {
-        const [pid, epoch] = pick([...known, [-1n, -1], known.at(-1)]);
+        const { pid, epoch } = pick([...known, { pid: -1n, epoch: -1 }, known.at(-1)]);
         const by = pick([3, 4]);
         const answer = await until(() => client.askInit({ pid, epoch, version: by }), ({ errorCode }) => errorCode);
         learn(answer);
@@ -315,15 +315,15 @@ export function transactionsProbes(
       },
     };
     const identity = () => {
-      const [pid, epoch] = random() < 0.75 ? known.at(-1) : pick([...known, [known.at(-1)[0], known.at(-1)[1] + 1]]);
-      return { pid, epoch };
+      const last = known.at(-1);
+      return random() < 0.75 ? last : pick([...known, { pid: last.pid, epoch: last.epoch + 1 }]);
     };
     const shownId = (pid, epoch) =>
       pid < 0n ? "nobody" : `${pid === client.firstPid ? "same" : "new"} ${epoch - client.firstEpoch}`;
     function learn({ errorCode, producerEpoch, producerId }) {
       if (errorCode !== 0 || producerId < 0n) return;
-      if (!known.some(([pid, epoch]) => pid === producerId && epoch === producerEpoch)) {
-        known.push([producerId, producerEpoch]);
+      if (!known.some(({ pid, epoch }) => pid === producerId && epoch === producerEpoch)) {
+        known.push({ pid: producerId, epoch: producerEpoch });
       }
       [client.pid, client.epoch] = [producerId, producerEpoch];
     }
