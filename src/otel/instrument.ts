@@ -11,6 +11,7 @@ import { copyOfRecords } from "../other_clients.ts";
 import type { ProducerLike, RecordMetadataLike, SendOptionsLike } from "../producer/producer_like.ts";
 import { fieldsOf, keep } from "../producer/record/kept_record.ts";
 import type { ProducerRecord } from "../producer/record/record.ts";
+import { TopicHandle } from "../producer/topic_handle.ts";
 import { writableOf } from "../producer/writable.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { selectRuntime } from "../runtime/select.ts";
@@ -42,7 +43,8 @@ type Target =
  *
  * `send`, `produce` and `writable` make a span `send TOPIC` of kind PRODUCER for each record, as a child of the active
  * one, and put its context into the headers. `sendBatch` makes one of kind CLIENT for the call. A `traceparent` that the
- * caller has set is left alone: the span links to it. Transactions, by `transaction` and `begin`, are instrumented too.
+ * caller has set is left alone: the span links to it. Transactions, by `transaction` and `begin`, are instrumented too, and
+ * so are topics, by `topic`.
  *
  * @example
  * ```ts
@@ -100,6 +102,9 @@ function around<P extends object>(producer: P, tracer: SendTracer): P {
 }
 
 function methodsOf(target: Target, tracer: SendTracer): { readonly [name: string]: Method } {
+  // Its commit tells of a record that has failed, so that nobody need await the record itself.
+  const isTransaction = typeof target["commit"] === "function";
+
   const send = (given: Record, options?: SendOptionsLike): Promise<RecordMetadataLike> => {
     const record = fieldsOrItself(given);
     const tracked = quietly(() => tracer.send(record));
@@ -112,14 +117,15 @@ function methodsOf(target: Target, tracer: SendTracer): { readonly [name: string
       quietly(() => tracked.end({ error }));
       throw error;
     });
-    if (hasCallback(options)) outcome.catch(() => {});
+    if (isTransaction || hasCallback(options)) outcome.catch(() => {});
     return outcome;
   };
 
   const sendBatch = (given: Iterable<Record>, options?: SendOptionsLike): unknown => {
     // A copy: an iterator can be read only once, and may yield one object again and again.
     const copies = copyOfRecords(given, keep);
-    if (copies instanceof ConfigError) return target.sendBatch(given, options);
+    // What is thrown while it is read isn't thrown a second time by an iterator, which has ended.
+    if (copies instanceof ConfigError) return target.sendBatch(isIterable(given) ? broken(copies.cause) : given, options);
     const records = copies.map(fieldsOrItself);
     const tracked = quietly(() => tracer.sendBatch(records));
     const delivery = target.sendBatch(tracked?.records ?? records, options);
@@ -160,7 +166,27 @@ function methodsOf(target: Target, tracer: SendTracer): { readonly [name: string
     return isObject(tx) ? around(tx, tracer) : tx;
   };
 
-  return { send, sendBatch, produce, writable, transaction, begin } as unknown as { readonly [name: string]: Method };
+  const topic = (name: string, serializers?: unknown): unknown => {
+    const handle = (target["topic"] as Method).call(target, name as never, serializers as never);
+    // What is wrong with the serializers it has told by now.
+    return handle instanceof TopicHandle ? new TopicHandle({ send, sendBatch, produce }, name, serializers, {}) : handle;
+  };
+
+  const own = { send, sendBatch, produce, writable, transaction, begin, topic };
+  return own as unknown as { readonly [name: string]: Method };
+}
+
+function isIterable(value: unknown): boolean {
+  return quietly(() => isObject(value) && Symbol.iterator in value) === true;
+}
+
+/** A list of records that can't be read, and why. */
+function broken(reason: unknown): Iterable<never> {
+  return {
+    [Symbol.iterator]: () => {
+      throw reason;
+    },
+  };
 }
 
 /** The fields of a record, each read once. What can't be read is left to the producer, which says why. */

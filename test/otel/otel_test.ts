@@ -12,11 +12,12 @@ import {
 import { CompositePropagator, W3CBaggagePropagator, W3CTraceContextPropagator } from "@opentelemetry/core";
 import { AggregationTemporality, MeterProvider, MetricReader } from "@opentelemetry/sdk-metrics";
 import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } from "@opentelemetry/sdk-trace-base";
-import { type KafkaError, type ProducerRecord, TransactionalProducer } from "../../mod.ts";
+import { type KafkaError, json, type ProducerRecord, TransactionalProducer } from "../../mod.ts";
 import { instrument, type OtelOptions } from "../../src/otel/mod.ts";
 import { Produce } from "../../src/protocol/messages/produce.ts";
 import { RecordingProducer } from "../../src/testing/mod.ts";
 import { test, type TestContext } from "../harness.ts";
+import { unhandledIn } from "../producer/unhandled.ts";
 import { stage, turn } from "../stage.ts";
 
 /** The context of a turn: what is called within `with` sees it, and nothing later. */
@@ -395,4 +396,75 @@ test("otel: options that are unknown or wrong are refused by name", () => {
     assert.throws(() => instrument(producer, options as never), { name: "ConfigError", option });
   }
   assert.throws(() => instrument({} as never), { name: "ConfigError", option: "producer" });
+});
+
+test("otel: a list of records that breaks off in the middle is refused as it is without", async (t) => {
+  const { options } = sdk(t);
+  const s = stage({ topics: { orders: 1 } });
+  const plainly = s.producer();
+  const producer = instrument(s.producer(), options, s.runtime);
+  function* brokenOff(reason: unknown): Generator<ProducerRecord> {
+    yield { topic: "orders", value: "a" };
+    throw reason;
+  }
+  for (const reason of [new RangeError("row 2 can't be read"), undefined]) {
+    const plain = await s.failure(Promise.resolve(plainly.sendBatch(brokenOff(reason))));
+    const error = await s.failure(Promise.resolve(producer.sendBatch(brokenOff(reason))));
+    assert.deepEqual([error.name, error.cause], [plain.name, plain.cause]);
+    await s.failure(producer.sendBatch(brokenOff(reason)).all());
+  }
+  for (const odd of [undefined, 5, "text", { topic: "orders", messages: [] }]) {
+    const plain = await s.failure(Promise.resolve(plainly.sendBatch(odd as never)));
+    const error = await s.failure(Promise.resolve(producer.sendBatch(odd as never)));
+    assert.equal(error.message, plain.message);
+  }
+  assert.deepEqual(await s.cluster.records("orders"), []);
+  await s.run(plainly.close());
+  await s.run(producer.close());
+});
+
+test("otel: a send of a transaction that nobody awaits rejects nothing that the runtime reports", async (t) => {
+  const { options, spans } = sdk(t);
+  const unhandled = unhandledIn(t);
+  const s = stage({ topics: { orders: 1 } });
+  const own = new TransactionalProducer({ brokers: s.cluster.bootstrap, transactionalId: "t" }, s.runtime);
+  const producer = instrument(own, options, s.runtime);
+  const error = await s.failure(producer.transaction((tx) => {
+    void tx.send({ topic: "orders", value: undefined as never });
+    void tx.topic("orders", { value: json<unknown>() }).send({ value: 1n });
+  }));
+  assert.equal(error.code, "SERIALIZATION");
+  const tx = await s.run(producer.begin());
+  const sent = tx.send({ topic: "orders", value: undefined as never });
+  assert.equal((await s.failure(sent)).code, "SERIALIZATION");
+  await s.run(tx.abort());
+  void tx.send({ topic: "orders", value: "too late" });
+  await s.run(producer.close());
+  for (let turns = 0; turns < 5; turns++) await turn();
+  assert.deepEqual(unhandled, []);
+  assert.ok(spans().every(({ name }) => name === "send orders"));
+});
+
+test("otel: what is sent by the handle of a topic is told as well", async (t) => {
+  const { options, spans } = sdk(t);
+  const s = stage({ topics: { orders: 1 } });
+  const producer = instrument(s.producer(), options, s.runtime);
+  const orders = producer.topic("orders", { value: json<{ readonly cents: number }>() });
+  await s.run(orders.send({ key: "o-1", value: { cents: 5 } }));
+  await s.run(Promise.resolve(orders.sendBatch([{ value: { cents: 6 } }])));
+  assert.equal(orders.produce({ value: { cents: 7 } }), true);
+  await s.run(producer.flush());
+  assert.deepEqual(spans().map(({ name, kind }) => [name, kind]), [
+    ["send orders", SpanKind.PRODUCER],
+    ["send orders", SpanKind.CLIENT],
+    ["send orders", SpanKind.PRODUCER],
+  ]);
+  const stored = await s.cluster.records("orders");
+  assert.deepEqual(stored.map(({ value }) => text(value)), ['{"cents":5}', '{"cents":6}', '{"cents":7}']);
+  assert.ok(stored.every(({ headers }) => headers[0]?.[0] === "traceparent"));
+  assert.throws(() => producer.topic(""), { name: "ConfigError", option: "topic" });
+  const serializing = instrument(s.producer({ valueSerializer: json() }), options, s.runtime);
+  assert.throws(() => serializing.topic("orders", { value: json() }), { name: "ConfigError", option: "value" });
+  await s.run(producer.close());
+  await s.run(serializing.close());
 });
