@@ -16,7 +16,7 @@ const IN_LOGGER = 'Pass an object with functions like "warn" as "logger" instead
 const IN_SEND = "Pass onDelivery with each send instead.";
 const IN_METRICS = "Call metrics() of the producer instead.";
 const IN_TLS = 'Pass "tls": true, or its certificates as { ca, cert, key }, instead.';
-const NO_TRANSACTIONS = "This producer writes no transactions.";
+const IN_TRANSACTIONS = 'Pass "transactionalId" and "transactionTimeoutMs" to a TransactionalProducer.';
 
 /**
  * Options of the Java client, of librdkafka and of KafkaJS, without dots, dashes and "ms" and in small letters, where
@@ -40,8 +40,8 @@ const OPTION_NAMES: Readonly<Record<string, string>> = {
   interceptorclasses: "interceptors",
   metricreporters: IN_METRICS,
   securityprotocol: IN_TLS,
-  transactionalid: NO_TRANSACTIONS,
-  transactiontimeout: NO_TRANSACTIONS,
+  transactionalid: IN_TRANSACTIONS,
+  transactiontimeout: IN_TRANSACTIONS,
   // librdkafka
   metadatabrokerlist: "brokers",
   requestrequiredacks: "acks",

@@ -51,6 +51,14 @@ export interface TransactionOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** What is no choice in a transaction; the values that say what holds there anyway, as presets have them, are taken. */
+const DECIDED: Readonly<Record<string, readonly unknown[]>> = {
+  acks: ["all", -1],
+  idempotent: [true],
+  gapless: [],
+  waitForOutcome: [],
+  onDataLoss: [],
+};
 const DEFAULT_TIMEOUT_MS = 60_000;
 const DEFAULT_DELIVERY_TIMEOUT_MS = 120_000;
 const DEFAULT_MAX_BLOCK_MS = 60_000;
@@ -106,8 +114,9 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
     if (!Number.isSafeInteger(transactionTimeoutMs) || transactionTimeoutMs < 1 || transactionTimeoutMs > MAX_INT32) {
       refuse("transactionTimeoutMs", `a whole number of ms from 1 to ${MAX_INT32}`, transactionTimeoutMs);
     }
-    for (const name of ["acks", "idempotent", "gapless", "waitForOutcome", "onDataLoss"]) {
-      if ((rest as Record<string, unknown>)[name] !== undefined) {
+    for (const [name, same] of Object.entries(DECIDED)) {
+      const value = (rest as Record<string, unknown>)[name];
+      if (value !== undefined && !same.includes(value)) {
         throw new ConfigError(
           name,
           `Remove "${name}": in a transaction all replicas acknowledge, and each record counts.`,

@@ -1,5 +1,13 @@
 import assert from "node:assert/strict";
-import { json, ProducerFencedError, string, TransactionStateError, TransactionTimedOutError } from "../../../mod.ts";
+import {
+  json,
+  presets,
+  Producer,
+  ProducerFencedError,
+  string,
+  TransactionStateError,
+  TransactionTimedOutError,
+} from "../../../mod.ts";
 import { EndTxn, InitProducerId, Produce } from "../../../src/protocol/messages/mod.ts";
 import { AddPartitionsToTxn } from "../../../src/protocol/messages/add_partitions_to_txn.ts";
 import { test } from "../../harness.ts";
@@ -177,7 +185,9 @@ test("transactions: options that can't be meant are refused", () => {
       [{ transactionalId: "" }, "transactionalId"],
       [{ transactionTimeoutMs: 0 }, "transactionTimeoutMs"],
       [{ acks: 0 }, "acks"],
+      [{ acks: 1 }, "acks"],
       [{ idempotent: false }, "idempotent"],
+      [{ gapless: false }, "gapless"],
       [{ deliveryTimeoutMs: 90_000 }, "deliveryTimeoutMs"],
     ] as const
   ) {
@@ -211,4 +221,29 @@ test("transactions: a topic of a transaction has types and serializers of its ow
   assert.throws(() => other.topic("out", { value: json() }), /^ConfigError: Leave out "value" for topic "out"/);
   await run(own.close());
   await run(client.close());
+});
+
+test("transactions: a preset goes with them, for what it says of acks and idempotence holds there", async () => {
+  const { producer, run, committed } = stage("4.1");
+  for (const name of ["highThroughput", "lowLatency", "exactlyOnce", "lowMemory", "durable"] as const) {
+    const client = producer({ ...presets[name](), ...(name === "durable" ? { transactionTimeoutMs: 600_000 } : {}) });
+    await run(client.transaction((tx) => void tx.send({ topic: "out", partition: 0, value: name })));
+    await run(client.close());
+  }
+  const client = producer({ acks: -1 } as never);
+  await run(client.close());
+  assert.deepEqual((await committed())[0], ["highThroughput", "lowLatency", "exactlyOnce", "lowMemory", "durable"]);
+});
+
+test("transactions: who writes an option of another client for them is told what it is here", () => {
+  const { producer } = stage("4.1");
+  for (const name of ["transaction.timeout.ms", "transactionTimeout"]) {
+    for (const make of [producer, (options: object) => new Producer({ brokers: "b:1", ...options })]) {
+      assert.throws(() => make({ [name]: 30_000 } as never), {
+        name: "ConfigError",
+        option: name,
+        message: /"transactionTimeoutMs"/,
+      });
+    }
+  }
 });
