@@ -137,7 +137,7 @@ export function createResilientClient<K = string | Uint8Array, V = string | Uint
     "retry",
     "breaker",
   ]) as ResilientClientOptions<K, V>;
-  const policy = retry === false ? undefined : new RetryPolicy({ ...RETRY, ...retry }, runtime);
+  const policy = retry === false ? undefined : new RetryPolicy(retryOf(retry), runtime);
   const circuits = breaker === false ? undefined : new CircuitBreakers<K, V>(producer, breaker, runtime);
   const target = circuits ?? producer;
   let retries = 0;
@@ -200,6 +200,12 @@ export function createResilientClient<K = string | Uint8Array, V = string | Uint
     close: (given) => producer.close(given),
     [Symbol.asyncDispose]: () => producer.close(),
   };
+}
+
+/** The client's own settings where the caller has none, or one that is undefined. */
+function retryOf(given: RetryPolicyOptions): RetryPolicyOptions {
+  const told = Object.entries(given ?? {}).filter(([, value]) => value !== undefined);
+  return { ...RETRY, ...Object.fromEntries(told) };
 }
 
 function isOpen(error: unknown): boolean {

@@ -143,3 +143,12 @@ test("pipelining: presets are options of a producer, for idempotent ones too, ea
   assert.ok(requests_sent <= 5 && success_rate === 1);
   await s.run(producer.close({ timeoutMs: closeTimeoutMs.highThroughput }));
 });
+
+test("resilient: a setting of the retries that is undefined is that of the client", async () => {
+  const runtime = new VirtualRuntime();
+  const producer = new RecordingProducer({ runtime, respond: () => new TimeoutError("No.") });
+  const retry = { retries: undefined, backoffMs: undefined, backoffMaxMs: undefined } as never;
+  const client = createResilientClient(producer, { retry, breaker: false }, runtime);
+  assert.equal(await runtime.runUntil(codeOf(client.send({ topic: "t", value: "v" }))), "TIMEOUT");
+  assert.deepEqual([producer.failed.length, client.stats().retries], [4, 3]);
+});
