@@ -6,7 +6,7 @@
 
 import { watchRejection } from "../../call_options.ts";
 import type { RequestEvent as Requested, ResponseEvent } from "../../cluster/hooks.ts";
-import type { ProducerHooks } from "../../producer/observe/hooks.ts";
+import { HOOK_NAMES, type ProducerHooks } from "../../producer/observe/hooks.ts";
 import { KafkaJSNonRetriableError } from "./errors.ts";
 
 /** The names of a producer's events. */
@@ -203,16 +203,21 @@ export class RequestWatch {
   }
 
   /** The hooks with those of the caller's own. */
-  hooks(own: ProducerHooks = {}): ProducerHooks {
+  hooks(given: ProducerHooks | undefined): ProducerHooks {
+    const own = given ?? {};
+    // Those of a class stand on its prototype, and want their object.
+    const methods = HOOK_NAMES.flatMap((name) => typeof own[name] === "function" ? [[name, own[name].bind(own)]] : []);
     return {
       ...own,
+      ...Object.fromEntries(methods),
+      // What they throw, or reject with, is the producer's to log.
       onRequest: (event) => {
-        own.onRequest?.(event);
         this.#onRequest(event);
+        return own.onRequest?.(event);
       },
       onResponse: (event) => {
-        own.onResponse?.(event);
         this.#onResponse(event);
+        return own.onResponse?.(event);
       },
     };
   }

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { type InstrumentationEvent, KafkaJSNonRetriableError, logLevel } from "../../../src/compat/kafkajs/mod.ts";
 import { Produce } from "../../../src/testing/mod.ts";
 import { test } from "../../harness.ts";
+import { unhandledIn } from "../../producer/unhandled.ts";
 import { stage } from "./stage.ts";
 
 // deno-lint-ignore no-explicit-any
@@ -136,4 +137,39 @@ test("compat kafkajs logger: what the producer has to say goes to logCreator, wa
   const warned = logged.filter(({ label }) => label === "WARN");
   assert.ok(warned.some(({ log }) => /nobody\.test/.test(JSON.stringify(log))), JSON.stringify(logged));
   assert.ok(logged.every(({ level }) => level <= logLevel.WARN));
+});
+
+test("compat kafkajs events: hooks of one's own are called as those of a producer, whatever they throw or reject with", async (t) => {
+  const unhandled = unhandledIn(t);
+  const { kafka, run, logged } = stage();
+  class Watch {
+    readonly #seen: string[] = [];
+    get seen(): readonly string[] {
+      return this.#seen;
+    }
+    onRequest({ api }: { readonly api: string }): void {
+      this.#seen.push(`asked ${api}`);
+      throw new Error("thrown");
+    }
+    onResponse({ api }: { readonly api: string }): Promise<never> {
+      this.#seen.push(`answered ${api}`);
+      return Promise.reject(new Error("rejected"));
+    }
+    onConnect(): void {
+      this.#seen.push("connected");
+    }
+  }
+  const watch = new Watch();
+  const producer = kafka({ sluice: { hooks: watch as never } }).producer();
+  const told: unknown[] = [];
+  producer.on(producer.events.REQUEST, ({ payload }) => void told.push(payload.apiName));
+  await run(producer.connect());
+  await run(producer.send({ topic: "orders", messages: [{ value: "a" }] }));
+  await run(producer.disconnect());
+  for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setTimeout(resolve, 0));
+  for (const seen of ["connected", "asked Produce", "answered Produce"]) assert.ok(watch.seen.includes(seen), seen);
+  assert.ok(told.includes("Produce"));
+  assert.deepEqual(unhandled, []);
+  const messages = logged.map(({ log }) => log.message).filter((message) => message.startsWith("hook_threw"));
+  assert.deepEqual(messages, ["hook_threw: thrown", "hook_threw: rejected"]);
 });
