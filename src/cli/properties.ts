@@ -149,6 +149,9 @@ const OPTIONS: Readonly<Record<ClientKind, readonly string[]>> = {
   ],
 };
 
+const NO_GROUP = "leave it out: sluice tail reads without a group";
+const NO_SCHEMAS = "leave it out: schemas are for programs, see @sluice/kafka/schema-registry";
+
 /** What means nothing to a client in JavaScript, or is an option of the command: told, if it isn't in a file. */
 const ELSEWHERE: Readonly<Record<string, string>> = {
   "parse.key": "use --key-separator",
@@ -165,7 +168,20 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   "print.headers": "use --format '%h %s\\n'",
   "line.separator": "use --delimiter",
   "transactional.id": "leave it out: transactions are for programs, see docs/transactions.md",
-  "group.id": "leave it out: sluice tail reads without a group",
+  "group.id": NO_GROUP,
+  "group.instance.id": NO_GROUP,
+  "group.protocol": NO_GROUP,
+  "session.timeout.ms": NO_GROUP,
+  "heartbeat.interval.ms": NO_GROUP,
+  "max.poll.interval.ms": NO_GROUP,
+  "max.poll.records": NO_GROUP,
+  "enable.auto.commit": NO_GROUP,
+  "auto.commit.interval.ms": NO_GROUP,
+  "partition.assignment.strategy": NO_GROUP,
+  "schema.registry.url": NO_SCHEMAS,
+  "basic.auth.credentials.source": NO_SCHEMAS,
+  "basic.auth.user.info": NO_SCHEMAS,
+  "client.dns.lookup": "leave it out: all addresses of a name are tried",
   "key.serializer": "leave it out: keys are bytes",
   "value.serializer": "leave it out: values are bytes",
   "key.deserializer": "leave it out: keys are bytes",
@@ -224,7 +240,8 @@ export async function optionsOf(
 export function parseProperties(content: string, fileName: string): Property[] {
   const trimmed = content.replace(/^\uFEFF/, "").trim();
   if (trimmed.startsWith("{")) return jsonProperties(trimmed, fileName);
-  const joined = trimmed.replace(/\\\r?\n[ \t]*/g, "");
+  // Comments don't go on, and two backslashes are one that is meant.
+  const joined = trimmed.replace(/^[ \t]*[#!].*|(?<!\\)((?:\\\\)*)\\\r?\n[ \t]*/gm, (found, pairs?: string) => pairs ?? found);
   return joined.split(/\r?\n/).flatMap((line, index): Property[] => {
     if (/^\s*(?:[#!].*)?$/.test(line)) return [];
     const match = /^\s*([^=:\s]+)\s*[=:]\s*(.*?)\s*$/.exec(line);
@@ -302,11 +319,14 @@ function setKeystore(options: Record<string, unknown>, ours: string, name: strin
   if (ours === "tls.cert" && content.includes("PRIVATE KEY-----")) setIn(options, "tls.key", content);
 }
 
+/** A name and its text, which may stand between quotation marks of either kind. */
+const JAAS_FIELD = /\b(\w+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([^\s"';]+))/g;
+
 /** `…PlainLoginModule required username="u" password="p";` */
 function setJaas(options: Record<string, unknown>, name: string, value: string): void {
   const fields = Object.fromEntries(
-    [...value.matchAll(/\b(\w+)\s*=\s*"((?:[^"\\]|\\.)*)"/g)].map(([, field, content]) => {
-      return [field!, content!.replace(/\\(.)/g, "$1")];
+    [...value.matchAll(JAAS_FIELD)].map(([, field, double, single, bare]) => {
+      return [field!, bare ?? (double ?? single)!.replace(/\\(.)/g, "$1")];
     }),
   );
   if (fields["username"] === undefined || fields["password"] === undefined) {

@@ -155,3 +155,67 @@ test("cli properties: the list names each with ours", () => {
   assert.doesNotMatch(list, /isolation/);
   assert.match(listProperties("reader"), /isolation\.level +isolation\n/);
 });
+
+const CONFLUENT_CLOUD = `# Required connection configs for Kafka producer, consumer, and admin
+bootstrap.servers=pkc-1.eu-west-1.aws.confluent.cloud:9092
+security.protocol=SASL_SSL
+sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required username='KEY' password='s3=cr"et';
+sasl.mechanism=PLAIN
+# Required for correctness in Apache Kafka clients prior to 2.6
+client.dns.lookup=use_all_dns_ips
+
+# Best practice for higher availability in Apache Kafka clients prior to 3.0
+session.timeout.ms=45000
+
+# Best practice for Kafka producer to prevent data loss
+acks=all
+
+# Required connection configs for Confluent Cloud Schema Registry
+schema.registry.url=https://psrc-1.eu-west-1.aws.confluent.cloud
+basic.auth.credentials.source=USER_INFO
+basic.auth.user.info=KEY:SECRET
+`;
+
+test("cli properties: the file that Confluent Cloud shows is taken as it is, by every kind of client", async () => {
+  const common = {
+    brokers: "pkc-1.eu-west-1.aws.confluent.cloud:9092",
+    securityProtocol: "sasl_ssl",
+    sasl: { username: "KEY", password: 's3=cr"et', mechanism: "PLAIN" },
+  };
+  const properties = parseProperties(CONFLUENT_CLOUD, "f");
+  assert.deepEqual(await optionsOf(properties, "producer", never), { ...common, acks: "all" });
+  for (const kind of ["reader", "admin"] as const) {
+    assert.deepEqual(await optionsOf(properties, kind, never), common);
+  }
+});
+
+test("cli properties: what a file says for members of groups is left out, and told on a command line", async () => {
+  const lines = [
+    ...["enable.auto.commit=false", "max.poll.records=500", "max.poll.interval.ms=300000", "heartbeat.interval.ms=3000"],
+    ...["auto.commit.interval.ms=5000", "partition.assignment.strategy=range", "group.instance.id=a", "linger.ms=5"],
+  ];
+  assert.deepEqual(await optionsOf(parseProperties(lines.join("\n"), "f"), "producer", never), { lingerMs: 5 });
+  assert.match(
+    await refusal(() => options({ "session.timeout.ms": "45000" })),
+    /^Property "session.timeout.ms" is none here, leave it out: sluice tail reads without a group$/,
+  );
+  // A slip is one in a file too.
+  assert.match(
+    await refusal(() => optionsOf(parseProperties("session.timeot.ms=1\n", "f"), "producer", never)),
+    /^Unknown property "session.timeot.ms"/,
+  );
+});
+
+test("cli properties: JAAS may have single quotation marks, or none", async () => {
+  const module = "org.apache.kafka.common.security.scram.ScramLoginModule required";
+  for (const fields of [`username='u' password='p w'`, `username="u" password="p w"`, `password='p w' username=u`]) {
+    assert.deepEqual(await options({ "sasl.jaas.config": `${module} ${fields};` }), {
+      sasl: { username: "u", password: "p w" },
+    });
+  }
+});
+
+test("cli properties: a comment ends with its line, whatever stands at its end", () => {
+  const lines = parseProperties("# C:\\certs\\\nlinger.ms=5\nx=a\\\\\nacks=1\n", "f");
+  assert.deepEqual(lines.map(({ name, value }) => [name, value]), [["linger.ms", "5"], ["x", "a\\\\"], ["acks", "1"]]);
+});
