@@ -52,6 +52,9 @@ const FIELDS = [
   ...["keyEncoding", "value", "payload", "valueEncoding", "leaderEpoch", "key_schema_id", "value_schema_id"],
 ];
 
+/** What is wrong with a key of text that UTF-8 has no form for: two of them would become one. */
+export const HALF_A_PAIR = "holds a lone surrogate, which UTF-8 can't carry";
+
 /**
  * The record that an envelope describes, or what is wrong with it, as a text. A key or value that isn't text is its JSON;
  * an unknown field is refused, for it is a record without an envelope then.
@@ -74,6 +77,7 @@ export function parseEnvelope(envelope: unknown): InputRecord | string {
   };
   const wrong = Object.values(parts).find((part) => typeof part === "string");
   if (wrong !== undefined) return wrong;
+  if (typeof fields["key"] === "string" && !fields["key"].isWellFormed()) return `the key ${HALF_A_PAIR}`;
   const { topic } = fields;
   if (topic !== undefined && (typeof topic !== "string" || topic === "")) {
     return `the topic is ${show(topic)}, wanted text`;

@@ -241,7 +241,10 @@ export function parseProperties(content: string, fileName: string): Property[] {
   const trimmed = content.replace(/^\uFEFF/, "").trim();
   if (trimmed.startsWith("{")) return jsonProperties(trimmed, fileName);
   // Comments don't go on, and two backslashes are one that is meant.
-  const joined = trimmed.replace(/^[ \t]*[#!].*|(?<!\\)((?:\\\\)*)\\\r?\n[ \t]*/gm, (found, pairs?: string) => pairs ?? found);
+  const joined = trimmed.replace(
+    /^[ \t]*[#!].*|(?<!\\)((?:\\\\)*)\\\r?\n[ \t]*/gm,
+    (found, pairs?: string) => pairs ?? found,
+  );
   return joined.split(/\r?\n/).flatMap((line, index): Property[] => {
     if (/^\s*(?:[#!].*)?$/.test(line)) return [];
     const match = /^\s*([^=:\s]+)\s*[=:]\s*(.*?)\s*$/.exec(line);

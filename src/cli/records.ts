@@ -5,7 +5,7 @@
  */
 
 import { show } from "../show.ts";
-import { parseEnvelope } from "./envelope.ts";
+import { HALF_A_PAIR, parseEnvelope } from "./envelope.ts";
 import type { InputRecord } from "./input_record.ts";
 import {
   badInput,
@@ -112,15 +112,29 @@ function lineParser(options: InputOptions): (piece: Piece) => InputRecord {
   };
 }
 
-/** `name:value,name:value`, as Java's console producer reads them. */
+const comma = 0x2c;
+const colon = 0x3a;
+const headerText = new TextDecoder("utf-8", { ignoreBOM: true });
+
+/** `name:value,name:value`, as Java's console producer reads them. Values keep the bytes that they had. */
 function lineHeaders(bytes: Uint8Array, line: number): InputRecord["headers"] {
-  const text = new TextDecoder().decode(bytes);
-  if (text === "") return [];
-  return text.split(",").map((pair) => {
-    const at = pair.indexOf(":");
-    if (at < 0) throw badInput(line, `the header ${show(pair)} has no value, wanted NAME:VALUE`);
-    return [pair.slice(0, at), encoder.encode(pair.slice(at + 1))];
+  if (bytes.length === 0) return [];
+  return between(bytes, comma).map((pair) => {
+    const at = pair.indexOf(colon);
+    if (at < 0) throw badInput(line, `the header ${show(headerText.decode(pair))} has no value, wanted NAME:VALUE`);
+    return [headerText.decode(pair.subarray(0, at)), new Uint8Array(pair.subarray(at + 1))];
   });
+}
+
+/** What stands between all bytes of one kind. */
+function between(bytes: Uint8Array, separator: number): Uint8Array[] {
+  const pieces: Uint8Array[] = [];
+  let start = 0;
+  for (let end = bytes.indexOf(separator); end >= 0; end = bytes.indexOf(separator, start)) {
+    pieces.push(bytes.subarray(start, end));
+    start = end + 1;
+  }
+  return [...pieces, bytes.subarray(start)];
 }
 
 function jsonParser(options: InputOptions): (piece: Piece) => InputRecord | undefined {
@@ -163,12 +177,18 @@ function keyOf(value: unknown, path: readonly string[], line: number): string | 
       ? (key as Record<string, unknown>)[name]
       : undefined;
   }
-  if (key === null || typeof key === "string" || typeof key === "boolean") return key === null ? null : String(key);
+  if (typeof key === "string") return wellFormed(key, path, line);
+  if (key === null || typeof key === "boolean") return key === null ? null : String(key);
   if (typeof key === "number" && Math.abs(key) <= Number.MAX_SAFE_INTEGER) return String(key);
   const field = show(path.join("."));
   if (key === undefined) throw badInput(line, `the record has no field ${field} to take the key from`);
   if (typeof key === "object") throw badInput(line, `the field ${field} is an object, wanted a string or a number`);
   throw badInput(line, `the field ${field} is a number past 2^53 and would be rounded, wanted a string`);
+}
+
+function wellFormed(key: string, path: readonly string[], line: number): string {
+  if (key.isWellFormed()) return key;
+  throw badInput(line, `the field ${show(path.join("."))} ${HALF_A_PAIR}`);
 }
 
 function withoutByteOrderMark(bytes: Uint8Array): Uint8Array {

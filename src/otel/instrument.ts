@@ -125,7 +125,9 @@ function methodsOf(target: Target, tracer: SendTracer): { readonly [name: string
     // A copy: an iterator can be read only once, and may yield one object again and again.
     const copies = copyOfRecords(given, keep);
     // What is thrown while it is read isn't thrown a second time by an iterator, which has ended.
-    if (copies instanceof ConfigError) return target.sendBatch(isIterable(given) ? broken(copies.cause) : given, options);
+    if (copies instanceof ConfigError) {
+      return target.sendBatch(isIterable(given) ? broken(copies.cause) : given, options);
+    }
     const records = copies.map(fieldsOrItself);
     const tracked = quietly(() => tracer.sendBatch(records));
     const delivery = target.sendBatch(tracked?.records ?? records, options);
@@ -169,7 +171,9 @@ function methodsOf(target: Target, tracer: SendTracer): { readonly [name: string
   const topic = (name: string, serializers?: unknown): unknown => {
     const handle = (target["topic"] as Method).call(target, name as never, serializers as never);
     // What is wrong with the serializers it has told by now.
-    return handle instanceof TopicHandle ? new TopicHandle({ send, sendBatch, produce }, name, serializers, {}) : handle;
+    return handle instanceof TopicHandle
+      ? new TopicHandle({ send, sendBatch, produce }, name, serializers, {})
+      : handle;
   };
 
   const own = { send, sendBatch, produce, writable, transaction, begin, topic };

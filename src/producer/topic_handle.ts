@@ -130,7 +130,9 @@ export class TopicHandle<K, V> {
 
   #withHeaders(headers: ProducerRecord["headers"]): { readonly headers?: ProducerRecord["headers"] } {
     if (this.#headers.length === 0) return headers === undefined ? {} : { headers };
-    if (!isObject(headers)) return { headers: this.#headers };
+    if (headers === undefined) return { headers: this.#headers };
+    // Whatever is no headers is refused when it is sent.
+    if (!isObject(headers)) return { headers };
     const given = Symbol.iterator in headers
       ? [...headers as Iterable<readonly [string, HeaderValue]>]
       : Object.entries(headers) as [string, HeaderValue][];

@@ -5,6 +5,7 @@
  */
 
 import { SerializationError } from "../errors.ts";
+import { isByteArray } from "../protocol/byte_arrays.ts";
 import { sentenceOf, show } from "../show.ts";
 
 /** Methods of the records that tests look at. They are not enumerable, so that equality doesn't look at them. */
@@ -33,7 +34,7 @@ const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 function textOf(value: unknown): string | null {
   if (value === null || value === undefined) return null;
   if (typeof value === "string") return value;
-  return value instanceof Uint8Array ? decoder.decode(value) : JSON.stringify(value);
+  return isByteArray(value) ? decoder.decode(value) : JSON.stringify(value);
 }
 
 /** One for all records: what they read is `this`. */
@@ -47,7 +48,7 @@ const METHODS: PropertyDescriptorMap = {
     value(this: Parts): unknown {
       const { topic, value } = this;
       // A recording producer keeps what a serializer would have been given.
-      if (typeof value === "object" && !(value instanceof Uint8Array)) return value;
+      if (typeof value === "object" && !isByteArray(value)) return value;
       const text = textOf(value)!.replace(/^\ufeff/, "");
       try {
         return JSON.parse(text);

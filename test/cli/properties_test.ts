@@ -191,7 +191,12 @@ test("cli properties: the file that Confluent Cloud shows is taken as it is, by 
 
 test("cli properties: what a file says for members of groups is left out, and told on a command line", async () => {
   const lines = [
-    ...["enable.auto.commit=false", "max.poll.records=500", "max.poll.interval.ms=300000", "heartbeat.interval.ms=3000"],
+    ...[
+      "enable.auto.commit=false",
+      "max.poll.records=500",
+      "max.poll.interval.ms=300000",
+      "heartbeat.interval.ms=3000",
+    ],
     ...["auto.commit.interval.ms=5000", "partition.assignment.strategy=range", "group.instance.id=a", "linger.ms=5"],
   ];
   assert.deepEqual(await optionsOf(parseProperties(lines.join("\n"), "f"), "producer", never), { lingerMs: 5 });

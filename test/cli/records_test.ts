@@ -207,3 +207,24 @@ test("cli input: where there is a key for all, a line without the separator is a
   const options = { format: "lines", keySeparator: encoder.encode(":"), keyIsOptional: true } as const;
   assert.deepEqual(readAnyhow(options, "k:v\nplain\n:x\n").records, [["k", "v"], [null, "plain"], ["", "x"]]);
 });
+
+test("cli input: a key with half of a surrogate pair is refused, for two keys would become one", () => {
+  const keyed = { format: "ndjson", keyField: "id" } as const;
+  const { records, complaint } = read(keyed, '{"id":"\\ud83d\\ude00"}\n{"id":"\\ud800"}\n');
+  assert.deepEqual(records.map(([key]) => key), ["\u{1f600}"]);
+  assert.equal(complaint, 'Line 2: the field "id" holds a lone surrogate, which UTF-8 can\'t carry');
+  const envelope = read({ format: "envelope" }, '{"key":"\\udfff","value":"v"}\n');
+  assert.equal(envelope.complaint, "Line 1: the key holds a lone surrogate, which UTF-8 can't carry");
+  assert.deepEqual(read({ format: "envelope" }, '{"key":"k","value":"\\udfff"}\n').records, [["k", "\ufffd"]]);
+});
+
+test("cli input: the bytes of a header that is not UTF-8 are kept, and so is a byte order mark", () => {
+  const parser = new RecordParser({ format: "lines", headersSeparator: encoder.encode("\t") });
+  const line = [...encoder.encode("a:"), 0xff, 0x3a, ...encoder.encode(",b:\ufeff,c:\tv\n")];
+  const [record] = [...parser.push(Uint8Array.from(line))];
+  assert.deepEqual(record!.headers!.map(([name, value]) => [name, [...value!]]), [
+    ["a", [0xff, 0x3a]],
+    ["b", [0xef, 0xbb, 0xbf]],
+    ["c", []],
+  ]);
+});

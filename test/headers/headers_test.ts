@@ -12,6 +12,7 @@ import {
   requestHeaders,
 } from "../../src/headers/mod.ts";
 import golden from "../golden/app_headers.json" with { type: "json" };
+import { ofAnotherRealm } from "../another_realm.ts";
 import { test } from "../harness.ts";
 import { fromHex } from "../protocol/golden.ts";
 
@@ -347,4 +348,20 @@ test("CloudEvents: a strict reader refuses what a lenient one takes, and neither
   }
   assert.throws(() => decodeCloudEvent({ value: json({}) }, { lenient: true } as never), { name: "ConfigError" });
   assert.throws(() => decodeCloudEvent({ value: 5 as never }), { name: "ConfigError", option: "value" });
+});
+
+test("headers: bytes of another realm are bytes, wherever bytes are taken", () => {
+  const bytes = ofAnotherRealm(Uint8Array.of(0xff, 1));
+  const row = { id: 1, aggregatetype: "order", aggregateid: 1, payload: bytes };
+  assert.equal(outboxRecord(row).value, bytes);
+  const event = { id: "1", source: "/s", type: "t", data: bytes, extra: bytes };
+  const binary = encodeCloudEvent(event);
+  assert.equal(binary.value, bytes);
+  assert.deepEqual(binary.headers.map(([name]) => name).includes("content-type"), false);
+  const structured = encodeCloudEvent(event, { mode: "structured" });
+  assert.equal(JSON.parse(text(structured.value)).data_base64, "/wE=");
+  const decoded = decodeCloudEvent({ headers: binary.headers, value: binary.value });
+  assert.deepEqual([decoded.data, decoded.extra], [bytes, "/wE="]);
+  const headers = requestHeaders({ correlationId: bytes, replyTopic: "r" });
+  assert.deepEqual([...readRequest(headers)!.correlationId], [0xff, 1]);
 });

@@ -12,11 +12,12 @@ import {
 import { CompositePropagator, W3CBaggagePropagator, W3CTraceContextPropagator } from "@opentelemetry/core";
 import { AggregationTemporality, MeterProvider, MetricReader } from "@opentelemetry/sdk-metrics";
 import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } from "@opentelemetry/sdk-trace-base";
-import { type KafkaError, json, type ProducerRecord, TransactionalProducer } from "../../mod.ts";
+import { json, type KafkaError, type ProducerRecord, TransactionalProducer } from "../../mod.ts";
 import { instrument, type OtelOptions } from "../../src/otel/mod.ts";
 import { Produce } from "../../src/protocol/messages/produce.ts";
 import { RecordingProducer } from "../../src/testing/mod.ts";
 import { test, type TestContext } from "../harness.ts";
+import { ofAnotherRealm } from "../another_realm.ts";
 import { unhandledIn } from "../producer/unhandled.ts";
 import { stage, turn } from "../stage.ts";
 
@@ -467,4 +468,16 @@ test("otel: what is sent by the handle of a topic is told as well", async (t) =>
   assert.throws(() => serializing.topic("orders", { value: json() }), { name: "ConfigError", option: "value" });
   await s.run(producer.close());
   await s.run(serializing.close());
+});
+
+test("otel: a key and a traceparent that are bytes of another realm are read as others are", async (t) => {
+  const { options, spans } = sdk(t);
+  const s = stage({ topics: { orders: 1 } });
+  const producer = instrument(s.producer(), options, s.runtime);
+  const bytes = (content: string): Uint8Array => ofAnotherRealm(new TextEncoder().encode(content));
+  const traceparent = bytes("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+  await s.run(producer.send({ topic: "orders", key: bytes("o-1"), value: "v", headers: { traceparent } }));
+  await s.run(producer.close());
+  assert.equal(spans()[0]!.attributes["messaging.kafka.message.key"], "o-1");
+  assert.deepEqual(spans()[0]!.links.map((link) => link.context.spanId), ["b7ad6b7169203331"]);
 });

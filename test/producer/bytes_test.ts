@@ -10,6 +10,7 @@ import { Produce } from "../../src/protocol/messages/produce.ts";
 import { BATCH_OVERHEAD } from "../../src/protocol/record_batch_layout.ts";
 import { decodeRecords, readBatchHeader } from "../../src/protocol/record_batch_reader.ts";
 import { RecordEncoder } from "../../src/producer/record/record_encoder.ts";
+import { ofAnotherRealm } from "../another_realm.ts";
 import { type Stage, stage } from "../stage.ts";
 import { test } from "../harness.ts";
 import { assertLeavesNothing, warmUp, watch } from "./wire.ts";
@@ -85,15 +86,6 @@ class Liar extends Uint8Array {
   override get [Symbol.toStringTag](): never {
     throw new Error("Asked for its name");
   }
-}
-
-/** What Jest's sandboxes and frames of a page hand over: bytes, though no instance of the class that is known here. */
-function ofAnotherRealm(content: Uint8Array): Uint8Array {
-  const foreign = Object.create(
-    Object.getPrototypeOf(Uint8Array.prototype) as object,
-    Object.getOwnPropertyDescriptors(Uint8Array.prototype),
-  ) as object;
-  return Object.setPrototypeOf(content.slice(), foreign) as Uint8Array;
 }
 
 const KINDS: Record<string, Kind> = {

@@ -102,6 +102,10 @@ test("topic handle: headers of a serializer go with every record, behind those o
     [null, "b", "a=1", "__value_schema_id=guid"],
     [null, "c", "a=1", "a=2", "__value_schema_id=guid"],
   ]);
+  for (const headers of ["a=1", null, 5]) {
+    const error = await s.failure(orders.send({ value: { id: "d" }, headers: headers as never }));
+    assert.equal(error.code, "SERIALIZATION");
+  }
   await s.run(producer.close());
 });
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { KafkaError, keyHash, type ProducerLike, sticky, TimeoutError } from "../../mod.ts";
 import { RecordingProducer, VirtualRuntime } from "../../src/testing/mod.ts";
+import { ofAnotherRealm } from "../another_realm.ts";
 import { stage } from "../stage.ts";
 import { test } from "../harness.ts";
 
@@ -248,4 +249,52 @@ test("recording producer: calls back where the real one does, within a call or a
   }
   assert.deepEqual(logs[1], logs[0]);
   assert.ok(logs[0]!.includes("20001 tries"), logs[0]!.join("; "));
+});
+
+test("recording producer: a generator may yield one record, and one buffer, again and again, of a class too", async () => {
+  const recording = new RecordingProducer();
+  const s = stage({ topics: { t: 1 } });
+  const real = s.producer();
+  class Row {
+    readonly #bytes = new Uint8Array(1);
+    get topic(): string {
+      return "t";
+    }
+    get value(): Uint8Array {
+      return this.#bytes;
+    }
+    get headers(): [string, Uint8Array][] {
+      return [["h", this.#bytes]];
+    }
+    next(): this {
+      this.#bytes[0]! += 1;
+      return this;
+    }
+  }
+  function* rows(): Generator<Row> {
+    const row = new Row();
+    for (let i = 0; i < 3; i++) yield row.next();
+  }
+  await recording.sendBatch(rows()).all();
+  await s.run(real.sendBatch(rows()).all());
+  await s.run(real.close());
+  const wanted = [1, 2, 3].map((byte) => [Uint8Array.of(byte), Uint8Array.of(byte)]);
+  for (const records of [recording.records(), await s.cluster.records("t")]) {
+    assert.deepEqual(records.map(({ value, headers }) => [value, headers[0]![1]]), wanted);
+  }
+});
+
+test("recording producer: bytes of another realm are text, JSON and a key as others are", async () => {
+  const sizes: unknown[] = [];
+  const partitioner = ({ keyBytes, sizeBytes }: { keyBytes: Uint8Array | null; sizeBytes: number }) => {
+    sizes.push(keyBytes?.length, sizeBytes);
+    return 0;
+  };
+  const p = new RecordingProducer({ partitioner });
+  const utf8 = new TextEncoder();
+  const [key, value] = [ofAnotherRealm(utf8.encode("k-1")), ofAnotherRealm(utf8.encode('{"n":1}'))];
+  await p.send({ topic: "t", key, value });
+  const [record] = p.records();
+  assert.deepEqual([record!.keyText(), record!.text(), record!.json()], ["k-1", '{"n":1}', { n: 1 }]);
+  assert.deepEqual(sizes, [3, 10]);
 });

@@ -6,6 +6,7 @@
 
 import { isObject, refuse } from "../../call_options.ts";
 import { KafkaError } from "../../errors.ts";
+import { isByteArray } from "../../protocol/byte_arrays.ts";
 import { show } from "../../show.ts";
 import type { RecordText } from "../record_text.ts";
 
@@ -186,7 +187,7 @@ function copyOfCounts(counts: number | Readonly<Record<string, number>>): typeof
 
 /** Bytes of a key or value as the real producer makes them without a serializer; none of what it couldn't send. */
 function bytesOf(value: unknown): Uint8Array {
-  if (value instanceof Uint8Array) return value;
+  if (isByteArray(value)) return value;
   return new TextEncoder().encode(typeof value === "string" ? value : "");
 }
 

@@ -31,6 +31,7 @@ import {
   TimeoutError,
 } from "../../errors.ts";
 import { copyOfRecords, explainRefusal, notDisconnect } from "../../other_clients.ts";
+import { keep } from "../../producer/record/kept_record.ts";
 import { TopicHandle, type TopicSerializers } from "../../producer/topic_handle.ts";
 import { copyAlike, isByteArray } from "../../protocol/byte_arrays.ts";
 import { onAbort } from "../../runtime/on_abort.ts";
@@ -490,11 +491,6 @@ function tell(
       // As with the real producer, which logs it.
     }
   }
-}
-
-/** A record as it is now: a generator may make the next one of it. */
-function keep<R extends RecordedInput<unknown, unknown>>(record: R): R {
-  return isObject(record) ? { ...record, key: copyOf(record.key), value: copyOf(record.value) } : record;
 }
 
 /** Bytes as they are now: the caller may reuse its buffer. */

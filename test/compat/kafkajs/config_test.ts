@@ -5,6 +5,7 @@ import { type KafkaConfig, KafkaJSNonRetriableError, type ProducerConfig } from 
 import { saslOf } from "../../../src/compat/kafkajs/sasl.ts";
 import { validateConfig } from "../../../mod.ts";
 import type { SaslMechanism } from "../../../src/sasl/mechanism.ts";
+import { ofAnotherRealm } from "../../another_realm.ts";
 import { test } from "../../harness.ts";
 import { stage } from "./stage.ts";
 
@@ -126,6 +127,7 @@ test("compat kafkajs config: TLS options of Node become ours, bytes and lists to
     [{ servername: "kafka.test", passphrase: "secret" }, { serverName: "kafka.test", passphrase: "secret" }],
     [{ ca: [pem, "B"], cert: pem, key: ["KEY"] }, { ca: ["PEM", "B"], cert: "PEM", key: "KEY" }],
     [{ ca: "A" }, { ca: ["A"] }],
+    [{ cert: ofAnotherRealm(pem) as never }, { cert: "PEM" }],
   ];
   for (const [ssl, tls] of cases) {
     assert.deepEqual(resolveConfig({ ...base, ssl }, {}, logger).options.tls, tls);

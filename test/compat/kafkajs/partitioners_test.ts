@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import golden from "../../golden/kafkajs-partitions.json" with { type: "json" };
 import { Partitioners } from "../../../src/compat/kafkajs/mod.ts";
+import { ofAnotherRealm } from "../../another_realm.ts";
 import { test } from "../../harness.ts";
 
 const { DefaultPartitioner, LegacyPartitioner } = Partitioners;
@@ -26,6 +27,8 @@ for (const [name, create] of [["default", DefaultPartitioner], ["legacy", Legacy
         choose({ topic: "t", partitionMetadata: partitions(count), message: { key: bytes, value: null } })
       );
       assert.deepEqual(found, chosen[name], key);
+      const foreign = { key: ofAnotherRealm(bytes) as never, value: null };
+      assert.equal(choose({ topic: "t", partitionMetadata: partitions(1000), message: foreign }), found.at(-1));
       const text = new TextDecoder().decode(bytes);
       if (new TextEncoder().encode(text).length !== bytes.length || text.includes("\ufffd")) continue;
       assert.equal(
