@@ -5,9 +5,8 @@
  * @module
  */
 
-import { isObject, readOptions, refuse } from "../call_options.ts";
+import { isBytes, isObject, readOptions, refuse } from "../call_options.ts";
 import { SerializationError } from "../errors.ts";
-import { isByteArray } from "../protocol/byte_arrays.ts";
 import { sentenceOf, show } from "../show.ts";
 import { base64Of, bytesOfBase64 } from "./base64.ts";
 import { checkText, type HeaderPair, type HeaderSource, pairsOf, textHeader, textOf, utf8 } from "./header.ts";
@@ -132,7 +131,7 @@ export function decodeCloudEvent(
 
 function checkValue(value: unknown): Uint8Array | null {
   if (typeof value === "string") return utf8(value);
-  if (value === null || isByteArray(value)) return value;
+  if (value === null || isBytes(value)) return value;
   refuse("value", "bytes, text or null", value);
 }
 
@@ -156,7 +155,7 @@ function attributesOf(event: CloudEvent): Record<string, string | number | boole
 
 /** What is neither text nor bytes becomes JSON. */
 function impliedType(data: unknown): string | undefined {
-  const isAsItIs = data === undefined || data === null || typeof data === "string" || isByteArray(data);
+  const isAsItIs = data === undefined || data === null || typeof data === "string" || isBytes(data);
   return isAsItIs ? undefined : "application/json";
 }
 
@@ -165,7 +164,7 @@ function extensionOf(name: string, value: unknown): string | number | boolean {
   // The specification's integers have 32 bits.
   if (typeof value === "number" && value === (value | 0)) return value;
   if (value instanceof Date) return checkTime(value);
-  if (isByteArray(value)) return base64Of(value);
+  if (isBytes(value)) return base64Of(value);
   refuse(name, "text, a whole number of 32 bits, true or false, a Date or bytes", value);
 }
 
@@ -177,17 +176,17 @@ function checkTime(time: unknown): string {
 
 function binaryData(data: unknown): Uint8Array | null {
   if (data === undefined || data === null) return null;
-  if (isByteArray(data)) return data;
+  if (isBytes(data)) return data;
   return utf8(typeof data === "string" ? data : jsonOf(data));
 }
 
 /** JSON stands in the event as it is, whatever it was made of; other bytes as base64. */
 function structuredData(data: unknown, type: unknown): { data?: unknown; data_base64?: string } {
   if (data === undefined || data === null) return {};
-  if (typeof type === "string" && isJsonType(type) && (typeof data === "string" || isByteArray(data))) {
+  if (typeof type === "string" && isJsonType(type) && (typeof data === "string" || isBytes(data))) {
     return { data: parsed(typeof data === "string" ? data : strictText(data)) };
   }
-  return isByteArray(data) ? { data_base64: base64Of(data) } : { data };
+  return isBytes(data) ? { data_base64: base64Of(data) } : { data };
 }
 
 function jsonOf(value: unknown): string {

@@ -5,9 +5,8 @@
  * @module
  */
 
-import { isObject, readOptions, refuse } from "../call_options.ts";
+import { isBytes, isObject, readOptions, refuse } from "../call_options.ts";
 import { SerializationError } from "../errors.ts";
-import { isByteArray } from "../protocol/byte_arrays.ts";
 import { sentenceOf } from "../show.ts";
 import { checkText, type HeaderPair, textHeader, utf8 } from "./header.ts";
 
@@ -80,7 +79,7 @@ function textOfId(name: string, id: unknown): string {
 }
 
 function valueOf(payload: unknown): string | Uint8Array | null {
-  if (payload === null || typeof payload === "string" || isByteArray(payload)) return payload;
+  if (payload === null || typeof payload === "string" || isBytes(payload)) return payload;
   try {
     const json: unknown = JSON.stringify(payload);
     if (typeof json === "string") return json;

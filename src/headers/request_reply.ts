@@ -4,8 +4,7 @@
  * @module
  */
 
-import { isObject, readOptions, refuse } from "../call_options.ts";
-import { isByteArray } from "../protocol/byte_arrays.ts";
+import { isBytes, isObject, readOptions, refuse } from "../call_options.ts";
 import {
   checkOptionalInt32,
   checkText,
@@ -108,6 +107,6 @@ function correlationHeader(call: string, options: CorrelationOptions | undefined
 
 function idOf(id: unknown): Uint8Array {
   const bytes = typeof id === "string" ? utf8(id) : id;
-  if (!isByteArray(bytes) || bytes.length === 0) refuse("correlationId", "bytes or text, not empty", id);
+  if (!isBytes(bytes) || bytes.length === 0) refuse("correlationId", "bytes or text, not empty", id);
   return bytes;
 }

@@ -5,9 +5,8 @@
  */
 
 import { type Context, propagation, ROOT_CONTEXT, type SpanContext, trace } from "@opentelemetry/api";
-import { isObject } from "../call_options.ts";
+import { isBytes, isObject } from "../call_options.ts";
 import type { Headers, HeaderValue, ProducerRecord } from "../producer/record/record.ts";
-import { isByteArray } from "../protocol/byte_arrays.ts";
 
 /** The header that says to which trace a record belongs. */
 const TRACEPARENT = "traceparent";
@@ -55,5 +54,5 @@ export function inject(context: Context, pairs: Pairs): void {
 }
 
 function textOf(value: HeaderValue | undefined): string | undefined {
-  return isByteArray(value) ? new TextDecoder().decode(value) : value ?? undefined;
+  return isBytes(value) ? new TextDecoder().decode(value) : value ?? undefined;
 }
