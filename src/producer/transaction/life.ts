@@ -190,11 +190,11 @@ export class TransactionLife {
     const isFenced = error.errorCode === PRODUCER_FENCED;
     if (isFenced || error.fatal || error.errorCode === TRANSACTIONAL_ID_AUTHORIZATION_FAILED) {
       this.#die(isFenced ? this.#fenced(error) : this.#fatal(error));
-      return void Object.assign(error, { fatal: true });
+      return void Reflect.set(error, "fatal", true);
     }
     const refusal = requiresAbort(error);
-    // The caller who sees the record's own error learns from it what is left to do.
-    Object.assign(error, { requiresAbort: true });
+    // The caller who sees the record's own error learns from it what is left to do, unless it is frozen.
+    Reflect.set(error, "requiresAbort", true);
     // A sequence may be missing in the log, or a request may still arrive: neither may meet the next transaction.
     this.identity.isSpent = true;
     if (this.#takesRecords()) this.#fail(error, refusal);

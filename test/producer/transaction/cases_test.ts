@@ -413,3 +413,26 @@ for (const release of ["3.9", "4.1"] as const) {
     });
   }
 }
+
+for (const release of ["3.9", "4.1"] as const) {
+  test(`transaction calls: on Kafka ${release} a record blocks the commit with an error that is frozen as well`, async () => {
+    const { producer, run, failure, committed } = stage(release);
+    const client = producer();
+    const frozen = Object.freeze(new ConfigError("value", "No value today."));
+    const unreadable = {
+      topic: "out",
+      get value(): string {
+        throw frozen;
+      },
+    };
+    const error = await failure(client.transaction((tx) => {
+      void tx.send(record);
+      void tx.send(unreadable).catch(() => {});
+    }));
+    assert.ok(error instanceof ConfigError, String(error));
+    assert.equal(error.requiresAbort, true);
+    await run(client.transaction((tx) => void tx.send({ ...record, value: "b" })));
+    assert.deepEqual((await committed())[0], ["b"]);
+    await run(client.close());
+  });
+}
