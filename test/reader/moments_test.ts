@@ -302,3 +302,87 @@ test("moments: of partitions that one can't begin with none is told as lost that
   assert.deepEqual(told, []);
   for (const each of [one, it]) await run(each.close());
 });
+
+test("moments: a static member that was dropped by its generation takes the name from nobody who has it meanwhile", async () => {
+  const { failure, fill, cluster, member, run, runtime, until } = groupStage(1);
+  await fill(2);
+  const told: string[] = [];
+  const one = member({ groupInstanceId: "a", ...listeners(told) });
+  const reading = one[Symbol.asyncIterator]();
+  await run(reading.next());
+  cluster.control(Heartbeat, { error: 22 }, { times: 1 });
+  await until(() => told.length === 2);
+  const two = member({ groupInstanceId: "a" });
+  await run(two.join());
+  const { memberId } = two.groupMetadata();
+  assert.equal((await failure(reading.next())).errorCode, 82);
+  await runtime.advance(10_000);
+  assert.deepEqual([two.groupMetadata().memberId, indexesOf(two.assignment)], [memberId, [0]]);
+  for (const each of [one, two]) await run(each.close());
+});
+
+test("moments: a commit by onRevoked that is refused keeps close() no longer, also when the next generation was asked for", async () => {
+  const { cluster, fill, member, run, runtime, until } = groupStage(2);
+  await fill(2);
+  let tookMs = 0;
+  const one = member({
+    heartbeatIntervalMs: 100,
+    onRevoked: async () => {
+      const beganMs = runtime.now();
+      await one.commit([{ ...ZERO, offset: 1n }]).finally(() => tookMs = runtime.now() - beganMs);
+    },
+  });
+  await run(one.join());
+  const { memberId } = one.groupMetadata();
+  // The coordinator is a generation ahead by then.
+  cluster.control(JoinGroup, (request) => request.memberId === memberId ? { answerDelayMs: 20_000 } : undefined);
+  const two = member();
+  two.join().catch(() => {});
+  await until(() => cluster.groups.get("g")!.state === "CompletingRebalance");
+  await run(one.close().catch(() => {}));
+  assert.ok(tookMs < 1_000, `It took ${tookMs} ms`);
+  await run(two.close());
+});
+
+test("moments: a member that is dropped while onAssigned commits joins anew", async () => {
+  const { cluster, fill, member, run } = groupStage(1);
+  await fill(1);
+  const told: string[] = [];
+  let isFirst = true;
+  const one = member({
+    ...listeners(told),
+    onAssigned: async () => {
+      if (isFirst) cluster.groups.get("g")!.leave(one.groupMetadata().memberId!, null);
+      isFirst = false;
+      await one.commit([{ ...ZERO, offset: 0n }]);
+      told.push("+0");
+    },
+  });
+  assert.equal(textOf((await run(one[Symbol.asyncIterator]().next())).value!), "0");
+  assert.deepEqual(told, ["!0", "+0"]);
+  await run(one.close());
+});
+
+test("moments: a commit by onRevoked doesn't keep the error that ends the membership for long", async () => {
+  const { cluster, failure, fill, member, run, runtime, until } = groupStage(2);
+  await fill(2);
+  let tookMs = 0;
+  const one = member({
+    heartbeatIntervalMs: 100,
+    onRevoked: async () => {
+      const beganMs = runtime.now();
+      await one.commit([{ ...ZERO, offset: 1n }]).finally(() => tookMs = runtime.now() - beganMs);
+    },
+  });
+  await run(one.join());
+  const reading = one[Symbol.asyncIterator]();
+  for (let i = 0; i < 2; i++) await run(reading.next());
+  const { memberId } = one.groupMetadata();
+  cluster.control(SyncGroup, (request) => request.memberId === memberId ? { error: 30 } : undefined, { times: 1 });
+  const two = member();
+  two.join().catch(() => {});
+  assert.equal((await failure(reading.next())).errorCode, 30);
+  await until(() => tookMs > 0 || one.assignment.length === 0);
+  assert.ok(tookMs < 1_000, `It took ${tookMs} ms`);
+  for (const each of [one, two]) await run(each.close());
+});

@@ -196,6 +196,8 @@ export class Membership {
           await this.#onError(error);
         }
       }
+      // There is no next generation in which a commit could get through.
+      this.#isBetween = false;
       await this.#owned.giveUp(this.#owned.all, this.#verdict.isLost ? "lost" : "revoked");
     } catch (error) {
       await this.#end(error as Error);
@@ -220,8 +222,10 @@ export class Membership {
     }
     this.#heart.stop();
     this.#state = "joining";
-    // The group would wait for it to join, or for its session to end.
-    const left = this.#owned.lostInHand.length > 0 ? this.#calls.leave() : undefined;
+    // The group would wait for it to join, or for its session to end. A static member keeps its id: without one it would
+    // fence whoever has its name by then.
+    const isLeaving = this.#owned.lostInHand.length > 0 && this.#options.groupInstanceId === null;
+    const left = isLeaving ? this.#calls.leave() : undefined;
     await this.#owned.whileLostInHand();
     await left;
     if (this.#closing.signal.aborted) return;
@@ -284,6 +288,7 @@ export class Membership {
   /** It can't go on: what it has is lost, and the iteration tells why. */
   async #end(error: Error): Promise<void> {
     this.#inner.failure = error;
+    this.#isBetween = false;
     this.#inner.tell(this, null);
     try {
       await this.#owned.giveUp(this.#owned.all, "lost");

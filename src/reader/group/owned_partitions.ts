@@ -193,8 +193,9 @@ export class OwnedPartitions {
     try {
       await this.#listening.run(() => listen(places.map(({ topic, partition }) => ({ topic, partition }))));
     } catch (error) {
-      // A commit that is refused of partitions that go does: the member joins anew.
-      const isOfGroup = event !== "onAssigned" && (error as Partial<KafkaError> | null)?.code === "COMMIT_FAILED";
+      // A commit that is refused of partitions that go does, or of a member that was dropped: it joins anew.
+      const isOfGroup = (event !== "onAssigned" || this.#verdict.isLost) &&
+        (error as Partial<KafkaError> | null)?.code === "COMMIT_FAILED";
       this.#thrown = isOfGroup ? undefined : { error };
       throw error;
     } finally {
