@@ -1,7 +1,7 @@
 /** Members of a group to whom two things happen at once, and listeners that fail or ask back. */
 import assert from "node:assert/strict";
 import { TimeoutError } from "../../src/errors.ts";
-import { Heartbeat, JoinGroup, OffsetFetch, SyncGroup } from "../../src/protocol/messages/mod.ts";
+import { Heartbeat, JoinGroup, LeaveGroup, OffsetFetch, SyncGroup } from "../../src/protocol/messages/mod.ts";
 import type { TopicPartition } from "../../src/reader/mod.ts";
 import { test } from "../harness.ts";
 import { drain, groupStage, indexesOf, textOf } from "./group_stage.ts";
@@ -385,4 +385,32 @@ test("moments: a commit by onRevoked doesn't keep the error that ends the member
   await until(() => tookMs > 0 || one.assignment.length === 0);
   assert.ok(tookMs < 1_000, `It took ${tookMs} ms`);
   for (const each of [one, two]) await run(each.close());
+});
+
+test("moments: a caller that begins again whatever is thrown is told once of what onRevoked throws while the reader is closed", async () => {
+  const { cluster, failure, fill, member, run, runtime, until } = groupStage(1);
+  await fill(1);
+  // It comes back while the member leaves.
+  cluster.control(LeaveGroup, { answerDelayMs: 2_000 });
+  const one = member({ onRevoked: () => Promise.reject(new RangeError("Not this one.")) });
+  const seen: string[] = [];
+  const errors: string[] = [];
+  const read = async (): Promise<void> => {
+    while (errors.length < 1_000) {
+      try {
+        for await (const record of one) {
+          seen.push(textOf(record));
+          await new Promise<void>((resolve) => runtime.setTimer(resolve, 500));
+        }
+        return;
+      } catch (error) {
+        errors.push((error as Error).message);
+      }
+    }
+  };
+  const reading = read();
+  await until(() => seen.length === 1);
+  assert.equal((await failure(one.close())).message, "Not this one.");
+  await run(reading);
+  assert.deepEqual(errors, ["Not this one."]);
 });

@@ -255,12 +255,12 @@ export class GroupReader implements AsyncIterable<ReadRecord> {
   }
 
   async #endMembership(): Promise<void> {
-    const before = this.#inner.failure;
+    const before = this.#membership.failure;
     const waiting = new AbortController();
     const ended = this.#membership.ended.then(() => waiting.abort());
     await Promise.race([ended, sleep(this.#inner.runtime, CLOSE_TIMEOUT_MS, waiting.signal)]);
     while (this.#membership.isInListener) await this.#inner.nextEvent();
-    const { failure } = this.#inner;
+    const { failure } = this.#membership;
     await this.#reader.close();
     // What the last onRevoked has thrown.
     if (failure !== undefined && failure !== before) throw failure;

@@ -51,6 +51,7 @@ export class Membership {
   #running: Promise<void> | undefined;
   /** It is to begin again as soon as it has ended. */
   #isAgain = false;
+  #failure: Error | undefined;
   #attempts = 0;
   /** It has asked to join, and its metadata may be that of a generation before. */
   #isBetween = false;
@@ -93,6 +94,11 @@ export class Membership {
     return this.#state;
   }
 
+  /** Why it has ended; undefined when it has begun again. */
+  get failure(): Error | undefined {
+    return this.#failure;
+  }
+
   /** What the member knows of itself; of the last generation while there is none. */
   get metadata(): GroupMetadata | undefined {
     return this.#calls.metadata;
@@ -118,13 +124,17 @@ export class Membership {
 
   /** Begins to live, unless it does already. */
   start(): void {
-    if (this.#closing.signal.aborted) return;
+    if (this.#closing.signal.aborted) {
+      // It was told; whoever begins again meanwhile waits for the end.
+      this.#inner.failure = undefined;
+      return;
+    }
     const { failure } = this.#inner;
     // Whoever was fenced would fence the one who has its name now.
     if ((failure as KafkaError | undefined)?.errorCode === FENCED_INSTANCE_ID) return;
     // It has told why it ends, and is about to leave the group.
     if (this.#running !== undefined) this.#isAgain ||= failure !== undefined;
-    this.#inner.failure = undefined;
+    this.#failure = this.#inner.failure = undefined;
     if (this.#running !== undefined) return;
     this.#isAgain = false;
     this.#verdict.begin(undefined);
@@ -190,7 +200,7 @@ export class Membership {
           await this.#live();
         } catch (error) {
           if (closing.aborted) {
-            if (this.#owned.hasThrown(error)) this.#inner.failure = error as Error;
+            if (this.#owned.hasThrown(error)) this.#failure = this.#inner.failure = error as Error;
             break;
           }
           await this.#onError(error);
@@ -287,7 +297,7 @@ export class Membership {
 
   /** It can't go on: what it has is lost, and the iteration tells why. */
   async #end(error: Error): Promise<void> {
-    this.#inner.failure = error;
+    this.#failure = this.#inner.failure = error;
     this.#isBetween = false;
     this.#inner.tell(this, null);
     try {
