@@ -164,7 +164,9 @@ export class Transaction<K = string | Uint8Array, V = string | Uint8Array> {
       checked = [checkOffsets(offsets), checkGroup(group)];
     } catch (cause) {
       const message = `Pass offsets that can be read: ${sentenceOf(cause)}`;
-      const error = isKafkaError(cause) ? cause : new ConfigError("offsets", message, { cause });
+      // What a list throws may be an error of another client, that is no end of this one.
+      const isOwn = isKafkaError(cause) && cause instanceof ConfigError;
+      const error = isOwn ? cause : new ConfigError("offsets", message, { cause });
       // As of a record that can't be sent: nobody may look at the promise.
       this.#life.onFailed(error);
       throw error;

@@ -2,8 +2,9 @@
 import assert from "node:assert/strict";
 import {
   ConfigError,
-  type KafkaError,
+  KafkaError,
   ProducerClosedError,
+  ProducerFencedError,
   type Transaction,
   TransactionAbortedError,
   type TransactionalProducerOptions,
@@ -435,4 +436,34 @@ for (const release of ["3.9", "4.1"] as const) {
     assert.deepEqual((await committed())[0], ["b"]);
     await run(client.close());
   });
+
+  for (
+    const [what, thrown] of [
+      ["that ended another client", new KafkaError("of a reader", { fatal: true })],
+      ["of another producer that was fenced", new ProducerFencedError("of another producer", { errorCode: 90 })],
+      ["of another transaction that was aborted", new TransactionAbortedError("of another transaction")],
+      ["that can't be changed", Object.freeze(new KafkaError("of a reader"))],
+    ] as const
+  ) {
+    test(`transaction calls: on Kafka ${release} a list of offsets that throws an error ${what} blocks the commit, and ends nothing else`, async () => {
+      const { producer, run, failure, committed } = stage(release);
+      const client = producer();
+      const unreadable = function* (): Generator<never> {
+        yield* [];
+        throw thrown;
+      };
+      const error = await failure(client.transaction((tx) => {
+        void tx.send(record);
+        void tx.sendOffsets(unreadable(), "g");
+      }));
+      assert.ok(error instanceof ConfigError, String(error));
+      assert.deepEqual([error.requiresAbort, error.fatal], [true, false]);
+      assert.equal((error.cause as Error).cause, thrown);
+      assert.equal(thrown.requiresAbort, false);
+      assert.equal(client.state, "ready");
+      await run(client.transaction((tx) => void tx.send({ ...record, value: "b" })));
+      assert.deepEqual((await committed())[0], ["b"]);
+      await run(client.close());
+    });
+  }
 }
