@@ -452,3 +452,43 @@ test("transaction outcome: a late answer about a producer id of before doesn't e
   assert.deepEqual((await committed())[0], ["b"]);
   await run(client.close());
 });
+
+for (const release of ["3.9", "4.1"] as const) {
+  test(`transaction outcome: on Kafka ${release} a replaced producer whose batch is given up, and told late, is ended by its abort`, async () => {
+    const { cluster, runtime, producer, run, failure, committed } = stage(release);
+    const former = producer({ deliveryTimeoutMs: 1_000, requestTimeoutMs: 5_000 });
+    const tx = await run(former.begin());
+    cluster.control(Produce, { error: 90, answerDelayMs: 1_500 }, { times: 1 });
+    await failure(tx.send(record));
+    const later = producer();
+    await run(later.transaction((next) => void next.send({ ...record, value: "b" })));
+    await runtime.advance(3_000);
+    assert.equal(former.state, "abortable");
+    assert.ok(await failure(tx.abort()) instanceof ProducerFencedError);
+    assert.equal(former.state, "fatal");
+    assert.deepEqual((await committed())[0], ["b"]);
+    await run(former.close());
+    await run(later.close());
+  });
+
+  test(`transaction outcome: on Kafka ${release} a replaced producer that only sends offsets, again and again, is ended by the second time`, async () => {
+    for (const hasHistory of [false, true]) {
+      const { cluster, producer, run, failure } = stage(release);
+      const former = producer();
+      if (hasHistory) await run(former.transaction((tx) => void tx.send(record)));
+      else await run(former.init());
+      const epoch = cluster.transactions.describe(ID)!.producerEpoch;
+      const later = producer();
+      await run(later.init());
+      const again = () => former.transaction((tx) => tx.sendOffsets({ topic: "in", partition: 0, offset: 8n }, "g"));
+      const first = await failure(again());
+      assert.equal(first.fatal, release === "3.9");
+      const end = await failure(again());
+      assert.ok(end instanceof ProducerFencedError, String(end));
+      assert.match(end.message, new RegExp(`"${ID}".* epoch ${epoch}\\)`));
+      assert.equal(cluster.groups.committed("g", "in", 0), undefined);
+      await run(former.close());
+      await run(later.close());
+    }
+  });
+}
