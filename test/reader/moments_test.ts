@@ -414,3 +414,15 @@ test("moments: a caller that begins again whatever is thrown is told once of wha
   await run(reading);
   assert.deepEqual(errors, ["Not this one."]);
 });
+
+test("moments: closing tells what onRevoked rejects with, however long that takes", async () => {
+  const { failure, member, run, runtime } = groupStage(1);
+  const one = member({
+    onRevoked: async () => {
+      await new Promise<void>((resolve) => runtime.setTimer(resolve, 40_000));
+      throw new RangeError("Not this one.");
+    },
+  });
+  await run(one.join());
+  assert.equal((await failure(one.close())).message, "Not this one.");
+});
