@@ -79,11 +79,11 @@ export function instrument<P extends Instrumentable>(
 }
 
 function around<P extends object>(producer: P, tracer: SendTracer): P {
-  const own = methodsOf(producer as unknown as Target, tracer);
+  const own = methodsOf(producer as unknown as Target, tracer, () => proxy);
   const bound = new Map<PropertyKey, [from: Method, to: Method]>();
   // Of a stand-in, for a proxy of what is frozen may not show other methods.
   const standIn = Object.create(Object.getPrototypeOf(producer)) as P;
-  return new Proxy(standIn, {
+  const proxy: P = new Proxy(standIn, {
     get(_, name) {
       const value: unknown = Reflect.get(producer, name, producer);
       if (typeof value !== "function" || name === "constructor") return value;
@@ -99,9 +99,10 @@ function around<P extends object>(producer: P, tracer: SendTracer): P {
     set: (_, name, value) => Reflect.set(producer, name, value, producer),
     has: (_, name) => Reflect.has(producer, name),
   });
+  return proxy;
 }
 
-function methodsOf(target: Target, tracer: SendTracer): { readonly [name: string]: Method } {
+function methodsOf(target: Target, tracer: SendTracer, traced: () => object): { readonly [name: string]: Method } {
   // Its commit tells of a record that has failed, so that nobody need await the record itself.
   const isTransaction = typeof target["commit"] === "function";
 
@@ -170,10 +171,8 @@ function methodsOf(target: Target, tracer: SendTracer): { readonly [name: string
 
   const topic = (name: string, serializers?: unknown): unknown => {
     const handle = (target["topic"] as Method).call(target, name as never, serializers as never);
-    // What is wrong with the serializers it has told by now.
-    return handle instanceof TopicHandle
-      ? new TopicHandle({ send, sendBatch, produce }, name, serializers, {})
-      : handle;
+    // One that sends by somebody else may have a topic, or serializers, that are none of this call.
+    return handle instanceof TopicHandle ? handle.around(target, traced()) : handle;
   };
 
   const own = { send, sendBatch, produce, writable, transaction, begin, topic };

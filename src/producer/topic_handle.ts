@@ -84,6 +84,15 @@ export class TopicHandle<K, V> {
     return this.#sender.produce(this.#recordOf(record), onDelivery);
   }
 
+  /**
+   * The same topic and serializers, sent by another, who stands around the sender that it has.
+   *
+   * @internal
+   */
+  around(sender: object, by: object): TopicHandle<K, V> {
+    return this.#sender === sender ? new TopicHandle(by, this.topic, this.#serializers, {}) : this;
+  }
+
   *#recordsOf(records: Iterable<TopicRecord<K, V>>): Generator<ProducerRecord<never, never>> {
     for (const record of records) yield this.#recordOf(record);
   }

@@ -12,7 +12,14 @@ import {
 import { CompositePropagator, W3CBaggagePropagator, W3CTraceContextPropagator } from "@opentelemetry/core";
 import { AggregationTemporality, MeterProvider, MetricReader } from "@opentelemetry/sdk-metrics";
 import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } from "@opentelemetry/sdk-trace-base";
-import { json, type KafkaError, type ProducerRecord, TransactionalProducer } from "../../mod.ts";
+import {
+  json,
+  type KafkaError,
+  Producer,
+  type ProducerRecord,
+  type TopicHandle,
+  TransactionalProducer,
+} from "../../mod.ts";
 import { instrument, type OtelOptions } from "../../src/otel/mod.ts";
 import { Produce } from "../../src/protocol/messages/produce.ts";
 import { RecordingProducer } from "../../src/testing/mod.ts";
@@ -480,4 +487,31 @@ test("otel: a key and a traceparent that are bytes of another realm are read as 
   await s.run(producer.close());
   assert.equal(spans()[0]!.attributes["messaging.kafka.message.key"], "o-1");
   assert.deepEqual(spans()[0]!.links.map((link) => link.context.spanId), ["b7ad6b7169203331"]);
+});
+
+test("otel: a topic that a producer's own class makes keeps its name and serializers", async (t) => {
+  const { options, spans } = sdk(t);
+  const s = stage({ topics: { "prod.orders": 1 } });
+  class Shop extends Producer {
+    override topic(name: string): never {
+      return super.topic(`prod.${name}`, { value: json<unknown>() }) as never;
+    }
+  }
+  const producer = instrument(new Shop({ brokers: s.cluster.bootstrap }, s.runtime), options, s.runtime);
+  await s.run((producer.topic("orders") as TopicHandle<string, unknown>).send({ value: { cents: 5 } }));
+  // What sends by another producer does so as it would without.
+  const inner = s.producer();
+  const outer = {
+    send: (record: ProducerRecord) => inner.send({ ...record, topic: `prod.${record.topic}` }),
+    topic: (name: string) => inner.topic(`prod.${name}`),
+  };
+  await s.run(instrument(outer, options, s.runtime).topic("orders").send({ value: "a" }));
+  // Twice around: told twice.
+  const twice = instrument(instrument(inner, options, s.runtime), options, s.runtime);
+  await s.run(twice.topic("prod.orders").send({ value: "b" }));
+  const stored = await s.cluster.records("prod.orders");
+  assert.deepEqual(stored.map(({ value }) => text(value)), ['{"cents":5}', "a", "b"]);
+  assert.deepEqual(spans().map(({ name }) => name), ["send prod.orders", "send prod.orders", "send prod.orders"]);
+  await s.run(inner.close());
+  await s.run(producer.close());
 });
