@@ -298,3 +298,20 @@ test("recording producer: bytes of another realm are text, JSON and a key as oth
   assert.deepEqual([record!.keyText(), record!.text(), record!.json()], ["k-1", '{"n":1}', { n: 1 }]);
   assert.deepEqual(sizes, [3, 10]);
 });
+
+test("recording producer: what is no record is told by the same words in an iterable and in a stream as in a list", async () => {
+  const s = stage({ topics: { t: 1 } });
+  const real = s.producer();
+  for (const odd of ["text", 5, undefined, null, [], ["t"], { topic: "t", messages: [] }] as never[]) {
+    const wanted = (await s.failure(real.sendBatch([odd]).all())).message;
+    for (const producer of [real, new RecordingProducer()]) {
+      assert.equal((await s.failure(producer.sendBatch([odd]).all())).message, wanted);
+      assert.equal((await s.failure(producer.sendBatch(new Set([odd])).all())).message, wanted);
+    }
+  }
+  const writer = real.writable().getWriter();
+  const told = s.failure(writer.closed);
+  writer.write("text" as never).catch(() => {});
+  assert.match((await told).message, /not field by field/);
+  await s.run(real.close());
+});

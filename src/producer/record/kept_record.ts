@@ -38,6 +38,8 @@ export function keepBytes<R extends Partial<KeptRecord>>(record: R): R {
 
 /** A whole record as it is now. What can't be read is left as it is: sending it meets the error again. */
 export function keep<K, V>(record: ProducerRecord<K, V>): ProducerRecord<K, V> {
+  // Text and lists have no fields, and would look like a record without a value.
+  if (!isObject(record) || Array.isArray(record)) return record;
   try {
     return keepBytes(fieldsOf(record));
   } catch {
