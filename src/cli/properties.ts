@@ -221,8 +221,11 @@ export async function optionsOf(
       if (property.source === "file" && (own(ELSEWHERE, name) !== undefined || isKnown(ours))) continue;
       throw new ConfigError("property", refusal(name, kind, isKnown(ours)));
     }
-    if (known === undefined) setIn(options, name, literal(property.value));
-    else await translate(options, name, property.value, known, readText);
+    if (known === undefined) {
+      // A field of an option has none of its own: `tls.verify.mode` isn't `tls.verify`.
+      if (name.split(".").length > 2) throw new ConfigError("property", refusal(name, kind, false));
+      setIn(options, name, literal(property.value));
+    } else await translate(options, name, property.value, known, readText);
   }
   const { compression, level, ...rest } = options;
   if (level !== undefined && compression === undefined) {
@@ -240,10 +243,10 @@ export async function optionsOf(
 export function parseProperties(content: string, fileName: string): Property[] {
   const trimmed = content.replace(/^\uFEFF/, "").trim();
   if (trimmed.startsWith("{")) return jsonProperties(trimmed, fileName);
-  // Comments don't go on, and two backslashes are one that is meant.
+  // Comments don't go on, two backslashes are one that is meant, and no comment begins in a line that goes on.
   const joined = trimmed.replace(
-    /^[ \t]*[#!].*|(?<!\\)((?:\\\\)*)\\\r?\n[ \t]*/gm,
-    (found, pairs?: string) => pairs ?? found,
+    /^[ \t]*[#!].*|(?<!\\)((?:\\\\)*)\\\r?\n[ \t]*([#!]?)/gm,
+    (found, pairs?: string, mark?: string) => pairs === undefined ? found : pairs + mark,
   );
   return joined.split(/\r?\n/).flatMap((line, index): Property[] => {
     if (/^\s*(?:[#!].*)?$/.test(line)) return [];
@@ -332,6 +335,13 @@ function setJaas(options: Record<string, unknown>, name: string, value: string):
       return [field!, bare ?? (double ?? single)!.replace(/\\(.)/g, "$1")];
     }),
   );
+  // Half a password is worse than none.
+  if (/["']|;\s*[^;\s]/.test(value.replace(JAAS_FIELD, ""))) {
+    throw new ConfigError(
+      "property",
+      `A quotation mark or a semicolon in ${name} belongs to no text, wanted text with either between quotation marks`,
+    );
+  }
   if (fields["username"] === undefined || fields["password"] === undefined) {
     throw new ConfigError("property", `No username="…" password="…" is in ${name}, wanted both`);
   }

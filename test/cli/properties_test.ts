@@ -83,6 +83,8 @@ test("cli properties: what is unknown or wrong is refused, near misses are guess
     [{ "compression.level": "3" }, /^Give compression.type as well/],
     [{ "sasl.jaas.config": "s3cret" }, /^No username="…" password="…" is in sasl.jaas.config, wanted both$/],
     [{ "__proto__": "1" }, /^Unknown property "__proto__"/],
+    [{ "tls.verify.mode": "none" }, /^Unknown property "tls.verify.mode", see -X list$/],
+    [{ "sasl.mechanism.s": "PLAIN" }, /^Unknown property "sasl.mechanism.s", did you mean sasl.mechanism\?$/],
   ];
   for (const [given, pattern] of cases) {
     const pairs = Object.entries(given).length === 0 ? [["__proto__", "1"]] : Object.entries(given);
@@ -223,4 +225,47 @@ test("cli properties: JAAS may have single quotation marks, or none", async () =
 test("cli properties: a comment ends with its line, whatever stands at its end", () => {
   const lines = parseProperties("# C:\\certs\\\nlinger.ms=5\nx=a\\\\\nacks=1\n", "f");
   assert.deepEqual(lines.map(({ name, value }) => [name, value]), [["linger.ms", "5"], ["x", "a\\\\"], ["acks", "1"]]);
+});
+
+test("cli properties: a text of JAAS that ends in its middle is refused, and isn't shown", async () => {
+  const jaas = (fields: string) => ({ "sasl.jaas.config": `x.PlainLoginModule required ${fields}` });
+  for (
+    const fields of [
+      `username="u" password=s3cret'x;`,
+      `username="u" password='s3cret's';`,
+      `username="u" password="s3cret"s";`,
+      `username="u" password=s3cret;x;`,
+      `username="u" password=s3cret"x y";`,
+      `username=u's password="s3cret";`,
+    ]
+  ) {
+    const message = await refusal(() => options(jaas(fields)));
+    assert.match(message, /^A quotation mark or a semicolon in sasl.jaas.config belongs to no text/);
+    assert.doesNotMatch(message, /s3cret/);
+  }
+  for (
+    const [fields, password] of [
+      [`username="u" password="p" ; `, "p"],
+      [`username="u"password='p'`, "p"],
+      [`username = u password = p-1;`, "p-1"],
+      [`username=u password=a=b== serviceName=kafka;`, "a=b=="],
+      [`password="it's; a \\"\\\\\\" username=x" username='u';`, `it's; a "\\" username=x`],
+      [`username=u password='it\\'s "so"; username=x';`, `it's "so"; username=x`],
+      [`username=u password="";`, ""],
+    ] as const
+  ) {
+    const { sasl } = await options(jaas(fields));
+    assert.deepEqual(sasl, { username: "u", password, mechanism: "PLAIN" });
+  }
+});
+
+test("cli properties: a line that goes on with a mark of comments is none, and goes on in turn", () => {
+  const read = (text: string) => parseProperties(text, "f").map(({ name, value }) => [name, value]);
+  for (const end of ["\n", "\r\n"]) {
+    const lines = (...all: string[]) => all.join(end);
+    assert.deepEqual(read(lines("a=1\\", "#2\\", "!3\\", "  #4", "b=5")), [["a", "1#2!3#4"], ["b", "5"]]);
+    assert.deepEqual(read(lines("# c \\", "#d \\", "a=1", "  ! e \\", "b=2")), [["a", "1"], ["b", "2"]]);
+    assert.deepEqual(read(lines("a=x\\\\", "# c", "b=y\\\\\\", "  z")), [["a", "x\\\\"], ["b", "y\\\\z"]]);
+    assert.deepEqual(read(lines("a=1,\\", "", "# c \\", "b=2")), [["a", "1,"], ["b", "2"]]);
+  }
 });
