@@ -332,8 +332,8 @@ test("options: the names of Java, librdkafka and KafkaJS are answered with ours"
     "statistics.interval.ms": /metrics\(\)/,
     "ssl.ca.location": /"tls"/,
     "security.protocol": /"tls"/,
-    transactionalId: /no transactions/,
-    "transactional.id": /no transactions/,
+    transactionalId: /"transactionalId" and "transactionTimeoutMs" to a TransactionalProducer/,
+    "transactional.id": /"transactionalId" and "transactionTimeoutMs" to a TransactionalProducer/,
     rejectUnauthorized: /"verify" of "tls" to "none"/,
   };
   for (const [name, sentence] of Object.entries(sentences)) {
