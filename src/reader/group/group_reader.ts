@@ -112,7 +112,7 @@ export class GroupReader implements AsyncIterable<ReadRecord> {
 
   /**
    * Enters the group, unless it has. Resolves with the first assignment; rejects with what stands against it, which may
-   * be a record in hand of a partition that was lost.
+   * be a record in hand of a partition that was lost. Within a listener it waits for nothing.
    */
   async join(): Promise<TopicPartition[]> {
     await this.#inner.outstanding.during(this.#membership.joined());
