@@ -7,7 +7,6 @@
 import { readFile } from "node:fs/promises";
 import { join, posix } from "node:path";
 import { pathToFileURL } from "node:url";
-import { manifest } from "./lib/package.mjs";
 import { listFiles, root } from "./lib/tools.mjs";
 
 /** What imports that begin with "#" lead to, by condition. */
@@ -73,7 +72,7 @@ export async function runArchitecture() {
     result("architecture: imports go only downward", upward),
     ...Object.keys(forbidden).map((name, i) => result(`architecture: ${name}`, named[i])),
     result(
-      "architecture: sources, package and Deno have the same internal imports and the same version",
+      "architecture: Node and Deno have the same internal imports, and all have the same version",
       await compareManifests(),
     ),
   ];
@@ -96,10 +95,9 @@ function variantsOf(path, target) {
   return files.map((file) => `./${posix.relative(posix.dirname(path), posix.join("src", file))}`);
 }
 
-/** `src/package.json` leads to the sources, that of the package to what is made of them; Deno knows no conditions. */
+/** Deno knows no conditions. */
 async function compareManifests() {
   const read = async (path) => JSON.parse(await readFile(join(root, path), "utf8")).imports;
-  const { imports } = await manifest();
   const forDeno = Object.entries(internal).map(([name, files]) => [name, `./${posix.join("src", files.default)}`]);
   const given = Object.entries(await read("deno.json")).filter(([name]) => name.startsWith("#"));
   const compare = (path, is, wanted) => {
@@ -107,7 +105,6 @@ async function compareManifests() {
     return a === b ? [] : [`${path} has ${a}, wanted ${b} as in src/package.json`];
   };
   return [
-    ...compare("package.json", await read("package.json"), imports),
     ...compare("deno.json", given, forDeno),
     ...await compareVersions(),
   ];

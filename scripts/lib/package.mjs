@@ -1,5 +1,5 @@
 /**
- * What npm gets of the sources: ES modules, CommonJS beside them, and declarations.
+ * What npm gets of the sources: ES modules, those for workerd, CommonJS beside them, and declarations.
  *
  * The entry points are those of `deno.json`. What they share is in chunks that are named after the folder of the source,
  * so that a stack trace says where it leads: `dist/esm/lib/producer.js`.
@@ -7,7 +7,7 @@
 
 import { readFile, writeFile } from "node:fs/promises";
 import { builtinModules } from "node:module";
-import { join, posix, relative } from "node:path";
+import { join, relative } from "node:path";
 import { pathToFileURL } from "node:url";
 import { root } from "./tools.mjs";
 
@@ -25,36 +25,35 @@ function fileOf(path) {
 }
 
 /**
- * What `package.json` says of its entry points, made from those of `deno.json` and from the imports of `src/package.json`.
+ * What `package.json` says of its entry points, made from those of `deno.json`.
  *
- * `typesVersions` and `main` are for TypeScript's `moduleResolution: node10` and for tools that know no `exports`.
+ * What the sources import through "#…" is chosen here and not by the package's `imports`, which Node would look up in
+ * each start: so there are ES modules of their own for workerd. `typesVersions` and `main` are for TypeScript's
+ * `moduleResolution: node10` and for tools that know no `exports`.
  */
 export async function manifest() {
-  const [{ exports: sources }, { imports }] = [await readJson("deno.json"), await readJson("src/package.json")];
+  const { exports: sources } = await readJson("deno.json");
   const exports = {};
   const typesVersions = {};
   for (const path of Object.keys(sources)) {
     const file = fileOf(path);
     exports[path] = {
-      import: { types: `./dist/types/${file}.d.ts`, default: `./dist/esm/${file}.js` },
+      import: {
+        types: `./dist/types/${file}.d.ts`,
+        workerd: `./dist/workerd/${file}.js`,
+        default: `./dist/esm/${file}.js`,
+      },
       require: { types: `./dist/types/${file}.d.cts`, default: `./dist/cjs/${file}.cjs` },
     };
     if (path !== ".") typesVersions[path.slice(2)] = [`./dist/types/${file}.d.cts`];
   }
   exports["./package.json"] = "./package.json";
-  const inner = Object.entries(imports).map(([name, files]) => [
-    name,
-    Object.fromEntries(
-      Object.entries(files).map(([condition, file]) => [condition, `./dist/esm/lib/${chunkOf(join("src", file))}.js`]),
-    ),
-  ]);
   return {
     main: "./dist/cjs/mod.cjs",
     module: "./dist/esm/mod.js",
     types: "./dist/types/mod.d.cts",
     typesVersions: { "*": typesVersions },
     exports,
-    imports: Object.fromEntries(inner),
   };
 }
 
@@ -64,42 +63,36 @@ export async function writeManifest() {
   await writeFile(join(root, "package.json"), `${text}\n`);
 }
 
-/** What every producer needs of the codecs: its checksum, and what compressing is. */
-const codecBasics = /^src\/codec\/(base64|crc\w*|codec|guard\w*)\.ts$/;
 /** What no producer sends: messages of other clients, and batches that are read. */
 const otherProtocol =
   /^src\/protocol\/(consumer_protocol|batch_header|record_batch_reader|messages\/(?!mod|add_|api_versions|end_txn|find_coordinator|init_|metadata|produce\.|sasl_|txn_offset)\w*)\.ts/;
 
+/** What has a file of its own: packages, what few need, and classes that have the names of those that they extend. */
+const alone = /^src\/(?:codec|producer|runtime)\/(zstd_wasm|fflate|socks5|web_socket|named_producer)/;
+
 /**
  * The name of the chunk that holds a source file, by its path from the root; undefined for what one entry point has alone.
  *
- * A start takes longer to find and open a file than to read some lines more. So what every producer loads is in few of
- * them, and what it doesn't need in others.
+ * Node takes as long to find and open a file as to compile 25 KB. So what every producer loads is in few of them,
+ * `common` below `cluster` below `producer`, and what it doesn't need in others.
  */
 function chunkOf(path) {
-  if (path.endsWith("\0brand")) return "errors";
-  const [, folder, file] = /^\.?\/?src\/(?:([^/]+)\/)?(?:.*\/)?([^/]+)\.ts$/.exec(path) ?? [];
+  if (path.endsWith("\0brand")) return "common";
+  const [, folder] = /^\.?\/?src\/(?:([^/]+)\/)?.*\.ts$/.exec(path) ?? [];
   if (/^src\/codec\/(kernels|values)\.ts$/.test(path)) return undefined;
-  if (codecBasics.test(path)) return "codec-basics";
-  // What is imported through "#…" is in another file than its importers, or they would be a circle.
-  if (/^src\/codec\/(compressor|registry|codecs_by_id)\.ts/.test(path)) return "codec-names";
-  if (/^src\/(codec\/(extras_|zstd_wasm|fflate)|runtime\/sockets_|producer\/named_)/.test(path)) {
-    return file.replaceAll("_", "-");
-  }
-  if (/^src\/runtime\/socks5/.test(path)) return "socket-socks5";
-  if (/^src\/runtime\/web_socket/.test(path)) return "web-socket";
-  if (/^src\/runtime\/(sockets|bun|deno|node)\b/.test(path)) return "socket-adapters";
-  if (/^src\/runtime\/select/.test(path)) return "runtime-select";
+  const [, own] = alone.exec(path) ?? [];
+  if (own !== undefined) return own.replaceAll("_", "-");
   if (/^src\/sasl\/(http|oidc|google)\.ts/.test(path)) return "sasl-http";
   if (/^src\/app\/retry_policy\.ts/.test(path)) return "producer";
   if (otherProtocol.test(path)) return "other-protocol";
   // Used as a whole, which would keep every message in every bundle that has one.
   if (/^src\/protocol\/(messages\/mod|request_header)\.ts/.test(path)) return "messages";
   if (/^src\/testing\/simulation\//.test(path)) return "simulation";
-  return folder ?? "errors";
+  if (folder === undefined || /^(codec|protocol|runtime)$/.test(folder)) return "common";
+  return folder === "sasl" ? "cluster" : folder;
 }
 
-/** Writes `esm`, `cjs` and `types` into the folder, where tsc has written what it makes of all sources. */
+/** Writes `esm`, `workerd`, `cjs` and `types` into the folder, where tsc has written what it makes of all sources. */
 export async function makePackage(dist) {
   const { rollup } = await importTool("rollup/dist/es/rollup.js");
   const { dts } = await importTool("rollup-plugin-dts/dist/rollup-plugin-dts.mjs");
@@ -107,8 +100,9 @@ export async function makePackage(dist) {
   const { imports } = await readJson("src/package.json");
   const classes = await publicClasses(dist, Object.values(entries));
   await Promise.all([
-    writeModules(rollup, join(dist, "esm"), "es", { ...entries, bin: "./src/cli/bin.ts" }, imports, classes),
-    writeModules(rollup, join(dist, "cjs"), "cjs", entries, imports, classes),
+    writeModules(rollup, join(dist, "esm"), { entries: { ...entries, bin: "./src/cli/bin.ts" }, imports, classes }),
+    writeModules(rollup, join(dist, "workerd"), { entries, imports, classes, condition: "workerd" }),
+    writeModules(rollup, join(dist, "cjs"), { entries, imports, classes, format: "cjs" }),
     writeTypes(rollup, dts, dist, entries),
   ]);
 }
@@ -120,25 +114,15 @@ async function importTool(path) {
 
 const external = [/^node:/, /^cloudflare:/, "fflate", "@opentelemetry/api", ...builtinModules];
 
-async function writeModules(rollup, dir, format, entries, imports, classes) {
-  const isEs = format === "es";
-  const extension = isEs ? "js" : "cjs";
+async function writeModules(rollup, dir, { entries, imports, classes, format = "es", condition = "default" }) {
+  const extension = format === "es" ? "js" : "cjs";
   const input = Object.fromEntries(Object.entries(entries).map(([name, file]) => [name, join(root, file)]));
-  // Of what is imported through "#…", ES modules have each variant, between which the package's `imports` choose.
-  const isInner = new Set();
-  for (const file of isEs ? Object.values(imports).flatMap(Object.values) : []) {
-    const path = posix.join("src", file);
-    input[`lib/${chunkOf(path)}`] = join(root, path);
-    isInner.add(join(root, path));
-  }
   const isEntry = new Set(Object.values(input));
   const bundle = await rollup({
     input,
-    // A chunk may have exports beside those of what is imported through "#…".
-    preserveEntrySignatures: "allow-extension",
-    external: isEs ? [...external, /^#/] : external,
+    external,
     treeshake: { moduleSideEffects: (id) => id.endsWith("src/cli/bin.ts") || id.endsWith("src/cli/mod.ts") },
-    plugins: [inner(imports), erase(), brands(classes)],
+    plugins: [inner(imports, condition), erase(), brands(classes)],
     onwarn(warning) {
       throw new Error(`rollup warns: ${warning.message}`);
     },
@@ -149,7 +133,7 @@ async function writeModules(rollup, dir, format, entries, imports, classes) {
     entryFileNames: `[name].${extension}`,
     chunkFileNames: `lib/[name].${extension}`,
     manualChunks(id) {
-      if (isEntry.has(id) && !isInner.has(id)) return undefined;
+      if (isEntry.has(id)) return undefined;
       return chunkOf(id.startsWith("\0") ? id : relative(root, id).replaceAll("\\", "/"));
     },
     onlyExplicitManualChunks: true,
@@ -161,11 +145,11 @@ async function writeModules(rollup, dir, format, entries, imports, classes) {
   await bundle.close();
 }
 
-/** What an import that begins with "#" leads to where no condition is known: in CommonJS, which workerd never loads. */
-function inner(imports) {
+/** What an import that begins with "#" leads to where the condition holds. */
+function inner(imports, condition) {
   return {
     name: "inner",
-    resolveId: (source) => source in imports ? join(root, "src", imports[source].default) : null,
+    resolveId: (source) => source in imports ? join(root, "src", imports[source][condition]) : null,
   };
 }
 

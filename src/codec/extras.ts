@@ -1,6 +1,6 @@
 /**
  * What compressing takes on other runtimes than workerd. In bundles for workerd `extras_workerd.ts` takes the place of
- * this module (`imports` of `package.json`).
+ * this module (`imports` of `src/package.json`).
  *
  * @module
  */
