@@ -13,7 +13,7 @@ import { listFiles, root } from "./lib/tools.mjs";
 const internal = JSON.parse(await readFile(join(root, "src/package.json"), "utf8")).imports;
 
 /** What every layer may import: errors, and what they are made of. */
-const base = ["errors.ts", "error_like.ts", "show.ts", "call_options.ts", "other_clients.ts"];
+const base = ["errors.ts", "error_like.ts", "show.ts", "byte_arrays.ts", "call_options.ts", "other_clients.ts"];
 
 /** What each layer may import besides itself and the base. */
 const layers = {

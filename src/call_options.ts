@@ -18,12 +18,6 @@ export function isObject(value: unknown): value is object {
   return typeof value === "object" && value !== null;
 }
 
-/** True for a `Uint8Array` of this realm or another, as Jest has them, which is no instance of the class known here. */
-export function isBytes(value: unknown): value is Uint8Array {
-  if (value instanceof Uint8Array) return true;
-  return ArrayBuffer.isView(value) && Object.prototype.toString.call(value) === "[object Uint8Array]";
-}
-
 /** Tells what an option should be, and what it is; then what else may help. */
 export function refuse(name: string, wanted: string, value: unknown, hint: string = ""): never {
   throw new ConfigError(name, `Set "${name}" to ${wanted}: ${show(value)} is not.${hint}`);

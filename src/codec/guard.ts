@@ -4,6 +4,7 @@
  * @module
  */
 
+import { isByteArray, ofThisRealm } from "../byte_arrays.ts";
 import { CompressionError } from "../errors.ts";
 import { reasonOf, show } from "../show.ts";
 
@@ -13,7 +14,7 @@ export function guarded(
   run: () => Uint8Array | Promise<Uint8Array>,
 ): Uint8Array | Promise<Uint8Array> {
   const check = (output: Uint8Array): Uint8Array => {
-    if (output instanceof Uint8Array) return output;
+    if (isByteArray(output)) return ofThisRealm(output);
     throw new CompressionError(`${action} gave ${show(output)}, wanted a Uint8Array`);
   };
   try {

@@ -5,7 +5,8 @@
  * @module
  */
 
-import { isBytes, isObject, readOptions, refuse } from "../call_options.ts";
+import { isByteArray } from "../byte_arrays.ts";
+import { isObject, readOptions, refuse } from "../call_options.ts";
 import { SerializationError } from "../errors.ts";
 import { sentenceOf, show } from "../show.ts";
 import { base64Of, bytesOfBase64 } from "./base64.ts";
@@ -131,7 +132,7 @@ export function decodeCloudEvent(
 
 function checkValue(value: unknown): Uint8Array | null {
   if (typeof value === "string") return utf8(value);
-  if (value === null || isBytes(value)) return value;
+  if (value === null || isByteArray(value)) return value;
   refuse("value", "bytes, text or null", value);
 }
 
@@ -155,7 +156,7 @@ function attributesOf(event: CloudEvent): Record<string, string | number | boole
 
 /** What is neither text nor bytes becomes JSON. */
 function impliedType(data: unknown): string | undefined {
-  const isAsItIs = data === undefined || data === null || typeof data === "string" || isBytes(data);
+  const isAsItIs = data === undefined || data === null || typeof data === "string" || isByteArray(data);
   return isAsItIs ? undefined : "application/json";
 }
 
@@ -164,7 +165,7 @@ function extensionOf(name: string, value: unknown): string | number | boolean {
   // The specification's integers have 32 bits.
   if (typeof value === "number" && value === (value | 0)) return value;
   if (value instanceof Date) return checkTime(value);
-  if (isBytes(value)) return base64Of(value);
+  if (isByteArray(value)) return base64Of(value);
   refuse(name, "text, a whole number of 32 bits, true or false, a Date or bytes", value);
 }
 
@@ -176,17 +177,17 @@ function checkTime(time: unknown): string {
 
 function binaryData(data: unknown): Uint8Array | null {
   if (data === undefined || data === null) return null;
-  if (isBytes(data)) return data;
+  if (isByteArray(data)) return data;
   return utf8(typeof data === "string" ? data : jsonOf(data));
 }
 
 /** JSON stands in the event as it is, whatever it was made of; other bytes as base64. */
 function structuredData(data: unknown, type: unknown): { data?: unknown; data_base64?: string } {
   if (data === undefined || data === null) return {};
-  if (typeof type === "string" && isJsonType(type) && (typeof data === "string" || isBytes(data))) {
+  if (typeof type === "string" && isJsonType(type) && (typeof data === "string" || isByteArray(data))) {
     return { data: parsed(typeof data === "string" ? data : strictText(data)) };
   }
-  return isBytes(data) ? { data_base64: base64Of(data) } : { data };
+  return isByteArray(data) ? { data_base64: base64Of(data) } : { data };
 }
 
 function jsonOf(value: unknown): string {

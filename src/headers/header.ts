@@ -4,7 +4,8 @@
  * @module
  */
 
-import { isBytes, isObject, refuse } from "../call_options.ts";
+import { isByteArray } from "../byte_arrays.ts";
+import { isObject, refuse } from "../call_options.ts";
 
 /** A header: its name, and its bytes. `headers` of a record takes a list of them, and a reader hands out such a list. */
 export type HeaderPair = readonly [name: string, value: Uint8Array | null];
@@ -71,7 +72,7 @@ export function pairsOf(headers: HeaderSource | undefined): HeaderPair[] {
     if (!Array.isArray(pair) || typeof pair[0] !== "string") refuse("headers", "pairs of a name and a value", pair);
     const [name, value] = pair;
     if (value === undefined) continue;
-    if (value !== null && typeof value !== "string" && !isBytes(value)) {
+    if (value !== null && typeof value !== "string" && !isByteArray(value)) {
       refuse(`headers.${name}`, "text, bytes or null", value);
     }
     read.push([name, typeof value === "string" ? utf8(value) : value]);

@@ -5,7 +5,8 @@
  * @module
  */
 
-import { isBytes, isObject, readOptions, refuse } from "../call_options.ts";
+import { isByteArray } from "../byte_arrays.ts";
+import { isObject, readOptions, refuse } from "../call_options.ts";
 import { SerializationError } from "../errors.ts";
 import { sentenceOf } from "../show.ts";
 import { checkText, type HeaderPair, textHeader, utf8 } from "./header.ts";
@@ -79,7 +80,7 @@ function textOfId(name: string, id: unknown): string {
 }
 
 function valueOf(payload: unknown): string | Uint8Array | null {
-  if (payload === null || typeof payload === "string" || isBytes(payload)) return payload;
+  if (payload === null || typeof payload === "string" || isByteArray(payload)) return payload;
   try {
     const json: unknown = JSON.stringify(payload);
     if (typeof json === "string") return json;

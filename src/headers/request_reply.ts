@@ -4,7 +4,8 @@
  * @module
  */
 
-import { isBytes, isObject, readOptions, refuse } from "../call_options.ts";
+import { isByteArray } from "../byte_arrays.ts";
+import { isObject, readOptions, refuse } from "../call_options.ts";
 import {
   checkOptionalInt32,
   checkText,
@@ -107,6 +108,6 @@ function correlationHeader(call: string, options: CorrelationOptions | undefined
 
 function idOf(id: unknown): Uint8Array {
   const bytes = typeof id === "string" ? utf8(id) : id;
-  if (!isBytes(bytes) || bytes.length === 0) refuse("correlationId", "bytes or text, not empty", id);
+  if (!isByteArray(bytes) || bytes.length === 0) refuse("correlationId", "bytes or text, not empty", id);
   return bytes;
 }

@@ -5,8 +5,8 @@
  * @module
  */
 
-import { isBytes } from "../call_options.ts";
 import type { Attributes } from "@opentelemetry/api";
+import { isByteArray } from "../byte_arrays.ts";
 import { isKafkaError } from "../error_like.ts";
 
 export const SYSTEM = "messaging.system";
@@ -53,7 +53,7 @@ export function serverAttributes(server: string | undefined): Attributes {
 /** A key as text; undefined for bytes that are none, and for anything that a serializer is for. */
 export function keyText(key: unknown): string | undefined {
   if (typeof key === "string") return key;
-  if (!isBytes(key)) return undefined;
+  if (!isByteArray(key)) return undefined;
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(key);
   } catch {

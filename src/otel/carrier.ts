@@ -5,7 +5,8 @@
  */
 
 import { type Context, propagation, ROOT_CONTEXT, type SpanContext, trace } from "@opentelemetry/api";
-import { isBytes, isObject } from "../call_options.ts";
+import { isByteArray } from "../byte_arrays.ts";
+import { isObject } from "../call_options.ts";
 import type { Headers, HeaderValue, ProducerRecord } from "../producer/record/record.ts";
 
 /** The header that says to which trace a record belongs. */
@@ -54,5 +55,5 @@ export function inject(context: Context, pairs: Pairs): void {
 }
 
 function textOf(value: HeaderValue | undefined): string | undefined {
-  return isBytes(value) ? new TextDecoder().decode(value) : value ?? undefined;
+  return isByteArray(value) ? new TextDecoder().decode(value) : value ?? undefined;
 }

@@ -6,7 +6,7 @@
 
 import { isObject, readOptions, refuse } from "../call_options.ts";
 import { ConfigError, SerializationError } from "../errors.ts";
-import { copyAlike, isByteArray } from "../protocol/byte_arrays.ts";
+import { copyAlike, isByteArray } from "../byte_arrays.ts";
 import { sentenceOf, show } from "../show.ts";
 import type { BatchDeliveryLike, ProducerLike, RecordMetadataLike, SendOptionsLike } from "./producer_like.ts";
 import type { HeaderValue, ProducerRecord } from "./record/record.ts";

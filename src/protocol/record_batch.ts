@@ -6,7 +6,7 @@
  * @module
  */
 
-import { COPY_BY_LOOP, copyInto } from "./byte_arrays.ts";
+import { COPY_BY_LOOP, copyInto } from "../byte_arrays.ts";
 import {
   ATTRIBUTES,
   BASE_SEQUENCE,

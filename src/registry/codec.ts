@@ -5,7 +5,7 @@
  */
 
 import { ConfigError } from "../errors.ts";
-import { isByteArray } from "../protocol/byte_arrays.ts";
+import { isByteArray } from "../byte_arrays.ts";
 
 /** The kinds of schemas that registries know. */
 export type SchemaType = "AVRO" | "PROTOBUF" | "JSON";

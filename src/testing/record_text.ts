@@ -5,7 +5,7 @@
  */
 
 import { SerializationError } from "../errors.ts";
-import { isByteArray } from "../protocol/byte_arrays.ts";
+import { isByteArray } from "../byte_arrays.ts";
 import { sentenceOf, show } from "../show.ts";
 
 /** Methods of the records that tests look at. They are not enumerable, so that equality doesn't look at them. */

@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { type Codec, type CompressionType, Producer } from "../../mod.ts";
 import { COMPRESSION_IDS } from "../../src/codec/codec.ts";
+import { resolveCodec } from "../../src/codec/registry.ts";
 import { Produce } from "../../src/protocol/messages/mod.ts";
 import { readBatchHeader } from "../../src/protocol/record_batch_reader.ts";
 import { EmbeddedCluster } from "../../src/testing/mod.ts";
+import { ofAnotherRealm } from "../another_realm.ts";
 import { stage } from "../stage.ts";
 import { test } from "../harness.ts";
 import { watch } from "./wire.ts";
@@ -100,6 +102,31 @@ test("compression: a codec that fails rejects the batch with CompressionError, a
     assert.deepEqual([header.codecId, records[61], header.baseSequence], [1, 0xcc, 0]);
     cluster.clearRequests();
     await run(embedded.close());
+  }
+});
+
+test("compression: the bytes that an own codec gives may be of another realm, at once or later, on either way", async () => {
+  const { cluster, producer, run } = stage({ codecs: { gzip: ownCodec((input) => input) } });
+  for (const later of [false, true]) {
+    const given = (bytes: Uint8Array): Uint8Array | Promise<Uint8Array> => {
+      const foreign = ofAnotherRealm(bytes);
+      return later ? Promise.resolve(foreign) : foreign;
+    };
+    const codec: Codec = {
+      ...ownCodec((input) => given(new Uint8Array([0xcc, ...input]))),
+      decompress: (input) => given(input.slice(1)),
+    };
+    for (const options of [{ compression: codec }, { compression: "gzip", codecs: { gzip: codec } }] as const) {
+      const p = producer(options);
+      await run(p.send({ topic: "orders", partition: 0, value: "v" }));
+      const records = cluster.requestsOf(Produce).at(-1)!.body.topicData[0]!.partitionData[0]!.records!;
+      assert.deepEqual([readBatchHeader(records).codecId, records[61]], [1, 0xcc]);
+      await run(p.close());
+    }
+    const whole = resolveCodec("gzip", { custom: { gzip: codec } });
+    const original = await whole.decompress(await whole.compress(Uint8Array.of(1, 2, 3)), 3);
+    assert.deepEqual([...original], [1, 2, 3]);
+    assert.ok(original instanceof Uint8Array);
   }
 });
 

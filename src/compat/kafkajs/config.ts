@@ -4,7 +4,8 @@
  * @module
  */
 
-import { isBytes, MAX_INT32 } from "../../call_options.ts";
+import { isByteArray } from "../../byte_arrays.ts";
+import { MAX_INT32 } from "../../call_options.ts";
 import type { ProducerOptions } from "../../producer/options/options.ts";
 import type { ConnectFunction } from "../../runtime/connectable.ts";
 import type { TlsOptions } from "../../runtime/runtime.ts";
@@ -228,7 +229,7 @@ function joined(name: string, value: unknown): string {
 /** PEM as text. What it holds may be secret, so it is never shown. */
 function textOf(name: string, value: unknown): string {
   if (typeof value === "string") return value;
-  if (isBytes(value)) return new TextDecoder().decode(value);
+  if (isByteArray(value)) return new TextDecoder().decode(value);
   throw new KafkaJSNonRetriableError(`Set "${name}" of "ssl" to text in PEM, or to its bytes.`);
 }
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { isBytes } from "../../call_options.ts";
+import { isByteArray } from "../../byte_arrays.ts";
 import { murmur2 } from "../../producer/record/murmur2.ts";
 import { randomBytes } from "../../runtime/random_bytes.ts";
 import { legacyMurmur2 } from "./legacy_murmur2.ts";
@@ -13,7 +13,7 @@ import type { DefaultPartitioner, ICustomPartitioner, LegacyPartitioner } from "
 const encoder = new TextEncoder();
 
 function bytesOf(key: unknown): Uint8Array {
-  return isBytes(key) ? key : encoder.encode(String(key));
+  return isByteArray(key) ? key : encoder.encode(String(key));
 }
 
 /** By the message's own partition, by the hash of its key, or in turn over the partitions that have a leader. */

@@ -7,7 +7,7 @@
 import type { Compressor } from "../../codec/codec.ts";
 import { crc32c } from "../../codec/crc32c.ts";
 import type { KafkaError, Persisted } from "../../errors.ts";
-import { lengthOf } from "../../protocol/byte_arrays.ts";
+import { lengthOf } from "../../byte_arrays.ts";
 import {
   type ProducerStamp,
   readRecords,

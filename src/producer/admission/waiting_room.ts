@@ -8,7 +8,7 @@
 import { endsWaiting } from "../../cluster/advice.ts";
 import type { Cluster } from "../../cluster/cluster.ts";
 import { KafkaError } from "../../errors.ts";
-import { copyOfBytes } from "../../protocol/byte_arrays.ts";
+import { copyOfBytes } from "../../byte_arrays.ts";
 import {
   INVALID_TOPIC_EXCEPTION,
   TOPIC_AUTHORIZATION_FAILED,

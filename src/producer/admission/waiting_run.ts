@@ -4,7 +4,7 @@
  * @module
  */
 
-import { copyInto } from "../../protocol/byte_arrays.ts";
+import { copyInto } from "../../byte_arrays.ts";
 import type { RecordBytes } from "../../protocol/record_batch.ts";
 import { type MemoryWaiter, OBJECT_BYTES } from "../accumulator/buffer_memory.ts";
 import type { TopicQueues } from "../accumulator/topic_queues.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { copyOfBytes } from "../../protocol/byte_arrays.ts";
+import { copyOfBytes } from "../../byte_arrays.ts";
 import type { RecordBytes } from "../../protocol/record_batch.ts";
 import type { TopicQueues, TopicWaiter } from "../accumulator/topic_queues.ts";
 import type { Moment } from "../accumulator/turn_clock.ts";

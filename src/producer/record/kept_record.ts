@@ -5,7 +5,7 @@
  */
 
 import { isObject } from "../../call_options.ts";
-import { copyAlike, isByteArray } from "../../protocol/byte_arrays.ts";
+import { copyAlike, isByteArray } from "../../byte_arrays.ts";
 import type { Context } from "../../runtime/async_context.ts";
 import type { Headers, HeaderValue, ProducerRecord } from "./record.ts";
 

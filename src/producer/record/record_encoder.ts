@@ -6,7 +6,7 @@
 
 import { ignoreRejection, isObject } from "../../call_options.ts";
 import { KafkaError, ProtocolError, RecordTooLargeError, SerializationError } from "../../errors.ts";
-import { COPY_BY_LOOP, copyInto, isByteArray, isDetached, kindOf, lengthOf } from "../../protocol/byte_arrays.ts";
+import { COPY_BY_LOOP, copyInto, isByteArray, isDetached, kindOf, lengthOf } from "../../byte_arrays.ts";
 import type { RecordBytes } from "../../protocol/record_batch.ts";
 import { sizeOfVarint, writeVarint } from "../../protocol/varint.ts";
 import { sentenceOf, show } from "../../show.ts";

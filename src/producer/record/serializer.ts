@@ -5,7 +5,7 @@
  */
 
 import { SerializationError } from "../../errors.ts";
-import { isByteArray } from "../../protocol/byte_arrays.ts";
+import { isByteArray } from "../../byte_arrays.ts";
 
 /** What a serializer is told besides the value. */
 export interface SerializerContext {

@@ -14,7 +14,7 @@ import {
   type SchemaReference,
   textOfSchema,
 } from "../codec.ts";
-import { isByteArray } from "../../protocol/byte_arrays.ts";
+import { isByteArray } from "../../byte_arrays.ts";
 import { avroDecoder, type LongAs } from "./decoder.ts";
 import { avroEncoder } from "./encoder.ts";
 import { type AvroNames, type AvroType, parseAvro } from "./schema.ts";

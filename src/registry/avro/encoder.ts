@@ -6,7 +6,7 @@
 
 import { SerializationError } from "../../errors.ts";
 import { show } from "../../show.ts";
-import { isByteArray } from "../../protocol/byte_arrays.ts";
+import { isByteArray } from "../../byte_arrays.ts";
 import { type AvroField, type AvroRecord, type AvroType, branchName, type PrimitiveName } from "./schema.ts";
 import { Sink } from "./sink.ts";
 

@@ -6,7 +6,7 @@
 
 import { isObject, refuse } from "../../call_options.ts";
 import { KafkaError } from "../../errors.ts";
-import { isByteArray } from "../../protocol/byte_arrays.ts";
+import { isByteArray } from "../../byte_arrays.ts";
 import { show } from "../../show.ts";
 import type { RecordText } from "../record_text.ts";
 

@@ -33,7 +33,7 @@ import {
 import { copyOfRecords, explainRefusal, notDisconnect } from "../../other_clients.ts";
 import { keep } from "../../producer/record/kept_record.ts";
 import { TopicHandle, type TopicSerializers } from "../../producer/topic_handle.ts";
-import { copyAlike, isByteArray } from "../../protocol/byte_arrays.ts";
+import { copyAlike, isByteArray } from "../../byte_arrays.ts";
 import { onAbort } from "../../runtime/on_abort.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import { selectRuntime } from "../../runtime/select.ts";

@@ -19,7 +19,7 @@ function getterOf(name: PropertyKey): () => unknown {
   return Object.getOwnPropertyDescriptor(typedArray, name)!.get!;
 }
 
-/** True for a `Uint8Array` of this or another realm, whatever its class; false for a proxy of one. */
+/** True for a `Uint8Array` of this or another realm (Jest's, say), whatever its class; false for a proxy of one. */
 export function isByteArray(value: unknown): value is Uint8Array {
   return kindGetter.call(value) === "Uint8Array";
 }
@@ -37,6 +37,11 @@ export function isDetached(bytes: Uint8Array): boolean {
   } catch {
     return true;
   }
+}
+
+/** The same bytes as an instance of the class that is known here. */
+export function ofThisRealm(bytes: Uint8Array): Uint8Array {
+  return bytes instanceof Uint8Array ? bytes : startOf(bytes, lengthOf(bytes));
 }
 
 /** Below this a loop is faster than the call of `set` and the view that it may need. */
