@@ -433,7 +433,7 @@ async function cliPage() {
     "`sluice completion bash` (or `zsh`, `fish`) prints a script that completes commands and options.",
     "Letters are those of kcat where it has one; an option of kcat, of Java's console programs or of rpk that isn't here is " +
     "answered with what it is called here. Brokers come from `--brokers`, from a property, or from `KAFKA_BROKERS`. " +
-    "Passwords belong into the file of `--config` (or `SLUICE_CONFIG`), which has `name=value` lines as Java and kcat have " +
+    "Passwords belong into the file of `--config` (or `SLUICE_CONFIG`), which has `name=value` lines as Java reads " +
     "them, or one JSON object. A file may be shared: what it says for another kind of client is left out.",
     ...commands,
     "## Properties",

@@ -6,6 +6,7 @@
 
 import { ConfigError, KafkaError } from "../errors.ts";
 import { reasonOf, show } from "../show.ts";
+import { join } from "./escapes.ts";
 import type { CliIo } from "./io.ts";
 import { type ClientKind, optionsOf, parseProperties, type Property } from "./properties.ts";
 import { pair, type Words } from "./words.ts";
@@ -49,8 +50,7 @@ export async function readConnection(
 }
 
 async function readText(io: ConnectionIo, option: string, file: string): Promise<string> {
-  const decoder = new TextDecoder("utf-8", { fatal: true });
-  let text = "";
+  const chunks: Uint8Array[] = [];
   let bytes = 0;
   try {
     const source = await io.open(file);
@@ -58,9 +58,9 @@ async function readText(io: ConnectionIo, option: string, file: string): Promise
       for await (const chunk of source.chunks) {
         bytes += chunk.length;
         if (bytes > MAX_TEXT_BYTES) throw new KafkaError(`it is larger than ${MAX_TEXT_BYTES} bytes`);
-        text += decoder.decode(chunk, { stream: true });
+        chunks.push(new Uint8Array(chunk));
       }
-      return text + decoder.decode();
+      return textOf(join(chunks), option);
     } finally {
       source.close();
     }
@@ -69,6 +69,17 @@ async function readText(io: ConnectionIo, option: string, file: string): Promise
     const hint = isProperty ? " (a property by itself is -X NAME=VALUE, the config of a topic --set NAME=VALUE)" : "";
     const message = `Cannot read ${show(file)}: ${fileReasonOf(error)}, wanted a file of text${hint}`;
     throw new ConfigError(option, message, { cause: error });
+  }
+}
+
+/** UTF-8; what can't be that among properties is ISO-8859-1, as Java reads all of them. */
+function textOf(bytes: Uint8Array, option: string): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (error) {
+    // A zero stands in UTF-16, archives and keystores.
+    if (option !== "config" || bytes.includes(0)) throw error;
+    return Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
   }
 }
 

@@ -5,6 +5,7 @@
  */
 
 import { ConfigError } from "../errors.ts";
+import { mskToken } from "../sasl/msk.ts";
 import { show } from "../show.ts";
 import { distance } from "./words.ts";
 
@@ -38,6 +39,7 @@ interface Translation {
     | "level"
     | "file"
     | "jaas"
+    | "handler"
     | "choice"
     | "keystore";
   /** With `choice`: the values that there are, and ours. */
@@ -69,6 +71,8 @@ const TRANSLATIONS: Readonly<Record<string, Translation>> = {
   "sasl.username": text("sasl.username"),
   "sasl.password": text("sasl.password"),
   "sasl.jaas.config": { ours: "sasl", convert: "jaas" },
+  "sasl.client.callback.handler.class": { ours: "sasl", convert: "handler" },
+  "sasl.login.callback.handler.class": { ours: "sasl", convert: "handler" },
   "ssl.ca.location": file("tls.ca"),
   "ssl.ca.pem": text("tls.ca"),
   "ssl.truststore.location": { ours: "tls.ca", convert: "keystore" },
@@ -227,6 +231,7 @@ export async function optionsOf(
       setIn(options, name, literal(property.value));
     } else await translate(options, name, property.value, known, readText);
   }
+  checkTokens(options);
   const { compression, level, ...rest } = options;
   if (level !== undefined && compression === undefined) {
     throw new ConfigError("property", `Give compression.type as well: a level of compression alone means nothing`);
@@ -237,25 +242,52 @@ export async function optionsOf(
 }
 
 /**
- * The properties in a file: `name=value` lines with `#` or `!` for comments and a backslash before a line that goes on,
- * as Java and kcat have them, or one JSON object.
+ * The properties in a file: `name=value` lines, as `java.util.Properties` reads them but for blanks at the end of a
+ * value, which nobody means, and lines without a value, which are slips; or one JSON object.
  */
 export function parseProperties(content: string, fileName: string): Property[] {
-  const trimmed = content.replace(/^\uFEFF/, "").trim();
-  if (trimmed.startsWith("{")) return jsonProperties(trimmed, fileName);
-  // Comments don't go on, two backslashes are one that is meant, and no comment begins in a line that goes on.
-  const joined = trimmed.replace(
-    /^[ \t]*[#!].*|(?<!\\)((?:\\\\)*)\\\r?\n[ \t]*([#!]?)/gm,
-    (found, pairs?: string, mark?: string) => pairs === undefined ? found : pairs + mark,
-  );
-  return joined.split(/\r?\n/).flatMap((line, index): Property[] => {
-    if (/^\s*(?:[#!].*)?$/.test(line)) return [];
-    const match = /^\s*([^=:\s]+)\s*[=:]\s*(.*?)\s*$/.exec(line);
+  const text = content.replace(/^\uFEFF/, "");
+  if (/^\s*\{/.test(text)) return jsonProperties(text, fileName);
+  const lines = text.split(/\r\n|\r|\n/);
+  const properties: Property[] = [];
+  for (let at = 0; at < lines.length; at++) {
+    const number = at + 1;
+    let line = withoutIndent(lines[at]!);
+    if (/^(?:[#!]|$)/.test(line)) continue;
+    // What goes on is none of those, whatever it begins with.
+    while (ESCAPES_ITS_END.test(line) && at + 1 < lines.length) line = line.slice(0, -1) + withoutIndent(lines[++at]!);
+    const [, name, rest] = NAME_AND_VALUE.exec(line) ?? [];
     // The line isn't shown: it may be a password.
-    if (match === null) {
-      throw new ConfigError("config", `Line ${index + 1} of ${show(fileName)} is no property, wanted name=value`);
-    }
-    return [{ name: match[1]!, value: match[2]!, source: "file" }];
+    const refuse = (why: string): never => {
+      throw new ConfigError("config", `Line ${number} of ${show(fileName)} ${why}`);
+    };
+    if (name === undefined || rest === undefined) return refuse("is no property, wanted name=value");
+    properties.push({ name: unescaped(name, refuse), value: unescaped(trimmedEnd(rest), refuse), source: "file" });
+  }
+  return properties;
+}
+
+/** An odd number of backslashes stands at its end. */
+const ESCAPES_ITS_END = /(?<!\\)(?:\\\\)*\\$/;
+/** A name may hold what ends it, behind a backslash. */
+const NAME_AND_VALUE = /^((?:\\.|[^\\=: \t\f])+)(?:[ \t\f]*[=:]|[ \t\f]+(?=[^ \t\f]))[ \t\f]*(.*)$/s;
+const LETTERS: Readonly<Record<string, string>> = { t: "\t", n: "\n", r: "\r", f: "\f" };
+
+function withoutIndent(line: string): string {
+  return line.replace(/^[ \t\f]+/, "");
+}
+
+/** A blank behind a backslash is meant. */
+function trimmedEnd(value: string): string {
+  const trimmed = value.trimEnd();
+  return ESCAPES_ITS_END.test(trimmed) ? value.slice(0, trimmed.length + 1) : trimmed;
+}
+
+function unescaped(text: string, refuse: (why: string) => never): string {
+  return text.replace(/\\(?:u([\da-fA-F]{4})|(.?))/gs, (_, digits: string | undefined, letter: string) => {
+    if (digits !== undefined) return String.fromCharCode(Number.parseInt(digits, 16));
+    if (letter === "u") refuse("has \\u without four hexadecimal digits, write \\\\u for a backslash and a u");
+    return own(LETTERS, letter) ?? letter;
   });
 }
 
@@ -266,11 +298,16 @@ function jsonProperties(content: string, fileName: string): Property[] {
   } catch {
     throw new ConfigError("config", `File ${show(fileName)} begins as JSON and is none, wanted one object`);
   }
-  return Object.entries(object as Record<string, unknown>).map(([name, value]) => ({
-    name,
-    value: typeof value === "string" ? value : JSON.stringify(value),
-    source: "file",
-  }));
+  return Object.entries(object as Record<string, unknown>).map(([name, value]) => {
+    // Java's lists are text with commas.
+    const isList = Array.isArray(value) && own(TRANSLATIONS, name) !== undefined && value.every(isText);
+    const text = isList ? value.join(",") : isText(value) ? value : JSON.stringify(value);
+    return { name, value: text, source: "file" };
+  });
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === "string";
 }
 
 async function translate(
@@ -290,12 +327,14 @@ async function translate(
       return setKeystore(options, ours, name, await readText(value));
     case "jaas":
       return setJaas(options, name, value);
+    case "handler":
+      return setHandler(options, name, value);
     default:
       return setIn(options, ours, CONVERT[convert](name, value, translation));
   }
 }
 
-type Plain = Exclude<Translation["convert"], "level" | "file" | "keystore" | "jaas">;
+type Plain = Exclude<Translation["convert"], "level" | "file" | "keystore" | "jaas" | "handler">;
 
 const CONVERT: Readonly<Record<Plain, (name: string, value: string, translation: Translation) => unknown>> = {
   text: (_, value) => value,
@@ -328,7 +367,30 @@ function setKeystore(options: Record<string, unknown>, ours: string, name: strin
 /** A name and its text, which may stand between quotation marks of either kind. */
 const JAAS_FIELD = /\b(\w+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([^\s"';]+))/g;
 
-/** `…PlainLoginModule required username="u" password="p";` */
+const MSK_CLASSES = "software.amazon.msk.auth.iam.";
+const MSK_TOKENS = `${MSK_CLASSES}IAMOAuthBearerLoginCallbackHandler`;
+
+/** Java's classes that sign in to Amazon MSK, which is done here without them. */
+function setHandler(options: Record<string, unknown>, name: string, value: string): void {
+  if (value === MSK_TOKENS) setIn(options, "sasl.token", mskToken());
+  else if (value !== `${MSK_CLASSES}IAMClientCallbackHandler`) {
+    throw wrong(name, value, `${MSK_CLASSES}IAMClientCallbackHandler or ${MSK_TOKENS}, for Amazon MSK`);
+  }
+}
+
+function checkTokens({ sasl }: Record<string, unknown>): void {
+  const { mechanism, token } = (sasl ?? {}) as Record<string, unknown>;
+  if (token !== undefined || !/^oauthbearer$/i.test(String(mechanism))) return;
+  throw new ConfigError(
+    "property",
+    `OAUTHBEARER needs tokens, and here are those of Amazon MSK alone: sasl.login.callback.handler.class=${MSK_TOKENS}`,
+  );
+}
+
+/** Of what Amazon's classes heed these would choose another identity. */
+const OTHER_IDENTITY = /^aws(?:ProfileName|Role|Sts)/;
+
+/** `…PlainLoginModule required username="u" password="p";`, or a module of Amazon's, which finds its identity itself. */
 function setJaas(options: Record<string, unknown>, name: string, value: string): void {
   const fields = Object.fromEntries(
     [...value.matchAll(JAAS_FIELD)].map(([, field, double, single, bare]) => {
@@ -342,14 +404,30 @@ function setJaas(options: Record<string, unknown>, name: string, value: string):
       `A quotation mark or a semicolon in ${name} belongs to no text, wanted text with either between quotation marks`,
     );
   }
+  const [, module] = /\b(IAM|OAuthBearer)LoginModule\b/.exec(value.replace(JAAS_FIELD, "")) ?? [];
+  if (module !== undefined) {
+    const other = Object.keys(fields).find((field) => OTHER_IDENTITY.test(field));
+    if (other !== undefined) {
+      throw new ConfigError(
+        "property",
+        `Take ${other} out of ${name}: the identity is that of AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and ` +
+          `AWS_SESSION_TOKEN, as aws configure export-credentials --profile NAME --format env prints it`,
+      );
+    }
+    return setMechanism(options, module === "IAM" ? "AWS_MSK_IAM" : "OAUTHBEARER");
+  }
   if (fields["username"] === undefined || fields["password"] === undefined) {
     throw new ConfigError("property", `No username="…" password="…" is in ${name}, wanted both`);
   }
   setIn(options, "sasl.username", fields["username"]);
   setIn(options, "sasl.password", fields["password"]);
-  if ((options["sasl"] as Record<string, unknown>)["mechanism"] === undefined && value.includes("PlainLoginModule")) {
-    setIn(options, "sasl.mechanism", "PLAIN");
-  }
+  if (value.includes("PlainLoginModule")) setMechanism(options, "PLAIN");
+}
+
+/** The one of a module, unless another is named. */
+function setMechanism(options: Record<string, unknown>, mechanism: string): void {
+  const { mechanism: named } = (options["sasl"] ?? {}) as Record<string, unknown>;
+  if (named === undefined) setIn(options, "sasl.mechanism", mechanism);
 }
 
 /** `sasl.username` is a field of the option `sasl`. */

@@ -1,5 +1,6 @@
 /**
- * The sockets of every runtime. In bundles for workerd, `package.json` puts `sockets_workerd.ts` in its place.
+ * The sockets of every runtime. In bundles for workerd `sockets_workerd.ts` takes the place of this module
+ * (`imports` of `src/package.json`).
  *
  * @module
  */

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { validateConfig } from "../../mod.ts";
 import { readConnection } from "../../src/cli/connection.ts";
 import { listProperties, optionsOf, parseProperties } from "../../src/cli/properties.ts";
 import { parseProduce } from "../../src/cli/produce_command.ts";
@@ -224,7 +225,7 @@ test("cli properties: JAAS may have single quotation marks, or none", async () =
 
 test("cli properties: a comment ends with its line, whatever stands at its end", () => {
   const lines = parseProperties("# C:\\certs\\\nlinger.ms=5\nx=a\\\\\nacks=1\n", "f");
-  assert.deepEqual(lines.map(({ name, value }) => [name, value]), [["linger.ms", "5"], ["x", "a\\\\"], ["acks", "1"]]);
+  assert.deepEqual(lines.map(({ name, value }) => [name, value]), [["linger.ms", "5"], ["x", "a\\"], ["acks", "1"]]);
 });
 
 test("cli properties: a text of JAAS that ends in its middle is refused, and isn't shown", async () => {
@@ -265,7 +266,157 @@ test("cli properties: a line that goes on with a mark of comments is none, and g
     const lines = (...all: string[]) => all.join(end);
     assert.deepEqual(read(lines("a=1\\", "#2\\", "!3\\", "  #4", "b=5")), [["a", "1#2!3#4"], ["b", "5"]]);
     assert.deepEqual(read(lines("# c \\", "#d \\", "a=1", "  ! e \\", "b=2")), [["a", "1"], ["b", "2"]]);
-    assert.deepEqual(read(lines("a=x\\\\", "# c", "b=y\\\\\\", "  z")), [["a", "x\\\\"], ["b", "y\\\\z"]]);
+    assert.deepEqual(read(lines("a=x\\\\", "# c", "b=y\\\\\\", "  z")), [["a", "x\\"], ["b", "y\\z"]]);
     assert.deepEqual(read(lines("a=1,\\", "", "# c \\", "b=2")), [["a", "1,"], ["b", "2"]]);
   }
+});
+
+const pairsOf = (text: string) => parseProperties(text, "f").map(({ name, value }) => [name, value]);
+
+test("cli properties: a file is read as java.util.Properties reads it", () => {
+  const cases: readonly (readonly [string, readonly (readonly [string, string])[]])[] = [
+    ["a=1\rb:2\r\nc 3\nd\t4\ne   =   5", [["a", "1"], ["b", "2"], ["c", "3"], ["d", "4"], ["e", "5"]]],
+    ["a==1\nb:=2\nc= :3\nd :=4", [["a", "=1"], ["b", "=2"], ["c", ":3"], ["d", "=4"]]],
+    ["a\\=b\\:c\\ d=1", [["a=b:c d", "1"]]],
+    ["p=\\t\\n\\r\\f\\\\\\u0041\\u00e9\\ud83d\\ude00", [["p", "\t\n\r\f\\A\u00e9\u{1f600}"]]],
+    ['p=\\b\\"\\U0041\\=\\#', [["p", 'b"U0041=#']]],
+    ["p=C:\\\\certs\\\\users", [["p", "C:\\certs\\users"]]],
+    ["p=\\\\u0041", [["p", "\\u0041"]]],
+    ["p=\\  x\\ ", [["p", "  x "]]],
+    ["  a=1\n \t \n\f! c\n   # d\nb=2", [["a", "1"], ["b", "2"]]],
+    ["a=1,\\\r\n\t  2,\\\r    3\nb=4", [["a", "1,2,3"], ["b", "4"]]],
+    ["a\\\nb=1\n\\\n  # c=2", [["ab", "1"], ["#", "c=2"]]],
+    ["a=1\\", [["a", "1"]]],
+    ["a=\nb:", [["a", ""], ["b", ""]]],
+    ["\ufeffa=1\na=2", [["a", "1"], ["a", "2"]]],
+    ["a=\u00fc", [["a", "\u00fc"]]],
+  ];
+  for (const [text, wanted] of cases) assert.deepEqual(pairsOf(text), wanted, JSON.stringify(text));
+});
+
+test("cli properties: a line that is wrong is named by its number, and isn't shown", async () => {
+  for (const text of ["p=s3cret\\u12g4", "p=s3cret\\u", "p\\uzzzz=s3cret"]) {
+    const message = await refusal(() => parseProperties(`\n# \\u\n\na=1,\\\n  2\n${text}\n`, "f"));
+    assert.equal(
+      message,
+      'Line 6 of "f" has \\u without four hexadecimal digits, write \\\\u for a backslash and a u',
+    );
+  }
+  for (const text of ["s3cret", "s3cret  ", "=s3cret"]) {
+    assert.equal(
+      await refusal(() => parseProperties(`\n\n${text}\n`, "f")),
+      'Line 3 of "f" is no property, wanted name=value',
+    );
+  }
+});
+
+test("cli properties: of a name that is there twice the last one counts, as of both of its names", async () => {
+  const read = (text: string) => optionsOf(parseProperties(text, "f"), "producer", never);
+  assert.deepEqual(await read("linger.ms=1\nlinger.ms=2\n"), { lingerMs: 2 });
+  assert.deepEqual(await read("linger.ms=1\nqueue.buffering.max.ms=2\nlinger.ms=3\n"), { lingerMs: 3 });
+});
+
+const wordsWith = (file: string): Words => ({
+  one: (name) => name === "config" ? file : undefined,
+  all: () => [],
+  has: () => false,
+  positionals: [],
+});
+
+test("cli properties: a file is UTF-8, else ISO-8859-1, which is Java's; one that is neither is refused", async () => {
+  const read = async (...bytes: number[]) => {
+    const head = new TextEncoder().encode("bootstrap.servers=b:1\nssl.key.password=");
+    async function* chunks(): AsyncIterable<Uint8Array> {
+      // Each is valid until the next one is asked for.
+      for (const byte of [...head, ...bytes]) yield await Promise.resolve(one.fill(byte));
+    }
+    const one = new Uint8Array(1);
+    const { tls } = await readConnection(wordsWith("f"), { env: {}, open: world(chunks()).open }, "producer");
+    return (tls as { passphrase: string }).passphrase;
+  };
+  assert.equal(await read(0x67, 0xc3, 0xbc), "g\u00fc");
+  assert.equal(await read(0x67, 0xfc, 0x80, 0x78), "g\u00fc\u0080x");
+  assert.match(await refusal(() => read(0x67, 0xfc, 0)), /^Cannot read "f": .*, wanted a file of text$/);
+});
+
+test("cli properties: a list in JSON is a list, numbers and booleans are as good as text", async () => {
+  const read = (object: unknown) => optionsOf(parseProperties(JSON.stringify(object), "f"), "producer", never);
+  assert.deepEqual(
+    await read({
+      "bootstrap.servers": ["a:9092", "b:9092"],
+      "linger.ms": 5,
+      "enable.idempotence": false,
+      "acks": -1,
+      "sasl.username": 12345,
+      "client.id": "c",
+    }),
+    {
+      brokers: "a:9092,b:9092",
+      lingerMs: 5,
+      idempotent: false,
+      acks: -1,
+      sasl: { username: "12345" },
+      clientId: "c",
+    },
+  );
+  assert.deepEqual(await read({ brokers: ["a:9092", "b:9092"] }), { brokers: ["a:9092", "b:9092"] });
+  const { brokers } = await readConnection(
+    wordsWith("f"),
+    { env: {}, open: world(['{"bootstrap.servers": ["a:9092", "b:9092"]}']).open },
+    "producer",
+  );
+  assert.equal(brokers, "a:9092,b:9092");
+});
+
+const MSK_IAM = `security.protocol=SASL_SSL
+sasl.mechanism=AWS_MSK_IAM
+sasl.jaas.config=software.amazon.msk.auth.iam.IAMLoginModule required;
+sasl.client.callback.handler.class=software.amazon.msk.auth.iam.IAMClientCallbackHandler
+`;
+const MSK_OAUTHBEARER = `security.protocol=SASL_SSL
+sasl.mechanism=OAUTHBEARER
+sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required awsDebugCreds="true";
+sasl.login.callback.handler.class=software.amazon.msk.auth.iam.IAMOAuthBearerLoginCallbackHandler
+sasl.client.callback.handler.class=software.amazon.msk.auth.iam.IAMOAuthBearerLoginCallbackHandler
+`;
+
+test("cli properties: the files that Amazon MSK tells for IAM are taken as they are, by every kind of client", async () => {
+  for (const kind of ["producer", "reader", "admin"] as const) {
+    const iam = await optionsOf(parseProperties(MSK_IAM, "f"), kind, never);
+    assert.deepEqual(iam, { securityProtocol: "sasl_ssl", sasl: { mechanism: "AWS_MSK_IAM" } });
+    const { sasl, ...rest } = await optionsOf(parseProperties(MSK_OAUTHBEARER, "f"), kind, never);
+    const { token, ...named } = sasl as { token: unknown };
+    assert.deepEqual([rest, named, typeof token], [
+      { securityProtocol: "sasl_ssl" },
+      { mechanism: "OAUTHBEARER" },
+      "function",
+    ]);
+  }
+  const brokers = "b-1.x.kafka.eu-west-1.amazonaws.com:9098";
+  for (const text of [MSK_IAM, MSK_OAUTHBEARER]) {
+    validateConfig({ brokers, ...await optionsOf(parseProperties(text, "f"), "producer", never) });
+  }
+  const module = "software.amazon.msk.auth.iam.IAMLoginModule required;";
+  assert.deepEqual(await options({ "sasl.jaas.config": module }), { sasl: { mechanism: "AWS_MSK_IAM" } });
+});
+
+test("cli properties: what of Java's classes for MSK can't be heeded is refused with what helps", async () => {
+  const iam = (fields: string) => ({
+    "sasl.jaas.config": `software.amazon.msk.auth.iam.IAMLoginModule required ${fields};`,
+  });
+  for (const field of ["awsProfileName", "awsRoleArn", "awsRoleSessionName", "awsStsRegion"]) {
+    assert.match(
+      await refusal(() => options(iam(`awsDebugCreds=true ${field}="s3cret"`))),
+      new RegExp(`^Take ${field} out of sasl.jaas.config: the identity is that of AWS_ACCESS_KEY_ID, .* prints it$`),
+    );
+  }
+  const bearer = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required";
+  const own = { "sasl.mechanism": "OAUTHBEARER", "sasl.jaas.config": `${bearer} clientId="a" clientSecret="s3cret";` };
+  const message = await refusal(() => options(own));
+  assert.match(message, /^OAUTHBEARER needs tokens, .* sasl.login.callback.handler.class=software.amazon.msk/);
+  assert.doesNotMatch(message, /s3cret/);
+  assert.match(
+    await refusal(() => options({ "sasl.login.callback.handler.class": "com.example.Handler" })),
+    /^Property sasl.login.callback.handler.class is "com.example.Handler", wanted software.amazon.msk.auth.iam.IAMC/,
+  );
 });
