@@ -139,6 +139,89 @@ test("hosted: what doesn't go together, is missing or unknown is refused, withou
   }
 });
 
+test("hosted: a field that is undefined, as a variable of the environment that isn't set, wasn't given", () => {
+  const { confluentCloud, msk } = presets as unknown as Record<string, (options: unknown) => { sasl: unknown }>;
+  const none = { token: undefined, logicalCluster: undefined, identityPoolId: undefined };
+  assert.deepEqual(
+    confluentCloud!({ brokers: "a", ...none, apiKey: "k", apiSecret: "s3cret" }),
+    confluentCloud!({ brokers: "a", apiKey: "k", apiSecret: "s3cret" }),
+  );
+  const token = (): string => "t";
+  const noKey = { apiKey: undefined, apiSecret: undefined, identityPoolId: undefined };
+  assert.deepEqual(
+    confluentCloud!({ brokers: ["a", undefined], token, logicalCluster: "l", ...noKey }),
+    confluentCloud!({ brokers: "a", token, logicalCluster: "l" }),
+  );
+  const noUser = { username: undefined, password: undefined };
+  assert.deepEqual(msk!({ brokers: "a", region: "r", credentials: undefined, ...noUser }).sasl, {
+    mechanism: "aws_msk_iam",
+    region: "r",
+  });
+  const noIdentity = { credentials: undefined, region: undefined };
+  assert.deepEqual(
+    msk!({ brokers: "a", username: "u", password: "p", ...noIdentity }),
+    msk!({ brokers: "a", username: "u", password: "p" }),
+  );
+  resolved(msk!({ brokers: "a", ...noIdentity, ...noUser }) as ProducerOptions);
+  class Config {
+    get brokers(): string {
+      return "a";
+    }
+    get apiKey(): string {
+      return "k";
+    }
+    get apiSecret(): string {
+      return "s3cret";
+    }
+  }
+  assert.deepEqual(
+    confluentCloud!(new Config()),
+    confluentCloud!({ brokers: "a", apiKey: "k", apiSecret: "s3cret" }),
+  );
+});
+
+test("hosted: where something is missing, the error says what, and where it comes from", () => {
+  const { confluentCloud, msk, eventHubs } = presets as unknown as Record<string, (options: unknown) => unknown>;
+  const none = { token: undefined, logicalCluster: undefined, apiKey: undefined, apiSecret: undefined };
+  const oidc = "oidc({ … }) of @sluice/kafka/sasl fetches tokens, the console has the cluster's id.";
+  const made = "the console makes both, and so does confluent api-key create.";
+  const secret = "the secret of AWS Secrets Manager that is associated with the cluster has both.";
+  const cases: readonly (readonly [() => unknown, string])[] = [
+    [
+      () => confluentCloud!({ brokers: "a", ...none }),
+      `Give presets.confluentCloud() "apiKey" and "apiSecret": ${made}`,
+    ],
+    [
+      () => confluentCloud!({ brokers: "a", ...none, apiKey: "k" }),
+      `Give presets.confluentCloud() "apiSecret" too: ${made}`,
+    ],
+    [
+      () => confluentCloud!({ brokers: "a", ...none, logicalCluster: "l" }),
+      `Give presets.confluentCloud() "token" too: ${oidc}`,
+    ],
+    [
+      () => confluentCloud!({ brokers: "a", ...none, token: () => "t" }),
+      `Give presets.confluentCloud() "logicalCluster" too: ${oidc}`,
+    ],
+    [
+      () => confluentCloud!({ brokers: undefined, apiKey: "k", apiSecret: "s" }),
+      `Set "brokers" to the bootstrap servers of the cluster: the console has them in the cluster's settings.`,
+    ],
+    [() => msk!({ brokers: "a", username: "u", password: undefined }), `Give presets.msk() "password" too: ${secret}`],
+    [
+      () => msk!({ brokers: [undefined] }),
+      `Set "brokers" to the bootstrap servers of the cluster: aws kafka get-bootstrap-brokers prints them.`,
+    ],
+  ];
+  for (const [make, message] of cases) {
+    assert.throws(make, (error) => error instanceof ConfigError && (assert.equal(error.message, message), true));
+  }
+  assert.throws(
+    () => eventHubs!(undefined),
+    /: there is none, and the portal has it under "Shared access policies"\.$/,
+  );
+});
+
 test("hosted: a producer with the preset for Event Hubs delivers to brokers that treat it as Event Hubs does", async (t) => {
   const users = { $ConnectionString: CONNECTION_STRING };
   const cluster = new EmbeddedCluster({ release: "event-hubs", topics: { orders: 1 }, sasl: { users } });

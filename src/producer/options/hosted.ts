@@ -35,7 +35,7 @@ export type ConfluentCloudOptions =
     /** The cluster's id, such as `"lkc-abc123"`. */
     readonly logicalCluster: string;
     /** The identity pool, where the identity provider has several. */
-    readonly identityPoolId?: string;
+    readonly identityPoolId?: string | undefined;
   };
 
 /** How to sign in to Amazon MSK: with an identity of AWS, or with a user of SCRAM. */
@@ -60,6 +60,8 @@ const EVENT_HUBS_REQUEST_BYTES = 1_000_000;
 const CLOUD_IDLE_MS = 180_000;
 const [MSK_IAM_PORT, MSK_SCRAM_PORT] = [9098, 9096];
 const CONFLUENT_PORT = 9092;
+const API_KEY = ["apiKey", "apiSecret"];
+const TOKENS = ["token", "logicalCluster"];
 
 /** Azure Event Hubs, by the connection string that the portal shows. */
 export function eventHubs(connectionString: string): HostedPreset {
@@ -67,6 +69,9 @@ export function eventHubs(connectionString: string): HostedPreset {
   const refuse = (what: string): never => {
     throw new ConfigError("sasl", `Pass presets.eventHubs() a connection string like ${wanted}: ${what}.`);
   };
+  if (connectionString === undefined) {
+    return refuse(`there is none, and the portal has it under "Shared access policies"`);
+  }
   if (typeof connectionString !== "string") return refuse(`a value of type ${typeof connectionString} is none`);
   const fields = new Map(
     connectionString.split(";").map((field) => {
@@ -95,55 +100,53 @@ export function eventHubs(connectionString: string): HostedPreset {
 
 /** Confluent Cloud. */
 export function confluentCloud(options: ConfluentCloudOptions): HostedPreset {
-  const given = checkFields("confluentCloud", options, [
-    "brokers",
-    "apiKey",
-    "apiSecret",
-    "token",
-    "logicalCluster",
-    "identityPoolId",
-  ]);
+  const given = checkFields("confluentCloud", options, ["brokers", ...API_KEY, ...TOKENS, "identityPoolId"]);
   const common = {
-    brokers: withPort(given.brokers, CONFLUENT_PORT),
+    brokers: withPort(given["brokers"], CONFLUENT_PORT, "the console has them in the cluster's settings"),
     tls: true,
     connectionMaxIdleMs: CLOUD_IDLE_MS,
     metadataMaxAgeMs: CLOUD_IDLE_MS,
   } as const;
-  if ("token" in options) {
-    const { token, logicalCluster, identityPoolId } = options;
-    needs("confluentCloud", given, ["token", "logicalCluster"], ["apiKey", "apiSecret"]);
+  if ("token" in given || "logicalCluster" in given && !("apiKey" in given)) {
+    needs("confluentCloud", given, TOKENS, API_KEY);
+    const { token, logicalCluster, identityPoolId } = given as Extract<ConfluentCloudOptions, { token: unknown }>;
     const extensions = { logicalCluster, ...(identityPoolId === undefined ? {} : { identityPoolId }) };
     return { ...common, sasl: { mechanism: "oauthbearer", token, extensions } };
   }
-  needs("confluentCloud", given, ["apiKey", "apiSecret"], ["logicalCluster", "identityPoolId"]);
-  return { ...common, sasl: { mechanism: "plain", username: options.apiKey, password: options.apiSecret } };
+  needs("confluentCloud", given, API_KEY, ["logicalCluster", "identityPoolId"]);
+  const { apiKey, apiSecret } = given as Extract<ConfluentCloudOptions, { apiKey: unknown }>;
+  return { ...common, sasl: { mechanism: "plain", username: apiKey, password: apiSecret } };
 }
 
 /** Amazon MSK. */
 export function msk(options: MskOptions): HostedPreset {
   const given = checkFields("msk", options, ["brokers", "credentials", "region", "username", "password"]);
-  if ("username" in options || "password" in options) {
+  const from = "aws kafka get-bootstrap-brokers prints them";
+  if ("username" in given || "password" in given) {
     needs("msk", given, ["username", "password"], ["credentials", "region"]);
-    const { brokers, username, password } = options as Extract<MskOptions, { username: string }>;
+    const { brokers, username, password } = given as Extract<MskOptions, { username: string }>;
     return {
-      brokers: withPort(brokers, MSK_SCRAM_PORT),
+      brokers: withPort(brokers, MSK_SCRAM_PORT, from),
       tls: true,
       sasl: { mechanism: "scram-sha-512", username, password },
     };
   }
-  const { brokers, ...identity } = options;
-  return { brokers: withPort(brokers, MSK_IAM_PORT), tls: true, sasl: { mechanism: "aws_msk_iam", ...identity } };
+  const { brokers, ...identity } = given;
+  return { brokers: withPort(brokers, MSK_IAM_PORT, from), tls: true, sasl: { mechanism: "aws_msk_iam", ...identity } };
 }
 
-function withPort(brokers: unknown, port: number): string[] {
-  const texts = typeof brokers === "string" ? [brokers] : Array.isArray(brokers) ? brokers : [];
-  const servers = texts.flatMap((text) => String(text).split(",")).map((text) => text.trim()).filter((text) =>
-    text !== ""
-  );
-  if (servers.length === 0) throw new ConfigError("brokers", `Set "brokers" to the bootstrap servers of the cluster.`);
+function withPort(brokers: unknown, port: number, from: string): string[] {
+  const texts: unknown[] = typeof brokers === "string" ? [brokers] : Array.isArray(brokers) ? brokers : [];
+  // The others are variables of the environment that aren't set.
+  const servers = texts.filter((text) => text !== undefined)
+    .flatMap((text) => String(text).split(",")).map((text) => text.trim()).filter((text) => text !== "");
+  if (servers.length === 0) {
+    throw new ConfigError("brokers", `Set "brokers" to the bootstrap servers of the cluster: ${from}.`);
+  }
   return servers.map((server) => /:\d+$/.test(server) ? server : `${server}:${port}`);
 }
 
+/** What was given; what is undefined, as a variable of the environment that isn't set, wasn't. */
 function checkFields(preset: string, options: unknown, known: readonly string[]): Readonly<Record<string, unknown>> {
   if (typeof options !== "object" || options === null) {
     throw new ConfigError("options", `Pass presets.${preset}() an object with "brokers" and who you are.`);
@@ -156,8 +159,16 @@ function checkFields(preset: string, options: unknown, known: readonly string[])
       `Take "${unknown.slice(0, 40)}" out of presets.${preset}(), which knows ${wanted}.`,
     );
   }
-  return options as Readonly<Record<string, unknown>>;
+  const fields = known.map((name) => [name, (options as Readonly<Record<string, unknown>>)[name]] as const);
+  return Object.fromEntries(fields.filter(([, value]) => value !== undefined));
 }
+
+/** Where it comes from, by the preset's fields. */
+const SOURCES: Readonly<Record<string, string>> = {
+  apiKey: "the console makes both, and so does confluent api-key create",
+  token: "oidc({ … }) of @sluice/kafka/sasl fetches tokens, the console has the cluster's id",
+  username: "the secret of AWS Secrets Manager that is associated with the cluster has both",
+};
 
 function needs(
   preset: string,
@@ -165,11 +176,14 @@ function needs(
   wanted: readonly string[],
   others: readonly string[],
 ): void {
-  const missing = wanted.find((name) => given[name] === undefined);
+  const missing = wanted.find((name) => !(name in given));
   if (missing !== undefined) {
-    throw new ConfigError("sasl", `Give presets.${preset}() "${missing}" too: it has ${wanted.join(" with ")}.`);
+    const which = wanted.some((name) => name in given)
+      ? `"${missing}" too`
+      : wanted.map((name) => `"${name}"`).join(" and ");
+    throw new ConfigError("sasl", `Give presets.${preset}() ${which}: ${SOURCES[wanted[0]!]}.`);
   }
-  const other = others.find((name) => given[name] !== undefined);
+  const other = others.find((name) => name in given);
   if (other !== undefined) {
     throw new ConfigError("sasl", `Take "${other}" out of presets.${preset}(): it doesn't go with "${wanted[0]}".`);
   }
