@@ -7,14 +7,14 @@
 import { KafkaError, TimeoutError } from "../errors.ts";
 import { excerpt, printable, reasonOf, show } from "../show.ts";
 import type { CliIo } from "./io.ts";
-import { formatCount } from "./summary.ts";
+import { formatCount, formatRecords } from "./summary.ts";
 import type { Tally } from "./tally.ts";
 
 /** Prints a complaint, and the counts of the run when there was one. */
 export function complain(io: Pick<CliIo, "stderr">, complaint: string, tally?: Tally, dryRun: boolean = false): void {
   const counts = tally === undefined
     ? ""
-    : ` ${dryRun ? `Read ${recordsOf(tally.delivered)}, sent none.` : countsOf(tally)}`;
+    : ` ${dryRun ? `Read ${formatRecords(tally.delivered)}, sent none.` : countsOf(tally)}`;
   // Topics, hosts, files and what a broker says may hold what a terminal obeys.
   io.stderr(`sluice: ${printable(`${sentence(complaint)}${counts}`)}\n`);
 }
@@ -58,15 +58,11 @@ function adviceFor(error: KafkaError, topic: string | undefined, isReading: bool
 }
 
 function countsOf(tally: Tally): string {
-  const parts = [`Delivered ${recordsOf(tally.delivered)}`];
+  const parts = [`Delivered ${formatRecords(tally.delivered)}`];
   if (tally.failed > 0) parts.push(`${formatCount(tally.failed)} not delivered`);
   const possibly = tally.failures.reduce((sum, failure) => sum + failure.possiblyPersisted, 0);
   if (possibly > 0) parts.push(`${formatCount(possibly)} of them possibly in the log`);
   return sentence(parts.join(", "));
-}
-
-function recordsOf(count: number): string {
-  return `${formatCount(count)} ${count === 1 ? "record" : "records"}`;
 }
 
 function sentence(text: string): string {

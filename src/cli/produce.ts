@@ -322,7 +322,7 @@ class Run {
     const print = (text: string): void =>
       tee || this.#printer ? this.#io.stderr(text) : this.#io.stdout(fold(text, columns));
     if (json) print(`${printableJson(summary)}\n`);
-    else if (error === undefined || tally.delivered > 0) print(formatSummary(summary));
+    else if (error === undefined || error === interrupted || tally.delivered > 0) print(formatSummary(summary));
   }
 
   #complain(error: unknown): void {

@@ -5,7 +5,7 @@
  */
 
 import { WIPE } from "./fold.ts";
-import { formatBytes, formatCount } from "./summary.ts";
+import { formatBytes, formatCount, formatRecords } from "./summary.ts";
 import type { Tally } from "./tally.ts";
 
 /** How far a run has come. */
@@ -74,7 +74,7 @@ export function progressState(
 export function formatProgress(state: ProgressState): string {
   const rate = state.elapsedMs > 0 ? Math.round(state.delivered * 1000 / state.elapsedMs) : 0;
   const parts = [
-    `${formatCount(state.delivered)} records`,
+    formatRecords(state.delivered),
     formatBytes(state.bytes),
     `${formatCount(rate)}/s`,
     `${formatCount(state.pending)} pending`,

@@ -34,8 +34,8 @@ export function drySink(producer: Producer): RecordSink {
   return {
     connect: done,
     partitionsFor: done,
-    produce(_record, onDelivery) {
-      onDelivery(null, { partition: -1, offset: -1n });
+    produce({ topic }, onDelivery) {
+      onDelivery(null, { topic, partition: -1, offset: -1n });
       return true;
     },
     ready: done,

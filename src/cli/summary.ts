@@ -39,8 +39,9 @@ export interface ProduceSummary {
   readonly compressionRatio: number | null;
   /** From handing a record over to its acknowledgement, in ms; quantiles are right to 2 %. */
   readonly latencyMs: { readonly p50: number; readonly p99: number; readonly max: number };
-  /** What each partition got. Offsets are decimal text; null when they are not known. */
+  /** What each partition got; none in a dry run. Offsets are decimal text; null when they are not known. */
   readonly partitions: readonly {
+    readonly topic: string;
     readonly partition: number;
     readonly records: number;
     readonly firstOffset: string | null;
@@ -102,7 +103,8 @@ export function summarize(
       p99: round(tally.latency.quantileMs(0.99), 2),
       max: round(tally.latency.maxMs, 2),
     },
-    partitions: tally.partitions.map(({ partition, records, firstOffset, lastOffset }) => ({
+    partitions: (run.dryRun ? [] : tally.partitions).map(({ topic, partition, records, firstOffset, lastOffset }) => ({
+      topic,
       partition,
       records,
       firstOffset: offset(firstOffset),
@@ -117,16 +119,14 @@ export function summarize(
 /** The summary as text, for people. */
 export function formatSummary(summary: ProduceSummary): string {
   const { records, topic, bytes, seconds } = summary;
-  const what = `${formatCount(records)} ${records === 1 ? "record" : "records"} (${formatBytes(bytes)})`;
+  const what = `${formatRecords(records)} (${formatBytes(bytes)})`;
   const where = topic === null ? "" : ` to ${excerpt(topic)}`;
   if (summary.dryRun) {
     return `${summary.interrupted ? "Interrupted: read" : "Read"} ${what}, and sent none of them${where}: a dry run\n`;
   }
   const lines = [
     `${summary.interrupted ? "Interrupted: delivered" : "Delivered"} ${what}${where} in ${seconds.toFixed(2)} s: ` +
-    `${formatCount(summary.recordsPerSecond)} ${summary.recordsPerSecond === 1 ? "record" : "records"}/s, ${
-      formatBytes(summary.bytesPerSecond)
-    }/s`,
+    `${formatRecords(summary.recordsPerSecond)}/s, ${formatBytes(summary.bytesPerSecond)}/s`,
   ];
   if (summary.failed > 0) {
     const possibly = summary.possiblyPersisted;
@@ -146,12 +146,8 @@ export function formatSummary(summary: ProduceSummary): string {
 function trafficLine({ batches, requests, retries, records, compression, compressionRatio }: ProduceSummary): string {
   const parts: string[] = [];
   if (batches !== null && batches > 0) {
-    const each = formatCount(Math.round(records / batches));
-    parts.push(
-      `${formatCount(batches)} ${batches === 1 ? "batch" : "batches"} of ${each} ${
-        each === "1" ? "record" : "records"
-      } on average`,
-    );
+    const each = formatRecords(Math.round(records / batches));
+    parts.push(`${formatCount(batches)} ${batches === 1 ? "batch" : "batches"} of ${each} on average`);
   }
   if (requests !== null && requests > 0) {
     parts.push(`${formatCount(requests)} ${requests === 1 ? "request" : "requests"}`);
@@ -163,13 +159,16 @@ function trafficLine({ batches, requests, retries, records, compression, compres
   return parts.join(", ");
 }
 
-function partitionTable({ partitions }: ProduceSummary): string[] {
-  const rows = partitions.map(({ partition, records, firstOffset, lastOffset }) => [
+/** Topics are told where each record had its own. */
+function partitionTable({ topic: ofAll, partitions }: ProduceSummary): string[] {
+  const named = (topic: string): string[] => ofAll === null ? [topic] : [];
+  const rows = partitions.map(({ topic, partition, records, firstOffset, lastOffset }) => [
+    ...named(excerpt(topic)),
     String(partition),
     formatCount(records),
     firstOffset === null ? "unknown" : `${firstOffset} to ${lastOffset}`,
   ]);
-  return formatTable([["partition", "records", "offsets"], ...rows]).map((line) => `  ${line}`);
+  return formatTable([[...named("topic"), "partition", "records", "offsets"], ...rows]).map((line) => `  ${line}`);
 }
 
 /** Lines of columns: the last column to the left, all others to the right. */
@@ -178,6 +177,11 @@ export function formatTable(rows: readonly (readonly string[])[]): string[] {
   return rows.map((row) =>
     row.map((cell, column) => column === row.length - 1 ? cell : cell.padStart(widths[column]!)).join("  ").trimEnd()
   );
+}
+
+/** So many records. */
+export function formatRecords(count: number): string {
+  return `${formatCount(count)} ${count === 1 ? "record" : "records"}`;
 }
 
 /** `1234567` as `1,234,567`. */

@@ -9,6 +9,8 @@ import { Histogram } from "./histogram.ts";
 
 /** What a delivery tells. */
 export interface Delivery {
+  /** The topic that the record went to. */
+  readonly topic: string;
   /** The partition that the record went to. */
   readonly partition: number;
   /** Its offset; −1n when the broker was not asked. */
@@ -19,6 +21,8 @@ export interface Delivery {
 
 /** What went to one partition. */
 export interface PartitionTally {
+  /** The topic. */
+  readonly topic: string;
   /** The partition. */
   readonly partition: number;
   /** Records delivered. */
@@ -53,7 +57,7 @@ export class Tally {
   failed = 0;
   /** From handing over to the acknowledgement. */
   readonly latency: Histogram = new Histogram();
-  readonly #partitions = new Map<number, PartitionTally>();
+  readonly #topics = new Map<string, Map<number, PartitionTally>>();
   readonly #failures = new Map<string, FailureTally>();
 
   /** Records whose outcome isn't known yet. */
@@ -61,9 +65,12 @@ export class Tally {
     return this.taken - this.delivered - this.failed;
   }
 
-  /** What each partition got, by number. */
+  /** What each partition got, by topic and number. */
   get partitions(): readonly PartitionTally[] {
-    return [...this.#partitions.values()].sort((left, right) => left.partition - right.partition);
+    const names = [...this.#topics.keys()].sort();
+    return names.flatMap((topic) => {
+      return [...this.#topics.get(topic)!.values()].sort((left, right) => left.partition - right.partition);
+    });
   }
 
   /** The kinds of failure, the first one first. */
@@ -72,14 +79,16 @@ export class Tally {
   }
 
   /** Counts an acknowledged record. */
-  deliver({ partition, offset }: Delivery, bytes: number, latencyMs: number): void {
+  deliver({ topic, partition, offset }: Delivery, bytes: number, latencyMs: number): void {
     this.delivered++;
     this.deliveredBytes += bytes;
     this.latency.record(latencyMs);
-    let of = this.#partitions.get(partition);
+    let partitions = this.#topics.get(topic);
+    if (partitions === undefined) this.#topics.set(topic, partitions = new Map());
+    let of = partitions.get(partition);
     if (of === undefined) {
-      of = { partition, records: 0, firstOffset: -1n, lastOffset: -1n };
-      this.#partitions.set(partition, of);
+      of = { topic, partition, records: 0, firstOffset: -1n, lastOffset: -1n };
+      partitions.set(partition, of);
     }
     of.records++;
     if (offset < 0n) return;

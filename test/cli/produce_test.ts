@@ -62,7 +62,7 @@ class FakeSink implements RecordSink {
         continue;
       }
       this.log.push(record);
-      onDelivery(null, { partition: 0, offset: BigInt(this.log.length - 1) });
+      onDelivery(null, { topic: record.topic, partition: 0, offset: BigInt(this.log.length - 1) });
     }
   }
 }
@@ -196,6 +196,40 @@ test("cli produce: an interrupt ends a connection attempt that hangs", async () 
   await Promise.resolve();
   io.interrupt();
   assert.equal(await run, 130);
+  assert.equal(summaryOf(io).interrupted, true);
+});
+
+test("cli produce: an interrupt before anything was delivered is told", async () => {
+  const io = world([]);
+  const sink = new FakeSink();
+  sink.connecting = () => new Promise(() => {});
+  const run = produce(commandOf({}), io, () => sink);
+  await Promise.resolve();
+  await Promise.resolve();
+  io.interrupt();
+  assert.equal(await run, 130);
+  assert.match(io.out, /^Interrupted: delivered 0 records \(0 B\) to t in [\d.]+ s: 0 records\/s, 0 B\/s\n$/);
+  assert.equal(io.err, "");
+});
+
+test("cli produce: partitions of several topics are apart, also where they have the same number", async () => {
+  const lines = ["orders", "bills", "orders"].map((topic) => `${JSON.stringify({ topic, value: "x" })}\n`);
+  const given = { topic: undefined, input: { format: "envelope" } } as const;
+  const json = world(lines);
+  assert.equal(await produce(command(given), json, () => new FakeSink()), 0);
+  assert.equal(summaryOf(json).topic, null);
+  assert.deepEqual(summaryOf(json).partitions, [
+    { topic: "bills", partition: 0, records: 1, firstOffset: "1", lastOffset: "1" },
+    { topic: "orders", partition: 0, records: 2, firstOffset: "0", lastOffset: "2" },
+  ]);
+  const text = world(lines);
+  assert.equal(await produce(command({ ...given, json: false }), text, () => new FakeSink()), 0);
+  assert.deepEqual(text.out.split("\n").slice(2), [
+    "   topic  partition  records  offsets",
+    "   bills          0        1  1 to 1",
+    "  orders          0        2  0 to 2",
+    "",
+  ]);
 });
 
 test("cli produce: quiet prints nothing but complaints", async () => {
@@ -358,4 +392,7 @@ test("cli produce: a dry run counts and complains, and says that nothing was sen
   assert.equal(await produce(command(given), io, () => new FakeSink()), 2);
   assert.equal(io.err, 'sluice: Line 3: "oops" is not JSON. Read 2 records, sent none.\n');
   assert.equal(io.out, "Read 2 records (4 B), and sent none of them to t: a dry run\n");
+  const json = world(["{}\n"]);
+  assert.equal(await produce(command({ ...given, json: true }), json, () => new FakeSink()), 0);
+  assert.deepEqual([summaryOf(json).dryRun, summaryOf(json).records, summaryOf(json).partitions], [true, 1, []]);
 });

@@ -21,7 +21,7 @@ function tallyOf(partitions: readonly number[]): Tally {
     const offset = next.get(partition) ?? 100n;
     next.set(partition, offset + 1n);
     tally.taken++;
-    tally.deliver({ partition, offset }, 10, 5);
+    tally.deliver({ topic: "flights", partition, offset }, 10, 5);
   }
   return tally;
 }
@@ -45,8 +45,8 @@ test("cli summary: counts, rates, latency and the offsets of every partition", (
     compressionRatio: 0.25,
     latencyMs: { p50: 5, p99: 5, max: 5 },
     partitions: [
-      { partition: 0, records: 1, firstOffset: "100", lastOffset: "100" },
-      { partition: 2, records: 3, firstOffset: "100", lastOffset: "102" },
+      { topic: "flights", partition: 0, records: 1, firstOffset: "100", lastOffset: "100" },
+      { topic: "flights", partition: 2, records: 3, firstOffset: "100", lastOffset: "102" },
     ],
     errors: [],
     interrupted: false,
@@ -84,8 +84,8 @@ test("cli summary: failures are counted by kind, with those that may be in the l
 
 test("cli summary: offsets that no broker told are unknown, offsets past 2^53 are exact", () => {
   const tally = new Tally();
-  tally.deliver({ partition: 0, offset: -1n }, 1, 1);
-  tally.deliver({ partition: 1, offset: 9_007_199_254_740_993n }, 1, 1);
+  tally.deliver({ topic: "t", partition: 0, offset: -1n }, 1, 1);
+  tally.deliver({ topic: "t", partition: 1, offset: 9_007_199_254_740_993n }, 1, 1);
   const summary = summarize(tally, {
     ...run,
     traffic: { batches: null, requests: null, retries: null, compressionRatio: null },
@@ -123,6 +123,7 @@ test("cli progress: one line of at most 80 columns, with a bar when the size is 
     "████████████░░░░  75 % 150,000 records · 6.0 MB · 100,000/s · 50,000 pending",
   );
   assert.equal(formatProgress(state).length <= 80, true);
+  assert.match(formatProgress({ ...state, totalBytes: undefined, delivered: 1 }), /^1 record · /);
   assert.equal(
     formatProgress({ ...state, totalBytes: undefined, failed: 3 }),
     "150,000 records · 6.0 MB · 100,000/s · 50,000 pending · 3 failed",
