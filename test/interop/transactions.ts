@@ -37,6 +37,8 @@ interface Scene {
   control(what: string): Promise<void>;
   /** The values that must be there, partition by partition, for a reader of committed records; none for the others. */
   expect(values: Readonly<Record<number, readonly string[]>>): void;
+  /** Waits until no transaction is open in the topic any more. */
+  ended(): Promise<void>;
   /** The offset that the group must have committed. */
   expectOffset(partition: number, offset: bigint): void;
   wanted(condition: boolean, what: string): void;
@@ -205,13 +207,13 @@ const scenarios: Readonly<Record<string, Scenario>> = {
     await later.close();
   },
   "one that takes too long is aborted by the broker, and is told so": async (
-    { version, topic, producer, expect, wanted },
+    { version, topic, producer, expect, ended, wanted },
   ) => {
     // Long enough for the record, which is given up after it, on a machine that has much else to do.
     const client = producer({ transactionTimeoutMs: 8_000 });
     const error = await caught(client.transaction(async (tx) => {
       await tx.send({ topic, partition: 0, value: "late" });
-      await sleep(11_000);
+      await ended();
     }));
     wanted(
       version === 2 ? error instanceof TransactionTimedOutError : error instanceof ProducerFencedError,
@@ -315,6 +317,9 @@ export async function runTransactions(address: string): Promise<void> {
         if (!answer.ok) throw new Error(await answer.text());
       },
       expect: (wanted) => values = wanted,
+      ended: async () => {
+        differences.push(...(await untilEnded(plan, topic)).differences);
+      },
       expectOffset: (partition, offset) => offsets.set(partition, offset),
       wanted: (condition, what) => condition || differences.push(what),
     };
@@ -338,23 +343,10 @@ async function compare(
   topic: string,
   wanted: Readonly<Record<number, readonly string[]>>,
 ): Promise<string[]> {
-  const differences: string[] = [];
+  // A commit is answered before its marks are in all logs.
+  const { ends, places, differences } = await untilEnded({ brokers, security }, topic);
   const all = new Reader({ brokers, ...security, isolation: "read_uncommitted", controlRecords: true });
   const committed = new Reader({ brokers, ...security });
-  const count = await all.partitionsOf(topic);
-  const places = Array.from({ length: count }, (_, partition) => ({ topic, partition, start: "beginning" as const }));
-  const endsOf = async (reader: Reader): Promise<Map<number, bigint>> =>
-    new Map((await reader.offsetsOf(places, "end")).map(({ partition, offset }) => [partition, offset]));
-  let ends = await endsOf(all);
-  let stable = await endsOf(committed);
-  const open = (): [number, bigint][] => [...stable].filter(([partition, offset]) => offset !== ends.get(partition));
-  // A commit is answered before its marks are in all logs.
-  for (let tries = 0; tries < 300 && open().length > 0; tries++) {
-    await sleep(100);
-    ends = await endsOf(all);
-    stable = await endsOf(committed);
-  }
-  for (const [partition, offset] of open()) differences.push(`partition ${partition}: open at ${offset}`);
   const offsets = new Map<number, bigint[]>();
   await readTo(all, places, ends, ({ partition, offset }) => append(offsets, partition, offset));
   for (const [partition, end] of ends) {
@@ -375,6 +367,35 @@ async function compare(
   await all.close();
   await committed.close();
   return differences;
+}
+
+/** Looks until no transaction is open in a topic, for half a minute at most; `differences` tell of those that are. */
+async function untilEnded({ brokers, security }: Pick<Plan, "brokers" | "security">, topic: string): Promise<{
+  readonly places: { readonly topic: string; readonly partition: number; readonly start: "beginning" }[];
+  readonly ends: ReadonlyMap<number, bigint>;
+  readonly differences: string[];
+}> {
+  const all = new Reader({ brokers, ...security, isolation: "read_uncommitted" });
+  const committed = new Reader({ brokers, ...security });
+  const count = await all.partitionsOf(topic);
+  const places = Array.from({ length: count }, (_, partition) => ({ topic, partition, start: "beginning" as const }));
+  const endsOf = async (reader: Reader): Promise<Map<number, bigint>> =>
+    new Map((await reader.offsetsOf(places, "end")).map(({ partition, offset }) => [partition, offset]));
+  let ends = await endsOf(all);
+  let stable = await endsOf(committed);
+  const open = (): [number, bigint][] => [...stable].filter(([partition, offset]) => offset !== ends.get(partition));
+  for (let tries = 0; tries < 300 && open().length > 0; tries++) {
+    await sleep(100);
+    ends = await endsOf(all);
+    stable = await endsOf(committed);
+  }
+  await all.close();
+  await committed.close();
+  return {
+    places,
+    ends,
+    differences: open().map(([partition, offset]) => `partition ${partition}: open at ${offset}`),
+  };
 }
 
 async function readTo(
