@@ -14,6 +14,7 @@ import { pathToFileURL } from "node:url";
 import { install } from "../../scripts/lib/install.mjs";
 import { startProgram } from "../../scripts/lib/program.mjs";
 import { cacheDir, root, run, runtimeBinary } from "../../scripts/lib/tools.mjs";
+import { runWorker, workerConditions } from "../../scripts/lib/worker.mjs";
 
 const folder = join(root, "test/consumers");
 const modules = join(folder, "node_modules");
@@ -30,7 +31,7 @@ export async function runConsumers({ filter = "", tarball, log = () => {} } = {}
   await rm(work, { recursive: true, force: true });
   await mkdir(work, { recursive: true });
   const results = [];
-  for (const [name, attempt] of Object.entries({ ...compilers(), ...programs, ...testers, ...bundlers })) {
+  for (const [name, attempt] of Object.entries({ ...compilers(), ...programs, ...testers, ...bundlers, ...workers })) {
     if (!name.includes(filter)) continue;
     const dir = join(work, name.replaceAll(/\W+/g, "-"));
     await mkdir(dir, { recursive: true });
@@ -101,6 +102,16 @@ function compilers() {
       };
     }
   }
+  found["TypeScript 5.9: for workerd, by its condition"] = async (dir) => {
+    await write(dir, "package.json", { type: "module" });
+    await cp(join(folder, "types.ts"), join(dir, "types.ts"));
+    const compilerOptions = {
+      ...{ module: "esnext", moduleResolution: "bundler", customConditions: workerConditions, target: "es2022" },
+      ...{ lib: ["es2022"], types: [], strict: true, skipLibCheck: false, noEmit: true },
+    };
+    await write(dir, "tsconfig.json", { compilerOptions, files: ["types.ts"] });
+    await succeed(process.execPath, [bin("typescript5.9/bin/tsc"), "-p", dir]);
+  };
   /** As Nest's template has it. */
   found["TypeScript 5.9: Nest's template"] = async (dir) => {
     await write(dir, "package.json", {});
@@ -394,6 +405,62 @@ if (lines.length > 0) throw new Error(lines.join("\\n"));`,
       ["out/out.mjs"],
     ),
 };
+
+/** What workerd doesn't need: sockets of others, threads of zlib, and kernels for where there is no WebAssembly. */
+const ofOthers = ["nodeSockets", "denoSockets", "bunSockets", "function zlibThreads(", "function compressLz4Block("];
+
+/** Bundles for workerd are smaller than those for all, and workerd runs them. */
+const workers = {
+  "esbuild: the condition workerd leaves out what others need": (dir) =>
+    bundlesForWorkers(
+      dir,
+      (entry, outfile, conditions) =>
+        `import { build } from "esbuild";
+const { warnings } = await build({
+  entryPoints: ["${entry}"], bundle: true, format: "esm", platform: "browser", outfile: "${outfile}",
+  conditions: ${JSON.stringify(conditions)}, external: ["cloudflare:*", "node:*"],
+});
+if (warnings.length > 0) throw new Error(JSON.stringify(warnings));`,
+    ),
+  "Vite: the condition workerd leaves out what others need": (dir) =>
+    bundlesForWorkers(
+      dir,
+      (entry, outfile, conditions) =>
+        `import { build } from "vite";
+await build({
+  root: import.meta.dirname, configFile: false, logLevel: "warn",
+  ssr: { target: "webworker", noExternal: true, resolve: { conditions: ${JSON.stringify([...conditions, "module"])} } },
+  build: {
+    ssr: "${entry}", outDir: ".", emptyOutDir: false, minify: false,
+    rollupOptions: { external: [/^node:/, /^cloudflare:/], output: { entryFileNames: "${outfile}", codeSplitting: false } },
+  },
+});`,
+    ),
+};
+
+async function bundlesForWorkers(dir, builderOf) {
+  await write(dir, "package.json", { type: "module" });
+  await write(dir, "small.mjs", 'import { Producer } from "@sluice/kafka";\nexport default Producer;\n');
+  const delivers = bundled.replace(
+    /^deliver\(.*$/m,
+    "export default { async test() { console.log(await deliver(sluice, testing)); } };",
+  );
+  await write(dir, "delivers.mjs", delivers.replace('"lz4", "zstd"', '"lz4"'));
+  for (const conditions of [workerConditions, workerConditions.slice(1)]) {
+    await write(dir, "build.mjs", builderOf("small.mjs", "small.js", conditions));
+    await succeed(process.execPath, ["build.mjs"], { cwd: dir });
+    const code = await readFile(join(dir, "small.js"), "utf8");
+    const found = ofOthers.filter((words) => code.includes(words));
+    assert.deepEqual(found, conditions.includes("workerd") ? [] : ofOthers, `with ${conditions}`);
+  }
+  await write(dir, "build.mjs", builderOf("delivers.mjs", "delivers.js", workerConditions));
+  await succeed(process.execPath, ["build.mjs"], { cwd: dir });
+  const binary = runtimeBinary("workerd");
+  if (binary === undefined) return;
+  const { code, output } = await runWorker(binary, dir, "delivers.js", [], { cwd: dir, timeoutMs: 60_000 });
+  assert.equal(code, 0, output);
+  assert.match(output, /^delivered$/m);
+}
 
 /** What is made must run where there is no package beside it. */
 async function bundle(dir, builder, files) {
