@@ -242,8 +242,9 @@ export async function optionsOf(
 }
 
 /**
- * The properties in a file: `name=value` lines, as `java.util.Properties` reads them but for blanks at the end of a
- * value, which nobody means, and lines without a value, which are slips; or one JSON object.
+ * The properties in a file: `name=value` lines, as `java.util.Properties` reads them, or one JSON object. Blanks at the
+ * end of a value, which nobody means, are left out. Slips are refused: a line without a value, and a backslash that
+ * Java drops and kcat keeps, or half a password would be sent.
  */
 export function parseProperties(content: string, fileName: string): Property[] {
   const text = content.replace(/^\uFEFF/, "");
@@ -287,7 +288,11 @@ function unescaped(text: string, refuse: (why: string) => never): string {
   return text.replace(/\\(?:u([\da-fA-F]{4})|(.?))/gs, (_, digits: string | undefined, letter: string) => {
     if (digits !== undefined) return String.fromCharCode(Number.parseInt(digits, 16));
     if (letter === "u") refuse("has \\u without four hexadecimal digits, write \\\\u for a backslash and a u");
-    return own(LETTERS, letter) ?? letter;
+    const meant = own(LETTERS, letter);
+    if (meant === undefined && /[a-z\d]/i.test(letter)) {
+      refuse("has a backslash that means nothing, write \\\\ for one that stays");
+    }
+    return meant ?? letter;
   });
 }
 

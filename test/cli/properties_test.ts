@@ -279,7 +279,7 @@ test("cli properties: a file is read as java.util.Properties reads it", () => {
     ["a==1\nb:=2\nc= :3\nd :=4", [["a", "=1"], ["b", "=2"], ["c", ":3"], ["d", "=4"]]],
     ["a\\=b\\:c\\ d=1", [["a=b:c d", "1"]]],
     ["p=\\t\\n\\r\\f\\\\\\u0041\\u00e9\\ud83d\\ude00", [["p", "\t\n\r\f\\A\u00e9\u{1f600}"]]],
-    ['p=\\b\\"\\U0041\\=\\#', [["p", 'b"U0041=#']]],
+    ["p=\\\"\\'\\=\\#\\!\\:\\_", [["p", "\"'=#!:_"]]],
     ["p=C:\\\\certs\\\\users", [["p", "C:\\certs\\users"]]],
     ["p=\\\\u0041", [["p", "\\u0041"]]],
     ["p=\\  x\\ ", [["p", "  x "]]],
@@ -300,6 +300,12 @@ test("cli properties: a line that is wrong is named by its number, and isn't sho
     assert.equal(
       message,
       'Line 6 of "f" has \\u without four hexadecimal digits, write \\\\u for a backslash and a u',
+    );
+  }
+  for (const text of ["p=s3cret\\b", "p=C:\\s3cret", "p=s3cret\\1", "p=s3cret\\U0041", "p\\q=s3cret"]) {
+    assert.equal(
+      await refusal(() => parseProperties(`a=1\n${text}\n`, "f")),
+      'Line 2 of "f" has a backslash that means nothing, write \\\\ for one that stays',
     );
   }
   for (const text of ["s3cret", "s3cret  ", "=s3cret"]) {
