@@ -146,7 +146,8 @@ export function formatSummary(summary: ProduceSummary): string {
 function trafficLine({ batches, requests, retries, records, compression, compressionRatio }: ProduceSummary): string {
   const parts: string[] = [];
   if (batches !== null && batches > 0) {
-    const each = formatRecords(Math.round(records / batches));
+    const mean = records / batches;
+    const each = formatRecords(round(mean, mean < 10 ? 1 : 0));
     parts.push(`${formatCount(batches)} ${batches === 1 ? "batch" : "batches"} of ${each} on average`);
   }
   if (requests !== null && requests > 0) {

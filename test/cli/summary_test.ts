@@ -62,6 +62,18 @@ test("cli summary: counts, rates, latency and the offsets of every partition", (
   );
 });
 
+test("cli summary: records of a batch on average are as many as there were, with a decimal where they are few", () => {
+  const lineOf = (records: number, batches: number) =>
+    formatSummary(
+      summarize(tallyOf(new Array<number>(records).fill(0)), { ...run, traffic: { ...run.traffic, batches } }),
+    )
+      .split("\n")[1];
+  assert.match(lineOf(3, 2)!, /^ {2}2 batches of 1\.5 records on average, /);
+  assert.match(lineOf(1, 1)!, /^ {2}1 batch of 1 record on average, /);
+  assert.match(lineOf(101, 100)!, /^ {2}100 batches of 1 record on average, /);
+  assert.match(lineOf(125, 10)!, /^ {2}10 batches of 13 records on average, /);
+});
+
 test("cli summary: failures are counted by kind, with those that may be in the log", () => {
   const tally = tallyOf([0]);
   for (const persisted of ["no", "possibly", "possibly"] as const) {
