@@ -303,23 +303,46 @@ test("moments: of partitions that one can't begin with none is told as lost that
   for (const each of [one, it]) await run(each.close());
 });
 
-test("moments: a static member that was dropped by its generation takes the name from nobody who has it meanwhile", async () => {
-  const { failure, fill, cluster, member, run, runtime, until } = groupStage(1);
-  await fill(2);
-  const told: string[] = [];
-  const one = member({ groupInstanceId: "a", ...listeners(told) });
-  const reading = one[Symbol.asyncIterator]();
-  await run(reading.next());
-  cluster.control(Heartbeat, { error: 22 }, { times: 1 });
-  await until(() => told.length === 2);
-  const two = member({ groupInstanceId: "a" });
-  await run(two.join());
-  const { memberId } = two.groupMetadata();
-  assert.equal((await failure(reading.next())).errorCode, 82);
-  await runtime.advance(10_000);
-  assert.deepEqual([two.groupMetadata().memberId, indexesOf(two.assignment)], [memberId, [0]]);
-  for (const each of [one, two]) await run(each.close());
-});
+for (
+  const [how, error] of [["by its generation", 22], ["by its id", 25], ["for it was stuck", undefined]] as const
+) {
+  test(`moments: a static member that was dropped ${how} takes the name from nobody who has it meanwhile`, async () => {
+    const { failure, fill, cluster, member, run, runtime, until } = groupStage(1);
+    await fill(2);
+    const told: string[] = [];
+    const one = member({ groupInstanceId: "a", rebalanceTimeoutMs: 20_000, ...listeners(told) });
+    const reading = one[Symbol.asyncIterator]();
+    await run(reading.next());
+    if (error !== undefined) cluster.control(Heartbeat, { error }, { times: 1 });
+    await until(() => told.length === 2);
+    const two = member({ groupInstanceId: "a" });
+    await run(two.join());
+    const { memberId } = two.groupMetadata();
+    assert.equal((await failure(reading.next())).errorCode, 82);
+    await runtime.advance(10_000);
+    assert.deepEqual([two.groupMetadata().memberId, indexesOf(two.assignment)], [memberId, [0]]);
+    for (const each of [one, two]) await run(each.close());
+  });
+}
+
+for (const how of ["whose session is over", "that was stuck"]) {
+  test(`moments: a static member ${how} reads on under its name when its caller is back`, async () => {
+    const { cluster, fill, member, run, until } = groupStage(1);
+    await fill(2);
+    const told: string[] = [];
+    const one = member({ groupInstanceId: "a", rebalanceTimeoutMs: 20_000, ...listeners(told) });
+    const reading = one[Symbol.asyncIterator]();
+    assert.equal(textOf((await run(reading.next())).value!), "0");
+    const group = cluster.groups.get("g")!;
+    if (how === "whose session is over") group.leave(one.groupMetadata().memberId!, "a");
+    await until(() => told.length === 2);
+    assert.equal(textOf((await run(reading.next())).value!), "0");
+    assert.equal(textOf((await run(reading.next())).value!), "1");
+    assert.deepEqual(told, ["+0", "!0", "+0"]);
+    assert.deepEqual(group.members.map(({ groupInstanceId }) => groupInstanceId), ["a"]);
+    await run(one.close());
+  });
+}
 
 test("moments: a commit by onRevoked that is refused keeps close() no longer, also when the next generation was asked for", async () => {
   const { cluster, fill, member, run, runtime, until } = groupStage(2);
@@ -417,12 +440,15 @@ test("moments: a caller that begins again whatever is thrown is told once of wha
 
 test("moments: closing tells what onRevoked rejects with, however long that takes", async () => {
   const { failure, member, run, runtime } = groupStage(1);
+  let thrownMs = 0;
   const one = member({
     onRevoked: async () => {
       await new Promise<void>((resolve) => runtime.setTimer(resolve, 40_000));
+      thrownMs = runtime.now();
       throw new RangeError("Not this one.");
     },
   });
   await run(one.join());
-  assert.equal((await failure(one.close())).message, "Not this one.");
+  const closing = failure(one.close()).then(({ message }) => [message, runtime.now()]);
+  assert.deepEqual(await closing, ["Not this one.", thrownMs]);
 });

@@ -83,6 +83,11 @@ export class GroupCalls {
         this.#memberId = answer.memberId;
         continue;
       }
+      if (answer.errorCode === UNKNOWN_MEMBER_ID && groupInstanceId !== null && this.#memberId !== "") {
+        // Nobody has its name now.
+        this.#memberId = "";
+        continue;
+      }
       if (answer.errorCode !== 0) throw groupError(answer.errorCode, "JoinGroup");
       this.#memberId = answer.memberId;
       this.#generationId = answer.generationId;
@@ -125,11 +130,14 @@ export class GroupCalls {
     }
   }
 
-  /** The generation is nobody's any more. Throws a verdict after which there can't be another one. */
+  /**
+   * The generation is nobody's any more. Throws a verdict after which there can't be another one. A static member keeps its
+   * id until a join with it is refused: one without an id would fence whoever has its name by then.
+   */
   reset(verdict: KafkaError): void {
     const { errorCode } = verdict;
     if (errorCode !== ILLEGAL_GENERATION && errorCode !== UNKNOWN_MEMBER_ID) throw verdict;
-    if (errorCode !== ILLEGAL_GENERATION) this.#memberId = "";
+    if (errorCode !== ILLEGAL_GENERATION && this.#options.groupInstanceId === null) this.#memberId = "";
     this.#generationId = NO_GENERATION;
   }
 

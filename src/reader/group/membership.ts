@@ -271,10 +271,10 @@ export class Membership {
     return assignment;
   }
 
-  /** Leaves the group at once, rather than to let others wait for this member in the next rebalance. */
+  /** Leaves the group at once, rather than to let others wait for this member in the next rebalance; static ones stay. */
   #onStuck(error: KafkaError): void {
     this.#heart.stop();
-    void this.#calls.leave();
+    if (this.#options.groupInstanceId === null) void this.#calls.leave();
     this.#verdict.decide(error);
   }
 
