@@ -259,11 +259,8 @@ export class GroupReader implements AsyncIterable<ReadRecord> {
     const waiting = new AbortController();
     const ended = this.#membership.ended.then(() => waiting.abort());
     await Promise.race([ended, sleep(this.#inner.runtime, CLOSE_TIMEOUT_MS, waiting.signal)]);
-    while (this.#membership.isInListener) {
-      await this.#inner.nextEvent();
-      // What it has thrown is known a few turns later.
-      await sleep(this.#inner.runtime, 1, this.#inner.closing);
-    }
+    // What a listener throws is known when everything is given up.
+    if (this.#membership.isInListener) { while (this.#membership.state !== "closed") await this.#inner.nextEvent(); }
     const { failure } = this.#membership;
     await this.#reader.close();
     // What the last onRevoked has thrown.

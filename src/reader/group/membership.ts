@@ -220,6 +220,8 @@ export class Membership {
       this.#inner.wake();
     }
   }
+      // Whoever closes waits for what a listener has thrown, and not for the group to be left.
+      this.#inner.wake();
 
   /** One generation: from the join to the reason for the next one. */
   async #live(): Promise<void> {
