@@ -21,6 +21,14 @@ export function sleep(runtime: Pick<Runtime, "setTimer">, delayMs: number, signa
   });
 }
 
+/**
+ * Resolves in a turn of its own. Who calls what has ended again and again, whatever it is told, would otherwise run on
+ * microtasks alone, and nothing else of the process would ever get its turn.
+ */
+export function nextTurn(runtime: Pick<Runtime, "defer">): Promise<void> {
+  return new Promise((resolve) => runtime.defer(resolve));
+}
+
 /** What a promise settles to, or undefined at the given time; what becomes of it after that is nobody's business. */
 export async function settledBy<T>(
   runtime: Pick<Runtime, "setTimer" | "now">,

@@ -5,6 +5,7 @@
  */
 
 import { KafkaError } from "../errors.ts";
+import { UNKNOWN_TOPIC_OR_PARTITION } from "../protocol/error_code_names.ts";
 import { keyOf, type TopicPartitionOffset } from "./record.ts";
 
 /** Sends what a call is to commit at the moment. */
@@ -17,6 +18,11 @@ interface Call {
   isPending: boolean;
   /** It has got through, or its request is on its way. */
   counts: boolean;
+}
+
+/** What it concerns isn't there; all others of the call are committed, for it is told last. */
+export function isThroughForOthers(error: unknown): error is KafkaError {
+  return (error as Partial<KafkaError> | null)?.errorCode === UNKNOWN_TOPIC_OR_PARTITION;
 }
 
 /**
@@ -43,12 +49,12 @@ export class LastAskedOffsets {
         try {
           await send(offsets.map((place) => ({ ...place, offset: this.#offsetOf(keyOf(place), call) })));
         } catch (error) {
-          call.counts = false;
+          call.counts = isThroughForOthers(error);
           throw error;
         }
       });
     } catch (error) {
-      call.counts = false;
+      call.counts = isThroughForOthers(error);
       throw error;
     } finally {
       call.isPending = false;

@@ -9,17 +9,18 @@ import type { Cluster } from "../cluster/cluster.ts";
 import type { Connection } from "../cluster/connection.ts";
 import { Coordinator, ELSEWHERE_ERRORS } from "../cluster/coordinator.ts";
 import type { GroupMetadata } from "../cluster/group_metadata.ts";
-import { settledBy, sleep } from "../cluster/sleep.ts";
-import { KafkaError, TimeoutError } from "../errors.ts";
+import { isUsable } from "../cluster/metadata.ts";
+import { nextTurn, settledBy, sleep } from "../cluster/sleep.ts";
+import { BrokerError, KafkaError, TimeoutError } from "../errors.ts";
 import { byTopic } from "../protocol/by_topic.ts";
-import { UNKNOWN_MEMBER_ID } from "../protocol/error_code_names.ts";
+import { UNKNOWN_MEMBER_ID, UNKNOWN_TOPIC_OR_PARTITION } from "../protocol/error_code_names.ts";
 import { brokerError } from "../protocol/error_codes.ts";
 import { OffsetCommit } from "../protocol/messages/offset_commit.ts";
 import { OffsetFetch } from "../protocol/messages/offset_fetch.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { show } from "../show.ts";
 import type { ResolvedReaderOptions } from "./options.ts";
-import { LastAskedOffsets, type SendAsked } from "./asked_offsets.ts";
+import { isThroughForOthers, LastAskedOffsets, type SendAsked } from "./asked_offsets.ts";
 import { closedError, leftOut } from "./reader_errors.ts";
 import { keyOf, type TopicPartition, type TopicPartitionOffset } from "./record.ts";
 
@@ -32,6 +33,8 @@ const LAST_OFFSET_COMMIT_WITH_NAMES = 9;
 /** From this version on OffsetCommit knows static members (KIP-345). */
 const OFFSET_COMMIT_WITH_INSTANCES = 7;
 const NO_OFFSET = -1n;
+/** A topic that was just created isn't known everywhere yet. */
+const ATTEMPTS_AT_UNKNOWN = 3;
 const HAS_MEMBERS = "the group has members, and takes offsets of them only: pass what groupMetadata() of one returns";
 
 /** What group offsets are asked with. */
@@ -115,10 +118,24 @@ export class GroupOffsets {
 
   /** Commits offsets of a group, as the member if it is one. */
   async commit(member: GroupMetadata, send: SendAsked): Promise<void> {
+    let refusals = 0;
     await this.#ask(member.groupId, "commit", async (coordinator) => {
       const connection = await coordinator.connection();
-      await send((wanted) => this.#send(connection, member, wanted));
+      try {
+        await send((wanted) => this.#send(connection, member, wanted));
+      } catch (error) {
+        const isUnknown = isThroughForOthers(error) && ++refusals >= ATTEMPTS_AT_UNKNOWN;
+        throw isUnknown && await this.#isGone(error) ? goneError(member.groupId, error) : error;
+      }
     });
+  }
+
+  /** The coordinator doesn't know the partition, and nor does the metadata. */
+  async #isGone({ topic, partition }: KafkaError): Promise<boolean> {
+    const metadata = this.#cluster.use(topic!);
+    if (await this.#cluster.requestUpdate() !== undefined) return false;
+    const { errorCode, partitions } = metadata;
+    return errorCode === UNKNOWN_TOPIC_OR_PARTITION || (isUsable(metadata) && partition! >= partitions.length);
   }
 
   async #send(connection: Connection, member: GroupMetadata, wanted: readonly TopicPartitionOffset[]): Promise<void> {
@@ -142,18 +159,27 @@ export class GroupOffsets {
         )
       ),
     );
+    let unknown: KafkaError | undefined;
     for (const { topic, partition } of wanted) {
       const errorCode = answers.get(keyOf({ topic, partition }));
       if (errorCode === undefined) throw leftOut("OffsetCommit", topic, partition);
       // Nobody has asked as a member of the group.
       const detail = errorCode === UNKNOWN_MEMBER_ID && memberId === "" ? HAS_MEMBERS : undefined;
-      if (errorCode !== 0) throw brokerError(errorCode, { api: "OffsetCommit", topic, partition, detail });
+      if (errorCode === 0) continue;
+      const error = brokerError(errorCode, { api: "OffsetCommit", topic, partition, detail });
+      // Last of all: it concerns this partition alone, and a coordinator that has moved away answers it, too.
+      if (!isThroughForOthers(error)) throw error;
+      unknown ??= error;
     }
+    if (unknown !== undefined) throw unknown;
   }
 
   /** Asks the coordinator of a group, again and again until it has answered, or time is up. */
   async #ask<T>(groupId: string, call: string, ask: (coordinator: Coordinator) => Promise<T>): Promise<T> {
-    if (this.#closing.aborted) throw closedError();
+    if (this.#closing.aborted) {
+      await nextTurn(this.#runtime);
+      throw closedError();
+    }
     const { requestTimeoutMs, maxBlockMs } = this.#options;
     let coordinator = this.#coordinators.get(groupId);
     if (coordinator === undefined) {
@@ -181,6 +207,14 @@ export class GroupOffsets {
       }
     }
   }
+}
+
+function goneError(groupId: string, cause: KafkaError): KafkaError {
+  const { code, errorCode, partition, topic } = cause;
+  const message =
+    `Topic ${show(topic)} partition ${partition} isn't there, and no offset of it is committed for group ` +
+    `${show(groupId)}; all others of the call are. Leave it out, or make the topic. ${cause.message}`;
+  return new BrokerError(message, { code, errorCode: errorCode!, topic, partition, cause });
 }
 
 function throwError(errorCode: number, api: string, topic?: string, partition?: number): void {

@@ -317,7 +317,8 @@ export class Reader implements AsyncIterable<ReadRecord> {
 
   /**
    * Commits offsets of a group, outside of any transaction: those given, or the positions of all partitions that are
-   * read. With the metadata of a membership only while that is valid. Rejects after `maxBlockMs`.
+   * read. With the metadata of a membership only while that is valid. Rejects after `maxBlockMs`, and with
+   * `UNKNOWN_TOPIC_OR_PARTITION` for a partition that isn't there: all others are committed then.
    */
   async commit(group: string | GroupMetadata, offsets?: Iterable<TopicPartitionOffset>): Promise<void> {
     const member = checkGroup(group);

@@ -152,7 +152,8 @@ export class GroupReader implements AsyncIterable<ReadRecord> {
    * Commits offsets of the group, outside of any transaction: those given, or the positions of all partitions of this
    * member, which are behind everything that was handed out. Rejects after `maxBlockMs`; when the group has gone on
    * without this member nothing is committed, and the records will be read again by somebody else
-   * (`code: "COMMIT_FAILED"`).
+   * (`code: "COMMIT_FAILED"`). Of a partition that isn't there (`UNKNOWN_TOPIC_OR_PARTITION`) it says so when all others
+   * are committed.
    */
   async commit(offsets?: Iterable<TopicPartitionOffset>): Promise<void> {
     const { cursors } = this.#inner;
