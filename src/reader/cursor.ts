@@ -9,8 +9,8 @@ import type { Position } from "./record.ts";
 
 /** What one answer has brought for a partition. */
 export interface Chunk {
-  /** Whole batches, one behind the other. */
-  readonly bytes: Uint8Array;
+  /** Whole batches, one behind the other; a part of the answer that has brought them, or a copy. */
+  bytes: Uint8Array;
   /** Transactions of which nothing may be handed out (`read_committed`), by their first offset. */
   readonly aborted: readonly { readonly producerId: bigint; readonly firstOffset: bigint }[];
   readonly highWatermark: bigint;

@@ -26,6 +26,18 @@ export class FetchBuffer {
     cursor.chunks.push(chunk);
     cursor.bufferedBytes += chunk.bytes.length;
     this.#bytes += chunk.bytes.length;
+    // It was paused while it was asked for.
+    if (cursor.paused) this.letGo(cursor);
+  }
+
+  /**
+   * What a paused cursor holds may stay for long, and a part of an answer keeps all of it in memory: what is less than
+   * half of its answer is copied. So no more than twice of what is counted is kept, and each byte is copied once at most.
+   */
+  letGo({ chunks }: Cursor): void {
+    for (const chunk of chunks) {
+      if (chunk.bytes.length * 2 < chunk.bytes.buffer.byteLength) chunk.bytes = new Uint8Array(chunk.bytes);
+    }
   }
 
   /** The first chunk of a cursor has been handed out. False if there was none. */

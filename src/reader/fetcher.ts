@@ -19,14 +19,14 @@ import type { ResolvedReaderOptions } from "./options.ts";
 import { MOST_PARTITION_BYTES, Outcomes } from "./outcomes.ts";
 import { keyOf } from "./record.ts";
 import { Requests } from "./requests.ts";
-import { Troubles } from "./troubles.ts";
+import type { Troubles } from "./troubles.ts";
 
 /** Chunks of a partition that wait: one is read while the next one comes. */
 const CHUNKS_AHEAD = 2;
 
 /** Decides which leader is asked for which cursors, and when. */
 export class Fetcher {
-  /** What of its partitions, or of their group, can't go on at the moment. */
+  /** What of its partitions, or of others of the reader, can't go on at the moment. */
   readonly troubles: Troubles;
   readonly #runtime: Runtime;
   readonly #cluster: Cluster;
@@ -45,14 +45,20 @@ export class Fetcher {
   #closed = false;
 
   /** Makes a fetcher without partitions. */
-  constructor(runtime: Runtime, cluster: Cluster, options: ResolvedReaderOptions, changes: Changes) {
+  constructor(
+    runtime: Runtime,
+    cluster: Cluster,
+    options: ResolvedReaderOptions,
+    changes: Changes,
+    troubles: Troubles,
+  ) {
     this.#runtime = runtime;
     this.#cluster = cluster;
     this.#changes = changes;
     this.#buffer = new FetchBuffer(options.maxBufferedBytes);
     this.#requests = new Requests(cluster, options);
-    this.troubles = new Troubles(runtime, options);
-    const parts = { runtime, cluster, options, changes, troubles: this.troubles, buffer: this.#buffer };
+    this.troubles = troubles;
+    const parts = { runtime, cluster, options, changes, troubles, buffer: this.#buffer };
     this.#outcomes = new Outcomes(parts);
   }
 
@@ -89,6 +95,14 @@ export class Fetcher {
     this.wake();
   }
 
+  /** Asks no more for a partition until it is resumed; what is buffered of it is kept while there is room. */
+  pause(cursor: Cursor): void {
+    cursor.paused = true;
+    this.#buffer.letGo(cursor);
+    // Nobody waits for it. Whoever resumes it is told if it is in trouble then.
+    this.troubles.end(cursor);
+  }
+
   /** The first chunk of a cursor has been handed out. */
   taken(cursor: Cursor): void {
     if (this.#buffer.taken(cursor)) this.wake();
@@ -114,7 +128,6 @@ export class Fetcher {
   close(): void {
     this.#closed = true;
     this.#timer?.cancel();
-    this.troubles.close();
   }
 
   #pump(): void {

@@ -18,6 +18,7 @@ import { Fetcher } from "./fetcher.ts";
 import type { ResolvedReaderOptions } from "./options.ts";
 import { closedError } from "./reader_errors.ts";
 import { keyOf, type Position, type TopicPartition, type TopicPartitionOffset } from "./record.ts";
+import type { Troubles } from "./troubles.ts";
 
 /** What a lookup works with. */
 export interface OffsetLookupParts {
@@ -25,6 +26,7 @@ export interface OffsetLookupParts {
   readonly cluster: Cluster;
   readonly options: ResolvedReaderOptions;
   readonly changes: Changes;
+  readonly troubles: Troubles;
   /** Aborted when the reader is closed. */
   readonly closing: AbortSignal;
 }
@@ -35,6 +37,7 @@ export class OffsetLookup {
   readonly #cluster: Cluster;
   readonly #options: ResolvedReaderOptions;
   readonly #changes: Changes;
+  readonly #troubles: Troubles;
   readonly #closing: AbortSignal;
   readonly #fetchers = new Set<Fetcher>();
 
@@ -44,6 +47,7 @@ export class OffsetLookup {
     this.#cluster = parts.cluster;
     this.#options = parts.options;
     this.#changes = parts.changes;
+    this.#troubles = parts.troubles;
     this.#closing = parts.closing;
   }
 
@@ -94,7 +98,7 @@ export class OffsetLookup {
       wanted.map((each) => [keyOf(each), new Cursor(each.topic, each.partition, start, 1, true)] as const),
     );
     const probes = [...byKey.values()];
-    const fetcher = new Fetcher(this.#runtime, this.#cluster, this.#options, this.#changes);
+    const fetcher = new Fetcher(this.#runtime, this.#cluster, this.#options, this.#changes, this.#troubles);
     this.#fetchers.add(fetcher);
     const { maxBlockMs } = this.#options;
     const deadlineMs = this.#runtime.now() + maxBlockMs;
@@ -115,7 +119,7 @@ export class OffsetLookup {
         this.#refuseIfClosed();
         if (isLate) {
           const late = probes.find(({ position }) => position === undefined)!;
-          throw this.#lateLookup(late, fetcher.troubles.of(late));
+          throw this.#lateLookup(late, this.#troubles.of(late));
         }
         await this.#changes.next();
       }
@@ -124,6 +128,8 @@ export class OffsetLookup {
       fetcher.close();
       this.#fetchers.delete(fetcher);
     }
+      // What was told of them is over, whatever has become of it.
+      for (const probe of probes) fetcher.remove(probe);
     return wanted.map((each) => ({ ...each, offset: byKey.get(keyOf(each))!.position! }));
   }
 

@@ -173,7 +173,7 @@ export class Outcomes {
       this.fail(cursor, brokerError(errorCode, { api: "Metadata", topic, partition }));
     } else {
       const unknown = brokerError(LEADER_NOT_AVAILABLE, { api: "Metadata", topic, partition });
-      this.#troubles.begin(cursor, error ?? unknown);
+      this.#trouble(cursor, error ?? unknown);
     }
   }
 
@@ -194,7 +194,7 @@ export class Outcomes {
   retry(cursor: Cursor, error: unknown): void {
     cursor.failures += 1;
     cursor.notBeforeMs = this.#runtime.now() + this.#backoff.delayMs(cursor.failures);
-    this.#troubles.begin(cursor, error);
+    this.#trouble(cursor, error);
   }
 
   /** A cursor doesn't go on before its caller has sought another place. */
@@ -202,6 +202,11 @@ export class Outcomes {
     cursor.error = error;
     this.#troubles.end(cursor);
     this.#changes.tell();
+  }
+
+  /** Nobody waits for a partition that is paused: nothing would tell that it can be read again. */
+  #trouble(cursor: Cursor, error: unknown): void {
+    if (!cursor.paused) this.#troubles.begin(cursor, error);
   }
 
   /** Records that were read are in the log no more. What follows the end that is left is read next. */

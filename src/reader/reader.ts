@@ -41,6 +41,7 @@ import {
   type TopicPartitionOffset,
 } from "./record.ts";
 
+import { Troubles } from "./troubles.ts";
 /** @internal What the group of a reader works with. */
 export interface ReaderInner {
   readonly runtime: Runtime;
@@ -135,6 +136,8 @@ export class Reader implements AsyncIterable<ReadRecord> {
   readonly #groupOffsets: GroupOffsets;
   readonly #changes = new Changes();
   readonly #closing = new AbortController();
+  /** What can't go on at the moment: partitions that are read or looked up, and what the group does. */
+  readonly #troubles: Troubles;
   /** An iteration, or a call, that waits keeps the process alive; a reader that nobody reads from doesn't. */
   readonly #outstanding: Outstanding;
   /** Chunks that were handed out. */
@@ -170,8 +173,10 @@ export class Reader implements AsyncIterable<ReadRecord> {
     });
     const own = this.#runtime;
     const closing = this.#closing.signal;
-    const parts = { runtime: own, cluster: this.#cluster, options: this.#options, changes: this.#changes, closing };
-    this.#fetcher = new Fetcher(own, this.#cluster, this.#options, this.#changes);
+    const troubles = this.#troubles = new Troubles(own, this.#options);
+    const shared = { runtime: own, cluster: this.#cluster, options: this.#options, changes: this.#changes, troubles };
+    const parts = { ...shared, closing };
+    this.#fetcher = new Fetcher(own, this.#cluster, this.#options, this.#changes, troubles);
     this.#lookup = new OffsetLookup(parts);
     this.#groupOffsets = new GroupOffsets(parts);
     this.#inner = {
@@ -196,8 +201,8 @@ export class Reader implements AsyncIterable<ReadRecord> {
       ask: (groupId, offsets, commit) => this.#groupOffsets.ask(groupId, offsets, commit),
       commit: (member, send) => this.#outstanding.during(this.#groupOffsets.commit(member, send)),
       tell: (who, trouble) => {
-        if (trouble === null) this.#fetcher.troubles.end(who);
-        else this.#fetcher.troubles.begin(who, trouble);
+        if (trouble === null) troubles.end(who);
+        else troubles.begin(who, trouble);
       },
       records: (begin = () => {}) => this.#iterate(begin, (call) => this.#records(call)),
       batches: (begin = () => {}) => this.#iterate(begin, (call) => this.#batches(call)),
@@ -244,7 +249,7 @@ export class Reader implements AsyncIterable<ReadRecord> {
 
   /** Hands out nothing of these partitions until {@link resume}. */
   pause(partitions: Iterable<TopicPartition>): void {
-    for (const cursor of this.#cursorsOf(partitions)) cursor.paused = true;
+    for (const cursor of this.#cursorsOf(partitions)) this.#fetcher.pause(cursor);
   }
 
   /** Goes on with partitions that were paused. */
@@ -332,6 +337,7 @@ export class Reader implements AsyncIterable<ReadRecord> {
     if (!this.#closing.signal.aborted) {
       this.#closing.abort();
       this.#fetcher.close();
+      this.#troubles.close();
       this.#groupOffsets.close();
       this.#cluster.close();
       this.#changes.tell();

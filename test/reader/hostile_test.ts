@@ -9,6 +9,8 @@ import {
 } from "../../src/protocol/messages/mod.ts";
 import type { AnyApi, ResponseInputOf } from "../../src/protocol/schema.ts";
 import type { Reader, ReadRecord } from "../../src/reader/mod.ts";
+import { innerOf } from "../../src/reader/reader.ts";
+import { keyOf } from "../../src/reader/record.ts";
 import { test } from "../harness.ts";
 import { groupStage, textOf } from "./group_stage.ts";
 
@@ -181,6 +183,33 @@ test("reader: what is buffered of paused partitions is kept while there is room 
   assert.deepEqual(offsets.filter((offset) => offset < 20n), [0n], "nothing is fetched twice");
   await run(it.close());
 });
+
+for (const when of ["when it has come", "while it is on its way"]) {
+  test(`reader: what is little of a large answer doesn't keep all of it in memory when its partition is paused ${when}`, async () => {
+    const { cluster, producer, reader, run, runtime } = groupStage(2);
+    const sender = producer();
+    await run(sender.send({ topic: "orders", partition: 0, value: new Uint8Array(500_000) }));
+    await run(sender.send({ topic: "orders", partition: 1, value: "1" }));
+    cluster.control(Fetch, { answerDelayMs: 100 });
+    const it = reader();
+    it.assign([0, 1].map((partition) => ({ topic: "orders", partition, start: 0n })));
+    const [large, small] = [0, 1].map((partition) => innerOf(it).cursors.get(keyOf({ ...ZERO, partition }))!);
+    const arrived = async (): Promise<void> => {
+      while (small!.chunks.length === 0) await runtime.advance(1);
+    };
+    if (when === "when it has come") await arrived();
+    else while (cluster.requestsOf(Fetch).length === 0) await runtime.advance(1);
+    assert.equal(small!.chunks.length, when === "when it has come" ? 1 : 0);
+    it.pause([ZERO, { ...ZERO, partition: 1 }]);
+    await arrived();
+    const kept = [large, small].map((cursor) => cursor!.chunks[0]!.bytes);
+    assert.ok(kept[1]!.length < 100 && kept[1]!.buffer.byteLength < 100, `${kept[1]!.buffer.byteLength} bytes`);
+    assert.ok(kept[0]!.buffer.byteLength > kept[0]!.length, "most of an answer isn't copied");
+    it.resume([ZERO, { ...ZERO, partition: 1 }]);
+    assert.deepEqual((await run(take(it, 2))).map(({ length }) => length).sort(), [1, 500_000]);
+    for (const each of [sender, it]) await run(each.close());
+  });
+}
 
 test("reader: a buffer that holds one batch is filled again as soon as that is handed out", async () => {
   const { fill, reader, run, runtime } = groupStage(1);

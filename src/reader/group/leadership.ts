@@ -60,7 +60,7 @@ export class Leadership {
   /** A slip of the pen in a topic's name would be waited out in silence; the leader, who looks them up, tells it. */
   tellMissing(): void {
     const topic = this.#options.topics.find((name) => this.#counts?.get(name) === 0);
-    if (topic === undefined) return this.#inner.tell(this.#missing, null);
+    if (topic === undefined) return this.tellNothing();
     const reason =
       `Topic ${show(topic)} of group ${show(this.#options.groupId)} isn't there, and is read as soon as it is. ` +
       "Look at the name, or create the topic.";
@@ -69,6 +69,11 @@ export class Leadership {
       this.#missing,
       new KafkaError(reason, { code, errorCode: UNKNOWN_TOPIC_OR_PARTITION, retriable: true, topic }),
     );
+  }
+
+  /** No topic is missing, or nobody is left who would read it. */
+  tellNothing(): void {
+    this.#inner.tell(this.#missing, null);
   }
 
   /** A leader watches the topics: partitions that are new to it are divided too. */

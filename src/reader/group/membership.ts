@@ -218,6 +218,7 @@ export class Membership {
       await this.#calls.leave();
       this.#coordinator.forget();
       this.#inner.wake();
+      this.#leadership.tellNothing();
     }
   }
       // Whoever closes waits for what a listener has thrown, and not for the group to be left.
