@@ -110,3 +110,20 @@ export function dice(random: () => number): (limit: number) => number {
 export function turn(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 0));
 }
+
+/**
+ * How often a call has ended that is made again at once whatever it is told, before anything else of the process gets its
+ * turn; 1000 for one that would keep everything else waiting for ever.
+ */
+export async function attemptsInATurn(call: () => Promise<unknown>): Promise<number> {
+  let [attempts, isOver] = [0, false];
+  void (async () => {
+    while (!isOver && attempts < 1_000) {
+      await call().catch(() => {});
+      attempts += 1;
+    }
+  })();
+  await turn();
+  isOver = true;
+  return attempts;
+}

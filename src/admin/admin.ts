@@ -5,6 +5,7 @@
  */
 
 import { readOptions } from "../call_options.ts";
+import { nextTurn } from "../cluster/sleep.ts";
 import { detached } from "../runtime/detached.ts";
 import { Outstanding } from "../runtime/outstanding.ts";
 import type { Runtime } from "../runtime/runtime.ts";
@@ -296,7 +297,11 @@ export class Admin {
 
   /** Nothing that a call begins with throws: it rejects. */
   #call<T>(name: string, begin: (name: string) => Promise<T>): Promise<T> {
-    return this.#outstanding.during((async () => await begin(name))());
+    return this.#outstanding.during((async () => {
+      // In a turn of its own: the caller may call again whatever it is told.
+      if (this.#closing.signal.aborted) await nextTurn(this.#dispatcher.runtime);
+      return await begin(name);
+    })());
   }
 
   #each<T>(name: string, begin: (name: string) => Promise<AdminResult<T>[]>): AdminResults<T> {

@@ -366,11 +366,19 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
     const seen = this.#interceptors.isEmpty ? record : this.#interceptors.onSend(record);
     const receipt = seen === record ? given : this.#interceptors.around(given, seen);
     const signal = call?.signal;
-    const reason = this.#refusal() ?? call?.refusal;
-    if (reason !== undefined) this.#rejections.reject(reason, receipt);
-    else if (signal !== undefined) this.#submitAbortable(seen, receipt, signal);
+    const ended = this.#refusal();
+    const reason = ended ?? call?.refusal;
+    if (reason !== undefined) {
+      this.#rejections.reject(reason, ended === undefined ? receipt : this.#aTurnLater(receipt));
+    } else if (signal !== undefined) this.#submitAbortable(seen, receipt, signal);
     else return this.#admission.submit(seen, receipt, mayWait);
     return 0;
+  }
+
+  /** Of what has ended a promise tells in a turn of its own: its caller may send again whatever it is told. */
+  #aTurnLater(receipt: Receipt): Receipt {
+    if (typeof receipt !== "function" || this.elsewhere() !== undefined) return receipt;
+    return (outcome) => this.#parts.runtime.defer(() => receipt(outcome));
   }
 
   #submitAbortable(record: ProducerRecord<K, V>, receipt: Receipt, signal: AbortSignal): void {

@@ -6,7 +6,7 @@
 
 import type { Cluster } from "../cluster/cluster.ts";
 import { isUsable } from "../cluster/metadata.ts";
-import { settledBy } from "../cluster/sleep.ts";
+import { nextTurn, settledBy } from "../cluster/sleep.ts";
 import { type KafkaError, TimeoutError } from "../errors.ts";
 import { brokerError, errorOf } from "../protocol/error_codes.ts";
 import type { Runtime } from "../runtime/runtime.ts";
@@ -66,6 +66,7 @@ export class OffsetLookup {
     topic: string,
     deadlineMs: number = this.#runtime.now() + this.#options.maxBlockMs,
   ): Promise<number> {
+    if (this.#closing.aborted) await nextTurn(this.#runtime);
     this.#refuseIfClosed();
     checkTopic(topic);
     const metadata = this.#cluster.topic(topic) ?? this.#cluster.use(topic);
@@ -90,6 +91,7 @@ export class OffsetLookup {
 
   /** The offset of the first record at or behind a place, for each of the partitions. */
   async offsetsOf(partitions: Iterable<TopicPartition>, position: Position): Promise<TopicPartitionOffset[]> {
+    if (this.#closing.aborted) await nextTurn(this.#runtime);
     this.#refuseIfClosed();
     const wanted = checkPartitions(partitions);
     const start = checkPosition(position);
@@ -126,10 +128,10 @@ export class OffsetLookup {
     } finally {
       timer.cancel();
       fetcher.close();
-      this.#fetchers.delete(fetcher);
-    }
       // What was told of them is over, whatever has become of it.
       for (const probe of probes) fetcher.remove(probe);
+      this.#fetchers.delete(fetcher);
+    }
     return wanted.map((each) => ({ ...each, offset: byKey.get(keyOf(each))!.position! }));
   }
 

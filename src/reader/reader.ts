@@ -7,6 +7,7 @@
 import { Cluster } from "../cluster/cluster.ts";
 import { CONNECTION_NUMBERS, defaultsOf } from "../cluster/connection_numbers.ts";
 import type { GroupMetadata } from "../cluster/group_metadata.ts";
+import { nextTurn } from "../cluster/sleep.ts";
 import { CompressionError, ConfigError, type KafkaError, ProtocolError } from "../errors.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { detached } from "../runtime/detached.ts";
@@ -40,8 +41,8 @@ import {
   type TopicPartition,
   type TopicPartitionOffset,
 } from "./record.ts";
-
 import { Troubles } from "./troubles.ts";
+
 /** @internal What the group of a reader works with. */
 export interface ReaderInner {
   readonly runtime: Runtime;
@@ -135,9 +136,9 @@ export class Reader implements AsyncIterable<ReadRecord> {
   readonly #lookup: OffsetLookup;
   readonly #groupOffsets: GroupOffsets;
   readonly #changes = new Changes();
-  readonly #closing = new AbortController();
   /** What can't go on at the moment: partitions that are read or looked up, and what the group does. */
   readonly #troubles: Troubles;
+  readonly #closing = new AbortController();
   /** An iteration, or a call, that waits keeps the process alive; a reader that nobody reads from doesn't. */
   readonly #outstanding: Outstanding;
   /** Chunks that were handed out. */
@@ -336,8 +337,8 @@ export class Reader implements AsyncIterable<ReadRecord> {
   close(): Promise<void> {
     if (!this.#closing.signal.aborted) {
       this.#closing.abort();
-      this.#fetcher.close();
       this.#troubles.close();
+      this.#fetcher.close();
       this.#groupOffsets.close();
       this.#cluster.close();
       this.#changes.tell();
@@ -371,14 +372,15 @@ export class Reader implements AsyncIterable<ReadRecord> {
 
   async *#handOut(call: Iteration): AsyncGenerator<HandedOut, void, undefined> {
     call.begin();
+    if (this.#closing.signal.aborted) await nextTurn(this.#runtime);
     while (!this.#closing.signal.aborted && !call.isOver) {
       const cursor = this.#nextCursor();
       if (cursor === undefined) {
-        if (this.#inner.failure !== undefined) throw this.#inner.failure;
+        if (this.#inner.failure !== undefined) await this.#refuse(this.#inner.failure);
         await this.#outstanding.during(this.#changes.next());
         continue;
       }
-      if (cursor.error !== undefined && cursor.chunks.length === 0) throw cursor.error;
+      if (cursor.error !== undefined && cursor.chunks.length === 0) await this.#refuse(cursor.error);
       cursor.turn = ++this.#turns;
       const holder = cursor.holder = {};
       cursor.holders += 1;
@@ -442,6 +444,12 @@ export class Reader implements AsyncIterable<ReadRecord> {
   /** All of them, or none when one isn't read. */
   #cursorsOf(partitions: Iterable<TopicPartition>): Cursor[] {
     return checkPartitions(partitions).map((partition) => this.#cursorOf(partition));
+  }
+
+  /** Tells why there is nothing to hand out, in a turn of its own: the caller may ask again at once. */
+  async #refuse(reason: Error): Promise<never> {
+    await nextTurn(this.#runtime);
+    throw reason;
   }
 
   #refuseIfClosed(): void {

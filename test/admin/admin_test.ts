@@ -6,6 +6,7 @@ import type { AdminOptions } from "../../src/admin/mod.ts";
 import { ConfigError } from "../../src/errors.ts";
 import { CreateTopics, DescribeCluster, EmbeddedCluster, Metadata } from "../../src/testing/mod.ts";
 import { test } from "../harness.ts";
+import { attemptsInATurn } from "../stage.ts";
 import { adminStage } from "./stage.ts";
 
 test("admin: the cluster is described, also by brokers before 2.8", async (t) => {
@@ -56,6 +57,10 @@ test("admin: a call is given up by its signal, and by close, at once", async (t)
   await s.run(s.admin.close());
   await s.run(open);
   await s.run(assert.rejects(s.admin.listTopics(), { code: "ADMIN_CLOSED" }));
+  // Whoever calls again whatever it is told keeps nobody waiting.
+  for (const call of [() => s.admin.listTopics(), async () => await s.admin.createTopics([{ topic: "lines" }])]) {
+    assert.equal(await attemptsInATurn(call), 0);
+  }
   await s.run(s.admin.close());
   assert.equal(s.runtime.pendingTimers, 0);
 });

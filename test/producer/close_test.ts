@@ -3,7 +3,7 @@ import { InitProducerId } from "../../src/protocol/messages/init_producer_id.ts"
 import { Metadata } from "../../src/protocol/messages/metadata.ts";
 import { Produce } from "../../src/protocol/messages/produce.ts";
 import type { KafkaError } from "../../src/errors.ts";
-import { stage } from "../stage.ts";
+import { attemptsInATurn, stage } from "../stage.ts";
 import { test } from "../harness.ts";
 import { assertLeavesNothing, sendApart, states, valuesIn, warmUp, watch } from "./wire.ts";
 
@@ -284,4 +284,18 @@ test("close: with acks 0 and a broker that reads nothing it ends all the same", 
     assert.equal(s.runtime.now() - atMs, limitMs);
     assert.equal(s.runtime.pendingTimers, 0);
   }
+});
+
+test("close: whoever sends to a closed producer whatever it is told keeps nobody waiting, and is told all the same", async () => {
+  const s = stage();
+  const producer = s.producer();
+  await warmUp(s, producer);
+  await s.run(producer.close());
+  const calls = [
+    () => producer.send({ topic: "orders", value: "v" }),
+    () => producer.send({ topic: "orders", value: "v" }, { signal: new AbortController().signal }),
+    () => producer.sendBatch([{ topic: "orders", value: "v" }]).all(),
+  ];
+  for (const call of calls) assert.equal(await attemptsInATurn(call), 0);
+  for (const call of calls) assert.equal((await s.failure(call())).code, "PRODUCER_CLOSED");
 });

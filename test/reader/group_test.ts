@@ -451,7 +451,7 @@ test("group reader: closing ends it in every state, and leaves nothing behind", 
   const never = member();
   await run(never.close());
   await run(never.close());
-  await assert.rejects(never.join(), /closed/);
+  await run(assert.rejects(never.join(), /closed/));
 });
 
 test("group reader: it may be closed in the middle of the iteration, and by its own listener", async () => {

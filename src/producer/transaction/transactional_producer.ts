@@ -6,7 +6,7 @@
 
 import { checkTimeoutMs, isAborted, MAX_INT32, readOptions, refuse } from "../../call_options.ts";
 import { CLIENT_NUMBERS, defaultsOf } from "../../cluster/connection_numbers.ts";
-import { sleep } from "../../cluster/sleep.ts";
+import { nextTurn, sleep } from "../../cluster/sleep.ts";
 import type { ClusterSnapshot } from "../../cluster/snapshot.ts";
 import {
   AbortError,
@@ -233,6 +233,10 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
     try {
       await (signal === undefined ? before : interruptible(() => before, signal));
       return await this.#run(run, signal);
+    } catch (error) {
+      // Its caller may call again whatever it is told.
+      if (this.#closing !== undefined || this.#life.states.current === "fatal") await nextTurn(this.#runtime);
+      throw error;
     } finally {
       this.#inLine -= 1;
       // Also when this call has not waited for its turn: the next one waits for those before.

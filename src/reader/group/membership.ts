@@ -10,7 +10,7 @@
 import { Backoff } from "../../cluster/backoff.ts";
 import { Coordinator, ELSEWHERE_ERRORS } from "../../cluster/coordinator.ts";
 import type { GroupMetadata } from "../../cluster/group_metadata.ts";
-import { sleep } from "../../cluster/sleep.ts";
+import { nextTurn, sleep } from "../../cluster/sleep.ts";
 import { KafkaError } from "../../errors.ts";
 import {
   FENCED_INSTANCE_ID,
@@ -23,6 +23,7 @@ import { outside } from "../../runtime/async_context.ts";
 import type { Timer } from "../../runtime/runtime.ts";
 import type { Cursor } from "../cursor.ts";
 import { innerOf, type Reader, type ReaderInner } from "../reader.ts";
+import { closedError } from "../reader_errors.ts";
 import type { TopicPartition } from "../record.ts";
 import { GroupCalls } from "./group_calls.ts";
 import { Heart } from "./heart.ts";
@@ -151,8 +152,11 @@ export class Membership {
     if (this.isCalledByListener) return;
     this.start();
     while (this.#state !== "member") {
-      if (this.#inner.failure !== undefined) throw this.#inner.failure;
-      if (this.#closing.signal.aborted) throw new KafkaError("The reader was closed.", { code: "READER_CLOSED" });
+      const refusal = this.#inner.failure ?? (this.#closing.signal.aborted ? closedError() : undefined);
+      if (refusal !== undefined) {
+        await nextTurn(this.#inner.runtime);
+        throw refusal;
+      }
       if (this.lostInHand.length > 0) await this.#hopeForCaller();
       else await this.#inner.nextEvent();
     }
@@ -214,15 +218,15 @@ export class Membership {
     } finally {
       this.#heart.stop();
       this.#inner.tell(this.#heart, null);
+      this.#leadership.tellNothing();
       this.#state = closing.aborted ? "closed" : "out";
+      // Whoever closes waits for what a listener has thrown, and not for the group to be left.
+      this.#inner.wake();
       await this.#calls.leave();
       this.#coordinator.forget();
       this.#inner.wake();
-      this.#leadership.tellNothing();
     }
   }
-      // Whoever closes waits for what a listener has thrown, and not for the group to be left.
-      this.#inner.wake();
 
   /** One generation: from the join to the reason for the next one. */
   async #live(): Promise<void> {

@@ -14,7 +14,7 @@ import { EndTxn, FindCoordinator, InitProducerId, Produce } from "../../../src/p
 import { AddOffsetsToTxn } from "../../../src/protocol/messages/add_offsets_to_txn.ts";
 import { TxnOffsetCommit } from "../../../src/protocol/messages/txn_offset_commit.ts";
 import { test } from "../../harness.ts";
-import { turn } from "../../stage.ts";
+import { attemptsInATurn, turn } from "../../stage.ts";
 import { unhandledIn } from "../unhandled.ts";
 import { stage } from "./stage.ts";
 
@@ -466,4 +466,21 @@ for (const release of ["3.9", "4.1"] as const) {
       await run(client.close());
     });
   }
+}
+
+for (const end of ["fenced", "closed"] as const) {
+  test(`transaction calls: whoever begins anew whatever it is told keeps nobody waiting, of a producer that was ${end}`, async () => {
+    const { cluster, failure, producer, run } = stage("4.1", {});
+    const one = producer();
+    const write = (): Promise<unknown> => one.transaction((tx) => tx.send(record));
+    await run(write());
+    if (end === "closed") await run(one.close());
+    else {
+      cluster.control(Produce, { error: 90 }, { times: 1 });
+      assert.equal((await failure(write())).fatal, true);
+    }
+    assert.equal(await attemptsInATurn(write), 0);
+    assert.equal((await failure(write())).code, end === "closed" ? "PRODUCER_CLOSED" : "PRODUCER_FENCED");
+    await run(one.close());
+  });
 }
