@@ -5,6 +5,7 @@
  * @module
  */
 
+import { isHarmless } from "./error_like.ts";
 import { ConfigError } from "./errors.ts";
 import { sentenceOf, show } from "./show.ts";
 
@@ -223,7 +224,7 @@ export class SendCall<E, M, C = unknown> {
       }
       if (signal !== undefined) checkSignal(signal);
     } catch (error) {
-      refusal = error instanceof ConfigError ? error : unreadable(call, error);
+      refusal = refusalOf(call, error);
     }
     // Those that are right are told of the refusal.
     this.onDelivery = typeof onDelivery === "function" ? onDelivery as this["onDelivery"] : undefined;
@@ -258,6 +259,11 @@ export function isList(value: unknown): value is unknown[] {
     // Whoever reads it meets it again.
     return false;
   }
+}
+
+/** A check of ours has refused them, or reading them has failed. */
+function refusalOf(call: string, error: unknown): ConfigError {
+  return isHarmless(error) && error instanceof ConfigError ? error : unreadable(call, error);
 }
 
 function refusedCall<E, M, C>(refusal: ConfigError): SendCall<E, M, C> {

@@ -16,6 +16,21 @@ export function isKafkaError(error: unknown): error is KafkaError {
   }
 }
 
+/**
+ * True for an error of ours that says nothing of a producer, a transaction or a log. One that code of the caller's has
+ * thrown may be of another producer, or made by hand: what it says of those isn't true of the record that it is thrown for.
+ */
+export function isHarmless(error: unknown): error is KafkaError {
+  try {
+    if (!(error instanceof KafkaError)) return false;
+    const { name, code, fatal, requiresAbort, persisted, errorCode } = error;
+    return !fatal && !requiresAbort && persisted === "no" && errorCode === undefined &&
+      !/abort|closed/i.test(`${name} ${code}`);
+  } catch {
+    return false;
+  }
+}
+
 /** What a record is told that an error keeps from being sent: the error itself if it is one of ours. */
 export function reasonFor(error: unknown): KafkaError {
   if (isKafkaError(error)) return error;

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { errorLike, isKafkaError } from "./error_like.ts";
+import { errorLike, isHarmless } from "./error_like.ts";
 import { ConfigError, KafkaError } from "./errors.ts";
 import { sentenceOf, show } from "./show.ts";
 
@@ -110,7 +110,7 @@ export function optionHint(name: string, known: readonly string[]): string {
  */
 export function explainRefusal(error: unknown, record: unknown): KafkaError {
   const hint = shapeHint(record);
-  if (isKafkaError(error)) return hint === undefined ? error : errorLike(error, hint, { cause: error });
+  if (isHarmless(error)) return hint === undefined ? error : errorLike(error, hint, { cause: error });
   const message = hint ?? `Pass a record that can be read, such as { topic: "orders", value: "hello" }: ` +
       `reading this one failed. ${sentenceOf(error)}`;
   return new KafkaError(message, { code: "UNEXPECTED", cause: error });

@@ -151,7 +151,8 @@ function refusal(broker: string, name: string, errorCode: number, text: string |
 
 /** A connection that ends meanwhile is no refusal, but often a sign of one. */
 function explained(broker: string, name: string, error: unknown): KafkaError {
-  if (!(error instanceof KafkaError)) {
+  // What ends a producer, or a transaction, is nothing that a mechanism can know.
+  if (!(error instanceof KafkaError) || error.fatal || error.requiresAbort) {
     return new AuthenticationError(`Authenticating with ${broker} failed: the mechanism ${name} threw.`, {
       code: "SASL_MECHANISM_FAILED",
       broker,

@@ -5,6 +5,7 @@
  */
 
 import { isByteArray, ofThisRealm } from "../byte_arrays.ts";
+import { isHarmless } from "../error_like.ts";
 import { CompressionError } from "../errors.ts";
 import { reasonOf, show } from "../show.ts";
 
@@ -30,6 +31,6 @@ export function guarded(
 
 /** The error for an action that failed; one that a codec itself reports stays as it is. */
 export function failureOf(action: string, error: unknown): CompressionError {
-  if (error instanceof CompressionError) return error;
+  if (isHarmless(error) && error instanceof CompressionError) return error;
   return new CompressionError(`${action} failed: ${reasonOf(error)}`, { cause: error });
 }

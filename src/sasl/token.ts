@@ -4,7 +4,8 @@
  * @module
  */
 
-import { AuthenticationError, KafkaError } from "../errors.ts";
+import { isHarmless } from "../error_like.ts";
+import { AuthenticationError } from "../errors.ts";
 import { fromBase64, textOf } from "./bytes.ts";
 import type { SaslExchange } from "./mechanism.ts";
 
@@ -86,7 +87,7 @@ export class TokenCache {
     try {
       given = await this.#provider(exchange);
     } catch (error) {
-      if (error instanceof KafkaError) throw error;
+      if (isHarmless(error)) throw error;
       throw new AuthenticationError("The token for OAUTHBEARER could not be fetched: its provider failed.", {
         code: "TOKEN_UNAVAILABLE",
         retriable: true,

@@ -5,7 +5,7 @@
  */
 
 import { ignoreRejection, readOptions } from "../../call_options.ts";
-import { isKafkaError } from "../../error_like.ts";
+import { isHarmless } from "../../error_like.ts";
 import { ConfigError, KafkaError } from "../../errors.ts";
 import { sentenceOf, show } from "../../show.ts";
 import type { Headers } from "./record.ts";
@@ -138,7 +138,7 @@ export function runPartitioner(partitioner: Partitioner, input: PartitionerInput
   try {
     partition = partitioner(input);
   } catch (error) {
-    if (isKafkaError(error)) throw error;
+    if (isHarmless(error)) throw error;
     const message = `Mend the partitioner: it threw. ${sentenceOf(error)}`;
     throw new KafkaError(message, { code: "PARTITIONER", topic: input.topic, cause: error });
   }

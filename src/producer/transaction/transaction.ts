@@ -5,7 +5,7 @@
  */
 
 import { checkGroup, checkOffsets, type CommittedOffset } from "./offsets.ts";
-import { isKafkaError } from "../../error_like.ts";
+import { isHarmless } from "../../error_like.ts";
 import { ConfigError, type KafkaError, TransactionStateError } from "../../errors.ts";
 import { sentenceOf } from "../../show.ts";
 import type { Producer } from "../producer.ts";
@@ -165,7 +165,7 @@ export class Transaction<K = string | Uint8Array, V = string | Uint8Array> {
     } catch (cause) {
       const message = `Pass offsets that can be read: ${sentenceOf(cause)}`;
       // What a list throws may be an error of another client, that is no end of this one.
-      const isOwn = isKafkaError(cause) && cause instanceof ConfigError;
+      const isOwn = isHarmless(cause) && cause instanceof ConfigError;
       const error = isOwn ? cause : new ConfigError("offsets", message, { cause });
       // As of a record that can't be sent: nobody may look at the promise.
       this.#life.onFailed(error);
