@@ -211,6 +211,16 @@ export class Connection {
     throw versionError(api, range, cap, { broker: this.#broker, retriable: this.onMisfit?.(api, cap) === false });
   }
 
+  /** True if a request would be held now: the broker wants to be left alone, or sees the credentials again. */
+  get isHeld(): boolean {
+    return this.#error === undefined && this.#gate.mustWait();
+  }
+
+  /** Resolves when no request is held any more, or when the connection has ended. */
+  untilFree(): Promise<void> {
+    return this.#gate.untilFree();
+  }
+
   /** Sends a request and resolves with its answer; rejects when the connection ends first. */
   request<A extends AnyApi>(
     api: A,

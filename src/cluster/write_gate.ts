@@ -78,14 +78,15 @@ export class WriteGate {
   hold(write: () => void): void {
     this.#held.push(write);
     if (this.#held.length > 1) return;
-    void this.#untilFree().then(() => {
+    void this.untilFree().then(() => {
       const held = this.#held;
       this.#held = [];
       for (const write of held) write();
     });
   }
 
-  async #untilFree(): Promise<void> {
+  /** Resolves when nothing is in the way any more, or the connection has ended. */
+  async untilFree(): Promise<void> {
     const { signal } = this.#ended;
     for (let leftMs = 1; (leftMs > 0 || this.#renewal !== undefined) && !signal.aborted;) {
       await this.#renewal;

@@ -8,7 +8,7 @@ import { Backoff } from "../../cluster/backoff.ts";
 import type { Cluster } from "../../cluster/cluster.ts";
 import type { Connection } from "../../cluster/connection.ts";
 import { Coordinator } from "../../cluster/coordinator.ts";
-import { sleep } from "../../cluster/sleep.ts";
+import { settledBy, sleep } from "../../cluster/sleep.ts";
 import { SOFTWARE_NAME, SOFTWARE_VERSION } from "../../cluster/software.ts";
 import { AuthenticationError, ConfigError, KafkaError, TimeoutError } from "../../errors.ts";
 import { brokerError, errorOf } from "../../protocol/error_codes.ts";
@@ -183,6 +183,8 @@ export class TransactionCalls {
       await this.#within(this.coordinator.connection(), deadlineMs).then((it) => this.#use(it), () => {});
       return;
     }
+    if (connection.isHeld) await settledBy(this.#runtime, deadlineMs, connection.untilFree());
+    if (connection.isHeld) return;
     const nowMs = this.#runtime.now();
     const body = { clientSoftwareName: SOFTWARE_NAME, clientSoftwareVersion: SOFTWARE_VERSION };
     const timeoutMs = Math.min(this.#options.requestTimeoutMs, Math.max(1, deadlineMs - nowMs));
@@ -251,6 +253,13 @@ export class TransactionCalls {
         try {
           const connection = coordinator.ready ?? await this.#within(coordinator.connection(), deadlineMs);
           if (coordinator === this.coordinator) this.#use(connection);
+          if (connection.isHeld) {
+            course.lastError = connection.throttleError ?? course.lastError;
+            // Not handed over: it would be sent after the deadline, when nobody waits for its answer any more.
+            await settledBy(this.#runtime, deadlineMs, connection.untilFree());
+            isPlanned = !connection.isHeld;
+            continue;
+          }
           const version = connection.version(api, call.cap?.());
           const body = call.body(version);
           course.attempts += 1;
