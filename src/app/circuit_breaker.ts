@@ -12,7 +12,7 @@ import type { ProducerRecord } from "../producer/record/record.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { selectRuntime } from "../runtime/select.ts";
 import { show } from "../show.ts";
-import { checkSends, quietly, type Sends, withCallbacks } from "./sends.ts";
+import { checkSends, quietly, sendBy, type Sends, withCallbacks } from "./sends.ts";
 
 /** `"closed"`: calls go through; `"open"`: they fail at once; `"half-open"`: one goes through, to see. */
 export type CircuitState = "closed" | "open" | "half-open";
@@ -236,16 +236,14 @@ export class CircuitBreakers<K = string | Uint8Array, V = string | Uint8Array> {
 
   /** Sends a record as the producer does, or rejects with `CIRCUIT_OPEN` at once. */
   send(record: ProducerRecord<K, V>, options?: SendOptionsLike): Promise<RecordMetadataLike> {
-    return withCallbacks(options, async (signal) => {
+    const outcome: Promise<RecordMetadataLike> = withCallbacks(options, async (signal) => {
       const name = String(this.#scopeOf(record));
       const circuit = this.#circuits.get(name) ??
         { breaker: new CircuitBreaker(this.#options, this.#runtime, name), calls: 0 };
       this.#circuits.set(name, circuit);
       circuit.calls += 1;
       try {
-        return await circuit.breaker.run(() =>
-          this.#producer.send(record, signal === undefined ? undefined : { signal })
-        );
+        return await circuit.breaker.run(() => sendBy(this.#producer, record, signal, () => outcome));
       } finally {
         circuit.calls -= 1;
         // A healthy circuit is like a new one; there may be any number of names.
@@ -253,6 +251,7 @@ export class CircuitBreakers<K = string | Uint8Array, V = string | Uint8Array> {
         if (isNew) this.#circuits.delete(name);
       }
     });
+    return outcome;
   }
 
   /** The state of a circuit by its name; that of the only one without. */

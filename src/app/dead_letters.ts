@@ -14,7 +14,7 @@ import { keep } from "../producer/record/kept_record.ts";
 import type { Headers, ProducerRecord } from "../producer/record/record.ts";
 import type { RecordMetadataLike, SendOptionsLike } from "../producer/producer_like.ts";
 import { sentenceOf, show } from "../show.ts";
-import { checkSends, hasCallback, quietly, type Sends, withCallbacks } from "./sends.ts";
+import { checkSends, hasCallback, quietly, sendBy, type Sends, withCallbacks } from "./sends.ts";
 
 /** How dead letters are made. */
 export interface DeadLettersOptions<K, V> {
@@ -111,16 +111,17 @@ export class DeadLetters<K = string | Uint8Array, V = string | Uint8Array> {
   send(record: ProducerRecord<K, V>, options?: SendOptionsLike): Promise<RecordMetadataLike> {
     // As it is now: its owner may use the bytes again while the outcome is waited for.
     const kept = keep(record);
-    return this.#during(
+    const outcome: Promise<RecordMetadataLike> = this.#during(
       withCallbacks(options, async (signal) => {
         try {
-          return await this.#producer.send(kept, signal === undefined ? undefined : { signal });
+          return await sendBy(this.#producer, kept, signal, () => outcome);
         } catch (error) {
-          throw await this.#bury(kept, error);
+          throw await this.#bury(kept, error, () => outcome);
         }
       }),
       hasCallback(options),
     );
+    return outcome;
   }
 
   /**
@@ -138,7 +139,11 @@ export class DeadLetters<K = string | Uint8Array, V = string | Uint8Array> {
       origin,
       error,
     );
-    return this.#during(this.#deliver(letter as ProducerRecord<K, V>, error), false);
+    const outcome: Promise<RecordMetadataLike> = this.#during(
+      this.#deliver(letter as ProducerRecord<K, V>, error, () => outcome),
+      false,
+    );
+    return outcome;
   }
 
   /** Resolves when every record so far has its outcome, and its dead letter too if there is one. */
@@ -146,8 +151,8 @@ export class DeadLetters<K = string | Uint8Array, V = string | Uint8Array> {
     while (this.#pending.size > 0) await Promise.allSettled(this.#pending);
   }
 
-  /** Sends the dead letter of a record, and returns the error that the caller is to get. */
-  async #bury(record: ProducerRecord<K, V>, error: unknown): Promise<unknown> {
+  /** Sends the dead letter of a record, and returns the error that the caller is to get by `promise`. */
+  async #bury(record: ProducerRecord<K, V>, error: unknown, promise: () => Promise<unknown>): Promise<unknown> {
     let letter: ProducerRecord<K, V>;
     try {
       if (!isKafkaError(error) || !this.#isDead(error, record)) return error;
@@ -158,7 +163,7 @@ export class DeadLetters<K = string | Uint8Array, V = string | Uint8Array> {
       return lostError(error, undefined, reason);
     }
     try {
-      await this.#deliver(letter, error);
+      await this.#deliver(letter, error, promise);
       return error;
     } catch (reason) {
       return lostError(error, letter.topic, reason);
@@ -184,10 +189,14 @@ export class DeadLetters<K = string | Uint8Array, V = string | Uint8Array> {
     return rewrite === undefined ? letter : rewrite(letter, error);
   }
 
-  async #deliver(letter: ProducerRecord<K, V>, error: unknown): Promise<RecordMetadataLike> {
+  async #deliver(
+    letter: ProducerRecord<K, V>,
+    error: unknown,
+    promise: () => Promise<unknown>,
+  ): Promise<RecordMetadataLike> {
     const { onDeadLetter, onLost } = this.#options;
     try {
-      const metadata = await this.#producer.send(letter);
+      const metadata = await sendBy(this.#producer, letter, undefined, promise);
       quietly(() => onDeadLetter?.(letter, metadata, error));
       return metadata;
     } catch (reason) {

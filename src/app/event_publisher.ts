@@ -15,7 +15,7 @@ import type { ProducerRecord } from "../producer/record/record.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { selectRuntime } from "../runtime/select.ts";
 import { sentenceOf, show } from "../show.ts";
-import { checkSends, type Sends } from "./sends.ts";
+import { checkSends, sendBy, type Sends } from "./sends.ts";
 import { randomUuid } from "./uuid.ts";
 
 /** The data of each kind of event, by its name: `{ OrderPlaced: { id: string }; OrderShipped: { id: string } }`. */
@@ -173,10 +173,13 @@ export function createEventPublisher<M extends EventMap>(
     return { event, record: recordOf(event, read.headers), signal: read.signal };
   };
 
-  const send = async ({ event, record, signal }: ReturnType<typeof prepare>): Promise<RecordMetadataLike> => {
+  const send = async (
+    { event, record, signal }: ReturnType<typeof prepare>,
+    promise: () => Promise<unknown>,
+  ): Promise<RecordMetadataLike> => {
     const { eventId, eventType } = event;
     try {
-      const metadata = await producer.send(record, signal === undefined ? undefined : { signal });
+      const metadata = await sendBy(producer, record, signal, promise);
       const { partition, offset } = metadata;
       logger.info?.("event_published", { eventId, eventType, topic, partition, offset });
       return metadata;
@@ -200,13 +203,16 @@ export function createEventPublisher<M extends EventMap>(
   return {
     topic,
     record: (eventType, data, given) => prepare("record", eventType, data, given).record,
-    async publish(eventType, data, given) {
-      const prepared = prepare("publish", eventType, data, given);
-      try {
-        return await send(prepared);
-      } catch (error) {
-        throw mapError === undefined ? error : mapError(error, prepared.event);
-      }
+    publish(eventType, data, given) {
+      const outcome: Promise<RecordMetadataLike> = (async () => {
+        const prepared = prepare("publish", eventType, data, given);
+        try {
+          return await send(prepared, () => outcome);
+        } catch (error) {
+          throw mapError === undefined ? error : mapError(error, prepared.event);
+        }
+      })();
+      return outcome;
     },
     async publishSafe(eventType, data, given) {
       let prepared: ReturnType<typeof prepare>;
@@ -219,7 +225,7 @@ export function createEventPublisher<M extends EventMap>(
       }
       const { event: { eventId }, record } = prepared;
       try {
-        return { ok: true, eventId, metadata: await send(prepared) };
+        return { ok: true, eventId, metadata: await send(prepared, () => Promise.resolve()) };
       } catch (error) {
         return { ok: false, eventId, error, kept: await keep(record, error, eventId) };
       }

@@ -27,7 +27,7 @@ import type { Runtime } from "../runtime/runtime.ts";
 import { selectRuntime } from "../runtime/select.ts";
 import { reasonOf, show } from "../show.ts";
 import { checkWhole } from "./circuit_breaker.ts";
-import { checkSends, type Sends } from "./sends.ts";
+import { checkSends, sendBy, type Sends } from "./sends.ts";
 
 /** A record that a reader hands out. */
 export interface ReplyRecord {
@@ -341,7 +341,7 @@ export class Requester<K = string | Uint8Array, V = string | Uint8Array> {
  * @param options `correlationHeader`: the header of the id (default "kafka_correlationId")
  * @returns the metadata of the reply; undefined for a record that is no request, or asks for no reply
  */
-export async function sendReply<K = string | Uint8Array, V = string | Uint8Array>(
+export function sendReply<K = string | Uint8Array, V = string | Uint8Array>(
   producer: Sends<K, V>,
   request: { readonly headers?: HeaderSource | undefined },
   reply: {
@@ -351,18 +351,22 @@ export async function sendReply<K = string | Uint8Array, V = string | Uint8Array
   },
   options?: { readonly correlationHeader?: string | undefined },
 ): Promise<RecordMetadataLike | undefined> {
-  checkSends("sendReply", producer);
-  if (!isObject(request)) refuse("request", "a record that was read", request);
-  const { value, key, headers } = readOptions("sendReply", reply, ["value", "key", "headers"]);
-  const asked = readRequest(request.headers, options);
-  if (asked?.replyTopic === undefined) return undefined;
-  return await producer.send({
-    topic: asked.replyTopic,
-    partition: asked.replyPartition,
-    key: key as K | null | undefined,
-    value: value as V | null,
-    headers: [...pairsOf(headers as HeaderSource | undefined), ...replyHeaders(asked, options)],
-  });
+  const outcome: Promise<RecordMetadataLike | undefined> = (async () => {
+    checkSends("sendReply", producer);
+    if (!isObject(request)) refuse("request", "a record that was read", request);
+    const { value, key, headers } = readOptions("sendReply", reply, ["value", "key", "headers"]);
+    const asked = readRequest(request.headers, options);
+    if (asked?.replyTopic === undefined) return undefined;
+    const record = {
+      topic: asked.replyTopic,
+      partition: asked.replyPartition,
+      key: key as K | null | undefined,
+      value: value as V | null,
+      headers: [...pairsOf(headers as HeaderSource | undefined), ...replyHeaders(asked, options)],
+    };
+    return await sendBy(producer, record, undefined, () => outcome);
+  })();
+  return outcome;
 }
 
 function idOf(bytes: Uint8Array): string {

@@ -8,6 +8,7 @@ import { ignoreRejection, isObject, readSendOptions, refuse } from "../call_opti
 import { isKafkaError } from "../error_like.ts";
 import { KafkaError } from "../errors.ts";
 import type { ProducerLike, RecordMetadataLike, SendOptionsLike } from "../producer/producer_like.ts";
+import type { ProducerRecord } from "../producer/record/record.ts";
 
 /** Whatever sends records: a producer, a transaction, a double, or one of these parts around another. */
 export type Sends<K = string | Uint8Array, V = string | Uint8Array> = Pick<ProducerLike<K, V>, "send">;
@@ -51,6 +52,34 @@ export function withCallbacks(
   });
   outcome.catch(() => {});
   return outcome;
+}
+
+/** Promises of parts that stand around a transaction, whose failures its commit tells as well. */
+const toldByCommit = new WeakSet<object>();
+
+/**
+ * Sends by what a part stands around. Should that be a transaction, or stand around one, the commit tells of the failure
+ * too; then the promise that `promise` returns, the part's own, may be left alone as the transaction's may. What the part
+ * refuses by itself the commit knows nothing of.
+ */
+export async function sendBy<K, V>(
+  producer: Sends<K, V>,
+  record: ProducerRecord<K, V>,
+  signal: AbortSignal | undefined,
+  promise: () => Promise<unknown>,
+): Promise<RecordMetadataLike> {
+  const sent = producer.send(record, signal === undefined ? undefined : { signal });
+  try {
+    return await sent;
+  } catch (error) {
+    const isTransaction = typeof (producer as { readonly commit?: unknown }).commit === "function";
+    if (isTransaction || toldByCommit.has(sent)) {
+      const own = promise();
+      own.catch(() => {});
+      toldByCommit.add(own);
+    }
+    throw error;
+  }
 }
 
 /** True if somebody is called back, who hears of a failure: then the promise may be left alone. */
