@@ -101,7 +101,8 @@ export async function awsCredentials(what: string, { credentials }: AwsOptions):
     .map((name) => environmentVariable(`AWS_${name}`));
   if (!accessKeyId || !secretAccessKey) {
     throw new AuthenticationError(
-      `Give ${what} "credentials", or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: there are neither.`,
+      `Give ${what} "credentials", or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and start Deno with ` +
+        `--allow-env): there are neither.`,
       { code: "CREDENTIALS_MISSING" },
     );
   }
