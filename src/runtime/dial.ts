@@ -4,7 +4,8 @@
  * @module
  */
 
-import { AuthenticationError, ConfigError, ConnectionError, KafkaError } from "../errors.ts";
+import { isHarmless } from "../error_like.ts";
+import { AuthenticationError, ConfigError, ConnectionError, type KafkaError } from "../errors.ts";
 import { excerpt, sentence } from "../show.ts";
 import { monotonicNow, setTimer } from "./clock.ts";
 import type { ConnectOptions, Socket, SocketFactory, Timer } from "./runtime.ts";
@@ -67,7 +68,7 @@ export async function dial(
   } catch (error) {
     opened.then((socket) => socket.abandon(), () => {});
     attempt.abort(error);
-    throw error instanceof KafkaError ? error : failure(connectFailed(address), address, error, isTlsRefusal);
+    throw isHarmless(error) ? error : failure(connectFailed(address), address, error, isTlsRefusal);
   } finally {
     timer?.cancel();
     signal?.removeEventListener("abort", giveUp!);

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { AuthenticationError, ConnectionError, type KafkaError, ProtocolError } from "../../src/errors.ts";
+import { AuthenticationError, ConfigError, ConnectionError, type KafkaError, ProtocolError } from "../../src/errors.ts";
 import { dial, formatAddress } from "../../src/runtime/dial.ts";
 import { QueueSocket } from "../../src/runtime/queue_socket.ts";
 import type { SocketFactory } from "../../src/runtime/runtime.ts";
@@ -55,6 +55,12 @@ test("dial: a failure names the address and keeps its cause", async () => {
 
   const own = new ProtocolError("Already one of ours");
   assert.equal(await fails(own), own);
+
+  // A function of the caller's may have it from another client: it is no end of this one.
+  const foreign = new ConfigError("connect", "A client has ended.", { fatal: true });
+  const told = await fails(foreign);
+  assert.ok(told instanceof ConnectionError);
+  assert.deepEqual([told.fatal, told.retriable, told.cause], [false, true, foreign]);
 
   const expired = await fails(Object.assign(new Error("certificate has expired"), { code: "CERT_HAS_EXPIRED" }));
   assert.ok(expired instanceof AuthenticationError);
