@@ -75,8 +75,8 @@ export interface ReaderOptions {
   readonly connect?: Connect | undefined;
   /**
    * Told why partitions can't be read at the moment, as soon as the first of them can't, or the group not be joined; the
-   * reader goes on trying. Told `null` when all is well again; what is paused counts as well. What ends the reading is thrown by the iterator, and not
-   * told here. What the function throws is ignored.
+   * reader goes on trying. Told `null` when all is well again; what is paused counts as well. What ends the reading is
+   * thrown by the iterator, and not told here. What the function throws is ignored.
    * @default nobody is told
    */
   readonly onTrouble?: ((trouble: KafkaError | null) => void) | undefined;

@@ -261,7 +261,9 @@ export class GroupReader implements AsyncIterable<ReadRecord> {
     const ended = this.#membership.ended.then(() => waiting.abort());
     await Promise.race([ended, sleep(this.#inner.runtime, CLOSE_TIMEOUT_MS, waiting.signal)]);
     // What a listener throws is known when everything is given up.
-    if (this.#membership.isInListener) { while (this.#membership.state !== "closed") await this.#inner.nextEvent(); }
+    if (this.#membership.isInListener) {
+      while (this.#membership.state !== "closed") await this.#inner.nextEvent();
+    }
     const { failure } = this.#membership;
     await this.#reader.close();
     // What the last onRevoked has thrown.
