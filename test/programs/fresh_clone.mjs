@@ -14,8 +14,11 @@ import { pathToFileURL } from "node:url";
 import { root, run, runtimeBinary } from "../../scripts/lib/tools.mjs";
 import { blocksOf } from "./snippets.mjs";
 
-/** Most bytes of the tarball, unpacked, so that nothing gets into it unnoticed. */
-const maxUnpackedBytes = 4_600_000;
+/**
+ * Most bytes of the tarball, unpacked, so that nothing gets into it unnoticed: three times the same code, for `import`,
+ * `require` and workerd.
+ */
+const maxUnpackedBytes = 5_800_000;
 
 /** Resolves to `{ ok, output }`. What is not committed counts as well. */
 export async function checkFreshClone() {
