@@ -246,7 +246,9 @@ await producer.close();` + "\n```",
 /** Classes, the client's own codes, and Kafka's; with what to do about each. */
 async function errorsPage(entries) {
   const errors = await import(pathToFileURL(join(root, "dist/src/errors.js")).href);
-  const { brokerError, ERROR_CODES } = await import(pathToFileURL(join(root, "dist/src/protocol/error_codes.js")).href);
+  const { brokerError, errorCodes: knownCodes } = await import(
+    pathToFileURL(join(root, "dist/src/protocol/error_codes.js")).href
+  );
   const classes = Object.values(errors).filter((it) => typeof it === "function" && it.prototype instanceof Error);
   const yes = (truth) => truth ? "yes" : "";
   const classRows = classes.map((it) => {
@@ -258,7 +260,7 @@ async function errorsPage(entries) {
     const when = cell(doc.split("\n\n")[0]).replace(/ Fatal\.$/, "");
     return [`${code(it.name)} ${shown}`.trim(), is === "" ? when : `${when} It is ${is}.`];
   });
-  const met = [...ERROR_CODES.values()].filter(({ name, reason }) => name === "NONE" || reason !== "");
+  const met = [...knownCodes().values()].filter(({ name, reason }) => name === "NONE" || reason !== "");
   const files = await listFiles("src", (path) => path.endsWith(".ts") && !/^src\/(testing|cli|compat)\//.test(path));
   const codes = await errorCodes(files);
   const own = [...codes.keys()].sort();
@@ -276,7 +278,7 @@ async function errorsPage(entries) {
       cell(brokerAdvice[name] ?? ""),
     ];
   };
-  const rest = [...ERROR_CODES.values()].filter((it) => !met.includes(it));
+  const rest = [...knownCodes().values()].filter((it) => !met.includes(it));
   return page(
     "Errors",
     `Every error is a \`KafkaError\`. Its fields answer what to do; its message is for people, and may change.

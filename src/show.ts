@@ -14,8 +14,10 @@ export const MAX_SHOWN = 200;
 const MAX_MESSAGE = 10_000;
 
 /** Controls, invisible format characters (bidi marks among them), separators of lines, halves of surrogate pairs. */
-const OBEYED = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/u;
-const ALL_OBEYED = new RegExp(OBEYED.source, "gu");
+const OBEYED = "[\\p{Cc}\\p{Cf}\\p{Zl}\\p{Zp}\\p{Cs}]";
+/** Made when something is shown: to look up those classes takes an engine as long as to compile a module of 15 kB. */
+let obeyed: RegExp | undefined;
+let allObeyed: RegExp | undefined;
 
 const MOST_DIGITS = 10n ** 150n;
 
@@ -48,20 +50,17 @@ export function excerpt(text: string): string {
 /** Text of which parts may be foreign, as one line fit to be printed: what a terminal would obey is escaped. */
 export function printable(text: string): string {
   if (text.length > MAX_MESSAGE) return printable(`${text.slice(0, MAX_MESSAGE - 1)}…`);
-  return OBEYED.test(text) ? text.replace(/\s*[\r\n]\s*/g, " ").replace(ALL_OBEYED, escaped) : text;
+  return isObeyed(text) ? escapedAll(text.replace(/\s*[\r\n]\s*/g, " "), escaped) : text;
 }
 
 /** Text of several lines, fit to be printed: all of it, with what a terminal would obey escaped but for line breaks and tabs. */
 export function printableText(text: string): string {
-  return text.replace(
-    ALL_OBEYED,
-    (character) => character === "\n" || character === "\t" ? character : escaped(character),
-  );
+  return escapedAll(text, (character) => character === "\n" || character === "\t" ? character : escaped(character));
 }
 
 /** JSON of one line, fit to be printed: it means the same, and a terminal obeys nothing in it. */
 export function printableJson(value: unknown): string {
-  return JSON.stringify(value).replace(ALL_OBEYED, escaped);
+  return escapedAll(JSON.stringify(value), escaped);
 }
 
 /** What an error, or whatever was thrown in place of one, says of the reason. Never throws. */
@@ -80,7 +79,7 @@ export function reasonOf(error: unknown): string {
 
 /** A message with a full stop, so that another sentence may follow. */
 export function sentence(text: string): string {
-  return /[.!?…]$/.test(text) ? text : `${text}.`;
+  return /[.!?\u2026]$/.test(text) ? text : `${text}.`;
 }
 
 /** {@link reasonOf} as a sentence, to stand at the end of a message. */
@@ -88,9 +87,19 @@ export function sentenceOf(error: unknown): string {
   return sentence(reasonOf(error));
 }
 
+function isObeyed(text: string): boolean {
+  obeyed ??= new RegExp(OBEYED, "u");
+  return obeyed.test(text);
+}
+
+function escapedAll(text: string, write: (character: string) => string): string {
+  allObeyed ??= new RegExp(OBEYED, "gu");
+  return text.replace(allObeyed, write);
+}
+
 /** One character as JSON would write it, if a terminal would obey it. */
 function escaped(character: string): string {
-  if (!OBEYED.test(character)) return character;
+  if (!isObeyed(character)) return character;
   // JSON escapes some of them itself, in the short way.
   const short = JSON.stringify(character).slice(1, -1);
   if (short !== character) return short;

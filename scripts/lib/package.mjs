@@ -67,8 +67,8 @@ export async function writeManifest() {
 const otherProtocol =
   /^src\/protocol\/(consumer_protocol|batch_header|record_batch_reader|messages\/(?!mod|add_|api_versions|end_txn|find_coordinator|init_|metadata|produce\.|sasl_|txn_offset)\w*)\.ts/;
 
-/** What has a file of its own: packages, what few need, and classes that have the names of those that they extend. */
-const alone = /^src\/(?:codec|producer|runtime)\/(zstd_wasm|fflate|socks5|web_socket|named_producer)/;
+/** What has a file of its own: packages, and what few need. */
+const alone = /^src\/(?:codec|runtime)\/(zstd_wasm|fflate|socks5|web_socket)/;
 
 /**
  * The name of the chunk that holds a source file, by its path from the root; undefined for what one entry point has alone.
@@ -82,6 +82,8 @@ function chunkOf(path) {
   if (/^src\/codec\/(kernels|values)\.ts$/.test(path)) return undefined;
   const [, own] = alone.exec(path) ?? [];
   if (own !== undefined) return own.replaceAll("_", "-");
+  // Beside what it exports, for its classes have the names of those that they extend, and one would be renamed.
+  if (path === "src/producer/named_producer.ts") return "mod";
   if (/^src\/sasl\/(http|oidc|google)\.ts/.test(path)) return "sasl-http";
   if (/^src\/app\/retry_policy\.ts/.test(path)) return "producer";
   if (otherProtocol.test(path)) return "other-protocol";
@@ -133,7 +135,7 @@ async function writeModules(rollup, dir, { entries, imports, classes, format = "
     entryFileNames: `[name].${extension}`,
     chunkFileNames: `lib/[name].${extension}`,
     manualChunks(id) {
-      if (isEntry.has(id)) return undefined;
+      if (isEntry.has(id)) return id === input.mod ? "mod" : undefined;
       return chunkOf(id.startsWith("\0") ? id : relative(root, id).replaceAll("\\", "/"));
     },
     onlyExplicitManualChunks: true,

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { crc32cByTables } from "./crc_tables.ts";
+import { crc32cByNibbles, crc32cByTables } from "./crc_tables.ts";
 import { wasmCrc32c } from "./crc_wasm.ts";
 
 /**
@@ -12,7 +12,9 @@ import { wasmCrc32c } from "./crc_wasm.ts";
  * 256 on Deno and from 512 on Bun (measured).
  */
 const WASM_FROM = 256;
-/** So many small ones go that way all the same: who sends a few records needs no tables, which take milliseconds to make. */
+/** So many small ones go half a byte at a time: to compile the module is a millisecond of the first batch. */
+const BY_NIBBLES = 16;
+/** So many small ones go through the module all the same: who sends a few records needs no tables, which take milliseconds to make. */
 const WITHOUT_TABLES = 1_024;
 let smallOnes = 0;
 
@@ -27,13 +29,15 @@ let smallOnes = 0;
  * ```
  */
 export function crc32c(bytes: Uint8Array, start: number = 0, end: number = bytes.length): number {
-  return wasmCrc32c !== undefined && (end - start >= WASM_FROM || isEarly())
-    ? wasmCrc32c(bytes, start, end)
-    : crc32cByTables(bytes, start, end);
+  if (end - start < WASM_FROM) return ofSmall(bytes, start, end);
+  const byWasm = wasmCrc32c();
+  return byWasm === undefined ? crc32cByTables(bytes, start, end) : byWasm(bytes, start, end);
 }
 
-function isEarly(): boolean {
-  if (smallOnes === WITHOUT_TABLES) return false;
+function ofSmall(bytes: Uint8Array, start: number, end: number): number {
+  if (smallOnes === WITHOUT_TABLES) return crc32cByTables(bytes, start, end);
   smallOnes += 1;
-  return true;
+  if (smallOnes <= BY_NIBBLES) return crc32cByNibbles(bytes, start, end);
+  const byWasm = wasmCrc32c();
+  return byWasm === undefined ? crc32cByTables(bytes, start, end) : byWasm(bytes, start, end);
 }

@@ -14,6 +14,23 @@ export function crc32cByTables(bytes: Uint8Array, start: number = 0, end: number
   return ~advance(castagnoli ??= crcTables(0x82f63b78), -1, bytes, start, end) >>> 0;
 }
 
+/** What half a byte makes of the checksum. */
+const NIBBLES = [
+  ...[0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1, 0x417b1dbc, 0x5125dad3, 0x61c69362, 0x7198540d],
+  ...[0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9, 0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75],
+];
+
+/** The same without tables that have to be made first, and so for a few bytes only. */
+export function crc32cByNibbles(bytes: Uint8Array, start: number, end: number): number {
+  let crc = -1;
+  for (let at = start; at < end; at++) {
+    crc ^= bytes[at]!;
+    crc = (crc >>> 4) ^ NIBBLES[crc & 15]!;
+    crc = (crc >>> 4) ^ NIBBLES[crc & 15]!;
+  }
+  return ~crc >>> 0;
+}
+
 /** The CRC-32 of `bytes`, as an unsigned number; of what came before and `bytes`, if that of the former is given. */
 export function crc32ByTables(bytes: Uint8Array, before: number = 0): number {
   return ~advance(ieee ??= crcTables(0xedb88320), ~before, bytes, 0, bytes.length) >>> 0;

@@ -2,12 +2,13 @@
  * CRC-32C, compiled to WebAssembly with SIMD. A module apart from the codecs' kernels, because a program that compresses
  * nothing needs this one only.
  *
- * It is compiled while this module is evaluated, because workerd forbids it later. Where that fails (a content security
- * policy, an engine without SIMD, workerd of before 2025-06-01) tables do the work.
+ * It is compiled on first use; on workerd while this module is evaluated, because it is forbidden there later. Where that
+ * fails (a content security policy, an engine without SIMD, workerd of before 2025-06-01) tables do the work.
  *
  * @module
  */
 
+import { isWorkerd } from "../runtime/builtin.ts";
 import { bytesOf } from "./base64.ts";
 import { CRC_MODULE } from "./crc_module.ts";
 
@@ -24,8 +25,18 @@ interface Exports {
 /** The module takes so many bytes at a time. */
 const CHUNK_SIZE = 65_536;
 
+/** Null until the module was tried; then what came of it. */
+let tried: Checksum | undefined | null = /* @__PURE__ */ isWorkerd() ? /* @__PURE__ */ startOwn() : null;
+
 /** The checksum of this process, or undefined where the module can't be compiled. */
-export const wasmCrc32c: Checksum | undefined = /* @__PURE__ */ startChecksum(/* @__PURE__ */ bytesOf(CRC_MODULE));
+export function wasmCrc32c(): Checksum | undefined {
+  if (tried === null) tried = startOwn();
+  return tried;
+}
+
+function startOwn(): Checksum | undefined {
+  return startChecksum(bytesOf(CRC_MODULE));
+}
 
 /** Compiles a module; undefined if that fails for whatever reason. */
 export function startChecksum(bytes: Uint8Array<ArrayBuffer>): Checksum | undefined {

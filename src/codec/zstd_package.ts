@@ -6,6 +6,7 @@
  */
 
 import type { Codec } from "./codec.ts";
+import { isWorkerd } from "../runtime/builtin.ts";
 import { bytesOf } from "./base64.ts";
 import { portableGunzip } from "./gzip_package.ts";
 import { instanceCodec, instantiate, type ZstdInstance } from "./zstd_instance.ts";
@@ -31,7 +32,7 @@ async function load(): Promise<ZstdInstance> {
 
 /** Whether a module can be compiled here, now and later: workerd compiles WebAssembly only while a module is being evaluated, which the first batch is too late for. */
 export function compilesWasm(): boolean {
-  if (globalThis.navigator?.userAgent === "Cloudflare-Workers") return false;
+  if (isWorkerd()) return false;
   try {
     return new WebAssembly.Module(Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0)) instanceof WebAssembly.Module;
   } catch {

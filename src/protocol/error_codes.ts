@@ -200,32 +200,34 @@ share_session_limit_reached R
 
 const FIRST_CODE = -1;
 
-const BY_CODE: ReadonlyMap<number, ErrorCode> = new Map(
-  TABLE.trim().split("\n").map((line, index): [number, ErrorCode] => {
-    const [name = "", flags = "", ...reason] = line.split(" ");
-    const code = FIRST_CODE + index;
-    return [code, {
-      code,
-      name: name.toUpperCase(),
-      retriable: flags.includes("R"),
-      refreshMetadata: flags.includes("M"),
-      persisted: flags.includes("?") ? "possibly" : flags.includes("!") ? "yes" : "no",
-      reason: reason.join(" "),
-    }];
-  }),
-);
-
-const UNKNOWN: ErrorCode = BY_CODE.get(-1)!;
-
 /** The code for "no error". */
 export const NONE = 0;
 
-/** All rows of the table, by code. */
-export const ERROR_CODES: ReadonlyMap<number, ErrorCode> = BY_CODE;
+let byCode: ReadonlyMap<number, ErrorCode> | undefined;
+
+/** All rows of the table, by code. They are read out of the text when the first is asked for. */
+export function errorCodes(): ReadonlyMap<number, ErrorCode> {
+  byCode ??= new Map(TABLE.trim().split("\n").map(rowOf).map((row) => [row.code, row]));
+  return byCode;
+}
+
+function rowOf(line: string, index: number): ErrorCode {
+  const [name = "", flags = "", ...reason] = line.split(" ");
+  return {
+    code: FIRST_CODE + index,
+    name: name.toUpperCase(),
+    retriable: flags.includes("R"),
+    refreshMetadata: flags.includes("M"),
+    persisted: flags.includes("?") ? "possibly" : flags.includes("!") ? "yes" : "no",
+    reason: reason.join(" "),
+  };
+}
 
 /** The row of a code. One that is not in the table is taken for UNKNOWN_SERVER_ERROR and keeps its number. */
 export function errorOf(code: number): ErrorCode {
-  return BY_CODE.get(code) ?? { ...UNKNOWN, code, reason: "a code that this client doesn't know" };
+  const codes = errorCodes();
+  return codes.get(code) ??
+    { ...codes.get(FIRST_CODE)!, code, reason: "a code that this client doesn't know" };
 }
 
 /**

@@ -7,13 +7,18 @@
  * @module
  */
 
-interface WithBuiltins {
-  readonly process?: { getBuiltinModule?(name: string): unknown };
+interface Globals {
+  readonly Deno?: { readonly version?: unknown };
+  readonly Bun?: unknown;
+  readonly process?: {
+    getBuiltinModule?(name: string): unknown;
+    readonly versions?: { readonly node?: string };
+  };
 }
 
 /** The module, such as `"node:zlib"`, or undefined where there is none. */
 export function builtinModule<T = unknown>(name: string): T | undefined {
-  return (globalThis as WithBuiltins).process?.getBuiltinModule?.(name) as T | undefined;
+  return (globalThis as Globals).process?.getBuiltinModule?.(name) as T | undefined;
 }
 
 /** Whether asynchronous built-ins such as those of `zlib` work on other threads. Deno's only seem to. */
@@ -21,7 +26,14 @@ export function builtinThreads(): boolean {
   return !("Deno" in globalThis);
 }
 
+/** Whether this is Node itself, and not one that imitates it. */
+export function isNode(): boolean {
+  const { Deno, Bun, process } = globalThis as Globals;
+  return process?.versions?.node !== undefined && Deno?.version === undefined && Bun === undefined && !isWorkerd();
+}
+
 /** Whether this is workerd, whose `node:tls` ignores keys and certificates without a word. */
 export function isWorkerd(): boolean {
-  return globalThis.navigator?.userAgent === "Cloudflare-Workers";
+  // Node loads its `navigator` for whoever reads it, which takes more than a millisecond of a start.
+  return "WebSocketPair" in globalThis && globalThis.navigator?.userAgent === "Cloudflare-Workers";
 }

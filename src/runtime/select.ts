@@ -6,14 +6,13 @@
 
 import { SOCKETS } from "#sockets";
 import { ConfigError } from "../errors.ts";
-import { builtinModule } from "./builtin.ts";
+import { builtinModule, isNode, isWorkerd } from "./builtin.ts";
 import { type Connect, socketsOf } from "./connectable.ts";
 import { deferral, monotonicNow, setTimer, SystemHold } from "./clock.ts";
 import { RequestScope } from "./request_scope.ts";
 import type { Runtime, RuntimeName, SocketFactory } from "./runtime.ts";
 
 interface Globals {
-  readonly navigator?: { readonly userAgent?: string };
   readonly Deno?: { readonly version?: unknown };
   readonly Bun?: unknown;
   readonly process?: { readonly versions?: { readonly node?: string } };
@@ -76,10 +75,9 @@ function nodeVersion(): string {
 
 /** workerd comes first and Node last, because the others imitate Node. */
 function runtimeName(): RuntimeName | undefined {
-  const { navigator, Deno, Bun, process } = globalThis as unknown as Globals;
-  if (navigator?.userAgent === "Cloudflare-Workers") return "workerd";
+  const { Deno, Bun } = globalThis as unknown as Globals;
+  if (isWorkerd()) return "workerd";
   if (Deno?.version !== undefined) return "deno";
   if (Bun !== undefined) return "bun";
-  if (process?.versions?.node !== undefined) return "node";
-  return undefined;
+  return isNode() ? "node" : undefined;
 }

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { assertBytes } from "../bytes.ts";
 import { Produce } from "../../src/protocol/messages/produce.ts";
-import { ERROR_CODES } from "../../src/protocol/error_codes.ts";
+import { errorCodes } from "../../src/protocol/error_codes.ts";
 import { stage } from "../stage.ts";
 import { test } from "../harness.ts";
 import { assertLeavesNothing, sendApart, sentBatches, states, valuesIn, warmUp, watch } from "./wire.ts";
@@ -45,7 +45,7 @@ function fateOf(code: number, idempotent: boolean): Fate {
   return "failed";
 }
 
-const codes = [...ERROR_CODES.keys(), ...UNHEARD_OF];
+const codes = [...errorCodes().keys(), ...UNHEARD_OF];
 
 for (const idempotent of [true, false]) {
   const kind = idempotent ? "idempotent" : "plain";
@@ -100,7 +100,7 @@ for (const idempotent of [true, false]) {
             const { name, errorCode, retriable, partition } = sent!.error as unknown as Error & Record<string, unknown>;
             assert.equal(name, CLASSES[code] ?? "BrokerError", where);
             assert.deepEqual([errorCode, retriable, partition], [code, false, 0], where);
-            const wanted = ERROR_CODES.get(code)?.name ?? "UNKNOWN_SERVER_ERROR";
+            const wanted = errorCodes().get(code)?.name ?? "UNKNOWN_SERVER_ERROR";
             assert.deepEqual(
               told,
               [wanted, POSSIBLY.includes(code) || UNHEARD_OF.includes(code) ? "possibly" : "no"],
@@ -112,7 +112,7 @@ for (const idempotent of [true, false]) {
             break;
           }
           case "fatal": {
-            const name = ERROR_CODES.get(code)!.name;
+            const name = errorCodes().get(code)!.name;
             assert.deepEqual(told, [name, "no"], where);
             assert.deepEqual([next!.error?.code, next!.error?.persisted], [name, "no"], where);
             const later = await s.failure(producer.send({ topic: "orders", value: "later" }));
@@ -139,7 +139,7 @@ for (const idempotent of [true, false]) {
         const stop = s.cluster.control(Produce, { error: code });
         const error = await s.failure(producer.send({ topic: "orders", partition: 0, value: "a" }));
         const attempts = sentBatches(s.cluster).length;
-        const { name } = ERROR_CODES.get(code)!;
+        const { name } = errorCodes().get(code)!;
         const bounded = code === 2 ? 4 : code === 87 ? 2 : undefined;
         assert.equal(error.code, bounded === undefined ? "DELIVERY_TIMEOUT" : name, name);
         assert.equal(error.persisted, POSSIBLY.includes(code) ? "possibly" : "no", name);

@@ -187,6 +187,17 @@ const programs = {
   },
   "Deno: npm:@sluice/kafka": (dir) => commandLine(dir, denoRun("npm:@sluice/kafka")),
   "Deno: npm:@sluice/kafka/cli": (dir) => commandLine(dir, denoRun("npm:@sluice/kafka/cli")),
+  "a start on Node loads nothing of Node that it doesn't need": async (dir) => {
+    const code = `const before = new Set(process.moduleLoadList);
+const { Producer } = await import("@sluice/kafka");
+new Producer({ brokers: "127.0.0.1:1" });
+console.log(process.moduleLoadList.filter((name) => !before.has(name)).join("\\n"));
+process.exit();`;
+    await write(dir, "start.mjs", code);
+    const loaded = await succeed(runtimeBinary("node24"), ["start.mjs"], { cwd: dir });
+    assert.match(loaded, /^NativeModule net$/m);
+    assert.doesNotMatch(loaded, /navigator|perf_hooks|crypto|zlib|tls|http|worker|dns$/m);
+  },
   "the stack of an error names what it leads through": async (dir) => {
     const code = `import { Producer } from "@sluice/kafka";
 try { new Producer({ brokers: 7 }); } catch (error) { console.log(error.stack); }`;

@@ -409,7 +409,7 @@ function abortError(signal: AbortSignal): KafkaError {
 }
 
 function checkId(transactionalId: unknown): void {
-  const isId = typeof transactionalId === "string" && /^\P{Surrogate}+$/u.test(transactionalId) &&
-    new TextEncoder().encode(transactionalId).length <= MAX_ID_BYTES;
+  const isId = typeof transactionalId === "string" && transactionalId !== "" &&
+    !/[\ud800-\udfff]/u.test(transactionalId) && new TextEncoder().encode(transactionalId).length <= MAX_ID_BYTES;
   if (!isId) refuse("transactionalId", "text that isn't empty, the same after each restart", transactionalId);
 }

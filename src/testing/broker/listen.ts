@@ -7,7 +7,7 @@
 import type { AddressInfo, Server, Socket as NetSocket } from "node:net";
 import { readOptions, refuse } from "../../call_options.ts";
 import { ConfigError, ConnectionError } from "../../errors.ts";
-import { builtinModule } from "../../runtime/builtin.ts";
+import { builtinModule, isWorkerd } from "../../runtime/builtin.ts";
 import { nodeTls } from "../../runtime/node_tls.ts";
 import { QueueSocket } from "../../runtime/queue_socket.ts";
 import type { SocketEvents } from "../../runtime/runtime.ts";
@@ -71,7 +71,7 @@ export function readTls(given: unknown): ListenTls {
 /** Opens one port for each broker. Fails with a `ConfigError` where the runtime can't listen. */
 export async function listen(brokers: readonly Broker[], options: ListenOptions): Promise<Listening> {
   const net = builtinModule<typeof import("node:net")>("node:net");
-  if (net === undefined || globalThis.navigator?.userAgent === "Cloudflare-Workers") {
+  if (net === undefined || isWorkerd()) {
     throw new ConfigError("listen", "This runtime can't listen, wanted Node, Deno or Bun; use cluster.sockets here.");
   }
   const { host = "127.0.0.1", port = 0, tls } = options;
