@@ -149,11 +149,10 @@ export class Metrics {
     counters.throttleMs += throttleMs;
   }
 
-  /** A batch was delivered, which had been opened at the given time. */
-  delivered(records: number, bytes: number, uncompressedBytes: number, createdMs: number): void {
-    const nowMs = this.#now();
+  /** A batch was delivered, so long after it was opened. */
+  delivered(records: number, bytes: number, uncompressedBytes: number, latencyMs: number, nowMs: number): void {
     this.recordsDelivered += records;
-    this.#recordLatency.record(nowMs - createdMs, records, nowMs);
+    this.#recordLatency.record(latencyMs, records, nowMs);
     const counters = this.#second(nowMs);
     counters.batches_sent += 1;
     counters.records_sent += records;

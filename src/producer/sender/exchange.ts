@@ -117,7 +117,7 @@ export class Exchange {
         this.#end(lane, () => {
           const nowMs = this.#runtime.now();
           this.#metrics.answered(nowMs - sentMs, 0, nowMs);
-          for (const batch of batches) this.#settlement.onAccepted(batch, -1n, -1, "unacknowledged", flushed);
+          for (const batch of batches) this.#settlement.onAccepted(batch, -1n, -1, "unacknowledged", nowMs, flushed);
         }), lost);
       return;
     }
@@ -126,7 +126,7 @@ export class Exchange {
         const nowMs = this.#runtime.now();
         if (lane.limit.cuts > 0) lane.limit.onAnswer(frameSizeBound(batches, this.#options.clientId));
         this.#metrics.answered(nowMs - sentMs, Math.min(response.throttleTimeMs, MAX_THROTTLE_MS), nowMs);
-        const answer = { version, response };
+        const answer = { version, response, nowMs };
         const results = resultsOf(request, response, batches);
         const fatal: unknown[] = [];
         batches.forEach((batch, index) => {

@@ -23,6 +23,8 @@ export interface ProduceRequest {
 export interface ProduceAnswer {
   readonly version: number;
   readonly response: ResponseOf<typeof Produce>;
+  /** When it came: the clock is asked once for all its batches. */
+  readonly nowMs: number;
 }
 
 interface TopicData {

@@ -118,9 +118,9 @@ export class Settlement {
       { stamps: this.#stamping.stamps, gapless, unknownTopicRetries, usesLogAppendTime: topic.usesLogAppendTime },
     );
     if (verdict === "accepted") {
-      this.onAccepted(batch, result.baseOffset, Number(result.logAppendTimeMs), "acked");
+      this.onAccepted(batch, result.baseOffset, Number(result.logAppendTimeMs), "acked", answer.nowMs);
     } else if (verdict === "duplicate") {
-      this.onAccepted(batch, result.errorCode === NONE ? result.baseOffset : -1n, -1, "duplicate");
+      this.onAccepted(batch, result.errorCode === NONE ? result.baseOffset : -1n, -1, "duplicate", answer.nowMs);
     } else {
       this.#onRefused(batch, verdict, result, answer, broker);
     }
@@ -143,26 +143,27 @@ export class Settlement {
     baseOffset: bigint,
     appendTimeMs: number,
     delivery: Delivery,
+    nowMs: number,
     isRead: boolean = true,
   ): void {
     const { partition } = batch;
     partition.removeInFlight(batch);
     this.#cluster.leaderConfirms(partition.sentTo);
     for (const implied of this.#recovery.accepted(batch, baseOffset)) {
-      this.#deliver(implied.batch, implied.baseOffset, -1, "acked");
+      this.#deliver(implied.batch, implied.baseOffset, -1, "acked", nowMs);
     }
-    this.#deliver(batch, baseOffset, appendTimeMs, delivery);
+    this.#deliver(batch, baseOffset, appendTimeMs, delivery, nowMs);
     // An answer shows that the request has been read; without one (acks 0) the socket may still hold the bytes.
     if (isRead) batch.recycle();
     this.#schedule.add(partition);
   }
 
-  #deliver(batch: QueuedBatch, baseOffset: bigint, appendTimeMs: number, delivery: Delivery): void {
+  #deliver(batch: QueuedBatch, baseOffset: bigint, appendTimeMs: number, delivery: Delivery, nowMs: number): void {
     if (batch.outcome !== undefined) return;
     const { topic, index: partition } = batch.partition;
     const { recordCount: records, length, createdMs } = batch;
     const bytes = batch.wire!.length;
-    this.#metrics.delivered(records, bytes, length, createdMs);
+    this.#metrics.delivered(records, bytes, length, nowMs - createdMs, nowMs);
     this.#options.logger.debug?.("batch_delivered", {
       topic: topic.name,
       partition,
