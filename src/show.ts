@@ -15,9 +15,7 @@ const MAX_MESSAGE = 10_000;
 
 /** Controls, invisible format characters (bidi marks among them), separators of lines, halves of surrogate pairs. */
 const OBEYED = "[\\p{Cc}\\p{Cf}\\p{Zl}\\p{Zp}\\p{Cs}]";
-/** Made when something is shown: to look up those classes takes an engine as long as to compile a module of 15 kB. */
 let obeyed: RegExp | undefined;
-let allObeyed: RegExp | undefined;
 
 const MOST_DIGITS = 10n ** 150n;
 
@@ -50,17 +48,20 @@ export function excerpt(text: string): string {
 /** Text of which parts may be foreign, as one line fit to be printed: what a terminal would obey is escaped. */
 export function printable(text: string): string {
   if (text.length > MAX_MESSAGE) return printable(`${text.slice(0, MAX_MESSAGE - 1)}…`);
-  return isObeyed(text) ? escapedAll(text.replace(/\s*[\r\n]\s*/g, " "), escaped) : text;
+  return isObeyed(text) ? text.replace(/\s*[\r\n]\s*/g, " ").replace(allObeyed(), escaped) : text;
 }
 
 /** Text of several lines, fit to be printed: all of it, with what a terminal would obey escaped but for line breaks and tabs. */
 export function printableText(text: string): string {
-  return escapedAll(text, (character) => character === "\n" || character === "\t" ? character : escaped(character));
+  return text.replace(
+    allObeyed(),
+    (character) => character === "\n" || character === "\t" ? character : escaped(character),
+  );
 }
 
 /** JSON of one line, fit to be printed: it means the same, and a terminal obeys nothing in it. */
 export function printableJson(value: unknown): string {
-  return escapedAll(JSON.stringify(value), escaped);
+  return JSON.stringify(value).replace(allObeyed(), escaped);
 }
 
 /** What an error, or whatever was thrown in place of one, says of the reason. Never throws. */
@@ -87,14 +88,13 @@ export function sentenceOf(error: unknown): string {
   return sentence(reasonOf(error));
 }
 
-function isObeyed(text: string): boolean {
-  obeyed ??= new RegExp(OBEYED, "u");
-  return obeyed.test(text);
+/** Made when something is shown: to look up those classes takes an engine as long as to compile a module of 15 kB. */
+function allObeyed(): RegExp {
+  return obeyed ??= new RegExp(OBEYED, "gu");
 }
 
-function escapedAll(text: string, write: (character: string) => string): string {
-  allObeyed ??= new RegExp(OBEYED, "gu");
-  return text.replace(allObeyed, write);
+function isObeyed(text: string): boolean {
+  return text.search(allObeyed()) >= 0;
 }
 
 /** One character as JSON would write it, if a terminal would obey it. */

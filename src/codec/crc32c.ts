@@ -4,7 +4,7 @@
  * @module
  */
 
-import { crc32cByNibbles, crc32cByTables } from "./crc_tables.ts";
+import { crc32cByBits, crc32cByTables } from "./crc_tables.ts";
 import { wasmCrc32c } from "./crc_wasm.ts";
 
 /**
@@ -12,8 +12,8 @@ import { wasmCrc32c } from "./crc_wasm.ts";
  * 256 on Deno and from 512 on Bun (measured).
  */
 const WASM_FROM = 256;
-/** So many small ones go half a byte at a time: to compile the module is a millisecond of the first batch. */
-const BY_NIBBLES = 16;
+/** So many small ones go bit by bit: to compile the module would be a millisecond of the first batch. */
+const BIT_BY_BIT = 16;
 /** So many small ones go through the module all the same: who sends a few records needs no tables, which take milliseconds to make. */
 const WITHOUT_TABLES = 1_024;
 let smallOnes = 0;
@@ -37,7 +37,7 @@ export function crc32c(bytes: Uint8Array, start: number = 0, end: number = bytes
 function ofSmall(bytes: Uint8Array, start: number, end: number): number {
   if (smallOnes === WITHOUT_TABLES) return crc32cByTables(bytes, start, end);
   smallOnes += 1;
-  if (smallOnes <= BY_NIBBLES) return crc32cByNibbles(bytes, start, end);
+  if (smallOnes <= BIT_BY_BIT) return crc32cByBits(bytes, start, end);
   const byWasm = wasmCrc32c();
   return byWasm === undefined ? crc32cByTables(bytes, start, end) : byWasm(bytes, start, end);
 }

@@ -5,29 +5,20 @@
  */
 
 const SLICES = 16;
+const CASTAGNOLI = 0x82f63b78;
 
 let castagnoli: Int32Array | undefined;
 let ieee: Int32Array | undefined;
 
 /** The CRC-32C of `bytes` from `start` to `end`, as an unsigned number. */
 export function crc32cByTables(bytes: Uint8Array, start: number = 0, end: number = bytes.length): number {
-  return ~advance(castagnoli ??= crcTables(0x82f63b78), -1, bytes, start, end) >>> 0;
+  return ~advance(castagnoli ??= crcTables(CASTAGNOLI), -1, bytes, start, end) >>> 0;
 }
 
-/** What half a byte makes of the checksum. */
-const NIBBLES = [
-  ...[0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1, 0x417b1dbc, 0x5125dad3, 0x61c69362, 0x7198540d],
-  ...[0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9, 0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75],
-];
-
-/** The same without tables that have to be made first, and so for a few bytes only. */
-export function crc32cByNibbles(bytes: Uint8Array, start: number, end: number): number {
+/** The same bit by bit, without tables that have to be made first, and so for a few bytes only. */
+export function crc32cByBits(bytes: Uint8Array, start: number, end: number): number {
   let crc = -1;
-  for (let at = start; at < end; at++) {
-    crc ^= bytes[at]!;
-    crc = (crc >>> 4) ^ NIBBLES[crc & 15]!;
-    crc = (crc >>> 4) ^ NIBBLES[crc & 15]!;
-  }
+  for (let at = start; at < end; at++) crc = ofByte(crc ^ bytes[at]!, CASTAGNOLI);
   return ~crc >>> 0;
 }
 
@@ -39,16 +30,17 @@ export function crc32ByTables(bytes: Uint8Array, before: number = 0): number {
 /** Table k, at index 256 k, advances a byte that k more bytes follow. */
 function crcTables(polynomial: number): Int32Array {
   const t = new Int32Array(256 * SLICES);
-  for (let i = 0; i < 256; i++) {
-    let crc = i;
-    for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ polynomial : crc >>> 1;
-    t[i] = crc;
-  }
+  for (let i = 0; i < 256; i++) t[i] = ofByte(i, polynomial);
   for (let i = 256; i < t.length; i++) {
     const before = t[i - 256]!;
     t[i] = (before >>> 8) ^ t[before & 255]!;
   }
   return t;
+}
+
+function ofByte(crc: number, polynomial: number): number {
+  for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ polynomial : crc >>> 1;
+  return crc;
 }
 
 function advance(t: Int32Array, crc: number, b: Uint8Array, start: number, end: number): number {

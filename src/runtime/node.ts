@@ -6,7 +6,9 @@
 
 import type { NetConnectOpts } from "node:net";
 import type { ConnectionOptions as TlsConnectionOptions, TLSSocket } from "node:tls";
+import { ConfigError } from "../errors.ts";
 import { addressesOf, openFirst } from "./addresses.ts";
+import { builtinModule, isNode } from "./builtin.ts";
 import { closedError, dial, KEEP_ALIVE_MS, lostError } from "./dial.ts";
 import { nodeNet, nodeSink, nodeTls, translateTls } from "./node_tls.ts";
 import { QueueSocket } from "./queue_socket.ts";
@@ -17,8 +19,19 @@ import { isTlsRefusal } from "./tls_refusal.ts";
 /** One buffer for all reads of a socket. */
 const READ_BYTES = 64 << 10;
 
-/** Sockets of Node. They also run on Deno and Bun, which implement the same modules. */
+/**
+ * Sockets of Node. They also run on Deno and Bun, which implement the same modules.
+ *
+ * @throws {ConfigError} on a Node that is older than 20.16
+ */
 export function nodeSockets(): SocketFactory {
+  // Found out now, and not by each attempt to connect.
+  if (isNode() && builtinModule("node:net") === undefined) {
+    throw new ConfigError(
+      "connect",
+      `Use Node 20.16 or newer: this is Node ${process.versions.node}, which has no sockets for us.`,
+    );
+  }
   const factory: SocketFactory = {
     name: "node",
     can: { ca: true, clientCert: true, serverName: true, skipHostname: true, insecure: true, detached: true },

@@ -6,7 +6,7 @@
 
 import { SOCKETS } from "#sockets";
 import { ConfigError } from "../errors.ts";
-import { builtinModule, isNode, isWorkerd } from "./builtin.ts";
+import { isNode, isWorkerd } from "./builtin.ts";
 import { type Connect, socketsOf } from "./connectable.ts";
 import { deferral, monotonicNow, setTimer, SystemHold } from "./clock.ts";
 import { RequestScope } from "./request_scope.ts";
@@ -15,7 +15,6 @@ import type { Runtime, RuntimeName, SocketFactory } from "./runtime.ts";
 interface Globals {
   readonly Deno?: { readonly version?: unknown };
   readonly Bun?: unknown;
-  readonly process?: { readonly versions?: { readonly node?: string } };
 }
 
 /** Cloudflare lets a request have so many connections at a time; a further one would wait for one of them to end. */
@@ -59,18 +58,9 @@ export function systemRuntime(connect?: Connect): Runtime {
 export function selectSockets(): SocketFactory {
   const name = runtimeName();
   const sockets = name && SOCKETS[name];
-  // Found out now, and not by each attempt to connect.
-  if (name === "node" && builtinModule("node:net") === undefined) {
-    throw new ConfigError("connect", `Use Node 20.16 or newer: this is ${nodeVersion()}, which has no sockets for us.`);
-  }
   if (sockets !== undefined) return sockets();
   const what = name === undefined ? "this runtime" : `${name} in this bundle for workerd`;
   throw new ConfigError("connect", `There are no sockets for ${what}, wanted option "connect" to bring some`);
-}
-
-function nodeVersion(): string {
-  const { process } = globalThis as unknown as Globals;
-  return `Node ${process?.versions?.node}`;
 }
 
 /** workerd comes first and Node last, because the others imitate Node. */

@@ -6,7 +6,7 @@ import * as snappyjs from "snappyjs";
 import { bytesOf } from "../../src/codec/base64.ts";
 import { crc32c } from "../../src/codec/crc32c.ts";
 import { CRC_MODULE } from "../../src/codec/crc_module.ts";
-import { crc32cByNibbles, crc32cByTables } from "../../src/codec/crc_tables.ts";
+import { crc32cByBits, crc32cByTables } from "../../src/codec/crc_tables.ts";
 import { startChecksum, wasmCrc32c } from "../../src/codec/crc_wasm.ts";
 import { chooseKernels, javaScriptKernels, kernels } from "../../src/codec/kernels.ts";
 import { resolveCodec } from "../../src/codec/registry.ts";
@@ -41,7 +41,7 @@ test("kernels: the checksum by WebAssembly equals the tables' for every short le
       const expected = crc32cByTables(bytes, start, start + length);
       assert.equal(wasmCrc32c()!(bytes, start, start + length), expected, `${length} from ${start}`);
       assert.equal(crc32c(bytes, start, start + length), expected, `${length} from ${start}, either way`);
-      assert.equal(crc32cByNibbles(bytes, start, start + length), expected, `${length} from ${start}, half bytes`);
+      assert.equal(crc32cByBits(bytes, start, start + length), expected, `${length} from ${start}, bit by bit`);
     }
   }
 });

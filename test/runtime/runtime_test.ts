@@ -80,6 +80,19 @@ test("runtime: sockets of another runtime refuse to connect and say so", async (
   }
 });
 
+test("runtime: a Node that is too old is told so when its sockets are chosen", (t) => {
+  if (runtimeName !== "node") return; // nobody else is old in this way
+  const { process } = globalThis as unknown as { process: { getBuiltinModule: unknown } };
+  const { getBuiltinModule } = process;
+  t.after(() => void (process.getBuiltinModule = getBuiltinModule));
+  process.getBuiltinModule = undefined;
+  assert.throws(selectRuntime, {
+    option: "connect",
+    message: /^Use Node 20\.16 or newer: this is Node \d+\.\S+, which has no sockets for us\.$/,
+  });
+  assert.equal(systemRuntime(nothing).sockets, nothing);
+});
+
 test("runtime: built-in modules are found where there are any", () => {
   if (runtimeName === "node") {
     assert.equal(typeof builtinModule<{ gzipSync: unknown }>("node:zlib")?.gzipSync, "function");
