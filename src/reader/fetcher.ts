@@ -82,7 +82,7 @@ export class Fetcher {
 
   /** Reads a partition no longer. */
   remove(cursor: Cursor): void {
-    if (this.#cursors.get(keyOf(cursor)) !== cursor) return;
+    if (!this.#isRead(cursor)) return;
     this.#cursors.delete(keyOf(cursor));
     this.troubles.end(cursor);
     cursor.generation += 1;
@@ -161,9 +161,14 @@ export class Fetcher {
     const error = await this.#cluster.requestUpdate();
     if (this.#closed) return;
     for (const cursor of cursors) {
-      const isRead = this.#cursors.get(keyOf(cursor)) === cursor;
-      if (isRead && leaderOf(this.#cluster, cursor) === undefined) this.#outcomes.leaderless(cursor, error);
+      if (this.#isRead(cursor) && leaderOf(this.#cluster, cursor) === undefined) {
+        this.#outcomes.leaderless(cursor, error);
+      }
     }
+  }
+
+  #isRead(cursor: Cursor): boolean {
+    return this.#cursors.get(keyOf(cursor)) === cursor;
   }
 
   #wantsMore(cursor: Cursor): boolean {
@@ -186,16 +191,19 @@ export class Fetcher {
     for (const cursor of cursors) cursor.busy = true;
     try {
       const connection = await this.#cluster.broker(leaderId)!.connect();
-      const unknown = cursors.filter(({ position }) => position === undefined);
+      // To connect takes a while. What comes of a partition that was removed meanwhile would be buffered for nobody.
+      const wanted = cursors.filter((cursor) => this.#isRead(cursor));
+      if (wanted.length === 0) return;
+      const unknown = wanted.filter(({ position }) => position === undefined);
       if (unknown.length > 0) return await this.#lookUp(connection, unknown);
-      const unchecked = cursors.filter((cursor) => this.#needsCheck(cursor, connection));
+      const unchecked = wanted.filter((cursor) => this.#needsCheck(cursor, connection));
       if (unchecked.length > 0) return await this.#check(connection, unchecked);
       // The first batch of an answer comes whole (KIP-74), whatever was asked for.
-      const cut = cursors.find(({ isCut, maxBytes }) => isCut && maxBytes >= MOST_PARTITION_BYTES);
-      await this.#fetch(connection, cut === undefined ? cursors : [cut]);
+      const cut = wanted.find(({ isCut, maxBytes }) => isCut && maxBytes >= MOST_PARTITION_BYTES);
+      await this.#fetch(connection, cut === undefined ? wanted : [cut]);
     } catch (error) {
       // What is read no longer is nobody's trouble.
-      this.#outcomes.lost(cursors.filter((cursor) => this.#cursors.get(keyOf(cursor)) === cursor), error);
+      this.#outcomes.lost(cursors.filter((cursor) => this.#isRead(cursor)), error);
     } finally {
       for (const cursor of cursors) cursor.busy = false;
       this.#busyLeaders.delete(leaderId);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import {
+  ApiVersions,
   Fetch,
   ListOffsets,
   Metadata,
@@ -711,6 +712,31 @@ test("reader: a partition that is read no longer is in no trouble when what was 
   await runtime.advance(5_000);
   assert.deepEqual(told, []);
   await run(it.close());
+});
+
+test("reader: what is read no longer when its leader is reached takes nobody's room, and is nobody's trouble", async () => {
+  for (const isRefused of [false, true]) {
+    const { cluster, fill, reader, run, runtime, until } = groupStage(2);
+    await fill(4);
+    const told: unknown[] = [];
+    const it = reader({ maxBufferedBytes: 1, onTrouble: (trouble) => void told.push(trouble) });
+    await run(it.partitionsOf("orders"));
+    cluster.network.reset();
+    let isReached = false;
+    cluster.control(ApiVersions, () => {
+      isReached = true;
+      return { answerDelayMs: 500 };
+    });
+    if (isRefused) cluster.control(Fetch, { error: 6 }, { times: 1 });
+    it.assign([{ ...ZERO, start: 0n }]);
+    await until(() => isReached);
+    it.assign([]);
+    await runtime.advance(5_000);
+    assert.deepEqual(told, []);
+    it.assign([{ topic: "orders", partition: 1, start: 0n }]);
+    assert.deepEqual(await run(take(it, 2)), ["1", "3"]);
+    await run(it.close());
+  }
 });
 
 test("reader: a large batch waits for no other partition that has something new each time", async () => {
