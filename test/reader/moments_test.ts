@@ -1,7 +1,14 @@
 /** Members of a group to whom two things happen at once, and listeners that fail or ask back. */
 import assert from "node:assert/strict";
 import { TimeoutError } from "../../src/errors.ts";
-import { Heartbeat, JoinGroup, LeaveGroup, OffsetFetch, SyncGroup } from "../../src/protocol/messages/mod.ts";
+import {
+  Heartbeat,
+  JoinGroup,
+  LeaveGroup,
+  OffsetCommit,
+  OffsetFetch,
+  SyncGroup,
+} from "../../src/protocol/messages/mod.ts";
 import type { TopicPartition } from "../../src/reader/mod.ts";
 import { test } from "../harness.ts";
 import { drain, groupStage, indexesOf, textOf } from "./group_stage.ts";
@@ -46,6 +53,30 @@ for (const name of [undefined, "a"]) {
     assert.equal(one.groupMetadata().memberId, memberId);
     assert.deepEqual(told, ["+0", "!0", "+0"]);
     assert.equal(group.members.length, 1);
+    await run(one.close());
+  });
+
+  test(`moments: a commit that ${who} has not waited for, refused while it joins anew, has the group meet only once`, async () => {
+    const { cluster, failure, fill, member, run, runtime, until } = groupStage(1);
+    await fill(1);
+    const told: string[] = [];
+    const one = member({ groupInstanceId: name, heartbeatIntervalMs: 100, ...listeners(told) });
+    const reading = one[Symbol.asyncIterator]();
+    await run(reading.next());
+    const group = cluster.groups.get("g")!;
+    group.leave(one.groupMetadata().memberId!, name ?? null);
+    await until(() => told.includes("!0"));
+    // Its refusal comes before the answer to the join.
+    cluster.control(OffsetCommit, { answerDelayMs: 1_000 });
+    cluster.control(JoinGroup, { answerDelayMs: 3_000 });
+    const { generationId } = group;
+    const late = failure(one.commit());
+    const next = reading.next();
+    assert.equal((await late).code, "COMMIT_FAILED");
+    assert.deepEqual(one.assignment, []);
+    await run(next);
+    await runtime.advance(10_000);
+    assert.deepEqual([told, group.generationId], [["+0", "!0", "+0"], generationId + 1]);
     await run(one.close());
   });
 }

@@ -111,8 +111,9 @@ export class Membership {
    * answer of the sync the coordinator may be a generation ahead.
    */
   isRefused(metadata: GroupMetadata, error: KafkaError): boolean {
-    // Whoever was dropped joins as somebody else, and is told nothing of that one.
-    if (metadata.memberId !== this.#calls.pulse.memberId) return true;
+    // Whoever was dropped joins as somebody else, and is told nothing of that one; a static member keeps its id meanwhile.
+    const { generationId, memberId } = this.#calls.pulse;
+    if (metadata.memberId !== memberId || generationId < 0) return true;
     const isNews = metadata === this.#calls.metadata && !(this.#isBetween && error.errorCode === ILLEGAL_GENERATION);
     if (isNews) this.#verdict.decide(error);
     return isNews;
