@@ -190,11 +190,10 @@ export class TransactionLife {
     const isFenced = error.errorCode === PRODUCER_FENCED;
     if (isFenced || error.fatal || error.errorCode === TRANSACTIONAL_ID_AUTHORIZATION_FAILED) {
       this.#die(isFenced ? this.#fenced(error) : this.#fatal(error));
-      return void Reflect.set(error, "fatal", true);
+      return mark(error, "fatal");
     }
     const refusal = requiresAbort(error);
-    // The caller who sees the record's own error learns from it what is left to do, unless it is frozen.
-    Reflect.set(error, "requiresAbort", true);
+    mark(error, "requiresAbort");
     // A sequence may be missing in the log, or a request may still arrive: neither may meet the next transaction.
     this.identity.isSpent = true;
     if (this.#takesRecords()) this.#fail(error, refusal);
@@ -458,5 +457,14 @@ export class TransactionLife {
 
   #deadline(): number {
     return this.#runtime.now() + this.#options.maxBlockMs;
+  }
+}
+
+/** The caller who sees the record's own error learns from it what is left to do, unless that can't be changed. */
+function mark(error: KafkaError, what: "fatal" | "requiresAbort"): void {
+  try {
+    Reflect.set(error, what, true);
+  } catch {
+    // Code of the caller's has thrown a proxy.
   }
 }

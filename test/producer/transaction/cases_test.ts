@@ -415,27 +415,40 @@ for (const release of ["3.9", "4.1"] as const) {
   }
 }
 
+/** Errors to which nothing can be written. */
+function unchangeable(): Readonly<Record<string, ConfigError>> {
+  const refuse = (): never => {
+    throw new TypeError("This error is not to be changed.");
+  };
+  const error = (): ConfigError => new ConfigError("value", "No value today.");
+  return {
+    "is frozen": Object.freeze(error()),
+    "refuses to be changed": new Proxy(error(), { set: refuse, defineProperty: refuse }),
+  };
+}
+
 for (const release of ["3.9", "4.1"] as const) {
-  test(`transaction calls: on Kafka ${release} a record blocks the commit with an error that is frozen as well`, async () => {
-    const { producer, run, failure, committed } = stage(release);
-    const client = producer();
-    const frozen = Object.freeze(new ConfigError("value", "No value today."));
-    const unreadable = {
-      topic: "out",
-      get value(): string {
-        throw frozen;
-      },
-    };
-    const error = await failure(client.transaction((tx) => {
-      void tx.send(record);
-      void tx.send(unreadable).catch(() => {});
-    }));
-    assert.ok(error instanceof ConfigError, String(error));
-    assert.equal(error.requiresAbort, true);
-    await run(client.transaction((tx) => void tx.send({ ...record, value: "b" })));
-    assert.deepEqual((await committed())[0], ["b"]);
-    await run(client.close());
-  });
+  for (const [what, thrown] of Object.entries(unchangeable())) {
+    test(`transaction calls: on Kafka ${release} a record blocks the commit with an error that ${what} as well`, async () => {
+      const { producer, run, failure, committed } = stage(release);
+      const client = producer();
+      const unreadable = {
+        topic: "out",
+        get value(): string {
+          throw thrown;
+        },
+      };
+      const error = await failure(client.transaction((tx) => {
+        void tx.send(record);
+        void tx.send(unreadable).catch(() => {});
+      }));
+      assert.ok(error instanceof ConfigError, String(error));
+      assert.equal(error.requiresAbort, true);
+      await run(client.transaction((tx) => void tx.send({ ...record, value: "b" })));
+      assert.deepEqual((await committed())[0], ["b"]);
+      await run(client.close());
+    });
+  }
 
   for (
     const [what, thrown] of [
