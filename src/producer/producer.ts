@@ -5,6 +5,7 @@
  */
 
 import { formatAddress } from "../cluster/address.ts";
+import { nextTurn } from "../cluster/sleep.ts";
 import type { ClusterSnapshot } from "../cluster/snapshot.ts";
 import { isAborted, readSendOptions, type SendCall } from "../call_options.ts";
 import { ConfigError, type KafkaError, TimeoutError } from "../errors.ts";
@@ -123,7 +124,8 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
    */
   async connect(options?: { readonly signal?: AbortSignal | undefined }): Promise<void> {
     const { signal } = readWaitOptions("connect", options, ["signal"]);
-    this.#refuseIfClosed();
+    const refusal = this.#refusal();
+    if (refusal !== undefined) await this.#refuse(refusal);
     const { runtime, cluster, diagnostics, options: { brokers, maxBlockMs }, outstanding } = this.#parts;
     const connected = within(runtime, this.#connect(), { timeoutMs: maxBlockMs, signal }, () => {
       const servers = brokers.map(formatAddress).join(", ");
@@ -206,7 +208,7 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   /** Resolves when {@link produce} takes records again. Rejects when the producer is closed meanwhile. */
   ready(): Promise<void> {
     const refusal = this.#refusal();
-    if (refusal !== undefined) return Promise.reject(refusal);
+    if (refusal !== undefined) return this.#refuse(refusal);
     const memory = this.#memory;
     const bytesWanted = Math.max(this.#bytesRefused, Math.min(memory.totalBytes, READY_BYTES));
     if (memory.has(bytesWanted)) return Promise.resolve();
@@ -308,7 +310,8 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
 
   /** The partitions of a topic. Waits for metadata up to `maxBlockMs`. */
   async partitionsFor(topic: string): Promise<PartitionInfo[]> {
-    this.#refuseIfClosed();
+    const refusal = this.#refusal();
+    if (refusal !== undefined) await this.#refuse(refusal);
     const known = await this.#parts.outstanding.during(this.#parts.lookup.find(topic));
     return known.metadata.partitions.map(({ leaderId, leaderEpoch }, partition) => ({
       topic,
@@ -327,7 +330,8 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
 
   /** Asks for fresh metadata, of all topics in use and of the given one. Rejects when no broker answers. */
   async refreshMetadata(topic?: string): Promise<void> {
-    this.#refuseIfClosed();
+    const refusal = this.#refusal();
+    if (refusal !== undefined) await this.#refuse(refusal);
     if (topic !== undefined) this.#router.isKnown(this.#router.topic(topic));
     const { outstanding, cluster } = this.#parts;
     const error = await outstanding.during(cluster.requestUpdate());
@@ -377,8 +381,17 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
 
   /** Of what has ended a promise tells in a turn of its own: its caller may send again whatever it is told. */
   #aTurnLater(receipt: Receipt): Receipt {
-    if (typeof receipt !== "function" || this.elsewhere() !== undefined) return receipt;
-    return (outcome) => this.#parts.runtime.defer(() => receipt(outcome));
+    if (receipt === undefined || this.elsewhere() !== undefined) return receipt;
+    const later = (resolve: Resolve): Resolve => (outcome) => this.#parts.runtime.defer(() => resolve(outcome));
+    if (typeof receipt === "function") return later(receipt);
+    // Its callbacks are called within the call all the same.
+    return receipt.resolve === undefined ? receipt : { ...receipt, resolve: later(receipt.resolve) };
+  }
+
+  /** The same of a call that sends nothing. */
+  async #refuse(reason: KafkaError): Promise<never> {
+    if (this.elsewhere() === undefined) await nextTurn(this.#parts.runtime);
+    throw reason;
   }
 
   #submitAbortable(record: ProducerRecord<K, V>, receipt: Receipt, signal: AbortSignal): void {
@@ -423,11 +436,6 @@ export class Producer<K = string | Uint8Array, V = string | Uint8Array> {
   /** @internal Why it can't be used from here: it belongs to another request. */
   elsewhere(): KafkaError | undefined {
     return this.#scope?.refusal();
-  }
-
-  #refuseIfClosed(): void {
-    const refusal = this.#refusal();
-    if (refusal !== undefined) throw refusal;
   }
 }
 

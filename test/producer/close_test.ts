@@ -47,8 +47,7 @@ test("close: refuses everything in the same turn, and calls share one outcome", 
   assert.equal(producer.close({ timeoutMs: 1 }), closed);
   assert.equal(producer[Symbol.asyncDispose](), closed);
   for (const call of [() => producer.connect(), () => producer.partitionsFor("orders"), () => producer.ready()]) {
-    const code = await call().then(() => "taken", (error) => error.code);
-    assert.equal(code, "PRODUCER_CLOSED");
+    assert.equal((await s.failure(call())).code, "PRODUCER_CLOSED");
   }
   await s.run(closed);
   assert.deepEqual(states([sent, after]), ["acked 1", "PRODUCER_CLOSED"]);
@@ -286,16 +285,31 @@ test("close: with acks 0 and a broker that reads nothing it ends all the same", 
   }
 });
 
-test("close: whoever sends to a closed producer whatever it is told keeps nobody waiting, and is told all the same", async () => {
-  const s = stage();
-  const producer = s.producer();
-  await warmUp(s, producer);
-  await s.run(producer.close());
-  const calls = [
-    () => producer.send({ topic: "orders", value: "v" }),
-    () => producer.send({ topic: "orders", value: "v" }, { signal: new AbortController().signal }),
-    () => producer.sendBatch([{ topic: "orders", value: "v" }]).all(),
-  ];
-  for (const call of calls) assert.equal(await attemptsInATurn(call), 0);
-  for (const call of calls) assert.equal((await s.failure(call())).code, "PRODUCER_CLOSED");
+test("close: whoever calls a closed producer whatever it is told keeps nobody waiting, and is told all the same", async () => {
+  for (const interceptors of [[], [{ onAcknowledgement: () => {} }]]) {
+    const s = stage();
+    const producer = s.producer({ interceptors });
+    await warmUp(s, producer);
+    await s.run(producer.close());
+    const record = { topic: "orders", value: "v" };
+    const told: unknown[] = [];
+    const onError = (error: KafkaError): void => void told.push(error.code);
+    const calls = [
+      () => producer.send(record),
+      () => producer.send(record, { signal: new AbortController().signal }),
+      () => producer.send(record, { onError }),
+      () => producer.sendBatch([record]).all(),
+      () => producer.sendBatch([record], { onError }).all(),
+      () => producer.connect(),
+      () => producer.ready(),
+      () => producer.partitionsFor("orders"),
+      () => producer.refreshMetadata(),
+    ];
+    for (const call of calls) assert.equal(await attemptsInATurn(call), 0, String(call));
+    for (const call of calls) assert.equal((await s.failure(call())).code, "PRODUCER_CLOSED");
+    // Callbacks are called within the call.
+    told.length = 0;
+    producer.send(record, { onError });
+    assert.deepEqual(told, ["PRODUCER_CLOSED"]);
+  }
 });

@@ -11,6 +11,7 @@
  */
 
 import type { Cluster } from "../../cluster/cluster.ts";
+import { nextTurn } from "../../cluster/sleep.ts";
 import type { GroupMetadata } from "../../cluster/group_metadata.ts";
 import { type KafkaError, TransactionAbortedError } from "../../errors.ts";
 import {
@@ -230,7 +231,12 @@ export class TransactionLife {
   }
 
   async #end(kind: End): Promise<void> {
-    const isAgain = this.#beginEnd(kind);
+    let isAgain: boolean;
+    try {
+      isAgain = this.#beginEnd(kind);
+    } catch (error) {
+      return await this.refuse(error);
+    }
     const ending = ++this.#endings;
     this.#outstanding.begin();
     try {
@@ -300,6 +306,12 @@ export class TransactionLife {
   close(): void {
     this.#outstanding.close();
     this.#calls.close();
+  }
+
+  /** Rejects in a turn of its own: whoever is refused at once may call again whatever it is told. */
+  async refuse(reason: unknown): Promise<never> {
+    await nextTurn(this.#runtime);
+    throw reason;
   }
 
   /** Why a call isn't legal now: what is legal instead, and what has failed before, if anything. */

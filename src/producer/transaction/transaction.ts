@@ -71,7 +71,7 @@ export class Transaction<K = string | Uint8Array, V = string | Uint8Array> {
    */
   send(record: ProducerRecord<K, V>, options?: SendOptions): Promise<RecordMetadata> {
     const refusal = this.#refusal("send");
-    if (refusal !== undefined) return handled(Promise.reject(refusal));
+    if (refusal !== undefined) return handled(this.#life.refuse(refusal));
     return this.#producer.send(record, options);
   }
 
@@ -158,7 +158,7 @@ export class Transaction<K = string | Uint8Array, V = string | Uint8Array> {
     group: string | GroupMetadata,
   ): Promise<void> {
     const refusal = this.#refusal("sendOffsets");
-    if (refusal !== undefined) throw refusal;
+    if (refusal !== undefined) await this.#life.refuse(refusal);
     let checked: Parameters<TransactionLife["commitOffsets"]>;
     try {
       checked = [checkOffsets(offsets), checkGroup(group)];
@@ -177,7 +177,7 @@ export class Transaction<K = string | Uint8Array, V = string | Uint8Array> {
   #end(kind: "commit" | "abort"): Promise<void> {
     const elsewhere = this.#producer.elsewhere();
     if (elsewhere !== undefined) return Promise.reject(elsewhere);
-    return this.#hasEnded ? Promise.reject(this.#notNow(kind)) : this.#life.end(kind);
+    return this.#hasEnded ? this.#life.refuse(this.#notNow(kind)) : this.#life.end(kind);
   }
 
   /** Also when its abort failed and the next transaction has made sure of it: what is handed to it isn't that one's. */

@@ -174,12 +174,16 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
    * the first transaction does the same. Rejects after `maxBlockMs` with a `TimeoutError`; call it again then.
    */
   async init(): Promise<void> {
-    this.#refuseIfClosed();
     try {
-      await this.#life.init();
-    } finally {
-      // What close() has cut off isn't to be called again.
       this.#refuseIfClosed();
+      try {
+        await this.#life.init();
+      } finally {
+        // What close() has cut off isn't to be called again.
+        this.#refuseIfClosed();
+      }
+    } catch (error) {
+      await this.#rethrow(error);
     }
   }
 
@@ -189,7 +193,7 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
    * @throws {TransactionStateError} while another transaction is open
    */
   begin(): Promise<Transaction<K, V>> {
-    return this.#begin(undefined);
+    return this.#begin(undefined).catch((error) => this.#rethrow(error));
   }
 
   async #begin(signal: AbortSignal | undefined): Promise<Transaction<K, V>> {
@@ -234,9 +238,7 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
       await (signal === undefined ? before : interruptible(() => before, signal));
       return await this.#run(run, signal);
     } catch (error) {
-      // Its caller may call again whatever it is told.
-      if (this.#closing !== undefined || this.#life.states.current === "fatal") await nextTurn(this.#runtime);
-      throw error;
+      return await this.#rethrow(error);
     } finally {
       this.#inLine -= 1;
       // Also when this call has not waited for its turn: the next one waits for those before.
@@ -365,6 +367,12 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
       const timer = setDeadline(this.#runtime, resolve, timeoutMs);
       void promise.finally(() => timer.cancel()).then(resolve);
     });
+  }
+
+  /** Of what has ended it is told in a turn of its own: its caller may call again whatever it is told. */
+  async #rethrow(error: unknown): Promise<never> {
+    if (this.#closing !== undefined || this.#life.states.current === "fatal") await nextTurn(this.#runtime);
+    throw error;
   }
 
   #refuseElsewhere(): void {

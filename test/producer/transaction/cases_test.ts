@@ -482,18 +482,46 @@ for (const release of ["3.9", "4.1"] as const) {
 }
 
 for (const end of ["fenced", "closed"] as const) {
-  test(`transaction calls: whoever begins anew whatever it is told keeps nobody waiting, of a producer that was ${end}`, async () => {
+  test(`transaction calls: whoever calls again whatever it is told keeps nobody waiting, of a producer that was ${end}`, async () => {
     const { cluster, failure, producer, run } = stage("4.1", {});
     const one = producer();
     const write = (): Promise<unknown> => one.transaction((tx) => tx.send(record));
     await run(write());
+    const tx = await run(one.begin());
     if (end === "closed") await run(one.close());
     else {
       cluster.control(Produce, { error: 90 }, { times: 1 });
-      assert.equal((await failure(write())).fatal, true);
+      assert.equal((await failure(tx.send(record))).fatal, true);
     }
-    assert.equal(await attemptsInATurn(write), 0);
-    assert.equal((await failure(write())).code, end === "closed" ? "PRODUCER_CLOSED" : "PRODUCER_FENCED");
+    const ofProducer = [write, () => one.begin(), () => one.init()];
+    const offset = { topic: "in", partition: 0, offset: 5n };
+    const ofTransaction = [
+      () => tx.send(record),
+      () => tx.sendOffsets(offset, "g"),
+      () => tx.commit(),
+      () => tx.abort(),
+    ];
+    for (const call of [...ofProducer, ...ofTransaction]) assert.equal(await attemptsInATurn(call), 0, String(call));
+    for (const call of ofProducer) {
+      assert.equal((await failure(call())).code, end === "closed" ? "PRODUCER_CLOSED" : "PRODUCER_FENCED");
+    }
+    for (const call of ofTransaction) {
+      assert.equal((await failure(call())).code, end === "closed" ? "TRANSACTION_STATE" : "PRODUCER_FENCED");
+    }
     await run(one.close());
   });
 }
+
+test("transaction calls: whoever sends again whatever it is told keeps nobody waiting when a record has failed", async () => {
+  const { failure, producer, run } = stage("4.1", {});
+  const one = producer();
+  const tx = await run(one.begin());
+  await failure(tx.send({ topic: "out", value: 7 as never }));
+  const calls = { TRANSACTION_STATE: () => tx.send(record), SERIALIZATION: () => tx.commit() };
+  for (const [code, call] of Object.entries(calls)) {
+    assert.equal(await attemptsInATurn(call), 0, String(call));
+    assert.equal((await failure(call())).code, code);
+  }
+  await run(tx.abort());
+  await run(one.close());
+});

@@ -30,7 +30,7 @@ for (const release of ["3.9", "4.1"] as const) {
           await client.close();
         }),
       );
-      if (await begun === "PRODUCER_CLOSED") assert.equal(cluster.requestsOf(Produce).length, 0);
+      if (await run(begun) === "PRODUCER_CLOSED") assert.equal(cluster.requestsOf(Produce).length, 0);
       else assert.equal(client.state, "ready");
       assert.equal(cluster.requestsOf(Produce).length, cluster.requestsOf(EndTxn).length);
       assert.deepEqual((await committed())[0], []);
