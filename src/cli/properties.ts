@@ -304,11 +304,23 @@ function jsonProperties(content: string, fileName: string): Property[] {
     throw new ConfigError("config", `File ${show(fileName)} begins as JSON and is none, wanted one object`);
   }
   return Object.entries(object as Record<string, unknown>).map(([name, value]) => {
-    // Java's lists are text with commas.
-    const isList = Array.isArray(value) && own(TRANSLATIONS, name) !== undefined && value.every(isText);
-    const text = isList ? value.join(",") : isText(value) ? value : JSON.stringify(value);
-    return { name, value: text, source: "file" };
+    if (own(TRANSLATIONS, name) === undefined) return { name, value: asLiteral(value), source: "file" };
+    if (value === null) {
+      throw new ConfigError("config", `Property ${show(name)} of ${show(fileName)} is null, wanted a value`);
+    }
+    return { name, value: asText(value), source: "file" };
   });
+}
+
+/** What {@link literal} reads again: JSON, which has no infinity. */
+function asLiteral(value: unknown): string {
+  return value === "Infinity" ? value : JSON.stringify(value);
+}
+
+/** As other clients have it: their lists are text with commas. */
+function asText(value: unknown): string {
+  if (Array.isArray(value) && value.every(isText)) return value.join(",");
+  return isText(value) ? value : JSON.stringify(value);
 }
 
 function isText(value: unknown): value is string {

@@ -374,6 +374,18 @@ test("cli properties: a list in JSON is a list, numbers and booleans are as good
   assert.equal(brokers, "a:9092,b:9092");
 });
 
+test("cli properties: text in JSON stays text whatever it reads as, and null is no value of another client's property", async () => {
+  const read = (object: unknown) => optionsOf(parseProperties(JSON.stringify(object), "f"), "producer", never);
+  for (const clientId of ["123", "true", "null", '"', "c"]) assert.deepEqual(await read({ clientId }), { clientId });
+  assert.deepEqual(await read({ retries: "Infinity", lingerMs: 5 }), { retries: Infinity, lingerMs: 5 });
+  for (const name of ["bootstrap.servers", "client.id", "sasl.password"]) {
+    const why = await refusal(() => read({ [name]: null }));
+    assert.equal(why, `Property "${name}" of "f" is null, wanted a value`);
+  }
+  // Of none that is for others.
+  assert.deepEqual(await read({ "group.id": null }), {});
+});
+
 const MSK_IAM = `security.protocol=SASL_SSL
 sasl.mechanism=AWS_MSK_IAM
 sasl.jaas.config=software.amazon.msk.auth.iam.IAMLoginModule required;
