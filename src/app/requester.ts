@@ -208,7 +208,7 @@ export class Requester<K = string | Uint8Array, V = string | Uint8Array> {
     const signal = checkSignal(read.signal);
     if (!isObject(record)) refuse("record", "a record with topic and value", record);
     if (signal !== undefined && isAborted(signal)) throw abortError(signal, "no");
-    if (this.#end !== undefined) throw this.#end;
+    if (this.#end !== undefined) return await this.#refuse(this.#end);
     const { replyTopic, replyPartition } = this.#options;
     const correlationId = randomBytes(16);
     const own = requestHeaders({ correlationId, replyTopic, replyPartition }, this.#correlation);
@@ -325,6 +325,12 @@ export class Requester<K = string | Uint8Array, V = string | Uint8Array> {
     const message = `No reply came to ${show(this.#options.replyTopic)} within ${timeoutMs} ms (timeoutMs). ` +
       `${sent[persisted]} Look whether anybody answers, and to which topic.`;
     return new TimeoutError(message, { persisted });
+  }
+
+  /** In a turn of its own: the caller may ask again at once, whatever it is told. */
+  async #refuse(reason: KafkaError): Promise<never> {
+    await new Promise<void>((resolve) => this.#runtime.setTimer(resolve, 0));
+    throw reason;
   }
 
   #stop(error: KafkaError): void {

@@ -5,7 +5,7 @@ import { requestHeaders } from "../../src/headers/mod.ts";
 import { Produce } from "../../src/protocol/messages/produce.ts";
 import { Reader } from "../../src/reader/mod.ts";
 import { test, type TestContext } from "../harness.ts";
-import { type Stage, stage } from "../stage.ts";
+import { attemptsInATurn, type Stage, stage } from "../stage.ts";
 
 const text = (bytes: Uint8Array | null): string => new TextDecoder().decode(bytes!);
 
@@ -124,6 +124,7 @@ test("requests: close rejects what waits and what comes, and a reader that ends 
   assert.deepEqual([error.code, error.persisted], ["REQUESTER_CLOSED", "yes"]);
   assert.equal((await s.failure(requester.request({ topic: "prices", value: "v" }))).code, "REQUESTER_CLOSED");
   requester.close();
+  assert.equal(await attemptsInATurn(() => requester.request({ topic: "prices", value: "v" })), 0);
 
   const other = shop(t, {}, () => undefined);
   const lost = reasonOf(other.requester.request({ topic: "prices", value: "tea" }));
