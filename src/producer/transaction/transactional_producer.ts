@@ -192,8 +192,13 @@ export class TransactionalProducer<K = string | Uint8Array, V = string | Uint8Ar
    *
    * @throws {TransactionStateError} while another transaction is open
    */
-  begin(): Promise<Transaction<K, V>> {
-    return this.#begin(undefined).catch((error) => this.#rethrow(error));
+  async begin(): Promise<Transaction<K, V>> {
+    try {
+      return await this.#begin(undefined);
+    } catch (error) {
+      // Awaited here: workerd reports a promise as unhandled that is rejected for as much as a microtask before.
+      return await this.#rethrow(error);
+    }
   }
 
   async #begin(signal: AbortSignal | undefined): Promise<Transaction<K, V>> {
