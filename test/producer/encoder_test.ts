@@ -124,7 +124,11 @@ test("record encoder: headers keep order and repeats, as object, pairs, Map and 
   assert.deepEqual(bytesOf(generated()), wanted);
   assert.deepEqual(bytesOf(new Map([["b", "1"]])), bytesOf({ b: "1" }));
   assert.deepEqual(bytesOf({ é: "€" }), Uint8Array.of(2, 4, 0xc3, 0xa9, 6, 0xe2, 0x82, 0xac));
-  for (const none of [undefined, {}, [], new Map()]) assert.equal(bytesOf(none), undefined);
+  class Empty {
+    declare readonly trace?: string;
+  }
+  const nones = [undefined, {}, [], new Map(), { h: undefined }, Object.create(null), new Empty()];
+  for (const none of nones) assert.equal(bytesOf(none), undefined);
 });
 
 test("record encoder: a header without a name or with a value of another kind is refused", () => {
@@ -142,7 +146,11 @@ test("record encoder: a header without a name or with a value of another kind is
   refuse([["h", "v", "w"]], /pair of name and value/);
   refuse("h=v", /are a string/);
   refuse(5);
-  refuse(null);
+  refuse(null, /they are null\.$/);
+  // Objects in which there is nothing to read: what they stand for would be lost without a word.
+  refuse(Promise.resolve({ h: "v" }), /they are a promise\.$/);
+  refuse(new Date(0), /they are an object of class "Date"\.$/);
+  for (const bytes of [new ArrayBuffer(1), new DataView(new ArrayBuffer(1))]) refuse(bytes, /an object of class/);
   for (const value of [5, true, {}, ["v"]]) refuse({ h: value }, /"h"/);
   refuse({ h: ["v", "w"] }, /Repeat its name/);
 });

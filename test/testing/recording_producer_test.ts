@@ -196,6 +196,20 @@ test("recording producer: what respond, callbacks and headers throw ends one rec
   await s.run(p.close());
 });
 
+test("recording producer: what has no headers in it, such as a promise of them, is refused as by the real one", async () => {
+  for (const kind of ["real", "recording"] as const) {
+    const s = stage();
+    const p: ProducerLike = kind === "real" ? s.producer() : new RecordingProducer({ runtime: s.runtime });
+    for (const headers of [Promise.resolve({ a: "b" }), new Date(0), new ArrayBuffer(1), null]) {
+      const error = await s.failure(p.send({ topic: "orders", value: "v", headers: headers as never }));
+      assert.equal((error as KafkaError).code, "SERIALIZATION");
+      assert.match(error.message, /^Pass headers as an object or as pairs: they are /);
+    }
+    for (const headers of [{}, [], new Map()]) await s.run(p.send({ topic: "orders", value: "v", headers }));
+    await s.run(p.close());
+  }
+});
+
 test("recording producer: a flush completes what was there before it, not what callbacks send meanwhile", async () => {
   const s = stage();
   const p = new RecordingProducer({ runtime: s.runtime, autoComplete: false });

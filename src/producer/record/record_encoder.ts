@@ -10,6 +10,7 @@ import { COPY_BY_LOOP, copyInto, isByteArray, isDetached, kindOf, lengthOf } fro
 import type { RecordBytes } from "../../protocol/record_batch.ts";
 import { sizeOfVarint, writeVarint } from "../../protocol/varint.ts";
 import { sentenceOf, show } from "../../show.ts";
+import { keepsNoHeaders, notHeaders } from "./header_checks.ts";
 import type { Headers } from "./record.ts";
 import type { Serializer } from "./serializer.ts";
 
@@ -150,9 +151,7 @@ export class RecordEncoder implements RecordBytes {
 
   /** Writes the count and then name and value of each header, order and repeats kept. */
   #encodeHeaders(headers: Headers, topic: string): void {
-    if (!isObject(headers)) {
-      throw new SerializationError(`Pass headers as an object or as pairs: they are a ${typeof headers}.`, { topic });
-    }
+    if (!isObject(headers)) throw notHeaders(headers, topic);
     this.#headerCount = 0;
     // Of most records the count takes one byte.
     let at = 1;
@@ -162,6 +161,7 @@ export class RecordEncoder implements RecordBytes {
       for (const name in headers) {
         if (Object.hasOwn(headers, name)) at = this.#encodeHeader(name, headers[name], at, topic);
       }
+      if (this.#headerCount === 0 && keepsNoHeaders(headers)) throw notHeaders(headers, topic);
     }
     const count = this.#headerCount;
     if (count === 0) return;

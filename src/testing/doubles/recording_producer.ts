@@ -31,6 +31,7 @@ import {
   TimeoutError,
 } from "../../errors.ts";
 import { copyOfRecords, explainRefusal, notDisconnect } from "../../other_clients.ts";
+import { keepsNoHeaders, notHeaders } from "../../producer/record/header_checks.ts";
 import { keep } from "../../producer/record/kept_record.ts";
 import { TopicHandle, type TopicSerializers } from "../../producer/topic_handle.ts";
 import { copyAlike, isByteArray } from "../../byte_arrays.ts";
@@ -508,11 +509,11 @@ function headersOf(
   topic: string,
 ): [string, string | Uint8Array | null][] {
   if (headers === undefined) return [];
-  if (!isObject(headers)) {
-    throw new SerializationError(`Pass headers as an object or as pairs: they are a ${typeof headers}.`, { topic });
-  }
-  const pairs: Iterable<unknown> = Symbol.iterator in headers ? headers : Object.entries(headers);
-  return Array.from(pairs).flatMap((pair): [string, string | Uint8Array | null][] => {
+  if (!isObject(headers)) throw notHeaders(headers, topic);
+  const isIterable = Symbol.iterator in headers;
+  const pairs: unknown[] = isIterable ? [...headers as Iterable<unknown>] : Object.entries(headers);
+  if (!isIterable && pairs.length === 0 && keepsNoHeaders(headers)) throw notHeaders(headers, topic);
+  return pairs.flatMap((pair): [string, string | Uint8Array | null][] => {
     if (!Array.isArray(pair) || pair.length !== 2 || typeof pair[0] !== "string") {
       throw new SerializationError(`Pass each header as a pair of name and value: ${show(pair)} is not.`, { topic });
     }
