@@ -6,7 +6,7 @@
 
 import type { Admin, AdminResult, ConfigEntry, TopicDescription } from "../admin/mod.ts";
 import { ConfigError, KafkaError } from "../errors.ts";
-import { printable, printableJson, show } from "../show.ts";
+import { printable, printableJson, sentence, show } from "../show.ts";
 import { complain, explain } from "./complaint.ts";
 import type { CliIo } from "./io.ts";
 import { formatTable } from "./summary.ts";
@@ -86,7 +86,7 @@ const ACTIONS: Readonly<Record<TopicsCommand["action"], (work: Work) => Promise<
       if (command.json) return io.stdout(`${printableJson(topic)}\n`);
       const what = topic.partitions < 0 ? "" : `: partitions ${topic.partitions}, replicas ${topic.replicationFactor}`;
       said(command, io, `${validateOnly ? "Could create" : "Created"} ${show(topic.topic)}${what}`);
-    }, "TOPIC_ALREADY_EXISTS");
+    }, { code: "TOPIC_ALREADY_EXISTS", advice: "To go on with it as it is: --if-not-exists" });
   },
 
   async delete({ command, io, admin, signal }) {
@@ -94,7 +94,7 @@ const ACTIONS: Readonly<Record<TopicsCommand["action"], (work: Work) => Promise<
     return settle(command, io, results, (topic) => {
       if (command.json) return io.stdout(`${printableJson(topic)}\n`);
       said(command, io, `Deleted ${show(topic.topic)}`);
-    }, "UNKNOWN_TOPIC_OR_PARTITION");
+    }, { code: "UNKNOWN_TOPIC_OR_PARTITION", advice: "Look at the name, or take its absence as done: --if-exists" });
   },
 
   async alter({ command, io, admin, signal }) {
@@ -133,22 +133,36 @@ const ACTIONS: Readonly<Record<TopicsCommand["action"], (work: Work) => Promise<
   },
 };
 
+/** The failure that an option of the action takes as done, and what is said of it without the option. */
+interface Harmless {
+  readonly code: string;
+  readonly advice: string;
+}
+
 /** Tells each outcome; the exit code is 1 when one of them is a failure. */
 function settle<T>(
   command: TopicsCommand,
   io: CliIo,
   results: readonly AdminResult<T>[],
   tell: (value: T) => void,
-  harmless?: string,
+  harmless?: Harmless,
 ): number {
   let exitCode = 0;
   for (const [index, result] of results.entries()) {
     if (result.status === "fulfilled") {
       tell(result.value);
-    } else if (!(command.idempotent && result.reason.code === harmless)) {
-      complain(io, explain(result.reason, command.topics[index], true));
-      exitCode = 1;
+      continue;
     }
+    const { reason } = result;
+    const known = reason.code === harmless?.code ? harmless : undefined;
+    if (known !== undefined && command.idempotent) continue;
+    complain(
+      io,
+      known === undefined
+        ? explain(reason, command.topics[index], true)
+        : `${sentence(reason.message)} ${known.advice}`,
+    );
+    exitCode = 1;
   }
   return exitCode;
 }

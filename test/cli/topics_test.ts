@@ -45,11 +45,22 @@ test("cli topics: one that is refused doesn't keep the others, is named, and is 
   const created = await run(cluster, "create", "orders", "more");
   assert.equal(created.exitCode, 1);
   assert.match(created.out, /^Created "more"/);
-  assert.match(created.err, /^sluice: .*orders.*TOPIC_ALREADY_EXISTS.*\n$/);
+  assert.match(
+    created.err,
+    /^sluice: .*orders.*TOPIC_ALREADY_EXISTS.* To go on with it as it is: --if-not-exists\.\n$/,
+  );
   assert.equal((await run(cluster, "create", "orders", "--if-not-exists")).exitCode, 0);
-  assert.equal((await run(cluster, "delete", "absent")).exitCode, 1);
+  const deleted = await run(cluster, "delete", "absent");
+  assert.equal(deleted.exitCode, 1);
+  // To create it is no advice for somebody who wants it gone.
+  assert.match(
+    deleted.err,
+    /UNKNOWN_TOPIC_OR_PARTITION.* Look at the name, or take its absence as done: --if-exists\.\n$/,
+  );
   assert.equal((await run(cluster, "delete", "absent", "--if-exists")).exitCode, 0);
-  assert.equal((await run(cluster, "describe", "absent")).exitCode, 1);
+  const described = await run(cluster, "describe", "absent");
+  assert.equal(described.exitCode, 1);
+  assert.match(described.err, / Look at the name, or create the topic: sluice topics create NAME\.\n$/);
   const dry = await run(cluster, "create", "dry", "--dry-run");
   assert.match(dry.out, /^Could create "dry"/);
   assert.equal(cluster.topic("dry"), undefined);
