@@ -115,6 +115,8 @@ export function checkTlsOption(value: unknown, sockets: SocketFactory | undefine
   if (Array.isArray(tls.ca)) { for (const [at, entry] of tls.ca.entries()) checkText(`tls.ca[${at}]`, entry ?? null); }
   else checkText("tls.ca", tls.ca);
   checkTls(sockets, tls);
+  if (Array.isArray(tls.ca)) { for (const [at, entry] of tls.ca.entries()) checkAuthority(`tls.ca[${at}]`, entry); }
+  else checkAuthority("tls.ca", tls.ca as string | undefined);
   return tls;
 }
 
@@ -131,6 +133,19 @@ function checkText(option: string, value: unknown): void {
   if (value === undefined || typeof value === "string") return;
   const hint = value instanceof Uint8Array ? " Decode the bytes: new TextDecoder().decode(bytes)." : "";
   refuse(option, "text", value, hint);
+}
+
+/**
+ * Node takes any text for an authority and trusts nobody then: each broker would be refused, and the error send its
+ * reader to an option that is set. Keys and certificates of our own are complained of by every runtime.
+ */
+function checkAuthority(option: string, text: string | undefined): void {
+  if (text === undefined || text.includes("-----BEGIN ")) return;
+  throw new ConfigError(
+    option,
+    `Set "${option}" to certificates in PEM, which begin with "-----BEGIN CERTIFICATE-----": text of ${text.length} ` +
+      'characters is not. Where it is the name of a file, pass what is in it: await readFile(name, "utf8").',
+  );
 }
 
 /** A factory of sockets, if anything. */

@@ -614,7 +614,7 @@ test("options: a codec that doesn't exist, or a level that it doesn't heed, is r
 
 test("options: a TLS option that the sockets can't honour is refused at construction", () => {
   const table = [
-    ["ca", { ca: "PEM" }, { ca: false }],
+    ["ca", { ca: "-----BEGIN CERTIFICATE-----" }, { ca: false }],
     ["cert", { cert: "PEM", key: "PEM" }, { clientCert: false }],
     ["serverName", { serverName: "other" }, { serverName: false }],
     ["verify", { verify: "ca" }, { skipHostname: false }],
@@ -640,6 +640,21 @@ test("options: a TLS option that the sockets can't honour is refused at construc
     /"rejectUnauthorized".*no such option/,
   );
   assert.equal(resolve({ tls: true }).tls, true);
+});
+
+test("options: an authority that is no PEM is refused at construction, for Node takes it and trusts nobody", () => {
+  const pem = "-----BEGIN CERTIFICATE-----";
+  for (const ca of ["/etc/ssl/hunter2.pem", "", "MIIBszCCAVmgAwIBAgIU"]) {
+    refuses(
+      { tls: { ca }, connect: sockets({}) },
+      "tls.ca",
+      new RegExp(`"tls.ca".*: text of ${ca.length} characters is`),
+    );
+    refuses({ tls: { ca: [pem, ca] }, connect: sockets({}) }, "tls.ca[1]", /^Set "tls\.ca\[1\]" to .*readFile/);
+    assert.throws(() => validateConfig({ brokers: BROKERS, tls: { ca } }), ({ message }) => !/hunter2/.test(message));
+  }
+  // Tools write what the certificate says above it.
+  for (const ca of [pem, `Certificate:\n  Data:\n${pem}`, [pem, pem]]) resolve({ tls: { ca }, connect: sockets({}) });
 });
 
 test("options: the sockets of the runtime decide about TLS when no others are given", () => {

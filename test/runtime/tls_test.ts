@@ -153,7 +153,7 @@ testIf("insecure", "tls: verify none takes whoever is there", { verify: "none" }
 test("tls: what sockets of the runtime can't do is refused when the producer is made", async () => {
   const { cert, key } = serverPorts().tls.client;
   const needs: readonly (readonly [keyof typeof sockets.can, TlsOptions])[] = [
-    ["ca", { ca: "PEM" }],
+    ["ca", { ca: serverPorts().tls.ca }],
     ["clientCert", { cert, key }],
     ["serverName", { serverName: "kafka.example" }],
     ["skipHostname", { verify: "ca" }],
