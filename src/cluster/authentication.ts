@@ -142,11 +142,12 @@ function refuseHandshake(
 
 function refusal(broker: string, name: string, errorCode: number, text: string | null): AuthenticationError {
   const why = text === null || text === "" ? "it gives no reason" : `it says ${show(text)}`;
-  return new AuthenticationError(`The broker at ${broker} refused ${name}: ${why}.`, {
-    code: "SASL_AUTHENTICATION_FAILED",
-    errorCode,
-    broker,
-  });
+  // Brokers keep users for each mechanism apart, and say of all mistakes the same.
+  return new AuthenticationError(
+    `The broker at ${broker} refused ${name}: ${why}. Correct what "sasl" holds, or make it known to the broker for ` +
+      "this mechanism.",
+    { code: "SASL_AUTHENTICATION_FAILED", errorCode, broker },
+  );
 }
 
 /** A connection that ends meanwhile is no refusal, but often a sign of one. */

@@ -75,7 +75,7 @@ for (
       "a wrong password",
       { users },
       plain({ ...good, password: "s3cret" }),
-      /refused PLAIN: it says "Authentication failed/,
+      /refused PLAIN: it says "Authentication failed.*"\. Correct what "sasl" holds, or make it known to the broker for /,
     ],
     ["a wrong password for SCRAM", { users }, scramSha256({ ...good, password: "s3cret" }), /refused SCRAM-SHA-256/],
     ["an unknown user", { users }, scramSha512({ ...good, username: "other" }), /refused SCRAM-SHA-512/],
