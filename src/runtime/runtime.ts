@@ -15,17 +15,17 @@ export type RuntimeName = "workerd" | "deno" | "bun" | "node";
 /** What TLS needs. Text is PEM. An option that a runtime can't honour is a `ConfigError`, never dropped. */
 export interface TlsOptions {
   /** Certificate authorities to trust. On Node, Bun and Deno ≥ 2.8 they replace the runtime's own. */
-  readonly ca?: string | readonly string[];
+  readonly ca?: string | readonly string[] | undefined;
   /** The client's certificate, for mutual TLS. */
-  readonly cert?: string;
+  readonly cert?: string | undefined;
   /** The client's private key. */
-  readonly key?: string;
+  readonly key?: string | undefined;
   /** The passphrase of an encrypted key. */
-  readonly passphrase?: string;
+  readonly passphrase?: string | undefined;
   /** The name to send as SNI and to check the certificate against. @default the host that is dialled */
-  readonly serverName?: string;
+  readonly serverName?: string | undefined;
   /** `"full"`: chain and host name; `"ca"`: chain only; `"none"`: nothing. @default "full" */
-  readonly verify?: "full" | "ca" | "none";
+  readonly verify?: "full" | "ca" | "none" | undefined;
 }
 
 /** Where to connect, and in how much time. */

@@ -1,11 +1,16 @@
 import assert from "node:assert/strict";
-import { Producer, validateConfig } from "../../mod.ts";
+import { Producer, type ProducerOptions, validateConfig } from "../../mod.ts";
 import { ConfigError } from "../../src/errors.ts";
 import { NAMES } from "../../src/producer/named_producer.ts";
 import { resolveOptions } from "../../src/producer/options/options.ts";
-import type { SocketFactory } from "../../src/runtime/runtime.ts";
+import type { CompressionSpec } from "../../src/producer/options/compression.ts";
+import type { SocketFactory, TlsOptions } from "../../src/runtime/runtime.ts";
 import { VirtualRuntime } from "../../src/testing/mod.ts";
 import { test } from "../harness.ts";
+
+/** The options that a program compiled with exactOptionalPropertyTypes couldn't pass on when it may not have them. */
+type Exact<T> = { [N in keyof T]-?: Partial<Pick<T, N>> extends Pick<T, N> ? Defined<T, N> : never }[keyof T];
+type Defined<T, N extends keyof T> = undefined extends Required<T>[N] ? never : N;
 
 const BROKERS = "localhost:9092";
 
@@ -640,6 +645,18 @@ test("options: a TLS option that the sockets can't honour is refused at construc
     /"rejectUnauthorized".*no such option/,
   );
   assert.equal(resolve({ tls: true }).tls, true);
+});
+
+test("options: each that may be left out may be undefined, as a variable of the environment is", () => {
+  const exact: (Exact<ProducerOptions> | Exact<TlsOptions> | Exact<CompressionSpec>)[] = [];
+  const none: never[] = exact;
+  assert.deepEqual(none, []);
+  validateConfig({
+    brokers: BROKERS,
+    clientId: undefined,
+    tls: undefined,
+    compression: { codec: "gzip", level: undefined },
+  });
 });
 
 test("options: an authority that is no PEM is refused at construction, for Node takes it and trusts nobody", () => {

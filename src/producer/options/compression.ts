@@ -19,7 +19,7 @@ export interface CompressionSpec {
   /** The codec. */
   readonly codec: CompressionType;
   /** gzip: 1 to 9, zstd: −7 to 22; the others have none. */
-  readonly level?: number;
+  readonly level?: number | undefined;
 }
 
 /** A codec for some topics, and one for the rest. */
@@ -27,7 +27,7 @@ export interface TopicCompression {
   /** By topic name. */
   readonly topics: Readonly<Record<string, CompressionType | CompressionSpec | Codec>>;
   /** For every other topic. @default "none" */
-  readonly default?: CompressionType | CompressionSpec | Codec;
+  readonly default?: CompressionType | CompressionSpec | Codec | undefined;
 }
 
 /** The codec of each topic, and all codecs that there are. */

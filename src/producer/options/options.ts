@@ -45,134 +45,134 @@ export interface ProducerOptions<K = string | Uint8Array, V = string | Uint8Arra
   /** Bootstrap servers, a list or one string with commas. Port 9092 unless it is written. */
   readonly brokers: string | readonly string[];
   /** Sent with every request; quotas and broker logs go by it. @default "sluice" */
-  readonly clientId?: string;
+  readonly clientId?: string | undefined;
   /** Who must have a record before it counts: all in-sync replicas, the leader (1), nobody (0). @default "all" */
-  readonly acks?: "all" | -1 | 1 | 0;
+  readonly acks?: "all" | -1 | 1 | 0 | undefined;
   /** No duplicates and no reordering through retries (KIP-98). @default true unless acks or retries rule it out */
-  readonly idempotent?: boolean;
+  readonly idempotent?: boolean | undefined;
   /** Codec of the batches: its name, or a value such as `lz4()` of `@sluice/kafka/codecs`. @default "none" */
-  readonly compression?: CompressionType | CompressionSpec | Codec | TopicCompression;
+  readonly compression?: CompressionType | CompressionSpec | Codec | TopicCompression | undefined;
   /** Where codecs come from; or own ones, by name, which come before the built-in. @default "auto" */
-  readonly codecs?: CodecSource | Readonly<Partial<Record<CompressionType, Codec>>>;
+  readonly codecs?: CodecSource | Readonly<Partial<Record<CompressionType, Codec>>> | undefined;
   /** How long a batch waits for company. @default 0 */
-  readonly lingerMs?: number;
+  readonly lingerMs?: number | undefined;
   /**
    * Size of a batch. Unset, a batch is due at 16384 bytes, and while it can't leave it grows on up to 1000000.
    * @default unset
    */
-  readonly batchSize?: number;
+  readonly batchSize?: number | undefined;
   /**
    * Memory for records that have no outcome yet, in bytes. A record counts for no less than 256, about what its promise
    * takes. When it is full, `send` waits in line, and `produce` returns false.
    * The line is as long as it gets while the broker takes records; once nothing has come free for 100 ms it holds
    * 8 MiB, and who comes then fails at once with a `BufferFullError`. @default 33554432
    */
-  readonly bufferMemory?: number;
+  readonly bufferMemory?: number | undefined;
   /** How long a send may wait for metadata and memory together, in the order of the calls. @default 60000 */
-  readonly maxBlockMs?: number;
+  readonly maxBlockMs?: number | undefined;
   /** Cap on a Produce request. Brokers have a limit of their own, about 1 MB a batch. @default 104857600 */
-  readonly maxRequestSize?: number;
+  readonly maxRequestSize?: number | undefined;
   /** Unanswered Produce requests on a connection, 1 to 5 with idempotence. @default 5 */
-  readonly maxInFlight?: number;
+  readonly maxInFlight?: number | undefined;
   /** How often a batch is sent again. @default Infinity */
-  readonly retries?: number;
+  readonly retries?: number | undefined;
   /**
    * How often a batch is sent again, or the metadata asked again, after the answer that there is no such topic. With a
    * small number a send to a topic that is missing fails soon, and one to a topic that was just created may.
    * @default Infinity
    */
-  readonly unknownTopicRetries?: number;
+  readonly unknownTopicRetries?: number | undefined;
   /** Wait before the first retry; it doubles each time. @default 100 */
-  readonly retryBackoffMs?: number;
+  readonly retryBackoffMs?: number | undefined;
   /** Longest wait before a retry. @default 1000 */
-  readonly retryBackoffMaxMs?: number;
+  readonly retryBackoffMaxMs?: number | undefined;
   /** From the call of `send` to the outcome, at most. @default 120000 */
-  readonly deliveryTimeoutMs?: number;
+  readonly deliveryTimeoutMs?: number | undefined;
   /**
    * Don't fail a record at `deliveryTimeoutMs` while it may be in the log: wait until a broker tells, however long that
    * takes, and with it what was sent to the same partition later. Needs idempotence. @default false
    */
-  readonly waitForOutcome?: boolean;
+  readonly waitForOutcome?: boolean | undefined;
   /**
    * When a record fails, fail what was handed over for its partition after it as well, unless it may be in the log
    * already: the log is a prefix of what was sent, with no gap. Needs idempotence. @default false
    */
-  readonly gapless?: boolean;
+  readonly gapless?: boolean | undefined;
   /**
    * What to do when a broker misses records that were acknowledged, as after an unclean election: tell
    * `hooks.onDataLossSuspected` and go on under a new epoch, or be of no more use. @default "continue"
    */
-  readonly onDataLoss?: "continue" | "fatal";
+  readonly onDataLoss?: "continue" | "fatal" | undefined;
   /** How long to wait for an answer. @default 30000 */
-  readonly requestTimeoutMs?: number;
+  readonly requestTimeoutMs?: number | undefined;
   /** TCP, TLS and handshake together. @default 10000 */
-  readonly connectTimeoutMs?: number;
+  readonly connectTimeoutMs?: number | undefined;
   /** Wait before dialling a broker again; it doubles each time. @default 50 */
-  readonly reconnectBackoffMs?: number;
+  readonly reconnectBackoffMs?: number | undefined;
   /** Longest wait before dialling a broker again. @default 1000 */
-  readonly reconnectBackoffMaxMs?: number;
+  readonly reconnectBackoffMaxMs?: number | undefined;
   /** Age at which metadata is refreshed for no other reason. @default 300000 */
-  readonly metadataMaxAgeMs?: number;
+  readonly metadataMaxAgeMs?: number | undefined;
   /** A topic that is unused for this long is forgotten. @default 300000 */
-  readonly metadataMaxIdleMs?: number;
+  readonly metadataMaxIdleMs?: number | undefined;
   /** A connection that is unused for this long is closed. @default 540000 */
-  readonly connectionMaxIdleMs?: number;
+  readonly connectionMaxIdleMs?: number | undefined;
   /**
    * Connections at a time. A further one waits for its turn: then the one that has been idle longest is closed, or, if
    * all are busy, the oldest once its requests are answered. @default Infinity (6 on workerd)
    */
-  readonly maxConnections?: number;
+  readonly maxConnections?: number | undefined;
   /** Let the broker create a missing topic. @default false */
-  readonly allowAutoTopicCreation?: boolean;
+  readonly allowAutoTopicCreation?: boolean | undefined;
   /** A built-in strategy or an own function. Unset: by key, and sticky without a key. @default "sticky" */
-  readonly partitioner?: PartitionerName | Partitioner;
+  readonly partitioner?: PartitionerName | Partitioner | undefined;
   /**
    * Tell brokers from Kafka 4.4 on which node of which cluster they are taken for. One that is somebody else by now,
    * since addresses are given to others, says so; nothing is sent there, and the bootstrap servers are asked anew
    * (KIP-1242). Switch it off for a proxy that has ids of its own. @default true
    */
-  readonly clusterCheck?: boolean;
+  readonly clusterCheck?: boolean | undefined;
   /** Turns keys into bytes. @default strings and bytes as they are */
-  readonly keySerializer?: Serializer<K>;
+  readonly keySerializer?: Serializer<K> | undefined;
   /** Turns values into bytes. @default strings and bytes as they are */
-  readonly valueSerializer?: Serializer<V>;
+  readonly valueSerializer?: Serializer<V> | undefined;
   /** See records before they are serialized, and their outcomes (KIP-42). @default [] */
-  readonly interceptors?: readonly ProducerInterceptor<K, V>[];
+  readonly interceptors?: readonly ProducerInterceptor<K, V>[] | undefined;
   /** Speak TLS. @default false */
-  readonly tls?: boolean | TlsOptions;
+  readonly tls?: boolean | TlsOptions | undefined;
   /**
    * Who the producer is: a mechanism such as `scramSha256({ … })` of `@sluice/kafka/sasl`, or, but for the core, its
    * name with what it needs. @default none
    */
-  readonly sasl?: SaslMechanism | NamedSasl;
+  readonly sasl?: SaslMechanism | NamedSasl | undefined;
   /**
    * What `tls` and `sasl` mean together, in Kafka's words. Only `"sasl_plaintext"` lets PLAIN send a password through
    * an open line. @default derived
    */
-  readonly securityProtocol?: SecurityProtocol;
+  readonly securityProtocol?: SecurityProtocol | undefined;
   /**
    * Opens connections: a function, any object with a method `connect` as `cloudflare:sockets`, a service binding or a
    * VPC network of Workers have it, `socks5({ … })` and others of `@sluice/kafka/sockets`. @default the runtime's own
    */
-  readonly connect?: Connect;
+  readonly connect?: Connect | undefined;
   /**
    * Takes log events: one's own functions, or pino, winston, bunyan or `console` as they are. `"console"` writes a line
    * for each warning and what else an operator may want to know: the one word when nothing seems to happen. Fields are
    * safe for JSON. @default none: the producer is silent
    */
-  readonly logger?: Logger | "console";
+  readonly logger?: Logger | "console" | undefined;
   /**
    * What {@link Producer.snapshot} of another producer with the same `brokers` has returned, as it is or out of JSON.
    * Older than `metadataMaxAgeMs` it is of little use, and does no harm. @default none: brokers and leaders are asked for
    */
-  readonly snapshot?: ClusterSnapshot;
+  readonly snapshot?: ClusterSnapshot | undefined;
   /** Functions that are told what happens: connections, requests, retries. @default none */
-  readonly hooks?: ProducerHooks;
+  readonly hooks?: ProducerHooks | undefined;
   /**
    * Pushes metrics to brokers whose operators want them (KIP-714): `clientTelemetry()` of `@sluice/kafka/telemetry`.
    * @default none
    */
-  readonly telemetry?: Telemetry;
+  readonly telemetry?: Telemetry | undefined;
 }
 
 /** Options after defaults and checks. */
