@@ -291,7 +291,9 @@ export class EmbeddedCluster {
 
   /** Deletes a topic with all it holds. Created again it has another id. */
   deleteTopic(name: string): void {
+    const partitions = this.topic(name)?.partitions ?? [];
     this.controller.deleteTopic(name);
+    this.groups.forgetTopic(partitions);
   }
 
   /** Adds partitions until the topic has so many; on the brokers of `assignments`, the leader first, if they are given. */

@@ -24,6 +24,17 @@ export const topics = {
   demanding: { "min.insync.replicas": 2 },
 };
 
+/** The same numbers for both brokers. */
+export function randomOf(seed) {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
 /** Shorthands on top of our own modules; without any state, as both brokers are asked at the same time. */
 export function probesKit(modules) {
   const { messages, batches } = modules;

@@ -1,18 +1,9 @@
 /** What is asked about transactions, of the coordinator, of the leaders and of what a reader sees. */
+import { randomOf } from "./probes_kit.mjs";
+
 /** Of the walks; 7 has found something. With others it may be looked for more. */
 const walkSeeds = [1, 7];
 const walkSteps = 30;
-
-/** The same numbers for both brokers. */
-function randomOf(seed) {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-}
 
 /** Makes the probes. */
 export function transactionsProbes(

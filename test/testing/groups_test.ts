@@ -7,6 +7,7 @@ import {
   LeaveGroup,
   ListGroups,
   OffsetCommit,
+  OffsetDelete,
   OffsetFetch,
   OffsetForLeaderEpoch,
   SyncGroup,
@@ -286,3 +287,125 @@ test("embedded broker: where an epoch of a leader ends is told by who leads", as
   assert.equal((await ask(leaderEpoch, leaderEpoch + 1))[0], 75);
   assert.equal((await ask(leaderEpoch, -1, await connect(1)))[0], 6);
 });
+
+test("group: who wants none of the protocols that it joined with is refused, alone in the group as well", async () => {
+  const { leader, wire } = await settled();
+  assert.equal((await join(wire, leader, { protocols: [["other", "m"]] })).errorCode, 23);
+  assert.equal((await join(wire, leader, { protocols: [["other", "m"], ["range", "m"]] })).errorCode, 0);
+});
+
+test("group: the first generation doesn't wait for those who were told to come again, a later one does", async () => {
+  const { cluster, connect, runtime } = stage();
+  const [wire, other] = [await connect(), await connect()];
+  const [first, second] = [await joinAnew(wire), await joinAnew(other)];
+  assert.equal((await join(wire, first)).generationId, 1);
+  sendJoin(wire, first, { protocols: [["range", "more"]] });
+  await runtime.settle();
+  assert.equal(cluster.groups.get(GROUP)!.state, "PreparingRebalance");
+  sendJoin(other, second);
+  assert.equal((await wire.answer(JoinGroup, 9))!.generationId, 2);
+});
+
+test("group: who asks a second time to join, or for its assignment, is answered that time only", async () => {
+  const { connect, leader, runtime, wire } = await settled();
+  const [other, late] = [await connect(), await connect()];
+  const follower = await joinAnew(other);
+  sendJoin(other, follower);
+  sendJoin(late, follower);
+  await runtime.settle();
+  await join(wire, leader);
+  await late.answer(JoinGroup, 9);
+  const mine = { groupId: GROUP, generationId: 2, memberId: follower, protocolType: "consumer", protocolName: "range" };
+  const again = await connect();
+  for (const each of [late, again]) each.send(SyncGroup, 5, { ...mine, assignments: [] });
+  await runtime.settle();
+  await sync(wire, leader, 2, { [follower]: "its own" });
+  assert.equal(decoder.decode((await again.answer(SyncGroup, 5))!.assignment), "its own");
+  await runtime.advance(600_000);
+  assert.deepEqual([other.take(), late.take()], [[], []]);
+});
+
+test("group: who was told to come again is no member yet, and comes as no static one", async () => {
+  const { connect } = stage();
+  const wire = await connect();
+  const member = await joinAnew(wire);
+  const refused = await join(wire, member, { instanceId: "a" });
+  assert.deepEqual([refused.errorCode, refused.memberId], [-1, ""]);
+  const forget = { groupId: GROUP, topics: [{ name: "orders", partitions: [{ partitionIndex: 0 }] }] };
+  assert.equal((await wire.ask(OffsetDelete, 0, forget))!.errorCode, 0);
+  assert.equal((await wire.ask(DeleteGroups, 2, { groupsNames: [GROUP] }))!.results[0]!.errorCode, 0);
+  assert.equal((await join(wire, member)).errorCode, 25);
+});
+
+test("group: one that lost its last member while another was told to come again waits for that one", async () => {
+  const { cluster, connect, leader, wire } = await settled();
+  const other = await connect();
+  await joinAnew(other);
+  sendJoin(wire, leader, { protocols: [["range", "more"]] });
+  const members = [{ memberId: leader }];
+  assert.equal((await other.ask(LeaveGroup, 4, { groupId: GROUP, members }))!.members[0]!.errorCode, 0);
+  assert.equal(cluster.groups.get(GROUP)!.state, "PreparingRebalance");
+  assert.equal((await other.ask(DeleteGroups, 2, { groupsNames: [GROUP] }))!.results[0]!.errorCode, 68);
+});
+
+for (const [release, state] of [["3.9", "Stable"], ["4.1", "PreparingRebalance"]] as const) {
+  test(`group: what follows when one leaves that wasn't a member yet, and how it is described, Kafka ${release}`, async () => {
+    const { cluster, connect } = stage({ release });
+    const wire = await connect();
+    const { memberId: leader } = await join(wire, "", { instanceId: "a" });
+    await sync(wire, leader, 1, { [leader]: "all" });
+    const pending = await joinAnew(wire);
+    await wire.ask(LeaveGroup, 4, { groupId: GROUP, members: [{ memberId: pending }] });
+    assert.equal(cluster.groups.get(GROUP)!.state, state);
+    const [group] = (await wire.ask(DescribeGroups, 5, { groups: [GROUP] }))!.groups;
+    // The new coordinator tells it even while it may change.
+    assert.equal(decoder.decode(group!.members[0]!.memberAssignment), "all");
+    const twice = [{ memberId: leader, groupInstanceId: "a" }, { memberId: leader, groupInstanceId: "a" }];
+    const left = await wire.ask(LeaveGroup, 4, { groupId: GROUP, members: twice });
+    assert.deepEqual(left!.members.map(({ errorCode }) => errorCode), [0, 25]);
+  });
+}
+
+test("group: from version 5 on who asks for an assignment says of which protocol", async () => {
+  const { leader, wire } = await settled();
+  const mine = { groupId: GROUP, generationId: 1, memberId: leader, assignments: [] };
+  const named = { protocolType: "consumer", protocolName: "range" };
+  assert.equal((await wire.ask(SyncGroup, 5, { ...mine, ...named, protocolName: null }))!.errorCode, 23);
+  assert.equal((await wire.ask(SyncGroup, 5, { ...mine, ...named, protocolType: null }))!.errorCode, 23);
+  assert.equal((await wire.ask(SyncGroup, 4, mine))!.errorCode, 0);
+});
+
+test("group: offsets stay while a member reads the topic, or may, for nobody understands what it says", async () => {
+  const { connect, leader, wire } = await settled();
+  const other = await connect();
+  const forget = async () => {
+    const topics = [{ name: "orders", partitions: [{ partitionIndex: 0 }] }];
+    const answer = await other.ask(OffsetDelete, 0, { groupId: GROUP, topics });
+    return answer!.topics[0]!.partitions[0]!.errorCode;
+  };
+  assert.equal(await forget(), 86);
+  sendJoin(wire, leader);
+  await joinAnew(other);
+  assert.equal(await forget(), 86);
+});
+
+for (const [release, isNew] of [["3.9", false], ["4.1", true]] as const) {
+  test(`group: commits that a group knows nothing of, Kafka ${release}`, async () => {
+    const { cluster, connect } = stage({ release });
+    const wire = await connect();
+    const ask = async (version: number, generation: number, name = "orders", committedMetadata = "note") => {
+      const answer = await wire.ask(OffsetCommit, version, {
+        ...{ groupId: GROUP, memberId: "m", generationIdOrMemberEpoch: generation },
+        topics: [{ name, partitions: [{ partitionIndex: 0, committedOffset: 1n, committedMetadata }] }],
+      });
+      return answer!.topics[0]!.partitions[0]!.errorCode;
+    };
+    assert.deepEqual([await ask(8, 1), await ask(9, 1)], [22, isNew ? 69 : 22]);
+    assert.equal(await ask(9, 1, "orders", "x".repeat(4097)), isNew ? 69 : 22);
+    assert.equal(await ask(9, -1, "nowhere"), 3);
+    assert.equal(cluster.groups.get(GROUP), undefined);
+    assert.equal(await ask(9, -1), 0);
+    cluster.deleteTopic("orders");
+    assert.equal(cluster.groups.get(GROUP) !== undefined, isNew);
+  });
+}

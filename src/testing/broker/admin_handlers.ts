@@ -5,7 +5,6 @@
  */
 
 import type { ResponseInputOf } from "../../protocol/api.ts";
-import { readSubscription } from "../../protocol/consumer_protocol.ts";
 import type { DeleteRecords, DescribeCluster, OffsetDelete } from "../../protocol/messages/mod.ts";
 import {
   GROUP_ID_NOT_FOUND,
@@ -20,7 +19,6 @@ import {
 import type { Partition } from "../control/topic.ts";
 import type { Group } from "../coordination/group.ts";
 import type { Call } from "./call.ts";
-import { RELEASES } from "./release.ts";
 
 const BROKERS = 1;
 const HIGH_WATERMARK = -1n;
@@ -90,7 +88,6 @@ export function serveOffsetDelete(call: Call<typeof OffsetDelete>): ResponseInpu
   const group = cluster.groups.get(groupId);
   const errorCode = cluster.groups.memberRefusalOf(broker, groupId) || refusalOf(group);
   if (errorCode !== 0 || group === undefined) return { errorCode, throttleTimeMs: 0, topics: [] };
-  const subscribed = subscribedTopics(group);
   const answer = {
     errorCode: 0,
     throttleTimeMs: 0,
@@ -99,30 +96,18 @@ export function serveOffsetDelete(call: Call<typeof OffsetDelete>): ResponseInpu
       partitions: partitions.map(({ partitionIndex }) => {
         const partition = view.topic(name)?.partitions[partitionIndex];
         if (partition === undefined) return { partitionIndex, errorCode: UNKNOWN_TOPIC_OR_PARTITION };
-        if (subscribed.has(name)) return { partitionIndex, errorCode: GROUP_SUBSCRIBED_TO_TOPIC };
+        if (group.subscribesTo(name)) return { partitionIndex, errorCode: GROUP_SUBSCRIBED_TO_TOPIC };
         group.offsets.delete(partition);
         return { partitionIndex, errorCode: 0 };
       }),
     })),
   };
-  const isForgotten = !RELEASES[cluster.release].keepsEmptyGroups && group.hasNobody && group.offsets.isEmpty;
-  if (isForgotten) cluster.groups.delete(groupId);
+  const hasDeleted = answer.topics.some(({ partitions }) => partitions.some(({ errorCode }) => errorCode === 0));
+  if (hasDeleted) cluster.groups.forgetIfEmpty(group);
   return answer;
 }
 
 function refusalOf(group: Group | undefined): number {
   if (group === undefined) return GROUP_ID_NOT_FOUND;
   return group.hasNobody || group.protocolType === CONSUMER ? 0 : NON_EMPTY_GROUP;
-}
-
-function subscribedTopics({ hasNobody, members }: Group): ReadonlySet<string> {
-  if (hasNobody) return new Set();
-  return new Set(members.flatMap(({ metadata }) => {
-    try {
-      return readSubscription(metadata).topics;
-    } catch {
-      // Whatever the member says of itself, it says it of no topic.
-      return [];
-    }
-  }));
 }

@@ -19,6 +19,7 @@ import type {
 } from "../../protocol/messages/mod.ts";
 import {
   GROUP_ID_NOT_FOUND,
+  INCONSISTENT_GROUP_PROTOCOL,
   INVALID_GROUP_ID,
   INVALID_SESSION_TIMEOUT,
   OFFSET_METADATA_TOO_LARGE,
@@ -49,6 +50,7 @@ const FIRST_JOIN_WITH_REBALANCE_TIMEOUT = 1;
 const FIRST_JOIN_WITH_KNOWN_IDS = 4;
 const FIRST_JOIN_WITH_SKIPPING = 9;
 const FIRST_JOIN_WITHOUT_PROTOCOL = 7;
+const FIRST_SYNC_WITH_PROTOCOL = 5;
 const FIRST_LEAVE_WITH_MEMBERS = 3;
 const FIRST_COMMIT_WITH_TOPIC_IDS = 10;
 const FIRST_FETCH_WITH_GROUPS = 8;
@@ -97,8 +99,10 @@ function joined({ version }: Call<typeof JoinGroup>, answer: JoinAnswer): Respon
 export function serveSyncGroup(
   call: Call<typeof SyncGroup>,
 ): ResponseInputOf<typeof SyncGroup> | Promise<ResponseInputOf<typeof SyncGroup>> {
-  const { broker, cluster, request } = call;
+  const { broker, cluster, request, version } = call;
   const { groupId, protocolName, protocolType } = request;
+  const isSaid = version < FIRST_SYNC_WITH_PROTOCOL || (protocolName !== null && protocolType !== null);
+  if (!isSaid) return { errorCode: INCONSISTENT_GROUP_PROTOCOL, assignment: new Uint8Array(0) };
   const refusal = cluster.groups.memberRefusalOf(broker, groupId);
   if (refusal !== 0) return { errorCode: refusal, assignment: new Uint8Array(0) };
   const group = cluster.groups.get(groupId);
@@ -128,13 +132,12 @@ export function serveLeaveGroup(
   const refusal = cluster.groups.memberRefusalOf(broker, groupId);
   if (refusal !== 0) return { errorCode: refusal, members: [] };
   const group = cluster.groups.get(groupId);
-  const leave = (id: string, instance: string | null): number => group?.leave(id, instance) ?? UNKNOWN_MEMBER_ID;
-  if (version < FIRST_LEAVE_WITH_MEMBERS) return { errorCode: leave(memberId, null) };
+  const leavers = version < FIRST_LEAVE_WITH_MEMBERS ? [{ memberId, groupInstanceId: null }] : members;
+  const codes = group?.leaveAll(leavers) ?? leavers.map(() => UNKNOWN_MEMBER_ID);
+  if (version < FIRST_LEAVE_WITH_MEMBERS) return { errorCode: codes[0]! };
   return {
     errorCode: 0,
-    members: members.map(({ groupInstanceId, memberId }) => (
-      { memberId, groupInstanceId, errorCode: leave(memberId, groupInstanceId) }
-    )),
+    members: members.map(({ groupInstanceId, memberId }, at) => ({ memberId, groupInstanceId, errorCode: codes[at]! })),
   };
 }
 
@@ -155,16 +158,18 @@ export function serveOffsetCommit(call: Call<typeof OffsetCommit>): ResponseInpu
       }),
     };
   });
-  const offsets = wanted.flatMap(({ partitions }) =>
-    partitions.flatMap(({ partition, problem, ...rest }) =>
-      partition === undefined || problem !== 0 ? [] : [{ ...rest, partition }]
-    )
+  const known = wanted.flatMap(({ partitions }) =>
+    partitions.flatMap(({ partition, ...rest }) => partition === undefined ? [] : [{ ...rest, partition }])
   );
-  const code = cluster.groups.refusalOf(broker, request.groupId) || cluster.groups.commit(request, offsets);
+  // A commit of nothing that is there doesn't get as far as the group.
+  const code = known.length === 0 ? 0 : cluster.groups.refusalOf(broker, request.groupId) ||
+    cluster.groups.commit(request, known.filter(({ problem }) => problem === 0), version);
   return {
     topics: wanted.map(({ name, partitions, topicId }) => ({
       ...{ name, topicId },
-      partitions: partitions.map(({ partitionIndex, problem }) => ({ partitionIndex, errorCode: problem || code })),
+      partitions: partitions.map(({ partition, partitionIndex, problem }) => (
+        { partitionIndex, errorCode: partition === undefined ? problem : code || problem }
+      )),
     })),
   };
 }

@@ -42,8 +42,8 @@ export interface ReleaseProfile {
   readonly verifiesTransactions: boolean;
   /** A transaction that a leader knows to be open must be of the batch's epoch (Kafka 4.0). */
   readonly verifiesEpochs: boolean;
-  /** A group without members whose last offset was deleted stays until it is deleted itself (Kafka 4.0). */
-  readonly keepsEmptyGroups: boolean;
+  /** Groups are coordinated by what KIP-848 has brought (Kafka 4.0): empty ones stay until they are deleted themselves. */
+  readonly hasNewGroupCoordinator: boolean;
 }
 
 const OLD: Omit<ReleaseProfile, "versions"> = {
@@ -55,7 +55,7 @@ const OLD: Omit<ReleaseProfile, "versions"> = {
   boundsFutureTimestamps: false,
   verifiesTransactions: false,
   verifiesEpochs: false,
-  keepsEmptyGroups: false,
+  hasNewGroupCoordinator: false,
 };
 
 /** The releases. */
@@ -228,7 +228,7 @@ export const RELEASES: Readonly<Record<Release, ReleaseProfile>> = {
     ...OLD,
     verifiesTransactions: true,
     verifiesEpochs: true,
-    keepsEmptyGroups: true,
+    hasNewGroupCoordinator: true,
     namesApiVersions: true,
     featuresEpoch: 1n,
     boundsFutureTimestamps: true,
@@ -290,7 +290,7 @@ export const RELEASES: Readonly<Record<Release, ReleaseProfile>> = {
     boundsFutureTimestamps: true,
     verifiesTransactions: true,
     verifiesEpochs: true,
-    keepsEmptyGroups: true,
+    hasNewGroupCoordinator: true,
     versions: {
       Produce: [0, 13],
       Fetch: [4, 18],

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { readSubscription } from "../../protocol/consumer_protocol.ts";
 import type { Timer } from "../../runtime/runtime.ts";
 import type { ClusterRuntime } from "../cluster_runtime.ts";
 import { GroupOffsets } from "./group_offsets.ts";
@@ -16,6 +17,7 @@ import {
   NOT_COORDINATOR,
   REBALANCE_IN_PROGRESS,
   UNKNOWN_MEMBER_ID,
+  UNKNOWN_SERVER_ERROR,
 } from "../../protocol/error_code_names.ts";
 
 /** A group's state, in Kafka's words. */
@@ -71,6 +73,8 @@ export interface GroupOptions {
 }
 
 const NOTHING = new Uint8Array(0);
+/** The type of protocol in which members say what they read. */
+const CONSUMER = "consumer";
 
 interface Member {
   id: string;
@@ -93,6 +97,8 @@ export interface GroupHost {
   readonly clock: ClusterRuntime;
   /** How groups work. */
   readonly options: Required<GroupOptions>;
+  /** Whether it is the coordinator that KIP-848 has brought. */
+  readonly isNew: boolean;
   /** An id that no member has had. */
   newMemberId(prefix: string): string;
 }
@@ -112,6 +118,8 @@ export class Group {
   #protocolType: string | undefined;
   #protocolName: string | null = null;
   #leaderId: string | null = null;
+  /** What the members of the last generation read; undefined if they don't tell it in words that are known. */
+  #subscribed: ReadonlySet<string> | undefined;
   #rebalance: Timer | undefined;
   /** Whether the first generation still waits for more members. */
   #isDelayed = true;
@@ -155,13 +163,18 @@ export class Group {
       groupInstanceId: member.instanceId,
       clientId: member.clientId,
       metadata: this.#state === "Stable" ? this.#metadataOf(member) : NOTHING,
-      assignment: this.#state === "Stable" ? member.assignment : NOTHING,
+      assignment: this.#state === "Stable" || this.#host.isNew ? member.assignment : NOTHING,
     }));
   }
 
-  /** Whether there is neither a member nor one that was told to come again. */
+  /** Whether a member reads the topic, or may: not all say it in words that are known. */
+  subscribesTo(topic: string): boolean {
+    return this.#protocolType === CONSUMER && (this.#subscribed?.has(topic) ?? true);
+  }
+
+  /** Whether nobody is in it, or about to be; who was told to come again doesn't count. */
   get hasNobody(): boolean {
-    return this.#members.size === 0 && this.#pending.size === 0;
+    return this.#state === "Empty";
   }
 
   /** @internal A member joins, for the first time or for another generation. */
@@ -170,6 +183,8 @@ export class Group {
     if (request.memberId === "") return this.#joinAnew(request);
     const pending = this.#pending.get(request.memberId);
     if (pending !== undefined) {
+      // Kafka stumbles: static members are never told to come again.
+      if (request.groupInstanceId !== null) return refusedJoin(UNKNOWN_SERVER_ERROR, "");
       this.#forgetPending(request.memberId);
       return this.#addMember(request.memberId, request);
     }
@@ -207,8 +222,7 @@ export class Group {
       return { errorCode: 0, assignment: member.assignment };
     }
     return new Promise((resolve) => {
-      // Asked again: nobody waits for the first answer any more.
-      member.sync?.(refusedSync(REBALANCE_IN_PROGRESS));
+      // Asked again: as in Kafka the one who asked before is never answered.
       member.sync = resolve;
       member.session?.cancel();
       if (memberId === this.#leaderId) this.#assign(assignments);
@@ -225,15 +239,27 @@ export class Group {
 
   /** @internal A member leaves; one with an instance id may be named by that alone. */
   leave(memberId: string, groupInstanceId: string | null): number {
-    if (this.#pending.has(memberId)) {
-      this.#forgetPending(memberId);
-      this.#completeIfAllJoined();
+    return this.leaveAll([{ memberId, groupInstanceId }])[0]!;
+  }
+
+  /** @internal Members leave, and the others divide anew once; who is named twice is out by the second time. */
+  leaveAll(members: readonly { readonly memberId: string; readonly groupInstanceId: string | null }[]): number[] {
+    let hasLeft = false;
+    const codes = members.map(({ groupInstanceId, memberId }) => {
+      const isPending = this.#pending.has(memberId);
+      const byName = memberId === "" && groupInstanceId !== null;
+      const named = byName ? this.#instance(groupInstanceId)?.id ?? "" : memberId;
+      const problem = isPending ? 0 : this.#problemWith(named, groupInstanceId);
+      if (problem !== 0) return problem;
+      if (isPending) this.#forgetPending(memberId);
+      else this.#drop(this.#members.get(named)!);
+      // The new coordinator has a group divide again even after one that wasn't a member yet.
+      hasLeft ||= !isPending || this.#host.isNew;
       return 0;
-    }
-    const named = memberId === "" && groupInstanceId !== null ? this.#instance(groupInstanceId)?.id ?? "" : memberId;
-    const problem = this.#problemWith(named, groupInstanceId);
-    if (problem === 0) this.#remove(this.#members.get(named)!);
-    return problem;
+    });
+    if (hasLeft) this.#afterLoss();
+    else this.#completeIfAllJoined();
+    return codes;
   }
 
   /** @internal Why offsets may not be committed; 0 if they may. */
@@ -332,7 +358,7 @@ export class Group {
 
   #awaitGeneration(member: Member): Promise<JoinAnswer> {
     return new Promise((resolve) => {
-      member.join?.(refusedJoin(UNKNOWN_MEMBER_ID, member.id));
+      // Asked again: as in Kafka the one who asked before is never answered.
       member.join = resolve;
       // Whoever waits for an answer needs no heartbeats.
       member.session?.cancel();
@@ -343,7 +369,10 @@ export class Group {
 
   #prepare(): void {
     const isFirst = this.#state === "Empty";
+    const isUndone = this.#state === "CompletingRebalance";
     for (const member of this.#members.values()) {
+      // What each had before is nobody's: the leader didn't come to divide it anew.
+      if (isUndone) member.assignment = NOTHING;
       const { sync } = member;
       member.sync = undefined;
       if (sync === undefined) continue;
@@ -357,10 +386,11 @@ export class Group {
       this.#rebalance = this.#later(() => this.#complete(), initialRebalanceDelayMs);
       return;
     }
-    const timeoutMs = Math.max(...[...this.#members.values()].map((member) => member.rebalanceTimeoutMs));
-    this.#rebalance = this.#later(() => this.#complete(), timeoutMs);
+    this.#rebalance = this.#later(() => this.#complete(), this.#rebalanceTimeoutMs());
     this.#isDelayed = false;
-    this.#completeIfAllJoined();
+    // The first generation is complete when its delay is over, whoever was told to come again.
+    if (isFirst) this.#complete();
+    else this.#completeIfAllJoined();
   }
 
   #completeIfAllJoined(): void {
@@ -379,6 +409,7 @@ export class Group {
       this.#generationId++;
       this.#state = "Empty";
       this.#protocolName = null;
+      this.#subscribed = new Set();
       return;
     }
     const joined = [...this.#members.values()].filter(({ join }) => join !== undefined);
@@ -389,6 +420,7 @@ export class Group {
     }
     this.#generationId++;
     this.#protocolName = this.#chooseProtocol();
+    this.#subscribed = this.#subscriptions();
     this.#state = "CompletingRebalance";
     for (const member of joined) {
       const { join } = member;
@@ -396,19 +428,21 @@ export class Group {
       this.#keepAlive(member);
       join!(this.#joinedAs(member));
     }
-    const timeoutMs = Math.max(...[...this.#members.values()].map((member) => member.rebalanceTimeoutMs));
     const generation = this.#generationId;
     this.#rebalance = this.#later(() => {
       if (this.#state !== "CompletingRebalance" || this.#generationId !== generation) return;
       for (const member of [...this.#members.values()]) if (member.sync === undefined) this.#drop(member);
       this.#afterLoss();
-    }, timeoutMs);
+    }, this.#rebalanceTimeoutMs());
   }
 
   #prepareAgain(): void {
-    const timeoutMs = Math.max(...[...this.#members.values()].map((member) => member.rebalanceTimeoutMs));
     this.#isDelayed = false;
-    this.#rebalance = this.#later(() => this.#complete(), timeoutMs);
+    this.#rebalance = this.#later(() => this.#complete(), this.#rebalanceTimeoutMs());
+  }
+
+  #rebalanceTimeoutMs(): number {
+    return Math.max(0, ...[...this.#members.values()].map((member) => member.rebalanceTimeoutMs));
   }
 
   #assign(assignments: readonly { readonly memberId: string; readonly assignment: Uint8Array }[]): void {
@@ -454,17 +488,28 @@ export class Group {
     };
   }
 
+  #subscriptions(): ReadonlySet<string> | undefined {
+    try {
+      return new Set(
+        [...this.#members.values()].flatMap((member) => readSubscription(this.#metadataOf(member)).topics),
+      );
+    } catch {
+      return undefined;
+    }
+  }
+
   #metadataOf({ protocols }: Member): Uint8Array {
     return protocols.find(({ name }) => name === this.#protocolName)?.metadata ?? NOTHING;
   }
 
-  #takesProtocols({ memberId, protocols, protocolType }: JoinRequest): boolean {
+  /** What the member itself said before counts as well: who wants something else altogether has to leave first. */
+  #takesProtocols({ protocols, protocolType }: JoinRequest): boolean {
     if (protocols.length === 0 || protocolType === "") return false;
-    const others = [...this.#members.values()].filter(({ id }) => id !== memberId);
-    if (this.#members.size > 0 && protocolType !== this.#protocolType) return false;
-    return others.length === 0 ||
+    const members = [...this.#members.values()];
+    if (members.length === 0) return true;
+    return protocolType === this.#protocolType &&
       protocols.some(({ name }) =>
-        others.every((member) => member.protocols.some((protocol) => protocol.name === name))
+        members.every((member) => member.protocols.some((protocol) => protocol.name === name))
       );
   }
 
@@ -499,14 +544,10 @@ export class Group {
     this.#afterLoss();
   }
 
+  /** A group that has lost its last member waits for those who were told to come again, too. */
   #afterLoss(): void {
-    if (this.#state === "Stable" || this.#state === "CompletingRebalance") {
-      if (this.#members.size === 0) this.#complete();
-      else this.#prepare();
-    } else if (this.#state === "PreparingRebalance") {
-      if (this.#members.size === 0) this.#complete();
-      else this.#completeIfAllJoined();
-    }
+    if (this.#state === "Stable" || this.#state === "CompletingRebalance") this.#prepare();
+    else this.#completeIfAllJoined();
   }
 
   #drop(member: Member): void {

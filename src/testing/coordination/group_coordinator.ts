@@ -42,6 +42,8 @@ export interface GroupCoordinatorHost extends CoordinatorHost {
   readonly coordinators: Coordinators;
 }
 
+const FIRST_COMMIT_WITH_NOT_FOUND = 9;
+
 /** The group coordinator of one cluster. */
 export class GroupCoordinator {
   readonly #cluster: GroupCoordinatorHost;
@@ -56,6 +58,7 @@ export class GroupCoordinator {
     this.#host = {
       clock: cluster.clock,
       options: readGroupOptions(given),
+      isNew: this.#isNew,
       newMemberId: (prefix) =>
         `${prefix}-${(++this.#memberIds).toString().padStart(8, "0")}-0000-4000-8000-000000000000`,
     };
@@ -115,6 +118,19 @@ export class GroupCoordinator {
     return 0;
   }
 
+  /** @internal Until Kafka 4 a group that nobody is in was gone with its last offset. */
+  forgetIfEmpty(group: Group): void {
+    if (!this.#isNew && group.hasNobody && group.offsets.isEmpty) this.delete(group.id);
+  }
+
+  /** @internal Forgets the offsets of a topic that was deleted. */
+  forgetTopic(partitions: readonly ReplicatedPartition[]): void {
+    for (const group of this.#groups.values()) {
+      for (const partition of partitions) group.offsets.delete(partition);
+      this.forgetIfEmpty(group);
+    }
+  }
+
   /** @internal Commits offsets of a member, or of a group without members. */
   commit(
     { generationIdOrMemberEpoch: generation, groupId, groupInstanceId, memberId }: {
@@ -124,9 +140,12 @@ export class GroupCoordinator {
       readonly groupInstanceId: string | null;
     },
     offsets: readonly OffsetToCommit[],
+    version: number,
   ): number {
     const known = this.#groups.get(groupId);
-    if (known === undefined && generation >= 0) return ILLEGAL_GENERATION;
+    if (known === undefined && generation >= 0) {
+      return this.#isNew && version >= FIRST_COMMIT_WITH_NOT_FOUND ? GROUP_ID_NOT_FOUND : ILLEGAL_GENERATION;
+    }
     const group = known ?? this.getOrCreate(groupId);
     const problem = group.commitProblem(memberId, groupInstanceId, generation, false);
     if (problem !== 0) return problem;
@@ -170,6 +189,10 @@ export class GroupCoordinator {
   /** @internal Cancels what would happen later. */
   close(): void {
     for (const group of this.#groups.values()) group.close();
+  }
+
+  get #isNew(): boolean {
+    return RELEASES[this.#cluster.release].hasNewGroupCoordinator;
   }
 
   #producersOf(groupId: string): Map<bigint, OffsetsProducer> {
