@@ -25,7 +25,8 @@ export const outcomes = [
     edits: [{
       file: settlement,
       find: `    if (result === undefined) {\n`,
-      replace: `    if (result === undefined) {\n      return this.onAccepted(batch, -1n, -1, "duplicate");\n`,
+      replace:
+        `    if (result === undefined) {\n      return this.onAccepted(batch, -1n, -1, "duplicate", answer.nowMs);\n`,
     }],
   },
   {

@@ -117,7 +117,11 @@ export class Exchange {
         this.#end(lane, () => {
           const nowMs = this.#runtime.now();
           this.#metrics.answered(nowMs - sentMs, 0, nowMs);
-          for (const batch of batches) this.#settlement.onAccepted(batch, -1n, -1, "unacknowledged", nowMs, flushed);
+          for (const batch of batches) {
+            this.#settlement.onAccepted(batch, -1n, -1, "unacknowledged", nowMs);
+            // Without an answer the socket may still hold the bytes.
+            if (flushed) batch.recycle();
+          }
         }), lost);
       return;
     }

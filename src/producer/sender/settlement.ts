@@ -122,8 +122,10 @@ export class Settlement {
     } else if (verdict === "duplicate") {
       this.onAccepted(batch, result.errorCode === NONE ? result.baseOffset : -1n, -1, "duplicate", answer.nowMs);
     } else {
-      this.#onRefused(batch, verdict, result, answer, broker);
+      return this.#onRefused(batch, verdict, result, answer, broker);
     }
+    // An answer shows that the request has been read.
+    batch.recycle();
   }
 
   /** What an error says for good, whatever becomes of the batch. */
@@ -135,8 +137,8 @@ export class Settlement {
   }
 
   /**
-   * The records are in the log, or (acks 0) as far as will ever be known. `isRead`: the request has been read, so that no
-   * socket holds its bytes any more.
+   * The records are in the log, or (acks 0) as far as will ever be known. Whoever calls it knows whether a socket may still
+   * hold the bytes.
    */
   onAccepted(
     batch: QueuedBatch,
@@ -144,7 +146,6 @@ export class Settlement {
     appendTimeMs: number,
     delivery: Delivery,
     nowMs: number,
-    isRead: boolean = true,
   ): void {
     const { partition } = batch;
     partition.removeInFlight(batch);
@@ -153,8 +154,6 @@ export class Settlement {
       this.#deliver(implied.batch, implied.baseOffset, -1, "acked", nowMs);
     }
     this.#deliver(batch, baseOffset, appendTimeMs, delivery, nowMs);
-    // An answer shows that the request has been read; without one (acks 0) the socket may still hold the bytes.
-    if (isRead) batch.recycle();
     this.#schedule.add(partition);
   }
 
