@@ -17,7 +17,6 @@ import { recordsProbes } from "./probes_records.mjs";
 import { requestsProbes } from "./probes_requests.mjs";
 import { restartProbes } from "./probes_restart.mjs";
 import { groupsProbes } from "./probes_groups.mjs";
-import { groupWalksProbes } from "./probes_group_walks.mjs";
 import { transactionsProbes } from "./probes_transactions.mjs";
 import { sequencesProbes } from "./probes_sequences.mjs";
 import { Wires } from "./probes_wire.mjs";
@@ -71,7 +70,6 @@ export async function runProbesPart({ version, tally, only = /./ }) {
       hangupsProbes,
       transactionsProbes,
       groupsProbes,
-      groupWalksProbes,
       adminProbes,
       restartProbes,
     ];
