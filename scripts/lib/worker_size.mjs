@@ -74,7 +74,7 @@ const programs = {
   "transactions and SCRAM": {
     source: `import { TransactionalProducer } from "./dist/workerd/mod.js";
 import { scramSha256 } from "./dist/workerd/sasl.js";${transact}`,
-    // The same took the last bytes of 105.5.
+    // Those errors and what a start needn't load took the last bytes of 105.5.
     limit: 106 << 10,
     told: [/full client, (\d+) with transactions/, /without `--minify` \d+, \d+ and (\d+)/],
   },

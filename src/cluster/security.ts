@@ -112,11 +112,10 @@ export function checkTlsOption(value: unknown, sockets: SocketFactory | undefine
     refuseSecret("tls.verify", wanted, tls.verify);
   }
   for (const name of TLS_TEXTS) checkText(`tls.${name}`, tls[name]);
-  if (Array.isArray(tls.ca)) { for (const [at, entry] of tls.ca.entries()) checkText(`tls.ca[${at}]`, entry ?? null); }
-  else checkText("tls.ca", tls.ca);
+  if (Array.isArray(tls.ca)) {
+    for (const [at, entry] of tls.ca.entries()) checkAuthority(`tls.ca[${at}]`, entry ?? null);
+  } else checkAuthority("tls.ca", tls.ca);
   checkTls(sockets, tls);
-  if (Array.isArray(tls.ca)) { for (const [at, entry] of tls.ca.entries()) checkAuthority(`tls.ca[${at}]`, entry); }
-  else checkAuthority("tls.ca", tls.ca as string | undefined);
   return tls;
 }
 
@@ -139,7 +138,9 @@ function checkText(option: string, value: unknown): void {
  * Node takes any text for an authority and trusts nobody then: each broker would be refused, and the error send its
  * reader to an option that is set. Keys and certificates of our own are complained of by every runtime.
  */
-function checkAuthority(option: string, text: string | undefined): void {
+function checkAuthority(option: string, value: unknown): void {
+  checkText(option, value);
+  const text = value as string | undefined;
   if (text === undefined || text.includes("-----BEGIN ")) return;
   throw new ConfigError(
     option,

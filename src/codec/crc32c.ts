@@ -29,15 +29,11 @@ let smallOnes = 0;
  * ```
  */
 export function crc32c(bytes: Uint8Array, start: number = 0, end: number = bytes.length): number {
-  if (end - start < WASM_FROM) return ofSmall(bytes, start, end);
-  const byWasm = wasmCrc32c();
-  return byWasm === undefined ? crc32cByTables(bytes, start, end) : byWasm(bytes, start, end);
-}
-
-function ofSmall(bytes: Uint8Array, start: number, end: number): number {
-  if (smallOnes === WITHOUT_TABLES) return crc32cByTables(bytes, start, end);
-  smallOnes += 1;
-  if (smallOnes <= BIT_BY_BIT) return crc32cByBits(bytes, start, end);
+  if (end - start < WASM_FROM) {
+    if (smallOnes === WITHOUT_TABLES) return crc32cByTables(bytes, start, end);
+    smallOnes += 1;
+    if (smallOnes <= BIT_BY_BIT) return crc32cByBits(bytes, start, end);
+  }
   const byWasm = wasmCrc32c();
   return byWasm === undefined ? crc32cByTables(bytes, start, end) : byWasm(bytes, start, end);
 }
