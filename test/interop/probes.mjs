@@ -17,6 +17,7 @@ import { recordsProbes } from "./probes_records.mjs";
 import { requestsProbes } from "./probes_requests.mjs";
 import { restartProbes } from "./probes_restart.mjs";
 import { groupsProbes } from "./probes_groups.mjs";
+import { groupWalksProbes } from "./probes_group_walks.mjs";
 import { transactionsProbes } from "./probes_transactions.mjs";
 import { sequencesProbes } from "./probes_sequences.mjs";
 import { Wires } from "./probes_wire.mjs";
@@ -70,6 +71,7 @@ export async function runProbesPart({ version, tally, only = /./ }) {
       hangupsProbes,
       transactionsProbes,
       groupsProbes,
+      groupWalksProbes,
       adminProbes,
       restartProbes,
     ];
