@@ -78,6 +78,8 @@ export interface OffsetToCommit extends TopicPartition {
   readonly offset: bigint;
   /** What is to stand beside it. @default "" */
   readonly metadata?: string | undefined;
+  /** The epoch of the leader that the record before it was read from (KIP-320). @default -1, unknown */
+  readonly leaderEpoch?: number | undefined;
 }
 
 /** What is shown of transactions; Kafka's words. */
@@ -191,24 +193,21 @@ export function alterConsumerGroupOffsets(
 ): Promise<AdminResult<TopicPartition & { readonly offset: bigint }>[]> {
   const groupId = checkGroup(givenGroup);
   const offsets = readDistinct("offsets", given, "partitions", (item) => {
-    const { metadata = "", offset, ...place } = readFields("an offset", item, [
-      "topic",
-      "partition",
-      "offset",
-      "metadata",
-    ]);
+    const fields = ["topic", "partition", "offset", "metadata", "leaderEpoch"];
+    const { metadata = "", leaderEpoch = -1, offset, ...place } = readFields("an offset", item, fields);
     if (typeof metadata !== "string") {
       throw new ConfigError("metadata", `Set "metadata" to text: ${show(metadata)} is not.`);
     }
-    return { ...readPartition(place), offset: checkOffset("offset", offset), metadata, groupId };
+    const committedLeaderEpoch = checkCount("leaderEpoch", leaderEpoch, -1);
+    return { ...readPartition(place), offset: checkOffset("offset", offset), committedLeaderEpoch, metadata, groupId };
   }, keyOf);
   return call.each(offsets, (left) =>
     dispatcher.byCoordinator(call, left, async ({ nodeId }, asked) => {
       const { topics } = await dispatcher.ask(call, nodeId, OffsetCommit, {
         groupId,
         memberId: "",
-        topics: byTopic(asked, ({ metadata, offset, partition }) => (
-          { partitionIndex: partition, committedOffset: offset, committedMetadata: metadata }
+        topics: byTopic(asked, ({ committedLeaderEpoch, metadata, offset, partition }) => (
+          { partitionIndex: partition, committedOffset: offset, committedLeaderEpoch, committedMetadata: metadata }
         )),
       } as never, LAST_COMMIT_WITH_NAMES);
       const found = indexed(topics, ({ partitionIndex }) => partitionIndex);

@@ -57,7 +57,8 @@ export function checkAssignments(value: unknown): Assignment[] {
   return readList("partitions", value, PARTITIONS, (item) => {
     const partition = checkPartition(item);
     const start = readable("start", () => (item as Assignment).start);
-    return { ...partition, start: start === undefined ? undefined : checkPosition(start) };
+    const leaderEpoch = checkLeaderEpoch(item);
+    return { ...partition, start: start === undefined ? undefined : checkPosition(start), ...leaderEpoch };
   });
 }
 
@@ -66,9 +67,22 @@ export function checkOffsets(value: unknown): TopicPartitionOffset[] {
   return readList("offsets", value, "offsets, each as { topic, partition, offset }", (item) => {
     const partition = checkPartition(item);
     const offset = readable("offset", () => (item as TopicPartitionOffset).offset);
-    if (typeof offset === "bigint" && offset >= 0n && offset <= MAX_OFFSET) return { ...partition, offset };
+    if (typeof offset === "bigint" && offset >= 0n && offset <= MAX_OFFSET) {
+      return { ...partition, offset, ...checkLeaderEpoch(item) };
+    }
     throw new ConfigError("offset", `Give "offset" as a bigint from 0n on: ${show(offset)} is none.`);
   });
+}
+
+/** The epoch that stands with an offset, if it is known. */
+function checkLeaderEpoch(item: unknown): { readonly leaderEpoch?: number } {
+  const leaderEpoch = readable("leaderEpoch", () => (item as TopicPartitionOffset).leaderEpoch);
+  if (leaderEpoch === undefined || leaderEpoch === -1) return {};
+  if (Number.isSafeInteger(leaderEpoch) && leaderEpoch >= 0 && leaderEpoch <= MAX_INT32) return { leaderEpoch };
+  throw new ConfigError(
+    "leaderEpoch",
+    `Give "leaderEpoch" as a whole number from 0 on, or leave it out: ${show(leaderEpoch)} is none.`,
+  );
 }
 
 /** A place in a partition. */

@@ -13,7 +13,7 @@ export type SendAsked = (send: (offsets: readonly TopicPartitionOffset[]) => Pro
 
 /** One call that commits. */
 interface Call {
-  readonly offsets: ReadonlyMap<string, bigint>;
+  readonly offsets: ReadonlyMap<string, TopicPartitionOffset>;
   /** It has no outcome yet. */
   isPending: boolean;
   /** It has got through, or its request is on its way. */
@@ -36,7 +36,7 @@ export class LastAskedOffsets {
   /** Takes the offsets of a call, and carries it out. */
   async during(offsets: readonly TopicPartitionOffset[], commit: (send: SendAsked) => Promise<void>): Promise<void> {
     const call: Call = {
-      offsets: new Map(offsets.map((place) => [keyOf(place), place.offset])),
+      offsets: new Map(offsets.map((place) => [keyOf(place), place])),
       isPending: true,
       counts: false,
     };
@@ -47,7 +47,7 @@ export class LastAskedOffsets {
         if (!call.isPending) throw new KafkaError("The commit is over.");
         call.counts = true;
         try {
-          await send(offsets.map((place) => ({ ...place, offset: this.#offsetOf(keyOf(place), call) })));
+          await send(offsets.map((place) => this.#lastOf(keyOf(place), call)));
         } catch (error) {
           call.counts = isThroughForOthers(error);
           throw error;
@@ -63,7 +63,7 @@ export class LastAskedOffsets {
   }
 
   /** Of a partition: that of the last later call that counts, or else of the call. */
-  #offsetOf(key: string, call: Call): bigint {
+  #lastOf(key: string, call: Call): TopicPartitionOffset {
     for (let i = this.#calls.length - 1; this.#calls[i] !== call; i--) {
       const { counts, offsets } = this.#calls[i]!;
       if (counts && offsets.has(key)) return offsets.get(key)!;

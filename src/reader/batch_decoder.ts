@@ -12,6 +12,7 @@ import type { BatchHeader } from "../protocol/batch_header.ts";
 import { type DecodedRecord, decodeRecords, splitRecordBatches, verifyCrc } from "../protocol/record_batch_reader.ts";
 import * as layout from "../protocol/record_batch_layout.ts";
 import type { Chunk, Cursor } from "./cursor.ts";
+import type { EpochSpan } from "./epochs_read.ts";
 import type { ControlMarker, ReadBatch, ReadRecord } from "./record.ts";
 
 /** What is shown of transactions. */
@@ -33,17 +34,23 @@ export function offsetBehind({ baseOffset, lastOffsetDelta }: BatchHeader): bigi
   return baseOffset + BigInt(lastOffsetDelta) + 1n;
 }
 
+/** The whole batches at the front of a blob. */
+export interface WholeBatches {
+  /** Bytes that they take. */
+  length: number;
+  /** The offset behind the last of them. */
+  nextOffset: bigint;
+  /** Who has appended them. */
+  readonly epochs: EpochSpan[];
+}
+
 /**
- * The whole batches at the front of a blob: how many bytes they take, and the offset behind the last of them. What can't
- * be read behind others is left for the next answer, which begins with it.
+ * Looks how far a blob can be read. What can't be read behind others is left for the next answer, which begins with it.
  *
  * @throws {ProtocolError} when the first one can't be read
  */
-export function wholeBatches(
-  bytes: Uint8Array,
-  from: bigint,
-): { readonly length: number; readonly nextOffset: bigint; readonly epoch: number } {
-  const found = { length: 0, nextOffset: from, epoch: -1 };
+export function wholeBatches(bytes: Uint8Array, from: bigint): Readonly<WholeBatches> {
+  const found: WholeBatches = { length: 0, nextOffset: from, epochs: [] };
   try {
     for (const { header, bytes: batch } of splitRecordBatches(bytes)) addBatch(found, header, batch.length);
   } catch (error) {
@@ -52,11 +59,7 @@ export function wholeBatches(
   return found;
 }
 
-function addBatch(
-  found: { length: number; nextOffset: bigint; epoch: number },
-  header: BatchHeader,
-  byteLength: number,
-): void {
+function addBatch(found: WholeBatches, header: BatchHeader, byteLength: number): void {
   const behind = offsetBehind(header);
   // The first batch may begin before what was asked for; none goes back behind the one before it.
   const goesBack = found.length > 0 && header.baseOffset < found.nextOffset;
@@ -67,7 +70,8 @@ function addBatch(
   }
   found.length += byteLength;
   found.nextOffset = behind;
-  found.epoch = header.partitionLeaderEpoch;
+  const { baseOffset, partitionLeaderEpoch: epoch } = header;
+  if (found.epochs.at(-1)?.epoch !== epoch) found.epochs.push({ from: baseOffset, epoch });
 }
 
 /**
@@ -92,7 +96,8 @@ export async function* readChunk(
     const isBehind = cursor.position === undefined || nextOffset <= cursor.position;
     if (isBehind && !header.isControl) continue;
     const records = await visibleRecords(cursor, header, batch, options, abortedProducers);
-    if (!isBehind) yield { topic, partition, records, nextOffset, highWatermark };
+    const { partitionLeaderEpoch: leaderEpoch } = header;
+    if (!isBehind) yield { topic, partition, records, nextOffset, leaderEpoch, highWatermark };
   }
 }
 

@@ -5,7 +5,8 @@
  */
 
 import { ZERO_TOPIC_ID } from "../cluster/metadata.ts";
-import type { Position } from "./record.ts";
+import { EpochsRead } from "./epochs_read.ts";
+import type { Assignment, Position } from "./record.ts";
 
 /** What one answer has brought for a partition. */
 export interface Chunk {
@@ -44,8 +45,8 @@ export class Cursor {
   busy = false;
   /** Id of the topic whose records were fetched last; all zeros before the first, and after a jump. */
   topicId: string = ZERO_TOPIC_ID;
-  /** Epoch of the leader that appended the last batch that was fetched; −1 if unknown. */
-  lastEpoch = -1;
+  /** The leaders that have appended what was fetched. */
+  readonly epochs: EpochsRead = new EpochsRead();
   /** Epoch of the leader at which the position was last found to be in its log (KIP-320); −1 before, and after a jump. */
   validEpoch = -1;
   /** How much to ask for at a time; grows where a single batch is larger. */
@@ -97,7 +98,7 @@ export class Cursor {
     this.failures = 0;
     this.corruptions = 0;
     this.isCut = false;
-    this.lastEpoch = -1;
+    this.epochs.clear();
     this.validEpoch = -1;
     this.topicId = ZERO_TOPIC_ID;
     this.dropBuffer();
@@ -107,6 +108,16 @@ export class Cursor {
   startAt(offset: bigint): void {
     this.position = offset;
     this.fetchOffset = offset;
+  }
+
+  /** It begins where somebody has read before, who knew by whom the last record was appended. */
+  assume({ start, leaderEpoch = -1 }: Assignment): void {
+    if (typeof start === "bigint" && leaderEpoch >= 0) this.epochs.add({ from: start - 1n, epoch: leaderEpoch });
+  }
+
+  /** The epoch of the leader that has appended the record before an offset; −1 if that wasn't read. */
+  epochBefore(offset: bigint): number {
+    return offset > this.fetchOffset ? -1 : this.epochs.before(offset);
   }
 
   /** Forgets what was fetched and not handed out. */

@@ -14,6 +14,7 @@ import type { Runtime, Timer } from "../runtime/runtime.ts";
 import type { Changes } from "./changes.ts";
 import type { Cursor } from "./cursor.ts";
 import { FetchBuffer } from "./fetch_buffer.ts";
+import { ZERO_TOPIC_ID } from "../cluster/metadata.ts";
 import { leaderOf, topicIdOf } from "./leader.ts";
 import type { ResolvedReaderOptions } from "./options.ts";
 import { MOST_PARTITION_BYTES, Outcomes } from "./outcomes.ts";
@@ -226,10 +227,10 @@ export class Fetcher {
   /** After an election the position may lie behind the end of the new leader's log (KIP-320). */
   #needsCheck(cursor: Cursor, connection: Connection): boolean {
     const leader = leaderOf(this.#cluster, cursor);
-    if (leader === undefined || leader.leaderEpoch < 0 || cursor.lastEpoch < 0) return false;
+    if (leader === undefined || leader.leaderEpoch < 0 || cursor.epochs.last < 0) return false;
     // The epochs of a topic that was made anew say nothing of the one that was read.
-    if (topicIdOf(this.#cluster, cursor.topic) !== cursor.topicId) return false;
-    if (cursor.validEpoch < 0) cursor.validEpoch = cursor.lastEpoch;
+    if (cursor.topicId !== ZERO_TOPIC_ID && topicIdOf(this.#cluster, cursor.topic) !== cursor.topicId) return false;
+    if (cursor.validEpoch < 0) cursor.validEpoch = cursor.epochs.last;
     return leader.leaderEpoch > cursor.validEpoch && connection.versions.has(OffsetForLeaderEpoch.key);
   }
 

@@ -99,7 +99,8 @@ export class GroupOffsets {
         // Taken for a partition without an offset, it would be read from elsewhere.
         if (found === undefined) throw leftOut("OffsetFetch", topic, partition);
         throwError(found.errorCode, "OffsetFetch", topic, partition);
-        return { topic, partition, offset: found.committedOffset };
+        const { committedLeaderEpoch: leaderEpoch, committedOffset: offset } = found;
+        return { topic, partition, offset, ...(leaderEpoch < 0 ? {} : { leaderEpoch }) };
       });
     });
     return offsets.filter(({ offset }) => offset > NO_OFFSET);
@@ -146,9 +147,10 @@ export class GroupOffsets {
       memberId,
       generationIdOrMemberEpoch: generationId,
       groupInstanceId: version >= OFFSET_COMMIT_WITH_INSTANCES ? groupInstanceId : null,
-      topics: byTopic(wanted, ({ partition, offset }) => ({
+      topics: byTopic(wanted, ({ partition, offset, leaderEpoch }) => ({
         partitionIndex: partition,
         committedOffset: offset,
+        ...(leaderEpoch === undefined ? {} : { committedLeaderEpoch: leaderEpoch }),
         committedMetadata: "",
       })).map(([name, list]) => ({ name, partitions: list })),
     } as never, this.#options.requestTimeoutMs);

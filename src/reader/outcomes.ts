@@ -116,7 +116,7 @@ export class Outcomes {
     // Its log begins with a later epoch: nothing of what was read is left.
     if (answer.endOffset < 0n || answer.leaderEpoch < 0) this.#onTruncation(cursor, undefined);
     else if (answer.endOffset < cursor.fetchOffset) {
-      cursor.lastEpoch = answer.leaderEpoch;
+      cursor.epochs.add({ from: answer.endOffset - 1n, epoch: answer.leaderEpoch });
       this.#onTruncation(cursor, answer.endOffset);
     }
   }
@@ -136,7 +136,7 @@ export class Outcomes {
     } catch (error) {
       return this.#onDamage(cursor, error);
     }
-    const { length, nextOffset, epoch } = whole;
+    const { length, nextOffset, epochs } = whole;
     cursor.isCut = length === 0;
     if (cursor.isCut) {
       if (isAlone && cursor.maxBytes >= MOST_PARTITION_BYTES) {
@@ -149,7 +149,7 @@ export class Outcomes {
     const bytes = records.subarray(0, length);
     this.#buffer.add(cursor, { bytes, aborted: abortedTransactions ?? [], highWatermark });
     cursor.fetchOffset = nextOffset;
-    cursor.lastEpoch = epoch;
+    for (const span of epochs) cursor.epochs.add(span);
     this.#changes.tell();
   }
 

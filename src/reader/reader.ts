@@ -59,7 +59,7 @@ export interface ReaderInner {
   /** What iterations throw when there is nothing to hand out. */
   failure: Error | undefined;
   /** Reads a partition; nothing of it is handed out while it is held. */
-  add(partition: TopicPartition, start: Position): void;
+  add(assignment: Assignment): void;
   /** Reads a partition no longer. */
   remove(partition: TopicPartition): void;
   /** Takes offsets of a group for as long as `commit` takes, which commits them. */
@@ -190,8 +190,8 @@ export class Reader implements AsyncIterable<ReadRecord> {
       topics: new Set(),
       onMetadata: () => {},
       failure: undefined,
-      add: (partition, start) => {
-        const cursor = this.#newCursor({ ...partition, start });
+      add: (assignment) => {
+        const cursor = this.#newCursor(assignment);
         cursor.held = true;
         this.#fetcher.add(cursor);
       },
@@ -228,7 +228,10 @@ export class Reader implements AsyncIterable<ReadRecord> {
     for (const [key, assignment] of wanted) {
       const cursor = this.#fetcher.cursors.get(key);
       if (cursor === undefined) this.#fetcher.add(this.#newCursor(assignment));
-      else if (assignment.start !== undefined) this.seek(cursor, assignment.start);
+      else if (assignment.start !== undefined) {
+        this.seek(cursor, assignment.start);
+        cursor.assume(assignment);
+      }
     }
   }
 
@@ -328,7 +331,8 @@ export class Reader implements AsyncIterable<ReadRecord> {
    */
   async commit(group: string | GroupMetadata, offsets?: Iterable<TopicPartitionOffset>): Promise<void> {
     const member = checkGroup(group);
-    const wanted = offsets === undefined ? positionsOf(this.#fetcher.cursors) : checkOffsets(offsets);
+    const { cursors } = this.#fetcher;
+    const wanted = offsets === undefined ? positionsOf(cursors) : withEpochs(checkOffsets(offsets), cursors);
     if (wanted.length === 0) return;
     await this.#inner.ask(member.groupId, wanted, (send) => this.#inner.commit(member, send));
   }
@@ -428,10 +432,13 @@ export class Reader implements AsyncIterable<ReadRecord> {
     return next;
   }
 
-  #newCursor({ topic, partition, start }: Assignment): Cursor {
+  #newCursor(assignment: Assignment): Cursor {
+    const { topic, partition, start } = assignment;
     const { onMissingOffset, maxPartitionBytes } = this.#options;
     const fallback = onMissingOffset === "fail" ? "beginning" : onMissingOffset;
-    return new Cursor(topic, partition, start ?? fallback, maxPartitionBytes);
+    const cursor = new Cursor(topic, partition, start ?? fallback, maxPartitionBytes);
+    cursor.assume(assignment);
+    return cursor;
   }
 
   #cursorOf(partition: TopicPartition): Cursor {
@@ -459,7 +466,19 @@ export class Reader implements AsyncIterable<ReadRecord> {
 
 /** @internal Where all partitions stand whose beginning was looked up. */
 export function positionsOf(cursors: ReadonlyMap<string, Cursor>): TopicPartitionOffset[] {
-  return [...cursors.values()].flatMap(({ topic, partition, position: offset }) =>
+  const places = [...cursors.values()].flatMap(({ topic, partition, position: offset }) =>
     offset === undefined ? [] : [{ topic, partition, offset }]
   );
+  return withEpochs(places, cursors);
+}
+
+/** @internal Offsets to commit, with the epochs in which was appended what was read before them. */
+export function withEpochs(
+  places: readonly TopicPartitionOffset[],
+  cursors: ReadonlyMap<string, Cursor>,
+): TopicPartitionOffset[] {
+  return places.map((place) => {
+    const epoch = place.leaderEpoch ?? cursors.get(keyOf(place))?.epochBefore(place.offset) ?? -1;
+    return epoch < 0 ? place : { ...place, leaderEpoch: epoch };
+  });
 }

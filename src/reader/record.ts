@@ -44,6 +44,8 @@ export interface ReadBatch {
   readonly records: readonly ReadRecord[];
   /** The offset behind the batch: where to go on, and what to commit. */
   readonly nextOffset: bigint;
+  /** The epoch of the leader that appended the batch (KIP-320); −1 if unknown. */
+  readonly leaderEpoch: number;
   /** The offset behind the last record that all replicas in sync have, as the broker said with this batch. */
   readonly highWatermark: bigint;
 }
@@ -65,6 +67,13 @@ export function keyOf({ topic, partition }: TopicPartition): string {
 export interface TopicPartitionOffset extends TopicPartition {
   /** The offset. */
   readonly offset: bigint;
+  /**
+   * The epoch of the leader that appended the record before it; left out where that isn't known. Committed with the
+   * offset, it tells whoever goes on there whether that record was lost in an unclean election (KIP-320).
+   *
+   * @default what this reader has read, when an offset is committed
+   */
+  readonly leaderEpoch?: number | undefined;
 }
 
 /** Where to begin: an offset, the ends of the log, or the first record from a time on (ms since the epoch). */
@@ -74,4 +83,6 @@ export type Position = bigint | "beginning" | "end" | { readonly timestamp: numb
 export interface Assignment extends TopicPartition {
   /** Where to begin. @default the reader's `onMissingOffset`, or "beginning" where that is "fail" */
   readonly start?: Position | undefined;
+  /** With an offset as `start`: what {@link TopicPartitionOffset.leaderEpoch} tells of it, as `committed()` returns it. */
+  readonly leaderEpoch?: number | undefined;
 }

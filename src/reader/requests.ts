@@ -85,7 +85,7 @@ export class Requests {
           partitions: list.map((cursor) => ({
             partition: cursor.partition,
             currentLeaderEpoch: this.#leaderEpochOf(cursor),
-            leaderEpoch: cursor.lastEpoch,
+            leaderEpoch: cursor.epochs.last,
           })),
         })),
       }, this.#options.requestTimeoutMs);

@@ -118,6 +118,18 @@ test("admin groups: offsets are committed, listed, reset and deleted", async (t)
     { ...orders(0), offset: 3n, leaderEpoch: -1, metadata: "by hand" },
     { ...orders(1), offset: 4n, leaderEpoch: -1, metadata: "" },
   ]);
+  // What is listed of one group can be committed for another one.
+  await s.each(s.admin.alterConsumerGroupOffsets("epochs", [{ ...orders(0), offset: 3n, leaderEpoch: 7 }]));
+  const listed = await s.run(s.admin.listConsumerGroupOffsets("epochs"));
+  await s.each(s.admin.alterConsumerGroupOffsets("copy", listed));
+  assert.deepEqual(await s.run(s.admin.listConsumerGroupOffsets("copy")), [
+    { ...orders(0), offset: 3n, leaderEpoch: 7, metadata: "" },
+  ]);
+  for (const leaderEpoch of [-2, 0.5, 2 ** 31]) {
+    await assert.rejects(s.admin.alterConsumerGroupOffsets("g", [{ ...orders(0), offset: 0n, leaderEpoch }]).all(), {
+      option: "leaderEpoch",
+    });
+  }
   const some = await s.run(s.admin.listConsumerGroupOffsets("g", { partitions: [orders(1), orders(2)] }));
   assert.deepEqual(some.map(({ offset, partition }) => [partition, offset]), [[1, 4n]]);
   assert.deepEqual(await s.each(s.admin.resetConsumerGroupOffsets("g", { to: "earliest" })), [

@@ -1,6 +1,7 @@
 /** Commits of which a part can't be made. */
 import assert from "node:assert/strict";
 import { Metadata, OffsetCommit } from "../../src/protocol/messages/mod.ts";
+import type { ReaderOptions } from "../../src/reader/mod.ts";
 import { test } from "../harness.ts";
 import { groupStage } from "./group_stage.ts";
 
@@ -74,4 +75,104 @@ test("commits: an earlier commit that is asked again sets back nothing of a late
   assert.equal((await failure(late)).topic, "out");
   assert.equal(cluster.groups.committed("g", "orders", 0), 9n);
   await run(it.close());
+});
+
+const REPLICATED = { brokers: 2, topics: { orders: { partitions: 1, replicationFactor: 2 } } };
+
+/** A topic of which records 10 to 19 were written by a leader alone, that has read them all, and that is gone. */
+async function lostTail(how: Partial<ReaderOptions> = {}) {
+  const staged = groupStage(1, REPLICATED);
+  const { cluster, fill } = staged;
+  await fill(10);
+  const leader = cluster.view.stateOf(cluster.topic("orders")!.partitions[0]!)!.leaderId;
+  // A first election, after which records of two epochs lie in the log.
+  cluster.electLeader("orders", 0, 3 - leader);
+  cluster.setIsr("orders", 0, [3 - leader]);
+  await fill(10, 10);
+  const lose = async (): Promise<void> => {
+    cluster.electLeader("orders", 0, leader, { unclean: true });
+    await fill(20, 100);
+  };
+  const readers = { onMissingOffset: "fail", ...how } as const;
+  return { ...staged, lose, readers };
+}
+
+test("commits: whoever goes on where a group has committed finds out that what was read before is lost, also behind it", async () => {
+  const { cluster, failure, lose, member, readers, run } = await lostTail();
+  const one = member({ onMissingOffset: "beginning" });
+  const batches = one.batches();
+  for (let count = 0; count < 20;) count += (await run(batches.next())).value!.records.length;
+  await run(one.commit());
+  assert.deepEqual(await run(one.committed()), [{ ...ZERO, offset: 20n, leaderEpoch: 1 }]);
+  // An offset that is passed is committed with what is known of the record before it.
+  await run(one.commit([{ ...ZERO, offset: 10n }]));
+  assert.deepEqual(await run(one.committed()), [{ ...ZERO, offset: 10n, leaderEpoch: 0 }]);
+  await run(one.commit([{ ...ZERO, offset: 11n }]));
+  assert.deepEqual(await run(one.committed()), [{ ...ZERO, offset: 11n, leaderEpoch: 1 }]);
+  // What it hasn't read it knows nothing of.
+  await run(one.commit([{ ...ZERO, offset: 21n }]));
+  assert.deepEqual(await run(one.committed()), [{ ...ZERO, offset: 21n }]);
+  await run(one.commit([{ ...ZERO, offset: 20n, leaderEpoch: 1 }]));
+  await run(one.close());
+  await lose();
+  const next = member(readers);
+  const error = await failure(next[Symbol.asyncIterator]().next());
+  assert.equal(error.code, "LOG_TRUNCATED");
+  assert.match(error.message, /cut off at offset 10, the position is 20/);
+  assert.equal(cluster.groups.committed("g", "orders", 0), 20n);
+  await run(next.close());
+});
+
+test("commits: a reader that is assigned what committed() returns goes on at the end of what is left", async () => {
+  const { lose, reader, readers, run } = await lostTail({ onMissingOffset: "beginning" });
+  const one = reader(readers);
+  one.assign([{ ...ZERO, start: "beginning" }]);
+  const batches = one.batches();
+  for (let count = 0; count < 20;) count += (await run(batches.next())).value!.records.length;
+  await run(one.commit("h"));
+  await run(one.close());
+  await lose();
+  const next = reader(readers);
+  const places = await run(next.committed("h", [ZERO]));
+  next.assign(places.map(({ offset, ...place }) => ({ ...place, start: offset })));
+  const { value } = await run(next[Symbol.asyncIterator]().next());
+  assert.equal(value!.offset, 10n);
+  // And one that is sent there later.
+  next.assign(places.map(({ offset, ...place }) => ({ ...place, start: offset })));
+  const again = await run(next[Symbol.asyncIterator]().next());
+  assert.equal(again.value!.offset, 10n);
+  // It goes by what it reads now.
+  await run(next.commit("h"));
+  assert.deepEqual(await run(next.committed("h", [ZERO])), [{ ...ZERO, offset: 11n, leaderEpoch: 2 }]);
+  await run(next.close());
+});
+
+test("commits: offsets of a transaction keep the epoch of the leader, and epochs that are none are refused", async () => {
+  const { failure, fill, reader, run, transactional } = groupStage(1);
+  await fill(1);
+  const producer = transactional("t");
+  const it = reader();
+  it.assign([{ ...ZERO, start: "beginning" }]);
+  const { topic, partition, nextOffset: offset, leaderEpoch } = (await run(it.batches().next())).value!;
+  assert.equal(leaderEpoch, 0);
+  const tx = await run(producer.begin());
+  await run(tx.sendOffsets({ topic, partition, offset, leaderEpoch: 7 }, "g"));
+  await run(tx.commit());
+  assert.deepEqual(await run(it.committed("g", [ZERO])), [{ ...ZERO, offset: 1n, leaderEpoch: 7 }]);
+  const second = await run(producer.begin());
+  await run(second.sendOffsets({ ...ZERO, offset: 2n }, "g"));
+  await run(second.commit());
+  assert.deepEqual(await run(it.committed("g", [ZERO])), [{ ...ZERO, offset: 2n }]);
+  for (const epoch of [1.5, -2, "1", null, 2 ** 31] as never[]) {
+    const third = await run(producer.begin());
+    const refused = await failure(third.sendOffsets({ ...ZERO, offset: 2n, leaderEpoch: epoch }, "g"));
+    assert.match(refused.message, /Give "leaderEpoch" as a whole number/);
+    await run(third.abort());
+    assert.match(
+      (await failure(it.commit("g", [{ ...ZERO, offset: 2n, leaderEpoch: epoch }]))).message,
+      /"leaderEpoch"/,
+    );
+    assert.throws(() => it.assign([{ ...ZERO, start: 2n, leaderEpoch: epoch }]), /"leaderEpoch"/);
+  }
+  for (const each of [producer, it]) await run(each.close());
 });

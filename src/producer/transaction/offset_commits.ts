@@ -162,8 +162,8 @@ export class OffsetCommits {
       ...(version < WITH_MEMBERS
         ? {}
         : { memberId, generationIdOrMemberEpoch: generationId, groupInstanceId: groupInstanceId ?? null }),
-      topics: byTopic(offsets, ({ partition, offset, metadata = "" }) => (
-        { partitionIndex: partition, committedOffset: offset, committedMetadata: metadata }
+      topics: byTopic(offsets, ({ partition, offset, metadata = "", leaderEpoch: committedLeaderEpoch = -1 }) => (
+        { partitionIndex: partition, committedOffset: offset, committedLeaderEpoch, committedMetadata: metadata }
       )).map(([name, partitions]) => (
         version < WITH_IDS ? { name, partitions } : { topicId: topics.idOf(name), partitions }
       )),

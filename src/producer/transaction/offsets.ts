@@ -21,6 +21,8 @@ export interface CommittedOffset {
   readonly offset: bigint;
   /** What the consumer wants to remember with it. */
   readonly metadata?: string | undefined;
+  /** The epoch of the leader that appended the record before it, as a reader tells it (KIP-320). @default unknown */
+  readonly leaderEpoch?: number | undefined;
 }
 
 /** A list of offsets, each checked. */
@@ -31,28 +33,28 @@ export function checkOffsets(offsets: CommittedOffset | Iterable<CommittedOffset
 }
 
 function checkOffset(value: CommittedOffset): CommittedOffset {
-  const { topic, partition, offset, metadata } = value ?? {};
-  if (typeof topic !== "string" || topic === "") {
-    throw new ConfigError("offsets", `Name the topic of each offset: ${show(topic)} is none.`);
-  }
-  if (!Number.isSafeInteger(partition) || partition < 0 || partition > MAX_INT32) {
-    throw new ConfigError("offsets", `Give "partition" as a whole number from 0 on: ${show(partition)} is none.`);
-  }
+  const { topic, partition, offset, metadata, leaderEpoch = -1 } = value ?? {};
+  if (typeof topic !== "string" || topic === "") refuse("topic", "text that isn't empty", topic);
+  if (!isInt32From(0, partition)) refuse("partition", "a whole number from 0 on", partition);
   if (typeof offset !== "bigint" || offset < 0n || offset > MAX_OFFSET) {
-    throw new ConfigError(
-      "offsets",
-      `Give "offset" as a bigint from 0n on, that of the next record: ${show(offset)} is none.`,
-    );
+    refuse("offset", "a bigint from 0n on, that of the next record", offset);
   }
-  if (metadata !== undefined && typeof metadata !== "string") {
-    throw new ConfigError("offsets", `Give "metadata" as text: ${show(metadata)} is none.`);
-  }
-  return { topic, partition, offset, ...(metadata === undefined ? {} : { metadata }) };
+  if (metadata !== undefined && typeof metadata !== "string") refuse("metadata", "text", metadata);
+  if (!isInt32From(-1, leaderEpoch)) refuse("leaderEpoch", "a whole number from 0 on", leaderEpoch);
+  return { topic, partition, offset, metadata, leaderEpoch };
+}
+
+function isInt32From(least: number, value: number): boolean {
+  return Number.isSafeInteger(value) && value >= least && value <= MAX_INT32;
+}
+
+function refuse(name: string, wanted: string, value: unknown): never {
+  throw new ConfigError("offsets", `Give "${name}" as ${wanted}: ${show(value)} is none.`);
 }
 
 /** What is known of a group. */
 export function checkGroup(group: string | GroupMetadata): GroupMetadata {
-  const { groupId, memberId, generationId, groupInstanceId } = typeof group === "string"
+  const { groupId, memberId, generationId = -1, groupInstanceId } = typeof group === "string"
     ? { groupId: group } as GroupMetadata
     : group ?? {};
   if (typeof groupId !== "string" || groupId === "") {
@@ -63,21 +65,14 @@ export function checkGroup(group: string | GroupMetadata): GroupMetadata {
       throw new ConfigError("group", `Give "${name}" of the group as text: ${show(value)} is none.`);
     }
   }
-  if (
-    generationId !== undefined && (!Number.isSafeInteger(generationId) || generationId < -1 || generationId > MAX_INT32)
-  ) {
+  if (!isInt32From(-1, generationId)) {
     throw new ConfigError(
       "group",
       `Give "generationId" of the group as a whole number: ${show(generationId)} is none.`,
     );
   }
-  if (generationId !== undefined && generationId >= 0 && (memberId === undefined || memberId === "")) {
+  if (generationId >= 0 && !memberId) {
     throw new ConfigError("group", `Give "memberId" with "generationId": a generation without a member is nobody's.`);
   }
-  return {
-    groupId,
-    ...(memberId ? { memberId } : {}),
-    ...(generationId === undefined ? {} : { generationId }),
-    ...(groupInstanceId ? { groupInstanceId } : {}),
-  };
+  return { groupId, memberId: memberId || "", generationId, groupInstanceId: groupInstanceId || undefined };
 }

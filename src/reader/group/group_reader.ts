@@ -11,7 +11,7 @@ import type { Runtime } from "../../runtime/runtime.ts";
 import { checkOffsets } from "../arguments.ts";
 import type { SendAsked } from "../asked_offsets.ts";
 import type { Cursor } from "../cursor.ts";
-import { innerOf, positionsOf, Reader, type ReaderInner } from "../reader.ts";
+import { innerOf, positionsOf, Reader, type ReaderInner, withEpochs } from "../reader.ts";
 import {
   keyOf,
   type Position,
@@ -75,10 +75,10 @@ const CLOSE_TIMEOUT_MS = 30_000;
  *
  * await using reader = new GroupReader({ ...options, groupId: "etl", topics: ["in"] });
  * await using producer = new TransactionalProducer({ ...options, transactionalId: "etl-1" });
- * for await (const { topic, partition, records, nextOffset } of reader.batches()) {
+ * for await (const { topic, partition, records, nextOffset, leaderEpoch } of reader.batches()) {
  *   await producer.transaction(async (tx) => {
  *     for (const { key, value } of records) tx.send({ topic: "out", key, value });
- *     await tx.sendOffsets({ topic, partition, offset: nextOffset }, reader.groupMetadata());
+ *     await tx.sendOffsets({ topic, partition, offset: nextOffset, leaderEpoch }, reader.groupMetadata());
  *   });
  *   break;
  * }
@@ -161,7 +161,7 @@ export class GroupReader implements AsyncIterable<ReadRecord> {
     // else's meanwhile, with a cursor of its own, may have come further. What was lost in the caller's hands counts as
     // well, so that the coordinator refuses it.
     const read = new Map([...this.#membership.lostInHand.map((each) => [keyOf(each), each] as const), ...cursors]);
-    const held = (offsets === undefined ? positionsOf(read) : checkOffsets(offsets))
+    const held = (offsets === undefined ? positionsOf(read) : withEpochs(checkOffsets(offsets), read))
       .map((place) => ({ place, cursor: read.get(keyOf(place)) }));
     const metadata = this.groupMetadata();
     if (held.length === 0) return;

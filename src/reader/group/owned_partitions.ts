@@ -10,7 +10,7 @@ import { Marked } from "../../runtime/async_context.ts";
 import { show } from "../../show.ts";
 import type { Cursor } from "../cursor.ts";
 import type { Reader, ReaderInner } from "../reader.ts";
-import { keyOf, type TopicPartition } from "../record.ts";
+import { keyOf, type TopicPartition, type TopicPartitionOffset } from "../record.ts";
 import type { ResolvedGroupOptions } from "./options.ts";
 import type { Verdict } from "./verdict.ts";
 
@@ -114,7 +114,8 @@ export class OwnedPartitions {
         throw new KafkaError(message, { code: "NO_COMMITTED_OFFSET", topic, partition });
       }
       for (const place of added) {
-        this.#inner.add(place, offsets.get(keyOf(place)) ?? onMissingOffset as "beginning" | "end");
+        const { leaderEpoch, offset } = offsets.get(keyOf(place)) ?? {};
+        this.#inner.add({ ...place, start: offset ?? onMissingOffset as "beginning" | "end", leaderEpoch });
         this.#owned.set(keyOf(place), place);
       }
     }
@@ -131,7 +132,7 @@ export class OwnedPartitions {
    * Committed offsets by partition. Asked for until they are told, for elsewhere records would be read twice, or never,
    * or until the generation is over: while a transaction has offsets open others want to join.
    */
-  async #committed(places: readonly TopicPartition[]): Promise<Map<string, bigint> | undefined> {
+  async #committed(places: readonly TopicPartition[]): Promise<Map<string, TopicPartitionOffset> | undefined> {
     for (;;) {
       const asked = this.#reader.committed(this.#options.groupId, places);
       let isAnswered = false;
@@ -144,7 +145,7 @@ export class OwnedPartitions {
       if (this.#verdict.isOver) return undefined;
       try {
         const offsets = await asked;
-        return new Map(offsets.map((each) => [keyOf(each), each.offset]));
+        return new Map(offsets.map((each) => [keyOf(each), each]));
       } catch (error) {
         if (!(error instanceof TimeoutError)) throw error;
         this.#parts.onTrouble(error);
