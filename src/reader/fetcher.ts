@@ -9,12 +9,12 @@
 
 import type { Cluster } from "../cluster/cluster.ts";
 import type { Connection } from "../cluster/connection.ts";
+import { ZERO_TOPIC_ID } from "../cluster/metadata.ts";
 import { OffsetForLeaderEpoch } from "../protocol/messages/offset_for_leader_epoch.ts";
 import type { Runtime, Timer } from "../runtime/runtime.ts";
 import type { Changes } from "./changes.ts";
 import type { Cursor } from "./cursor.ts";
 import { FetchBuffer } from "./fetch_buffer.ts";
-import { ZERO_TOPIC_ID } from "../cluster/metadata.ts";
 import { leaderOf, topicIdOf } from "./leader.ts";
 import type { ResolvedReaderOptions } from "./options.ts";
 import { MOST_PARTITION_BYTES, Outcomes } from "./outcomes.ts";
@@ -22,6 +22,8 @@ import { keyOf } from "./record.ts";
 import { Requests } from "./requests.ts";
 import type { Troubles } from "./troubles.ts";
 
+/** Before this version only brokers may ask (KIP-320): others would need the right `ClusterAction`. */
+const OFFSET_FOR_LEADER_EPOCH_OF_CLIENTS = 3;
 /** Chunks of a partition that wait: one is read while the next one comes. */
 const CHUNKS_AHEAD = 2;
 
@@ -231,7 +233,9 @@ export class Fetcher {
     // The epochs of a topic that was made anew say nothing of the one that was read.
     if (cursor.topicId !== ZERO_TOPIC_ID && topicIdOf(this.#cluster, cursor.topic) !== cursor.topicId) return false;
     if (cursor.validEpoch < 0) cursor.validEpoch = cursor.epochs.last;
-    return leader.leaderEpoch > cursor.validEpoch && connection.versions.has(OffsetForLeaderEpoch.key);
+    if (leader.leaderEpoch <= cursor.validEpoch) return false;
+    const versions = connection.versions.get(OffsetForLeaderEpoch.key);
+    return versions !== undefined && versions.max >= OFFSET_FOR_LEADER_EPOCH_OF_CLIENTS;
   }
 
   async #check(connection: Connection, cursors: readonly Cursor[]): Promise<void> {

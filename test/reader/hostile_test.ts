@@ -321,6 +321,25 @@ test("reader: after an unclean election it goes on where the new leader's log en
   }
 });
 
+test("reader: after an election it doesn't ask for the end of an epoch where only brokers may, before Kafka 2.3", async () => {
+  const { cluster, fill, reader, run } = groupStage(1, {
+    brokers: 2,
+    topics: { orders: { partitions: 1, replicationFactor: 2 } },
+    apiVersions: { OffsetForLeaderEpoch: [0, 2] },
+  });
+  cluster.control(OffsetForLeaderEpoch, { error: 31 }, { times: 100 });
+  await fill(5);
+  const it = reader();
+  it.assign([{ ...ZERO, start: "beginning" }]);
+  assert.deepEqual(await run(take(it, 5)), numbers(0, 5));
+  const leader = cluster.view.stateOf(cluster.topic("orders")!.partitions[0]!)!.leaderId;
+  cluster.electLeader("orders", 0, 3 - leader);
+  await fill(5, 5);
+  assert.deepEqual(await run(take(it, 5)), numbers(5, 10));
+  assert.equal(cluster.requestsOf(OffsetForLeaderEpoch).length, 0);
+  await run(it.close());
+});
+
 test("reader: a topic that is made anew with more records than before is read from its beginning, or told of", async () => {
   for (const onMissingOffset of ["beginning", "end", "fail"] as const) {
     const { cluster, failure, fill, reader, run, until } = groupStage(1);
