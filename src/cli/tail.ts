@@ -29,8 +29,8 @@ export async function tail(
 ): Promise<number> {
   const print = printerOf(command, io);
   const troubles = new Troubles(io);
-  const { onTrouble } = troubles;
-  const reader = createReader(command.quiet ? command.reader : { ...command.reader, onTrouble });
+  const { onOffsetReset, onTrouble } = troubles;
+  const reader = createReader(command.quiet ? command.reader : { ...command.reader, onOffsetReset, onTrouble });
   // The reader tells of no trouble before it reads.
   const answered = tellWaiting(io, { brokers: command.reader.brokers, quiet: command.quiet }, setTimer);
   let isInterrupted = false;

@@ -6,6 +6,7 @@
  */
 
 import type { KafkaError } from "../errors.ts";
+import type { OffsetReset } from "../reader/mod.ts";
 import { printable, sentence } from "../show.ts";
 import type { CliIo } from "./io.ts";
 import { setSystemTimer, type SetTimer } from "./warnings.ts";
@@ -32,6 +33,11 @@ export function tellWaiting(
 export class Troubles {
   /** For the reader. */
   readonly onTrouble = (trouble: KafkaError | null): void => trouble === null ? this.#onEnd() : this.#onBegin(trouble);
+
+  /** For the reader. */
+  readonly onOffsetReset = ({ reason }: OffsetReset): void => {
+    if (!this.#isOver) this.#io.stderr(`sluice: warning: ${printable(sentence(reason.message))}\n`);
+  };
 
   readonly #io: Pick<CliIo, "stderr">;
   readonly #setTimer: SetTimer;

@@ -14,6 +14,7 @@ export { Reader } from "./reader.ts";
 export type {
   Assignment,
   ControlMarker,
+  OffsetReset,
   Position,
   ReadBatch,
   ReadRecord,

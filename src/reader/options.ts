@@ -15,6 +15,7 @@ import type { SocketFactory, TlsOptions } from "../runtime/runtime.ts";
 import type { SaslMechanism } from "../sasl/mechanism.ts";
 import { namedMechanism, type NamedSasl } from "../sasl/named.ts";
 import { show } from "../show.ts";
+import type { OffsetReset } from "./record.ts";
 
 /** What is shown of transactions. */
 export type IsolationLevel = "read_committed" | "read_uncommitted";
@@ -80,6 +81,12 @@ export interface ReaderOptions {
    * @default nobody is told
    */
   readonly onTrouble?: ((trouble: KafkaError | null) => void) | undefined;
+  /**
+   * Told when the place where a partition was read is gone and reading goes on elsewhere (`onMissingOffset`): what lies
+   * between was lost before it was read, or is read again. What the function throws is ignored.
+   * @default nobody is told
+   */
+  readonly onOffsetReset?: ((reset: OffsetReset) => void) | undefined;
 }
 
 /** Options with their defaults. */
@@ -104,6 +111,7 @@ export interface ResolvedReaderOptions {
   readonly sasl: SaslMechanism | undefined;
   readonly connect: SocketFactory | undefined;
   readonly onTrouble: ((trouble: KafkaError | null) => void) | undefined;
+  readonly onOffsetReset: ((reset: OffsetReset) => void) | undefined;
 }
 
 /** Number options: default, least and largest value. */
@@ -131,6 +139,7 @@ const OTHERS = [
   "securityProtocol",
   "connect",
   "onTrouble",
+  "onOffsetReset",
 ] as const;
 /** @internal The options that every reader has. */
 export const READER_OPTIONS: readonly (keyof ReaderOptions)[] = [
@@ -186,12 +195,14 @@ export function resolveReaderOptions(given: ReaderOptions): ResolvedReaderOption
     throw new ConfigError("options", `Give the reader an object with "brokers": ${show(given)} is none.`);
   }
   const options = readOptions("new Reader()", given, READER_OPTIONS, (name) => readerHint(name, READER_OPTIONS));
-  const { brokers, clientId = "sluice-reader", controlRecords = false, onTrouble } = options;
+  const { brokers, clientId = "sluice-reader", controlRecords = false, onOffsetReset, onTrouble } = options;
   if (typeof clientId !== "string" || clientId.length > 249) {
     throw new ConfigError("clientId", `Set "clientId" to a string of at most 249 characters.`);
   }
   if (typeof controlRecords !== "boolean") refuse("controlRecords", "true or false", controlRecords);
-  if (onTrouble !== undefined && typeof onTrouble !== "function") refuse("onTrouble", "a function", onTrouble);
+  for (const [name, value] of Object.entries({ onOffsetReset, onTrouble })) {
+    if (value !== undefined && typeof value !== "function") refuse(name, "a function", value);
+  }
   const numbers = Object.entries(NUMBERS).map(([name, bounds]) => {
     return [name, checkNumber(name, options[name as keyof typeof NUMBERS] ?? undefined, bounds)];
   });
@@ -209,7 +220,7 @@ export function resolveReaderOptions(given: ReaderOptions): ResolvedReaderOption
     bootstrap: parseAddresses(brokers as string | readonly string[]),
     clientId,
     controlRecords,
-    ...{ connect, onTrouble, sasl, tls },
+    ...{ connect, onOffsetReset, onTrouble, sasl, tls },
     ...Object.fromEntries([...numbers, ...choices]),
   } as ResolvedReaderOptions;
 }

@@ -216,14 +216,16 @@ export class Outcomes {
     const { onMissingOffset } = this.#options;
     this.#buffer.drop(cursor);
     if (endOffset !== undefined && endOffset >= position) return;
-    if (onMissingOffset === "fail") {
-      const message = `Records of topic "${topic}" partition ${partition} that were read are in the log no more: it ` +
-        `was cut off at offset ${endOffset ?? 0n}, the position is ${position}. Seek to where to go on.`;
-      return this.fail(cursor, new KafkaError(message, { code: "LOG_TRUNCATED", topic, partition }));
-    }
-    if (endOffset === undefined) return cursor.jump(onMissingOffset);
+    const to = onMissingOffset === "fail" ? onMissingOffset : endOffset ?? onMissingOffset;
+    const message =
+      `Records of topic "${topic}" partition ${partition} that were read are in the log no more: it was ` +
+      `cut off at offset ${endOffset ?? 0n}, the position is ${position}. ${advice(to)}`;
+    const error = new KafkaError(message, { code: "LOG_TRUNCATED", topic, partition });
+    if (to === "fail") return this.fail(cursor, error);
+    this.#troubles.reset({ topic, partition, from: position, to, reason: error });
+    if (typeof to === "string") return cursor.jump(to);
     cursor.generation += 1;
-    cursor.startAt(endOffset);
+    cursor.startAt(to);
   }
 
   /**
@@ -236,7 +238,7 @@ export class Outcomes {
     if (topicId !== before && before !== ZERO_TOPIC_ID && topicId !== ZERO_TOPIC_ID) {
       const message =
         `Topic "${topic}" partition ${partition} was deleted and made anew: offset ${cursor.fetchOffset} was ` +
-        `one of the old log. Seek to where to go on, or set "onMissingOffset" to "beginning" or "end".`;
+        `one of the old log. ${advice(this.#options.onMissingOffset)}`;
       this.#onMissingOffset(cursor, new KafkaError(message, { code: "LOG_TRUNCATED", topic, partition }));
       return true;
     }
@@ -253,7 +255,9 @@ export class Outcomes {
   #onErrorCode(cursor: Cursor, errorCode: number, api: string): void {
     const { topic, partition } = cursor;
     const error = brokerError(errorCode, { api, topic, partition });
-    if (errorCode === OFFSET_OUT_OF_RANGE) return this.#onMissingOffset(cursor, missingOffset(cursor, error));
+    if (errorCode === OFFSET_OUT_OF_RANGE) {
+      return this.#onMissingOffset(cursor, missingOffset(cursor, error, this.#options.onMissingOffset));
+    }
     if (NO_LEADER_ERRORS.includes(errorCode)) {
       // The connection may lead to where that broker was said to be before.
       const leader = leaderOf(this.#cluster, cursor);
@@ -270,7 +274,10 @@ export class Outcomes {
     if (onMissingOffset === "fail") return this.fail(cursor, error);
     // What is buffered is in hand, and is handed out first.
     if (cursor.chunks.length > 0) return this.retry(cursor, error);
-    const { failures } = cursor;
+    const { failures, partition, position, topic } = cursor;
+    if (position !== undefined) {
+      this.#troubles.reset({ topic, partition, from: position, to: onMissingOffset, reason: error });
+    }
     cursor.jump(onMissingOffset);
     cursor.failures = failures + 1;
     // The first time at once; where it was sent to there is nothing either.
@@ -278,9 +285,17 @@ export class Outcomes {
   }
 }
 
-function missingOffset({ fetchOffset, topic, partition }: Cursor, cause: KafkaError): KafkaError {
-  const message =
-    `Offset ${fetchOffset} of topic "${topic}" partition ${partition} is not in its log. Seek to where to ` +
-    `go on, or set "onMissingOffset" to "beginning" or "end".`;
+/** What has to be done, or is done, where a position is gone. */
+function advice(to: bigint | "beginning" | "end" | "fail"): string {
+  if (to === "fail") return 'Seek to where to go on, or set "onMissingOffset" to "beginning" or "end".';
+  return `Reading goes on at ${typeof to === "bigint" ? `offset ${to}` : `the ${to} of the log`}.`;
+}
+
+function missingOffset(
+  { fetchOffset, topic, partition }: Cursor,
+  cause: KafkaError,
+  to: "beginning" | "end" | "fail",
+): KafkaError {
+  const message = `Offset ${fetchOffset} of topic "${topic}" partition ${partition} is not in its log. ${advice(to)}`;
   return new BrokerError(message, { code: cause.code, errorCode: cause.errorCode!, topic, partition, cause });
 }

@@ -4,6 +4,8 @@
  * @module
  */
 
+import type { KafkaError } from "../errors.ts";
+
 /** The end of a transaction as it stands in a partition's log. */
 export interface ControlMarker {
   /** How the transaction ended. */
@@ -74,6 +76,19 @@ export interface TopicPartitionOffset extends TopicPartition {
    * @default what this reader has read, when an offset is committed
    */
   readonly leaderEpoch?: number | undefined;
+}
+
+/** That a reader goes on elsewhere, because the place where it was isn't in the log any more. */
+export interface OffsetReset extends TopicPartition {
+  /** The offset that was to be read next. */
+  readonly from: bigint;
+  /** Where it goes on: at an end of the log as `onMissingOffset` says, or at the offset where the log was cut off. */
+  readonly to: bigint | "beginning" | "end";
+  /**
+   * What has happened: code `OFFSET_OUT_OF_RANGE` when retention has overtaken the reader, `LOG_TRUNCATED` when an unclean
+   * election has lost what was read, or the topic was deleted and made anew.
+   */
+  readonly reason: KafkaError;
 }
 
 /** Where to begin: an offset, the ends of the log, or the first record from a time on (ms since the epoch). */

@@ -3,7 +3,7 @@ import { Producer, TransactionalProducer } from "../../mod.ts";
 import { parseEnvelope } from "../../src/cli/envelope.ts";
 import { tail } from "../../src/cli/tail.ts";
 import { Troubles } from "../../src/cli/troubles.ts";
-import { ConnectionError } from "../../src/errors.ts";
+import { ConnectionError, KafkaError } from "../../src/errors.ts";
 import type { TailCommand } from "../../src/cli/tail_command.ts";
 import { Reader } from "../../src/reader/mod.ts";
 import { EmbeddedCluster } from "../../src/testing/mod.ts";
@@ -239,22 +239,32 @@ test("cli tail: a trouble is told when it lasts, once, and when it is over", () 
   troubles.onTrouble(null);
   assert.match(io.err, /^sluice: warning: .*\nsluice: reading again\n$/);
   troubles.onTrouble(trouble);
+  io.err = "";
+  const reason = new KafkaError('Offset 4 of topic "\x1b[31m" is not in its log. Reading goes on at offset 2.');
+  const reset = { topic: "orders", partition: 0, from: 4n, to: 2n, reason };
+  troubles.onOffsetReset(reset);
+  assert.equal(
+    io.err,
+    'sluice: warning: Offset 4 of topic "\\u001b[31m" is not in its log. Reading goes on at offset 2.\n',
+  );
   troubles.end();
+  troubles.onOffsetReset(reset);
+  assert.equal(io.err.split("\n").length, 2);
   assert.equal(timers.length, 0);
 });
 
 test("cli tail: what keeps it from reading is asked for, unless nothing is to be said", async (t) => {
   const { cluster, run } = setting(t);
   assert.deepEqual(await run({}), { exitCode: 0, out: "", err: "" });
-  const asked: boolean[] = [];
+  const asked: string[][] = [];
   for (const quiet of [false, true]) {
     const command = { ...tailCommandOf(cluster.bootstrap), quiet };
     await tail(command, world([]), (options) => {
-      asked.push("onTrouble" in options);
+      asked.push(["onTrouble", "onOffsetReset"].filter((name) => name in options));
       return new Reader({ ...options, connect: cluster.sockets });
     });
   }
-  assert.deepEqual(asked, [true, false]);
+  assert.deepEqual(asked, [["onTrouble", "onOffsetReset"], []]);
 });
 
 test("cli tail: until there is an answer it says whose it waits for", async (t) => {

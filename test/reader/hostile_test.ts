@@ -9,7 +9,7 @@ import {
   OffsetForLeaderEpoch,
 } from "../../src/protocol/messages/mod.ts";
 import type { AnyApi, ResponseInputOf } from "../../src/protocol/schema.ts";
-import type { Reader, ReadRecord } from "../../src/reader/mod.ts";
+import type { OffsetReset, Reader, ReadRecord } from "../../src/reader/mod.ts";
 import { innerOf } from "../../src/reader/reader.ts";
 import { keyOf } from "../../src/reader/record.ts";
 import { test } from "../harness.ts";
@@ -304,17 +304,30 @@ test("reader: after an unclean election it goes on where the new leader's log en
     const other = 3 - leader;
     cluster.setIsr("orders", 0, [leader]);
     await fill(10, 10);
-    const it = reader({ onMissingOffset });
+    const resets: OffsetReset[] = [];
+    const onOffsetReset = (reset: OffsetReset): Promise<never> => {
+      resets.push(reset);
+      // What it throws, or rejects with, ends nothing.
+      return Promise.reject(new Error("a slip"));
+    };
+    const it = reader({ onMissingOffset, onOffsetReset });
     it.assign([ZERO]);
     assert.deepEqual(await run(take(it, 20)), numbers(0, 20));
     cluster.electLeader("orders", 0, other, { unclean: true });
     await fill(5, 100);
     await runtime.advance(2_000);
-    if (onMissingOffset === "beginning") assert.deepEqual(await run(take(it, 5)), numbers(100, 105));
-    else {
+    if (onMissingOffset === "beginning") {
+      assert.deepEqual(await run(take(it, 5)), numbers(100, 105));
+      assert.deepEqual(resets.map(({ from, to, reason }) => [from, to, reason.code]), [[20n, 10n, "LOG_TRUNCATED"]]);
+      assert.match(
+        resets[0]!.reason.message,
+        /cut off at offset 10, the position is 20. Reading goes on at offset 10.$/,
+      );
+    } else {
       const error = await failure(take(it, 1));
       assert.equal(error.code, "LOG_TRUNCATED");
-      assert.match(error.message, /cut off at offset 10, the position is 20/);
+      assert.match(error.message, /cut off at offset 10, the position is 20. Seek to where to go on/);
+      assert.deepEqual(resets, []);
     }
     assert.ok(cluster.requestsOf(OffsetForLeaderEpoch).length > 0);
     await run(it.close());
@@ -345,7 +358,13 @@ test("reader: a topic that is made anew with more records than before is read fr
     const { cluster, failure, fill, reader, run, until } = groupStage(1);
     await fill(5);
     const troubles: (string | null)[] = [];
-    const it = reader({ onMissingOffset, onTrouble: (trouble) => void troubles.push(trouble && trouble.code) });
+    const resets: unknown[] = [];
+    const it = reader({
+      onMissingOffset,
+      onTrouble: (trouble) => void troubles.push(trouble && trouble.code),
+      onOffsetReset: ({ from, reason, to }) =>
+        void resets.push([from, to, reason.code, reason.message.split(". ").at(-1)]),
+    });
     it.assign([{ ...ZERO, start: "beginning" }]);
     assert.deepEqual(await run(take(it, 5)), numbers(0, 5));
     cluster.deleteTopic("orders");
@@ -365,6 +384,9 @@ test("reader: a topic that is made anew with more records than before is read fr
       it.seek(ZERO, 3n);
       assert.deepEqual(await run(take(it, 2)), numbers(103, 105));
     }
+    const goesOn = `Reading goes on at the ${onMissingOffset} of the log.`;
+    const told = [[5n, onMissingOffset, "LOG_TRUNCATED", goesOn]];
+    assert.deepEqual(resets, onMissingOffset === "fail" ? [] : told);
     await run(it.close());
   }
 });

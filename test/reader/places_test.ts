@@ -1,7 +1,7 @@
 /** Where a reader stands when its caller goes elsewhere, and when the log under it changes. */
 import assert from "node:assert/strict";
 import { Fetch, ListOffsets, OffsetForLeaderEpoch } from "../../src/protocol/messages/mod.ts";
-import type { Reader } from "../../src/reader/mod.ts";
+import type { OffsetReset, Reader } from "../../src/reader/mod.ts";
 import { test } from "../harness.ts";
 import { drain, groupStage, textOf } from "./group_stage.ts";
 
@@ -70,7 +70,8 @@ test("places: retention that overtakes the position leads where onMissingOffset 
   for (const onMissingOffset of ["beginning", "end", "fail"] as const) {
     const { cluster, failure, fill, reader, run, runtime } = groupStage(1);
     for (let from = 0; from < 20; from += 2) await fill(2, from);
-    const it = reader({ ...ONE_BATCH, onMissingOffset });
+    const resets: OffsetReset[] = [];
+    const it = reader({ ...ONE_BATCH, onMissingOffset, onOffsetReset: (reset) => void resets.push(reset) });
     it.assign([{ ...ZERO, start: 0n }]);
     assert.deepEqual(await run(take(it, 1)), ["0"]);
     await runtime.advance(1_000);
@@ -102,6 +103,17 @@ test("places: retention that overtakes the position leads where onMissingOffset 
       await runtime.advance(5_000);
       await fill(1, 30);
       assert.deepEqual(await run(next), onMissingOffset === "end" ? ["30"] : ["15"]);
+    }
+    // Whoever doesn't go on where it was says so.
+    if (onMissingOffset === "fail") assert.deepEqual(resets, []);
+    else {
+      const [first] = resets;
+      assert.deepEqual(resets.map(({ from, to }) => [from, to]), [4n, 1_000n].map((from) => [from, onMissingOffset]));
+      assert.deepEqual([first!.topic, first!.partition, first!.reason.code], ["orders", 0, "OFFSET_OUT_OF_RANGE"]);
+      assert.equal(
+        first!.reason.message,
+        `Offset 4 of topic "orders" partition 0 is not in its log. Reading goes on at the ${onMissingOffset} of the log.`,
+      );
     }
     await run(it.close());
   }

@@ -337,10 +337,12 @@ test("reader: a broker that goes away is told once, and when all is read again",
   await producer.send({ topic: "orders", partition: 2, value: "after" });
   assert.equal(textOf((await next)[0]!), "after");
   assert.deepEqual(told, ["NETWORK_EXCEPTION", null]);
-  assert.throws(
-    () => new Reader({ brokers: "b:1", onTrouble: 1 as never }),
-    /Set "onTrouble" to a function: 1 is not/,
-  );
+  for (const name of ["onTrouble", "onOffsetReset"]) {
+    assert.throws(
+      () => new Reader({ brokers: "b:1", [name]: 1 as never }),
+      new RegExp(`Set "${name}" to a function: 1 is not`),
+    );
+  }
 });
 
 test("reader: a connection that leads to another broker is given up when that one denies to lead", async (t) => {
