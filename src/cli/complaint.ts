@@ -6,6 +6,7 @@
 
 import { KafkaError, TimeoutError } from "../errors.ts";
 import { excerpt, printable, reasonOf, show } from "../show.ts";
+import { ADVICE } from "./advice.ts";
 import type { CliIo } from "./io.ts";
 import { formatCount, formatRecords } from "./summary.ts";
 import type { Tally } from "./tally.ts";
@@ -53,7 +54,7 @@ function adviceFor(error: KafkaError, topic: string | undefined, isReading: bool
     case "MESSAGE_TOO_LARGE":
       return "Make the record smaller, or raise max.message.bytes of the topic";
     default:
-      return "";
+      return Object.hasOwn(ADVICE, error.code) ? ADVICE[error.code]! : "";
   }
 }
 

@@ -20,6 +20,7 @@ import { isAddress } from "../runtime/dial.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { namedMechanism } from "../sasl/named.ts";
 import { printable, printableJson, reasonOf, sentence, show } from "../show.ts";
+import { ADVICE } from "./advice.ts";
 import { fold } from "./fold.ts";
 import type { CliIo } from "./io.ts";
 import type { DoctorCommand } from "./doctor_command.ts";
@@ -317,22 +318,17 @@ const TLS_ADVICE =
   "Look whether the port speaks TLS; give who signed its certificate with -X ssl.ca.location=FILE, and a " +
   "certificate of your own, where it asks for one, with ssl.certificate.location and ssl.key.location.";
 
-/** What to do about an error, by its code, in this command's own words. */
-const ADVICE: Readonly<Record<string, string>> = {
+/** What is advised here alone: it looks at one topic, as who writes to it. */
+const OWN_ADVICE: Readonly<Record<string, string>> = {
+  ...ADVICE,
   UNKNOWN_TOPIC_OR_PARTITION: "Look at the name, or create the topic: sluice topics create NAME.",
   TOPIC_AUTHORIZATION_FAILED: "Grant Describe and Write on the topic to this user (kafka-acls --producer).",
-  INVALID_TOPIC_EXCEPTION: "A name has up to 249 letters, digits, dots, dashes and underscores.",
-  SASL_AUTHENTICATION_FAILED: "Check user name and password, and that they are known for this mechanism.",
-  UNSUPPORTED_SASL_MECHANISM: "Choose one of the broker's mechanisms with -X sasl.mechanism=NAME.",
-  TLS_PORT:
-    "Give -X security.protocol=ssl (or sasl_ssl), and -X ssl.ca.location=FILE if no public authority has signed it.",
-  SASL_REQUIRED: "Give -X sasl.mechanism=NAME, sasl.username and sasl.password, or a --config FILE with them.",
 };
 
 function adviceFor(step: string, error: unknown, origin?: Parameters<typeof connectAdvice>[1]): string {
   if (step === "resolve") return 'Correct the host name in "brokers", or the DNS of this machine.';
   if (!(error instanceof KafkaError) || error instanceof ConfigError) return "";
-  if (Object.hasOwn(ADVICE, error.code)) return ADVICE[error.code]!;
+  if (Object.hasOwn(OWN_ADVICE, error.code)) return OWN_ADVICE[error.code]!;
   if (step === "tls") return TLS_ADVICE;
   if (["write", "topic", "acl"].includes(step)) return "";
   return connectAdvice(error, origin ?? { nodeId: -1, advertisedBy: undefined, wasReached: false });

@@ -56,7 +56,13 @@ export function checkPartitions(value: unknown): TopicPartition[] {
 export function checkAssignments(value: unknown): Assignment[] {
   return readList("partitions", value, PARTITIONS, (item) => {
     const partition = checkPartition(item);
-    const start = readable("start", () => (item as Assignment).start);
+    const { start, offset } = readable("start", () => {
+      const { start, offset } = item as Assignment & { offset?: unknown };
+      return { start, offset };
+    });
+    if (offset !== undefined) {
+      throw new ConfigError("start", `Name the place to begin "start", not "offset": start: ${show(offset)}.`);
+    }
     const leaderEpoch = checkLeaderEpoch(item);
     return { ...partition, start: start === undefined ? undefined : checkPosition(start), ...leaderEpoch };
   });

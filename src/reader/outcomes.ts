@@ -6,7 +6,7 @@
 
 import { Backoff } from "../cluster/backoff.ts";
 import type { Cluster } from "../cluster/cluster.ts";
-import { ZERO_TOPIC_ID } from "../cluster/metadata.ts";
+import { isUsable, ZERO_TOPIC_ID } from "../cluster/metadata.ts";
 import {
   AuthenticationError,
   BrokerError,
@@ -167,14 +167,21 @@ export class Outcomes {
   /** After a refresh of metadata, which has ended with `error` if any, nobody leads the partition of a cursor. */
   leaderless(cursor: Cursor, error: KafkaError | undefined): void {
     const { topic, partition } = cursor;
-    const errorCode = this.#cluster.topic(topic)?.errorCode ?? 0;
-    if (error instanceof AuthenticationError || error instanceof ConfigError) this.fail(cursor, error);
-    else if (errorCode !== 0 && !errorOf(errorCode).retriable) {
-      this.fail(cursor, brokerError(errorCode, { api: "Metadata", topic, partition }));
-    } else {
-      const unknown = brokerError(LEADER_NOT_AVAILABLE, { api: "Metadata", topic, partition });
-      this.#trouble(cursor, error ?? unknown);
-    }
+    if (error instanceof AuthenticationError || error instanceof ConfigError) return this.fail(cursor, error);
+    const reason = this.#whyLeaderless(topic, partition);
+    if (reason.retriable) this.#trouble(cursor, error ?? reason);
+    else this.fail(cursor, reason);
+  }
+
+  /** The metadata knows of the topic what is wrong with it, or how many partitions it has. */
+  #whyLeaderless(topic: string, partition: number): KafkaError {
+    const context = { api: "Metadata", topic, partition };
+    const metadata = this.#cluster.topic(topic);
+    if (metadata === undefined) return brokerError(LEADER_NOT_AVAILABLE, context);
+    const { errorCode, partitions } = metadata;
+    if (errorCode !== 0) return brokerError(errorCode, context);
+    if (!isUsable(metadata) || partition < partitions.length) return brokerError(LEADER_NOT_AVAILABLE, context);
+    return brokerError(UNKNOWN_TOPIC_OR_PARTITION, { ...context, detail: `it has ${partitions.length} partitions` });
   }
 
   /** What was fetched can't be read. It is fetched again, and after that the caller is told. */

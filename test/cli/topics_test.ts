@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { createAdmin } from "../../src/admin/mod.ts";
+import { explain } from "../../src/cli/complaint.ts";
 import { topics } from "../../src/cli/topics.ts";
 import { parseTopics } from "../../src/cli/topics_command.ts";
 import { topicsSpec } from "../../src/cli/options.ts";
 import { readWords } from "../../src/cli/words.ts";
+import { KafkaError } from "../../src/errors.ts";
 import { EmbeddedCluster } from "../../src/testing/mod.ts";
 import { test } from "../harness.ts";
 import { HandTimers, refusal, world } from "./world.ts";
@@ -133,5 +135,29 @@ test("cli topics: while nobody answers it says for whose answer it waits", { nee
     assert.equal(io.err, args.length === 0 ? "sluice: waiting for an answer from one:1,two:2; Ctrl-C ends\n" : "");
     answer();
     assert.deepEqual([await running, timers.waiting.size], [0, 0]);
+  }
+});
+
+test("cli topics: whom to be, which port and which name is told in the command line's own words", {
+  needs: "command line",
+}, async () => {
+  const cluster = new EmbeddedCluster({ sasl: { users: { u: "p" } } });
+  assert.match(
+    (await run(cluster)).err,
+    /wants to know who you are .*\. Give -X sasl\.mechanism=NAME, sasl\.username and/,
+  );
+  assert.match(
+    (await run(new EmbeddedCluster(), "create", "b c")).err,
+    /INVALID_TOPIC_EXCEPTION.*A name has up to 249 letters, digits, dots, dashes and underscores\.\n$/,
+  );
+  for (
+    const [code, wanted] of [
+      ["TLS_PORT", "-X security.protocol=ssl (or sasl_ssl)"],
+      ["PLAIN_PORT", "Leave out -X security.protocol"],
+      ["UNSUPPORTED_SASL_MECHANISM", "-X sasl.mechanism=NAME"],
+    ] as const
+  ) {
+    const said = explain(new KafkaError("It can't be.", { code }));
+    assert.ok(said.startsWith("It can't be. ") && said.includes(wanted), said);
   }
 });

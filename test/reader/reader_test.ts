@@ -356,3 +356,13 @@ test("reader: a connection that leads to another broker is given up when that on
   it.assign([0, 1].map((partition) => ({ topic: "orders", partition, start: "beginning" as const })));
   assert.deepEqual((await take(it, 2)).map(textOf).sort(), ["0", "1"]);
 });
+
+test("reader: an offset that is passed to assign() under its other name is refused, not left out", (t) => {
+  const { reader } = stage(t, { orders: 1 });
+  const it = reader();
+  assert.throws(() => it.assign([{ topic: "orders", partition: 0, offset: 5n } as never]), {
+    option: "start",
+    message: 'Name the place to begin "start", not "offset": start: 5n.',
+  });
+  assert.deepEqual(it.assignment, []);
+});

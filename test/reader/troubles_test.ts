@@ -1,5 +1,6 @@
 /** What `onTrouble` was told is untold when it is over, whatever has become of it. */
 import assert from "node:assert/strict";
+import type { KafkaError } from "../../src/errors.ts";
 import { Fetch, Heartbeat, ListOffsets } from "../../src/protocol/messages/mod.ts";
 import type { ReaderOptions } from "../../src/reader/mod.ts";
 import { test } from "../harness.ts";
@@ -99,4 +100,34 @@ test("troubles: a topic that isn't there is nobody's trouble when the membership
   await runtime.advance(1_000);
   assert.deepEqual(told, ["UNKNOWN_TOPIC_OR_PARTITION", null]);
   await run(one.close());
+});
+
+test("troubles: of a topic that isn't there, or has fewer partitions, it is said what isn't there", async () => {
+  const { cluster, fill, reader, run, runtime } = groupStage(2);
+  await fill(1);
+  for (
+    const [place, message] of [
+      [{ topic: "ordesr", partition: 0 }, /Topic "ordesr" partition 0: the broker answered UNKNOWN_TOPIC_OR_PARTITION/],
+      [
+        { topic: "orders", partition: 2 },
+        /Topic "orders" partition 2: .*UNKNOWN_TOPIC_OR_PARTITION \(3\): it has 2 part/,
+      ],
+    ] as const
+  ) {
+    const told: (KafkaError | null)[] = [];
+    const it = reader({ onTrouble: (trouble) => void told.push(trouble) });
+    it.assign([{ ...place, start: "beginning" }]);
+    const next = it[Symbol.asyncIterator]().next();
+    await runtime.advance(10_000);
+    assert.equal(told.length, 1);
+    assert.match(told[0]!.message, message);
+    // It may be made later, and is read then.
+    if (place.topic === "ordesr") {
+      cluster.createTopic("ordesr", { partitions: 1 });
+      await runtime.advance(10_000);
+      assert.deepEqual(told.slice(1), [null]);
+    }
+    await run(it.close());
+    await run(next);
+  }
 });
