@@ -4,7 +4,7 @@
  * @module
  */
 
-import { ConfigError } from "../errors.ts";
+import { ConfigError, type KafkaError } from "../errors.ts";
 import type { Position, ReadBatch, Reader, TopicPartition, TopicPartitionOffset } from "../reader/mod.ts";
 import { show } from "../show.ts";
 import { complain, explain } from "./complaint.ts";
@@ -28,10 +28,14 @@ export async function tail(
   setTimer?: SetTimer,
 ): Promise<number> {
   const print = printerOf(command, io);
-  const troubles = new Troubles(io);
-  const { onOffsetReset, onTrouble } = troubles;
+  const troubles = new Troubles(io, setTimer);
+  const onTrouble = (trouble: KafkaError | null): void => {
+    // Why it can't go on says more than that it is waited for.
+    answered();
+    troubles.onTrouble(trouble);
+  };
+  const { onOffsetReset } = troubles;
   const reader = createReader(command.quiet ? command.reader : { ...command.reader, onOffsetReset, onTrouble });
-  // The reader tells of no trouble before it reads.
   const answered = tellWaiting(io, { brokers: command.reader.brokers, quiet: command.quiet }, setTimer);
   let isInterrupted = false;
   const forget = io.onInterrupt(() => {
@@ -45,6 +49,7 @@ export async function tail(
     await output.flush();
     return ended || output.isGone || !hasEnd(command) ? 0 : 130;
   } catch (error) {
+    troubles.end();
     await output.flush();
     if (isInterrupted) return 130;
     complain(io, explain(error, command.topic, true));

@@ -69,7 +69,7 @@ export class Troubles {
 
   #onEnd(): void {
     this.#cancel?.();
-    if (this.#isTold) this.#io.stderr("sluice: reading again\n");
+    if (this.#isTold && !this.#isOver) this.#io.stderr("sluice: reading again\n");
     this.#isTold = false;
   }
 }

@@ -70,21 +70,21 @@ export class OffsetLookup {
     this.#refuseIfClosed();
     checkTopic(topic);
     const metadata = this.#cluster.topic(topic) ?? this.#cluster.use(topic);
-    while (!isUsable(metadata)) {
-      const error = await settledBy(this.#runtime, deadlineMs, this.#cluster.requestUpdate());
-      this.#refuseIfClosed();
-      if (isUsable(metadata)) break;
-      const { errorCode } = metadata;
-      // When time is up before a refresh has ended, the one before it tells what is wrong.
-      const reason = error ?? (errorCode === 0 ? this.#cluster.trouble : brokerError(errorCode, { topic }));
-      if (reason !== undefined && !reason.retriable && !errorOf(errorCode).retriable) throw reason;
-      if (this.#runtime.now() >= deadlineMs) {
-        const why = reason?.message ?? "No broker knows it.";
-        throw new TimeoutError(`Looking up topic ${show(topic)} took longer than maxBlockMs. ${why}`, {
-          topic,
-          cause: reason,
-        });
+    const who = {};
+    try {
+      while (!isUsable(metadata)) {
+        const error = await settledBy(this.#runtime, deadlineMs, this.#cluster.requestUpdate());
+        this.#refuseIfClosed();
+        if (isUsable(metadata)) break;
+        const { errorCode } = metadata;
+        // When time is up before a refresh has ended, the one before it tells what is wrong.
+        const reason = error ?? (errorCode === 0 ? this.#cluster.trouble : brokerError(errorCode, { topic }));
+        if (reason !== undefined && !reason.retriable && !errorOf(errorCode).retriable) throw reason;
+        if (this.#runtime.now() >= deadlineMs) throw lateTopic(topic, reason);
+        if (reason !== undefined) this.#troubles.begin(who, reason);
       }
+    } finally {
+      this.#troubles.end(who);
     }
     return metadata.partitions.length;
   }
@@ -148,4 +148,9 @@ export class OffsetLookup {
   #refuseIfClosed(): void {
     if (this.#closing.aborted) throw closedError();
   }
+}
+
+function lateTopic(topic: string, cause: KafkaError | undefined): TimeoutError {
+  const why = cause?.message ?? "No broker knows it.";
+  return new TimeoutError(`Looking up topic ${show(topic)} took longer than maxBlockMs. ${why}`, { topic, cause });
 }

@@ -75,7 +75,7 @@ export interface ReaderOptions {
   /** Opens the connections, as that of a producer does. @default the runtime's own */
   readonly connect?: Connect | undefined;
   /**
-   * Told why partitions can't be read at the moment, as soon as the first of them can't, or the group not be joined; the
+   * Told why partitions can't be read or looked up at the moment, as soon as one can't, or the group not be joined; the
    * reader goes on trying. Told `null` when all is well again; what is paused counts as well. What ends the reading is
    * thrown by the iterator, and not told here. What the function throws is ignored.
    * @default nobody is told

@@ -247,10 +247,13 @@ test("cli tail: a trouble is told when it lasts, once, and when it is over", () 
     io.err,
     'sluice: warning: Offset 4 of topic "\\u001b[31m" is not in its log. Reading goes on at offset 2.\n',
   );
+  troubles.onTrouble(trouble);
+  timers.pop()!();
+  io.err = "";
   troubles.end();
+  troubles.onTrouble(null);
   troubles.onOffsetReset(reset);
-  assert.equal(io.err.split("\n").length, 2);
-  assert.equal(timers.length, 0);
+  assert.deepEqual([io.err, timers.length], ["", 0], "it has ended");
 });
 
 test("cli tail: what keeps it from reading is asked for, unless nothing is to be said", async (t) => {
@@ -295,4 +298,39 @@ test("cli tail: until there is an answer it says whose it waits for", async (t) 
     "v\n",
     "sluice: waiting for an answer from one:1; Ctrl-C ends\n",
   ]);
+});
+
+test("cli tail: while a topic isn't there it says so, and goes on when it is made", async () => {
+  const cluster = new EmbeddedCluster({ autoCreateTopics: false });
+  const producer = new Producer({ brokers: cluster.bootstrap, connect: cluster.sockets });
+  const timers = new HandTimers();
+  const io = world([]);
+  const command = tailCommandOf(cluster.bootstrap);
+  let told = (): void => {};
+  const troubled = new Promise<void>((resolve) => told = resolve);
+  const running = tail(
+    { ...command, to: undefined, count: 1, reader: { ...command.reader, maxBlockMs: 60_000 } },
+    io,
+    (options) => {
+      const onTrouble = (trouble: KafkaError | null): void => {
+        (options.onTrouble as typeof onTrouble)(trouble);
+        if (trouble !== null) told();
+      };
+      return new Reader({ ...options, connect: cluster.sockets, onTrouble });
+    },
+    timers.set,
+  );
+  await troubled;
+  assert.deepEqual([...timers.waiting.values()], [2_000], "one line is held, and it is the reason");
+  timers.goOff();
+  assert.match(
+    io.err,
+    /^sluice: warning: Topic "orders": .*UNKNOWN_TOPIC_OR_PARTITION.* Still trying; Ctrl-C ends\.\n$/,
+  );
+  cluster.createTopic("orders", { partitions: 1 });
+  await producer.send({ topic: "orders", value: "v" });
+  assert.equal(await running, 0);
+  assert.equal(io.out, "v\n");
+  assert.match(io.err, /\nsluice: reading again\n$/);
+  await producer.close();
 });
