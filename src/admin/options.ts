@@ -97,6 +97,15 @@ const ALL_OPTIONS: readonly (keyof AdminOptions)[] = [
   ...OTHERS,
 ];
 
+const IN_RETRY = 'Pass "defaultApiTimeoutMs" instead: within it each call is tried again, "retryBackoffMs" to ' +
+  '"retryBackoffMaxMs" apart.';
+
+/** What to say of an option that admin clients haven't. */
+function hintOf(name: string): string {
+  if (/^retr(y|ies)$/i.test(name)) return ` ${IN_RETRY}`;
+  return optionHint(name, ALL_OPTIONS) || ` Wanted ${ALL_OPTIONS.join(", ")}.`;
+}
+
 /**
  * Options with their defaults.
  *
@@ -106,7 +115,7 @@ export function resolveAdminOptions(given: AdminOptions): ResolvedAdminOptions {
   if (!isObject(given)) {
     throw new ConfigError("options", `Pass an object with at least "brokers": ${show(given)} is not.`);
   }
-  const options = readOptions("createAdmin", given, ALL_OPTIONS, (name) => optionHint(name, ALL_OPTIONS));
+  const options = readOptions("createAdmin", given, ALL_OPTIONS, hintOf);
   const { brokers, clientId = "sluice-admin", clusterCheck = true } = options;
   if (typeof clientId !== "string" || new TextEncoder().encode(clientId).length > MAX_STRING_BYTES) {
     refuse("clientId", `text of at most ${MAX_STRING_BYTES} bytes`, clientId);

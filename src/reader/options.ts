@@ -150,6 +150,7 @@ export const READER_OPTIONS: readonly (keyof ReaderOptions)[] = [
 
 const IN_GROUP = "Make a GroupReader for a consumer group: { groupId, topics }.";
 const IN_START = 'Set "onMissingOffset" to "beginning" or "end", or pass "start" with each partition to assign().';
+const IN_RETRY = 'Pass "retryBackoffMs" and "retryBackoffMaxMs" instead: what can pass is tried again until it has.';
 const IN_COMMIT = "Call commit() instead: nothing is committed by itself.";
 
 /** What consumers of Java, librdkafka and KafkaJS are told, in small letters and without dots. */
@@ -162,6 +163,8 @@ const CONSUMER_OPTIONS: Readonly<Record<string, string>> = {
   autocommit: IN_COMMIT,
   autocommitintervalms: IN_COMMIT,
   enableautocommit: IN_COMMIT,
+  retry: IN_RETRY,
+  retries: IN_RETRY,
   isolationlevel: 'Pass "isolation" instead.',
   readuncommitted: 'Pass isolation: "read_uncommitted" instead.',
   maxpollrecords: "Take the records of a batch by batches().",

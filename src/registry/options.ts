@@ -81,21 +81,22 @@ function checkUrls(value: unknown): string[] {
     throw new ConfigError("url", 'Set "url" to where the registry is, such as "http://localhost:8081".');
   }
   return texts.map((text: string, i) => {
+    const which = texts.length === 1 ? "it" : `entry ${i + 1}`;
     let url: URL;
     try {
       url = new URL(text);
     } catch {
       // Not shown: a password may be in it.
-      throw new ConfigError("url", `Set "url" to an address with http:// or https://: entry ${i + 1} is none.`);
+      throw new ConfigError("url", `Set "url" to an address with http:// or https://: ${which} is none.`);
     }
     if (url.protocol !== "http:" && url.protocol !== "https:") {
-      throw new ConfigError("url", `Set "url" to an address with http:// or https://: entry ${i + 1} is none.`);
+      throw new ConfigError("url", `Set "url" to an address with http:// or https://: ${which} is none.`);
     }
     if (url.username !== "" || url.password !== "") {
       throw new ConfigError("url", 'Pass name and password as "basic", not in "url".');
     }
     if (url.search !== "" || url.hash !== "") {
-      throw new ConfigError("url", `Leave out what is behind ? and # in "url": entry ${i + 1} has it.`);
+      throw new ConfigError("url", `Leave out what is behind ? and # in "url": ${which} has it.`);
     }
     return url.href.replace(/\/+$/, "");
   });

@@ -6,7 +6,7 @@
 
 import { isList, isObject, readOptions, refuse } from "../call_options.ts";
 import { ConfigError } from "../errors.ts";
-import { sentenceOf } from "../show.ts";
+import { sentenceOf, show } from "../show.ts";
 import type { Codec, CompressionType } from "../codec/codec.ts";
 import { type Release, RELEASES } from "./broker/release.ts";
 import { checkNumber } from "./check_number.ts";
@@ -122,14 +122,24 @@ export function readClusterOptions(options: unknown): EmbeddedClusterOptions {
   }
   if (racks !== undefined && !isList(racks)) refuse("racks", "a list of names", racks);
   // Those that weren't given must not hide defaults.
-  return Object.fromEntries(
+  const given: EmbeddedClusterOptions = Object.fromEntries(
     Object.entries(read).filter(([, value]) => value !== undefined).map(([name, value]) => [name, copied(name, value)]),
   );
+  checkSpecs(given.topics);
+  return given;
 }
 
 /** Partitions, or more, by topic: a list of names would make topics called 0 and 1. */
 function checkTopics(topics: unknown): void {
   if (isList(topics)) refuse("topics", "an object such as { orders: 3 }", topics);
+}
+
+function checkSpecs(topics: EmbeddedClusterOptions["topics"]): void {
+  for (const [topic, spec] of Object.entries<unknown>(topics ?? {})) {
+    if (typeof spec === "number" || isObject(spec)) continue;
+    const message = `Give topic ${show(topic)} its number of partitions, such as 3: ${show(spec)} is none.`;
+    throw new ConfigError("topics", message);
+  }
 }
 
 /** A list of names by topic or feature as it is now; all else as it is. */

@@ -199,3 +199,15 @@ test("admin: when the only broker is said to be where nobody is, the bootstrap s
   const [made] = await s.settled(s.admin.createTopics([{ topic: "fresh" }], { timeoutMs: 30_000 }));
   assert.equal(made!.status, "fulfilled");
 });
+
+test("admin: an option that it hasn't is told with those that it has", () => {
+  const brokers = "b:1";
+  for (
+    const [name, wanted] of [
+      ["retries", /createAdmin has no such option\. Pass "defaultApiTimeoutMs" instead/],
+      ["retry", /Pass "defaultApiTimeoutMs" instead: within it each call is tried again, "retryBackoffMs" to/],
+      ["timeout", /no such option\. Wanted defaultApiTimeoutMs, .*brokers/],
+      ["requestTimeout", /Did you mean "requestTimeoutMs"\?$/],
+    ] as const
+  ) assert.throws(() => createAdmin({ brokers, [name]: 1 }), { option: name, message: wanted });
+});

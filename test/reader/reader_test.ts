@@ -366,3 +366,12 @@ test("reader: an offset that is passed to assign() under its other name is refus
   });
   assert.deepEqual(it.assignment, []);
 });
+
+test("reader: retries have no option of their own", () => {
+  for (const name of ["retry", "retries"]) {
+    assert.throws(() => new Reader({ brokers: "b:1", [name]: 1 }), {
+      option: name,
+      message: /Pass "retryBackoffMs" and "retryBackoffMaxMs" instead: what can pass is tried again until it has\.$/,
+    });
+  }
+});

@@ -403,8 +403,8 @@ test("registry: options are checked when it is made, and no address is shown tha
   for (const url of [undefined, null, "", [], 5, {}, { href: 5 }, [null]]) {
     refused({ url }, /^Set "url" to where the registry is/);
   }
-  refused({ url: "hunter2@x" }, /^Set "url" to an address with http:\/\/ or https:\/\/: entry 1 is none\.$/);
-  refused({ url: "ftp://x" }, /entry 1 is none\.$/);
+  refused({ url: "hunter2@x" }, /^Set "url" to an address with http:\/\/ or https:\/\/: it is none\.$/);
+  refused({ url: ["http://x", "ftp://x"] }, /entry 2 is none\.$/);
   refused({ url: "http://user:hunter2@x" }, /^Pass name and password as "basic"/);
   refused({ url: "http://x/?token=hunter2" }, /^Leave out what is behind \? and #/);
   refused(

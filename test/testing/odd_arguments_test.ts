@@ -77,3 +77,12 @@ test("embedded cluster: topics in a list are refused by their own name", () => {
   const wanted = { option: "topics", message: /Set "topics" to an object such as \{ orders: 3 \}: a list is not/ };
   assert.throws(() => new EmbeddedCluster({ topics: ["orders"] as never }), wanted);
 });
+
+test("embedded cluster: a topic with something else than a number of partitions is refused by its name", () => {
+  for (const [spec, shown] of [["3", '"3"'], [null, "null"], [true, "true"]] as const) {
+    assert.throws(() => new EmbeddedCluster({ topics: { orders: 1, lines: spec as never } }), {
+      option: "topics",
+      message: `Give topic "lines" its number of partitions, such as 3: ${shown} is none.`,
+    });
+  }
+});
