@@ -308,7 +308,7 @@ function portable() {
       "close(): Promise<void>; getWriter(): WritableStreamDefaultWriter<W> }\n" +
       "interface WritableStreamDefaultWriter<W = any> { readonly closed: Promise<undefined>; " +
       "readonly desiredSize: number | null; readonly ready: Promise<undefined>; abort(reason?: any): Promise<void>; " +
-      "close(): Promise<void>; releaseLock(): void; write(chunk: W): Promise<void> }",
+      "close(): Promise<void>; releaseLock(): void; write(chunk?: W): Promise<void> }",
     "WebAssembly.Module": "declare namespace WebAssembly { type Module = typeof globalThis extends " +
       "{ WebAssembly: { Module: { prototype: infer T } } } ? T : object }",
   };

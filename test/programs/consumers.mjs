@@ -112,6 +112,18 @@ function compilers() {
     await write(dir, "tsconfig.json", { compilerOptions, files: ["types.ts"] });
     await succeed(process.execPath, [bin("typescript5.9/bin/tsc"), "-p", dir]);
   };
+  for (const [version, types] of [["5.2", "DOM"], ["5.9", "DOM"], ["7", "DOM"], ["5.9", "Node"], ["7", "Node"]]) {
+    found[`TypeScript ${version}: streams of the types of ${types}`] = async (dir) => {
+      await write(dir, "package.json", { type: "module" });
+      await cp(join(folder, "streams.ts"), join(dir, "streams.ts"));
+      const where = types === "DOM"
+        ? { lib: ["es2022", "dom", "dom.iterable"], types: [] }
+        : { lib: ["es2022"], types: ["node"], typeRoots: [join(root, "node_modules/@types")], skipLibCheck: true };
+      const compilerOptions = { module: "nodenext", target: "es2022", strict: true, noEmit: true, ...where };
+      await write(dir, "tsconfig.json", { compilerOptions, files: ["streams.ts"] });
+      await succeed(process.execPath, [bin(`typescript${version}/bin/tsc`), "-p", dir]);
+    };
+  }
   /** As Nest's template has it. */
   found["TypeScript 5.9: Nest's template"] = async (dir) => {
     await write(dir, "package.json", {});
