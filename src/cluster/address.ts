@@ -36,8 +36,11 @@ export function parseAddresses(brokers: string | readonly string[]): Address[] {
       const what = texts.some(mayHoldSecret)
         ? `server ${at + 1} of ${parts.length}, which may hold a secret,`
         : show(part);
-      const message = `Write each server of "brokers" as host:port, without scheme, user and path: ${what} is not.`;
-      throw new ConfigError("brokers", message);
+      throw new ConfigError(
+        "brokers",
+        `Write each server of "brokers" as host:port or [IPv6]:port, up to 65535, without scheme, user and path: ` +
+          `${what} is not.`,
+      );
     }
     seen.set(formatAddress(address), address);
   }

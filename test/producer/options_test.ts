@@ -380,7 +380,7 @@ test("options: no message holds a secret out of brokers or TLS, whatever its pla
           assert.doesNotMatch(`${error.stack} ${JSON.stringify(error)}`, /s3/);
           assert.match(
             error.message,
-            /host:port, without scheme, user and path: server \d of \d/,
+            /host:port or \[IPv6\]:port, up to 65535, without scheme, user and path: server \d of \d/,
           );
           return true;
         });
