@@ -67,7 +67,9 @@ export async function parseProduce(words: Words, io: ConnectionIo): Promise<Prod
   const files = (words.positionals.length === 0 ? ["-"] : words.positionals).map((name) => inputFile(words, name));
   const topic = words.one("topic");
   if (!topic && !files.every(({ input }) => input.format === "envelope")) {
-    throw new ConfigError("topic", "No topic is given, wanted --topic NAME");
+    const [word] = words.positionals;
+    const hint = word === undefined ? "" : `: ${show(word)} is taken for a file`;
+    throw new ConfigError("topic", `No topic is given, wanted --topic NAME${hint}`);
   }
   refuseForeign(words, files);
   if (words.has("tee") && words.one("output") !== undefined) {

@@ -79,6 +79,7 @@ test("cli arguments: a wrong line is refused in one line that says what is wante
   const cases: [string[], string][] = [
     [["--topic", "t"], "No brokers are given, wanted --brokers HOST:PORT or KAFKA_BROKERS"],
     [["--brokers", "b:1"], "No topic is given, wanted --topic NAME"],
+    [["--brokers", "b:1", "orders"], 'No topic is given, wanted --topic NAME: "orders" is taken for a file'],
     [["--brokers", "b:1", "-f", "ndjson"], "No topic is given, wanted --topic NAME"],
     [[...base, "--compresion", "gzip"], 'Unknown option "--compresion", did you mean --compression?'],
     [[...base, "--frobnicate"], 'Unknown option "--frobnicate", see sluice produce --help'],
